@@ -1,0 +1,15 @@
+"""The one entry point: `python run.py --help` says what it takes."""
+
+import hydra
+
+from scorelab import app
+
+
+@hydra.main(version_base="1.3", config_path="conf", config_name="config")
+def main(config):
+    return app.job(config)
+
+
+if __name__ == "__main__":
+    app.register_resolvers()
+    main()

@@ -1,0 +1,17 @@
+"""Hydra finds sweepers in packages below hydra_plugins; this one hands over to scorelab.sweep."""
+
+from hydra.core.config_store import ConfigStore
+
+from scorelab.sweep import Sweeper
+
+
+class ScorelabSweeper(Sweeper):
+    """`hydra/sweeper: scorelab`."""
+
+
+ConfigStore.instance().store(
+    group="hydra/sweeper",
+    name="scorelab",
+    node={"_target_": "hydra_plugins.scorelab_sweeper.ScorelabSweeper", "max_batch_size": None, "params": None},
+    provider="scorelab",
+)

@@ -1,0 +1,314 @@
+"""From a command line or a notebook to a finished run directory."""
+
+import logging
+import os
+import re
+import sys
+import traceback
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import yaml
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.experimental.callback import Callback
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
+
+from scorelab import runs
+from scorelab.config import GROUPS, STAGES, Config, check, differences
+from scorelab.errors import ConfigError, ScorelabError
+
+log = logging.getLogger("scorelab")
+
+
+# The command line. --------------------------------------------------------------------------------------------------
+
+
+def register_resolvers():
+    """What conf/config.yaml interpolates beside Hydra's own."""
+    OmegaConf.register_new_resolver("override_names", override_names, replace=True)
+
+
+def override_names(overrides) -> str:
+    """Turn overrides into the end of a directory name: "-denoiser=tanh,training.N=5000"; odd characters are left out."""
+    words = [re.sub(r"[^\w.=+-]", "", str(override).lstrip("+~")) for override in overrides]
+    name = ",".join(word for word in words if not word.startswith("hydra."))
+    return f"-{name[:100]}" if name else ""
+
+
+class ReserveDirectory(Callback):
+    """Check the configuration and reserve the run's directory before Hydra writes anything into it."""
+
+    def on_run_start(self, config, **_):
+        """Make a directory of its own for a new run, or go back to that of an existing one."""
+        with _one_line_errors():
+            wanted = Path(config.hydra.run.dir)
+            existing = existing_run(config)
+            if existing is not None:
+                check(plain(config))  # what was asked now; what the run was is checked where they are merged
+                runs.Run.open(existing)
+                with open_dict(config):
+                    config.hydra.output_subdir = None  # what was asked first stays
+                config.hydra.run.dir = str(existing)
+                return
+            checked = check(plain(config))
+            require_existing_for(checked)
+            chosen = any(str(override).startswith("hydra.run.dir=") for override in config.hydra.overrides.hydra)
+            config.hydra.run.dir = str(runs.claim(wanted) if chosen else runs.reserve(wanted))
+
+
+def job(config: DictConfig):
+    """The task that Hydra calls, once for a run and once for each job of a sweep."""
+    hydra = HydraConfig.get()
+    run = runs.Run(hydra.runtime.output_dir)
+    if hydra.mode == RunMode.MULTIRUN:
+        return _job_of_sweep(run, config)
+    with _one_line_errors():
+        if existing_run(config) is not None:
+            config = merge(run, plain(config), list(hydra.overrides.task), _option_groups(hydra))
+        else:
+            config = check(plain(config))
+        execute(run, config)
+        from scorelab.studies.report import summary
+
+        summary(run)
+    return None
+
+
+def _job_of_sweep(run: runs.Run, config: DictConfig):
+    """Run one job; a failure stays in its directory. Returns the path KL, for sweepers that optimise."""
+    try:
+        # A job of our own sweeper was checked and frozen when the sweep began.
+        frozen = (run / "config.yaml").is_file()
+        execute(run, run.config if frozen else check(plain(config)))
+        return run.metrics.get("path_kl", {}).get("total")
+    except (Exception, SystemExit) as error:  # noqa: BLE001 (one job never takes the others with it)
+        if run.state != "failed":  # not even started
+            run.mark("failed", error=one_line(error))
+        return None
+
+
+class _one_line_errors:
+    """End the process with one line for an error that a user can mend; with a traceback where one is asked for."""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, _):
+        if error is None or os.environ.get("HYDRA_FULL_ERROR") == "1":
+            return
+        if isinstance(error, KeyboardInterrupt):
+            sys.exit(130)
+        if isinstance(error, (ScorelabError, OmegaConfBaseException)):
+            print(f"error: {one_line(error)}", file=sys.stderr)
+            sys.exit(2 if isinstance(error, (ConfigError, OmegaConfBaseException)) else 1)
+
+
+def one_line(error: BaseException) -> str:
+    """The message of an error, on one line."""
+    text = " ".join(str(error).split())
+    return text if isinstance(error, ScorelabError) else f"{type(error).__name__}: {text}"
+
+
+# Configurations. ----------------------------------------------------------------------------------------------------
+
+
+def plain(config) -> dict:
+    """A composed configuration as plain data, without Hydra's own node."""
+    with open_dict(config):
+        own = OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
+    own._set_parent(None)
+    try:
+        return OmegaConf.to_container(own, resolve=True, throw_on_missing=True)
+    except OmegaConfBaseException as error:
+        raise ConfigError(one_line(error).split(": ", 1)[-1]) from None
+
+
+def existing_run(config) -> Path | None:
+    """The run directory that is gone back to, if any: `run` of a stage, or `training.resume`."""
+    named = [OmegaConf.select(config, key) for key in ("run", "training.resume")]
+    named = [name for name in named if name is not None]
+    if len(named) > 1:
+        raise ConfigError("run and training.resume: only one of them can name a run directory")
+    return Path(str(named[0])) if named else None
+
+
+def require_existing_for(config: Config):
+    """Refuse a stage that needs the results of an earlier one."""
+    if config.general.stage not in ("all", "train"):
+        raise ConfigError(f"stage = {config.general.stage}: run=DIR is needed, a run directory with what comes before")
+    if config.general.sweep.jobs or config.general.sweep.resume or config.general.sweep.dry_run:
+        raise ConfigError("sweep: its keys need a sweep, as in python run.py -m ...")
+
+
+def merge(run: runs.Run, asked: dict, overrides: list[str], groups: set[str]) -> Config:
+    """The configuration of an existing run with what was asked now put on top of it.
+
+    A stage may change only what it and the stages after it depend on; resuming a training may change nothing.
+    """
+    before = run.config
+    data = OmegaConf.create(before.data)
+    for override in overrides:
+        key = override.lstrip("+~").split("=", 1)[0].split("@", 1)[0]
+        if key in groups:
+            data[key] = asked[key]
+        else:
+            OmegaConf.update(data, key, OmegaConf.select(OmegaConf.create(asked), key), force_add=True)
+    config = check(OmegaConf.to_container(data))
+    stage = config.general.stage
+    resuming = config.general.run is None
+    if resuming and stage != "all":
+        raise ConfigError(f"training.resume: goes with stage=all, not with stage={stage}")
+    if not resuming and stage in ("all", "train"):
+        raise ConfigError(f"run = {run.path}: goes with stage=sample, analyse or plot, not with stage={stage}")
+    free = {"sample": ("schedule", "sampler", "study"), "analyse": ("study",)}.get(stage, ())
+    fixed = [key for key in (*GROUPS, "seed", "extensions") if key not in free]
+    changed = differences({k: before.essential[k] for k in fixed}, {k: config.essential[k] for k in fixed})
+    if changed:
+        what = "training.resume" if resuming else f"stage={stage}"
+        raise ConfigError(f"{run.path}: of another configuration, {what} cannot change {'; '.join(changed)}")
+    return config
+
+
+def stages_of(stage: str) -> tuple[str, ...]:
+    """What a value of `stage` does: the stage and all that depends on it; `train` stops after training."""
+    return STAGES if stage == "all" else ("train",) if stage == "train" else STAGES[STAGES.index(stage) :]
+
+
+def _option_groups(hydra) -> set[str]:
+    return {group for group in GROUPS if group in hydra.runtime.choices}
+
+
+# Running. -----------------------------------------------------------------------------------------------------------
+
+
+def execute(run: runs.Run, config: Config):
+    """Run the stages that a checked configuration asks for, keeping status.json true.
+
+    Raises whatever a stage raises, after it has been marked and logged in the run's own run.log.
+    """
+    import torch
+
+    from scorelab.studies.context import Context
+
+    study = config.options("study")
+    stages = stages_of(config.general.stage)
+    if config.general.threads is not None:
+        torch.set_num_threads(config.general.threads)
+    run.begin(config, stages)
+    try:
+        context = Context(run, config)
+        for stage in stages:
+            if run.needs(stage):
+                study.run_stage(stage, context)
+                run.finish_stage(stage)
+        run.mark("done")
+    except (KeyboardInterrupt, SystemExit) as error:
+        run.mark("interrupted", error=one_line(error))
+        log.error("interrupted; training.resume=%s goes on", run.path)
+        raise
+    except Exception as error:
+        run.mark("failed", error=one_line(error))
+        if isinstance(error, ScorelabError):
+            _to_log_file(f"error: {one_line(error)}")
+        else:
+            _to_log_file(traceback.format_exc())
+        raise
+
+
+def _to_log_file(text: str):
+    """Write to the run's log file alone: the terminal gets its line elsewhere."""
+    record = log.makeRecord(log.name, logging.ERROR, __file__, 0, text, (), None)
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, logging.FileHandler):
+            handler.emit(record)
+
+
+# Python. ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Result:
+    """A finished run.
+
+    directory: where everything lies. metrics: the content of metrics.json. arrays: figure name -> arrays it is drawn
+    from. figures: figure name -> matplotlib Figure. samples: (count, n) float32, read as needed.
+    """
+
+    directory: Path
+    metrics: dict = field(repr=False)
+    config: Config = field(repr=False)
+
+    @cached_property
+    def arrays(self) -> dict:
+        """Figure name -> dictionary of arrays."""
+        from scorelab.studies.context import Context
+
+        return Context(runs.Run(self.directory), self.config).all_arrays()
+
+    @cached_property
+    def figures(self) -> dict:
+        """Figure name -> matplotlib Figure."""
+        from scorelab.figures import draw
+
+        return {name: draw(name, arrays) for name, arrays in self.arrays.items()}
+
+    @cached_property
+    def samples(self):
+        """The samples, (count, n) float32, mapped from the file."""
+        import numpy
+
+        return numpy.load(self.directory / "samples.npy", mmap_mode="r")
+
+
+def run(overrides=(), directory: Path | str | None = None, config_dir: Path | str | None = None) -> Result:
+    """Do what `python run.py OVERRIDES...` does and return the result.
+
+    directory: where to; by default outputs/<date>/<time>-<override names> below the working directory.
+    config_dir: a folder of options of your own, as --config-dir. Raises ScorelabError for what a user can mend.
+    """
+    register_resolvers()
+    overrides = list(overrides)
+    if config_dir is not None:
+        overrides.append(f"hydra.searchpath=[file://{Path(config_dir).absolute()}]")
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(config_folder()), version_base="1.3"):
+        composed = compose("config", overrides=overrides, return_hydra_config=True)
+        groups = _option_groups(composed.hydra)
+        tasks = list(composed.hydra.overrides.task)
+        asked, existing = plain(composed), existing_run(composed)
+        # compose() leaves hydra.job unset, which the pattern of directory names does not need.
+        wanted = Path(OmegaConf.to_container(composed.hydra.run, resolve=True)["dir"])
+    if existing is not None:
+        opened = runs.Run.open(existing)
+        config = merge(opened, asked, tasks, groups)
+    else:
+        config = check(asked)
+        require_existing_for(config)
+        opened = runs.Run(runs.reserve(wanted) if directory is None else runs.claim(Path(directory)))
+        (opened / ".hydra").mkdir()
+        (opened / ".hydra" / "overrides.yaml").write_text(yaml.safe_dump(tasks))
+    handler = logging.FileHandler(opened / "run.log")
+    logging.getLogger().addHandler(handler)
+    try:
+        execute(opened, config)
+    finally:
+        logging.getLogger().removeHandler(handler)
+        handler.close()
+    return Result(opened.path, opened.metrics, config)
+
+
+def config_folder() -> Path:
+    """The folder `conf`: beside the package in an installed one, at the root in a checkout."""
+    here = Path(__file__).resolve().parent
+    for folder in (here / "conf", here.parents[1] / "conf"):
+        if (folder / "config.yaml").is_file():
+            return folder
+    raise ScorelabError(f"conf: not found beside {here}")
+
+
+__all__ = ["Result", "execute", "job", "run"]

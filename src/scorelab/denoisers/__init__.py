@@ -1,0 +1,13 @@
+"""Denoisers: functions of (x_phi, phi) that return a posterior mean, learned or exact."""
+
+from scorelab._lazy import lazy_exports
+
+__getattr__, __dir__, __all__ = lazy_exports(
+    __name__,
+    {
+        "base": ["Denoiser"],
+        "exact": ["ExactDenoiser"],
+        "outer_product": ["OuterProductDenoiser"],
+        "options": ["DenoiserOptions", "Exact", "OuterProduct"],
+    },
+)

@@ -1,0 +1,15 @@
+"""The exact posterior mean as a denoiser."""
+
+from scorelab.denoisers.base import Denoiser
+
+
+class ExactDenoiser(Denoiser):
+    """The target's own posterior mean: what a perfectly trained network computes. Nothing is trained."""
+
+    def __init__(self, target):
+        super().__init__()
+        self.target = target
+
+    def forward(self, x, angle):
+        """E[X | x_phi = x], shape (count, n)."""
+        return self.target.posterior_mean(x, angle)

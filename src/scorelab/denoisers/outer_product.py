@@ -1,0 +1,55 @@
+"""Algorithm 1: one hidden layer whose output weights are modulated by a time embedding."""
+
+import torch
+from torch.nn import functional
+
+from scorelab.denoisers.base import Denoiser
+from scorelab.denoisers.options import OuterProduct
+
+
+class OuterProductDenoiser(Denoiser):
+    """The network of 000_6c70dbc10a1c9c83.txt, algorithm 1.
+
+        s = Linear_0([cos(i alpha), sin(i alpha)])      i = 0 ... frequencies - 1,  s in R^L
+        h = activation(Linear_1(input))                 h in R^m
+        N = Linear_2(flatten(s outer h))                N in R^n
+
+    and a posterior mean made of N and the input as `OuterProduct.parametrization` says.
+
+    The outer product is never formed. With one angle a sample, h meets Linear_2 first, an (n L)-vector a sample
+    instead of an (L m)-vector; with one angle for all samples, s meets Linear_2 first and leaves one (n, m) matrix.
+    """
+
+    def __init__(self, n: int, options: OuterProduct):
+        super().__init__()
+        self.options = options
+        self.activation = getattr(functional, options.activation)
+        self.linear_0 = torch.nn.Linear(2 * options.frequencies, options.L)
+        self.linear_1 = torch.nn.Linear(n, options.m)
+        self.linear_2 = torch.nn.Linear(options.L * options.m, n)
+        self.register_buffer("frequencies", torch.arange(options.frequencies).float(), persistent=False)
+        if options.zero_output:
+            torch.nn.init.zeros_(self.linear_2.weight)
+            torch.nn.init.zeros_(self.linear_2.bias)
+
+    def forward(self, x, angle):
+        """The posterior mean, shape (count, n); see `Denoiser.forward`."""
+        angle = torch.as_tensor(angle, dtype=x.dtype, device=x.device).unsqueeze(-1)
+        sin, cos = torch.sin(angle), torch.cos(angle)
+        phases = angle * self.frequencies
+        embedding = self.linear_0(torch.cat([torch.cos(phases), torch.sin(phases)], -1))
+        raw_scale = sin / cos**2
+        hidden = self.activation(self.linear_1(x * raw_scale if self.options.input == "raw" else x))
+        output = self._contract(embedding, hidden)
+        if self.options.parametrization == "velocity":
+            return torch.addcmul(sin * x, cos, output)
+        return torch.addcmul(output, sin if self.options.parametrization == "skip" else raw_scale, x)
+
+    def _contract(self, embedding, hidden):
+        """Linear_2(flatten(embedding outer hidden)) without the outer product."""
+        (n, _), L, m = self.linear_2.weight.shape, self.options.L, self.options.m
+        if embedding.dim() == 1:
+            combined = (embedding @ self.linear_2.weight.view(n, L, m).transpose(0, 1).reshape(L, n * m)).view(n, m)
+            return functional.linear(hidden, combined, self.linear_2.bias)
+        by_feature = (hidden @ self.linear_2.weight.view(n * L, m).T).view(-1, n, L)
+        return torch.baddbmm(self.linear_2.bias.unsqueeze(1), by_feature, embedding.unsqueeze(2)).squeeze(2)

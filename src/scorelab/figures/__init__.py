@@ -1,0 +1,14 @@
+"""Figures: one function a figure, arrays in, matplotlib Figure out."""
+
+import importlib
+
+#: figures that a run draws, by the name of their file; each is a module here with a function `figure(arrays)`
+NAMES = ("projection", "posterior_mean", "errors", "training")
+
+
+def draw(name: str, arrays: dict):
+    """Draw the figure `name` from its arrays, in the style of the house."""
+    from scorelab.figures.style import house_style
+
+    with house_style():
+        return importlib.import_module(f"scorelab.figures.{name}").figure(arrays)

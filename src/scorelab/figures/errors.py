@@ -1,0 +1,41 @@
+"""Where along the angle a denoiser errs: relative error, and the density of the path KL."""
+
+import numpy
+
+from scorelab.figures.style import COLUMN, FAINT, LEARNED, THIRD, new_figure, time_axis
+
+
+def figure(arrays):
+    """arrays: posterior_mean_{angle, relative_error, relative_error_se, relative_error_floor} (12,) and
+    path_kl_{angle, density, density_se} (points,); without a floor for a denoiser that was not trained."""
+    drawing = new_figure(COLUMN, 4.0)
+    top, bottom = drawing.subplots(2, 1, sharex=True)
+    angle, error = arrays["posterior_mean_angle"], 100 * arrays["posterior_mean_relative_error"]
+    spread = 100 * arrays["posterior_mean_relative_error_se"]
+    top.errorbar(angle, error, yerr=2 * spread, fmt="o-", color=LEARNED, markersize=3, label="learned")
+    if "posterior_mean_relative_error_floor" in arrays:
+        floor = 100 * arrays["posterior_mean_relative_error_floor"]
+        top.plot(angle, floor, "--", color=FAINT, label="parametric floor")
+        top.legend()
+    _log_or_zero(top, error)
+    top.set_ylabel("relative error (%)")
+
+    angle, density, spread = (arrays[f"path_kl_{name}"] for name in ("angle", "density", "density_se"))
+    bottom.plot(angle, density, color=THIRD)
+    low = numpy.maximum(density - 2 * spread, density / 3)
+    bottom.fill_between(angle, low, density + 2 * spread, color=THIRD, alpha=0.25, linewidth=0)
+    _log_or_zero(bottom, density)
+    bottom.set_ylabel("path-KL density (nats/rad)")
+    bottom.set_xlabel(r"angle $\alpha$ (rad)")
+    bottom.set_xlim(0, numpy.pi / 2)
+    time_axis(top)
+    drawing.align_ylabels()
+    return drawing
+
+
+def _log_or_zero(axes, values):
+    """A logarithmic axis, unless the values are zero as an exact denoiser's are."""
+    if (values > 1e-12).all():
+        axes.set_yscale("log")
+    else:
+        axes.set_ylim(-0.05, 1.0)

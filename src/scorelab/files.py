@@ -1,0 +1,51 @@
+"""Files that are written whole or not at all."""
+
+import json
+import math
+import os
+from pathlib import Path
+
+from scorelab.errors import ScorelabError
+
+
+def write_bytes(path: Path, content: bytes):
+    """Write a file beside `path` and put it in its place in one step. Raises ScorelabError if the disk is full."""
+    path = Path(path)
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with open(beside, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        raise ScorelabError(f"{path}: cannot be written ({error.strerror})") from None
+
+
+def write_text(path: Path, text: str):
+    """`write_bytes` for text."""
+    write_bytes(path, text.encode())
+
+
+def write_json(path: Path, content):
+    """`write_bytes` for JSON; numbers that JSON cannot hold (nan, inf) become null."""
+    write_text(path, json.dumps(_finite(content), indent=2) + "\n")
+
+
+def read_json(path: Path):
+    """The content of a JSON file. Raises ScorelabError if it is missing or damaged."""
+    try:
+        return json.loads(Path(path).read_text())
+    except FileNotFoundError:
+        raise ScorelabError(f"{path}: no such file") from None
+    except (OSError, ValueError) as error:
+        raise ScorelabError(f"{path}: not a whole JSON file ({error})") from None
+
+
+def _finite(content):
+    if isinstance(content, dict):
+        return {key: _finite(value) for key, value in content.items()}
+    if isinstance(content, (list, tuple)):
+        return [_finite(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content

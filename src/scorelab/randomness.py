@@ -1,0 +1,61 @@
+"""Where every random number of a run comes from: named streams of one integer seed.
+
+A stream is a function of the seed and its name alone, so what one stage draws does not depend on what another drew,
+and a job gives the same numbers alone and inside a sweep.
+"""
+
+import contextlib
+import zlib
+
+import numpy
+import torch
+
+#: samples that share one stream in `BlockNoise`
+BLOCK = 256
+
+
+def stream_seed(seed: int, *name) -> int:
+    """A 63-bit seed for the stream `name` of `seed`; the parts of a name are strings and integers >= 0."""
+    words = [zlib.crc32(part.encode()) if isinstance(part, str) else part for part in name]
+    return int(numpy.random.SeedSequence([seed, *words]).generate_state(1, numpy.uint64)[0] >> 1)
+
+
+def stream(seed: int, *name, device="cpu") -> torch.Generator:
+    """A `torch.Generator` for the stream `name` of `seed`."""
+    return torch.Generator(device).manual_seed(stream_seed(seed, *name))
+
+
+@contextlib.contextmanager
+def default_stream(seed: int):
+    """Let code that draws from torch's global generator (the initialisers of `torch.nn`) draw from `seed` instead.
+
+    The global generator is put back as it was, also after an error.
+    """
+    before = torch.get_rng_state()
+    try:
+        torch.default_generator.manual_seed(seed)
+        yield
+    finally:
+        torch.set_rng_state(before)
+
+
+class BlockNoise:
+    """Standard normal draws for the samples `first ... first + count - 1` of a run, a block of samples a stream.
+
+    Sample i gets the same draws whatever batch it is in and however many samples there are: each block of `BLOCK`
+    samples has a generator of its own and is always drawn whole.
+    """
+
+    def __init__(self, seed: int, first: int, count: int, n: int, dtype=torch.float32):
+        if first % BLOCK:
+            raise ValueError(f"first = {first}: a batch starts at a multiple of {BLOCK}")
+        blocks = range(first // BLOCK, -(-(first + count) // BLOCK))
+        self.generators = [stream(seed, "noise", block) for block in blocks]
+        self.count = count
+        self.buffer = torch.empty(len(self.generators) * BLOCK, n, dtype=dtype)
+
+    def __call__(self) -> torch.Tensor:
+        """The next draw, shape (count, n); a view of a buffer that the next call overwrites."""
+        for generator, block in zip(self.generators, self.buffer.split(BLOCK), strict=True):
+            torch.randn(block.shape, generator=generator, dtype=block.dtype, out=block)
+        return self.buffer[: self.count]

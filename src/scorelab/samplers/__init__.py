@@ -1,0 +1,12 @@
+"""Samplers: rules for one step from noise towards data, and the one loop that drives them."""
+
+from scorelab._lazy import lazy_exports
+
+__getattr__, __dir__, __all__ = lazy_exports(
+    __name__,
+    {
+        "base": ["Sampler"],
+        "euler_maruyama": ["EulerMaruyama"],
+        "simulate": ["draw_samples", "simulate"],
+    },
+)

@@ -1,0 +1,41 @@
+"""The contract of a sampler."""
+
+from typing import ClassVar, Literal
+
+from scorelab.options import Count, Options
+
+
+class Sampler(Options):
+    """A rule for one step between two angles, and how much is sampled with it.
+
+    count: samples, >= 1. steps: steps on the schedule's grid, >= 1; a grid of K points has K - 1 steps.
+    batch_size: samples held in memory at once, rounded to a multiple of 256; no result depends on it.
+    output: what is returned of the last state x at the grid's last angle phi,
+        scaled          x / sin(phi), which is Y_T / T: X plus noise of variance 1/T (the paper's)
+        posterior_mean  m(x; phi)
+        posterior_draw  m(x; phi) plus Gaussian noise of the posterior's own variance (see `simulate.posterior_draw`)
+    """
+
+    count: Count
+    steps: Count
+    batch_size: Count
+    output: Literal["scaled", "posterior_mean", "posterior_draw"]
+
+    #: order of the global error for a smooth drift, in the step of the native time
+    order: ClassVar[int]
+    #: denoiser evaluations a step
+    evaluations: ClassVar[int] = 1
+
+    @property
+    def nfe(self) -> int:
+        """Denoiser evaluations a sample."""
+        return self.steps * self.evaluations + (self.output != "scaled")
+
+    def step(self, denoiser, x, angle, next_angle, noise, memory):
+        """Take x (count, n) from `angle` to `next_angle`; return the new x and the memory for the next step.
+
+        angle, next_angle: floats, in radians. noise: a function of no argument that returns standard normal draws
+        (count, n), valid until its next call. memory: whatever this rule returned for the last step; None at first.
+        The rule may overwrite x.
+        """
+        raise NotImplementedError

@@ -1,0 +1,22 @@
+"""Euler-Maruyama on the stochastic-localization SDE."""
+
+import math
+from typing import ClassVar
+
+from scorelab.samplers.base import Sampler
+
+
+class EulerMaruyama(Sampler):
+    """dY = m(Y; t) dt + dW with the drift frozen over a step (000_6c70dbc10a1c9c83.txt, equation 10 and section 7.1).
+
+    Y_{t'} = Y_t + (t' - t) m + sqrt(t' - t) Z, exact for a frozen m, written for x = Y / sqrt(t (t + 1)).
+    """
+
+    order: ClassVar[int] = 1
+
+    def step(self, denoiser, x, angle, next_angle, noise, memory):
+        posterior_mean = denoiser(x, angle)
+        time, next_time = math.tan(angle) ** 2, math.tan(next_angle) ** 2
+        scale, next_scale = math.sqrt(time * (time + 1)), math.sqrt(next_time * (next_time + 1))
+        x = x.mul_(scale / next_scale).add_(posterior_mean, alpha=(next_time - time) / next_scale)
+        return x.add_(noise(), alpha=math.sqrt(next_time - time) / next_scale), memory

@@ -1,0 +1,73 @@
+"""The loop over sampling steps, written once for every sampler."""
+
+import itertools
+import math
+from collections.abc import Callable, Iterator
+
+import torch
+
+from scorelab.randomness import BLOCK, BlockNoise
+from scorelab.samplers.base import Sampler
+from scorelab.schedules.base import Schedule
+
+
+@torch.no_grad()
+def simulate(sampler: Sampler, denoiser, angles, x, noise, observe: Callable | None = None):
+    """Drive x (count, n) along the grid `angles` (steps + 1,) and return the last state.
+
+    observe(k, angle, x), where given, sees the state at every grid point, also the first; it must not change x.
+    """
+    grid = [float(angle) for angle in angles]
+    memory = None
+    if observe is not None:
+        observe(0, grid[0], x)
+    for k, (angle, next_angle) in enumerate(itertools.pairwise(grid), start=1):
+        x, memory = sampler.step(denoiser, x, angle, next_angle, noise, memory)
+        if observe is not None:
+            observe(k, next_angle, x)
+    return x
+
+
+def draw_samples(
+    sampler: Sampler, schedule: Schedule, denoiser, n: int, seed: int, dtype=torch.float32
+) -> Iterator[torch.Tensor]:
+    """Yield `sampler.count` samples in batches (batch, n).
+
+    Memory is bounded by the batch. Sample i is a function of the seed and i alone, up to the rounding of matrix
+    products of another size: neither the batch size nor the count changes it.
+    """
+    angles = schedule.angles(sampler.steps)
+    batch_size = max(sampler.batch_size // BLOCK, 1) * BLOCK
+    for first in range(0, sampler.count, batch_size):
+        noise = BlockNoise(seed, first, min(batch_size, sampler.count - first), n, dtype)
+        x = simulate(sampler, denoiser, angles, noise().clone(), noise)
+        yield OUTPUTS[sampler.output](denoiser, x, float(angles[-1]), noise)
+
+
+@torch.no_grad()
+def scaled(denoiser, x, angle, noise):
+    """x / sin(phi) = X + cot(phi) G: under stochastic localization Y_T / T."""
+    return x / math.sin(angle)
+
+
+@torch.no_grad()
+def posterior_mean(denoiser, x, angle, noise):
+    """m(x; phi)."""
+    return denoiser(x, angle)
+
+
+@torch.no_grad()
+def posterior_draw(denoiser, x, angle, noise):
+    """m(x; phi) plus isotropic Gaussian noise with the variance of the posterior.
+
+    By the second-order form of Tweedie's formula Cov[X | x_phi = x] = cos^2/sin * dm/dx; its mean eigenvalue is
+    estimated, sample by sample, with one Rademacher probe of the denoiser's Jacobian.
+    """
+    probe = torch.sign(noise()).clone()
+    mean, derivative = torch.func.jvp(lambda state: denoiser(state, angle), (x,), (probe,))
+    variance = (probe * derivative).mean(-1, keepdim=True) * (math.cos(angle) ** 2 / math.sin(angle))
+    return mean + variance.clamp_min(0.0).sqrt() * noise()
+
+
+#: what is returned of the last state; see `Sampler`
+OUTPUTS = {"scaled": scaled, "posterior_mean": posterior_mean, "posterior_draw": posterior_draw}

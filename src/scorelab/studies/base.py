@@ -1,0 +1,15 @@
+"""The contract of a study."""
+
+from scorelab.options import Options
+
+
+class Study(Options):
+    """What a run does, in the stages train, sample, analyse, plot.
+
+    Each stage reads what the stages before it left in the run directory and nothing else, so that it can be done again
+    on its own.
+    """
+
+    def run_stage(self, stage: str, context) -> None:
+        """Do one stage; `context` is a `scorelab.studies.context.Context`."""
+        raise NotImplementedError

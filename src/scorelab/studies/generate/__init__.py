@@ -1,0 +1,30 @@
+"""The main job: train a denoiser, sample with it, project, measure, draw. One module a stage."""
+
+import importlib
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from scorelab.studies.base import Study
+
+AtLeastTwo = Annotated[int, Field(ge=2)]
+
+
+class Generate(Study):
+    """The main job.
+
+    path_kl_angles: Gauss-Legendre angles of the path-KL integral. path_kl_draws: exact noisy states an angle.
+    posterior_mean_draws: noisy states an angle of the posterior-mean figure. posterior_mean_data: their clean samples,
+    exact ones of the `target` or the generated `samples` (as the published code took them).
+    floor_repeats: sets of exact samples that noise floors are measured on, and bootstrap sets for standard errors.
+    """
+
+    path_kl_angles: AtLeastTwo
+    path_kl_draws: AtLeastTwo
+    posterior_mean_draws: AtLeastTwo
+    posterior_mean_data: Literal["target", "samples"]
+    floor_repeats: AtLeastTwo
+
+    def run_stage(self, stage, context):
+        """Do one stage; the module of that name below this package is imported only now."""
+        importlib.import_module(f"{__name__}.{stage}").run(self, context)

@@ -1,0 +1,67 @@
+"""Stage `analyse`: metrics.json, posterior_mean.csv, path_kl.csv, and the arrays of every figure."""
+
+import logging
+
+import torch
+
+from scorelab.metrics.path_kl import parametric_floor, path_kl
+from scorelab.metrics.posterior_mean import compare_posterior_means, published_angles
+from scorelab.metrics.projection import orthogonal_metrics, projection_metrics
+from scorelab.randomness import stream
+
+log = logging.getLogger("scorelab")
+
+
+def run(study, context):
+    """Measure everything, each number with its floor and its standard error."""
+    log.info("measuring: projection, path KL at %d angles, posterior mean", study.path_kl_angles)
+    _projection(study, context)
+    errors = _path_kl(study, context) | _posterior_mean(study, context)
+    context.save_arrays("errors", errors)
+    if (context.run / "training.csv").is_file():
+        context.save_arrays("training", context.read_table("training.csv"))
+
+
+def _trained_on(context):
+    return context.training.train_count if context.denoiser.trainable else None
+
+
+def _projection(study, context):
+    target, generator = context.target, stream(context.seed, "floors")
+    output_law = target.output_law(context.schedule.end_angle, context.sampler.output)
+    metrics, arrays = projection_metrics(context.samples, target, output_law, study.floor_repeats, generator)
+    context.update_metrics("projection", metrics)
+    context.update_metrics("orthogonal", orthogonal_metrics(context.samples, target, output_law))
+    context.save_arrays("projection", arrays)
+
+
+def _path_kl(study, context):
+    generator = stream(context.seed, "path kl")
+    end, points, draws = context.schedule.end_angle, study.path_kl_angles, study.path_kl_draws
+    result = path_kl(context.denoiser, context.target, end, points, draws, generator)
+    names = ("angle", "t", "squared_error", "squared_error_se", "density", "density_se")
+    columns = {name: getattr(result, name).numpy() for name in names}
+    context.write_table("path_kl.csv", [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)])
+    trained_on = _trained_on(context)
+    floor = None if trained_on is None else parametric_floor(context.target, trained_on)
+    metrics = {"total": result.total, "standard_error": result.standard_error, "parametric_floor": floor}
+    context.update_metrics("path_kl", metrics | {"end_angle": end, "T": context.schedule.end_snr})
+    return {f"path_kl_{name}": values for name, values in columns.items()}
+
+
+def _posterior_mean(study, context):
+    generator = stream(context.seed, "posterior mean")
+    count = study.posterior_mean_draws
+    if study.posterior_mean_data == "samples":
+        clean = torch.tensor(context.samples[:count])
+    else:
+        clean = context.target.sample(count, generator)
+    angles = published_angles()
+    rows, arrays = compare_posterior_means(
+        context.denoiser, context.target, clean, angles, generator, _trained_on(context)
+    )
+    context.write_table("posterior_mean.csv", rows)
+    columns = {name: [row[name] for row in rows] for name in rows[0]}
+    context.update_metrics("posterior_mean", columns)
+    context.save_arrays("posterior_mean", arrays | {name: columns[name] for name in ("angle", "t", "relative_error")})
+    return {f"posterior_mean_{name}": values for name, values in columns.items()}

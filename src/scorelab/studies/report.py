@@ -1,0 +1,37 @@
+"""The short table at the end of a run."""
+
+from rich.console import Console
+from rich.table import Table
+
+from scorelab.runs import Run
+
+
+def summary(run: Run):
+    """Print the main numbers of a finished run, each beside what it is held against, and where the figures are."""
+    metrics = run.metrics
+    console = Console()
+    if "projection" in metrics:
+        console.print(_table(metrics))
+    figures = sorted(path for path in (run / "figures").glob("*") if path.suffix != ".npz")
+    console.print("\n".join(str(path) for path in [*figures, run / "metrics.json"]), soft_wrap=True, highlight=False)
+
+
+def _table(metrics: dict) -> Table:
+    table = Table("", "measured", "± s.e.", "held against", box=None, pad_edge=False)
+    projection, kl, posterior = metrics["projection"], metrics["path_kl"], metrics["posterior_mean"]
+    weight, exact = projection["mode_weight"], projection["mode_weight_exact"]
+    rows = [
+        ("W1 of the projection", projection["w1"], projection["w1_standard_error"], "floor", projection["w1_floor"]),
+        ("KS distance", projection["ks"], projection["ks_standard_error"], "floor", projection["ks_floor"]),
+        ("mode weight", weight, projection["mode_weight_standard_error"], "exact", exact),
+        ("path KL (nats)", kl["total"], kl["standard_error"], "floor", kl["parametric_floor"]),
+    ]
+    worst = max(range(len(posterior["t"])), key=lambda k: posterior["relative_error"][k])
+    where = f"largest relative error, at t = {posterior['t'][worst]:.3g}"
+    floor = posterior.get("relative_error_floor")
+    error, spread = posterior["relative_error"][worst], posterior["relative_error_se"][worst]
+    rows.append((where, error, spread, "floor", None if floor is None else floor[worst]))
+    for name, value, error, against, reference in rows:
+        held = "" if reference is None else f"{against} {reference:.4g}"
+        table.add_row(name, f"{value:.4g}", f"{error:.2g}", held)
+    return table

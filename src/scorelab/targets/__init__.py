@@ -1,0 +1,13 @@
+"""Targets: distributions that are sampled, each with its exact answers."""
+
+from scorelab._lazy import lazy_exports
+
+__getattr__, __dir__, __all__ = lazy_exports(
+    __name__,
+    {
+        "base": ["Target"],
+        "gaussian_mixture": ["GaussianMixture"],
+        "projected_law": ["ProjectedLaw"],
+        "options": ["TargetOptions", "TwoModes", "Mixture"],
+    },
+)

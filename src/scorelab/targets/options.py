@@ -1,0 +1,102 @@
+"""What `conf/target` may say."""
+
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, model_validator
+
+from scorelab.options import Count, OpenUnit, Options, Positive
+
+
+class RandomDirection(Options):
+    """A direction drawn uniformly, of the given Euclidean norm."""
+
+    norm: Positive
+
+
+def _vector(value: Any) -> Any:
+    """A number, a list of numbers or {norm: r}; the length is checked where n is known."""
+    if isinstance(value, dict):
+        return RandomDirection.model_validate(value)
+    entries = value if isinstance(value, (list, tuple)) else [value]
+    if not entries or any(isinstance(v, bool) or not isinstance(v, (int, float)) or v - v != 0 for v in entries):
+        raise ValueError("allowed are a number, a list of n numbers, or {norm: r} for a random direction of norm r")
+    return [float(v) for v in value] if isinstance(value, (list, tuple)) else float(value)
+
+
+#: a constant for every coordinate, a list of n numbers, or a random direction of a given norm
+Vector = Annotated[Any, BeforeValidator(_vector)]
+
+
+def vector(value, n: int, generator):
+    """The tensor (n,), float64, that a checked `Vector` stands for."""
+    import torch
+
+    if isinstance(value, RandomDirection):
+        direction = torch.randn(n, generator=generator, dtype=torch.float64)
+        return direction * (value.norm / direction.norm())
+    return torch.tensor(value, dtype=torch.float64).expand(n).clone()
+
+
+class TargetOptions(Options):
+    """Base of the options that build a `Target`."""
+
+    def build(self, generator):
+        """The target; `generator` draws what the options leave to chance."""
+        raise NotImplementedError
+
+
+class TwoModes(TargetOptions):
+    """p N((1-p) a, I) + (1-p) N(-p a, I), equation (12) of 000_6c70dbc10a1c9c83.txt.
+
+    p: weight of the right mode, in (0, 1). n: dimension, >= 1. a: difference of the modes' means.
+    """
+
+    p: OpenUnit
+    n: Count
+    a: Vector
+
+    @model_validator(mode="after")
+    def _length(self):
+        if isinstance(self.a, list) and len(self.a) != self.n:
+            raise ValueError(f"a has {len(self.a)} entries, n = {self.n}: n entries are needed")
+        return self
+
+    def build(self, generator):
+        from scorelab.targets.gaussian_mixture import GaussianMixture
+
+        return GaussianMixture.two_modes(self.p, vector(self.a, self.n, generator))
+
+
+class Mixture(TargetOptions):
+    """A mixture of K isotropic Gaussians.
+
+    n: dimension. weights: K numbers > 0, normalised to sum 1. means: K vectors, each a number, a list of n numbers or
+    {norm: r} for a random direction. std: one number > 0, or K of them.
+    """
+
+    n: Count
+    weights: list[Positive]
+    means: list[Vector]
+    std: Positive | list[Positive]
+
+    @model_validator(mode="after")
+    def _lengths(self):
+        modes = len(self.weights)
+        if modes < 1:
+            raise ValueError("weights is empty: at least one mode is needed")
+        if len(self.means) != modes:
+            raise ValueError(f"means has {len(self.means)} vectors, weights has {modes} entries: one a mode is needed")
+        if isinstance(self.std, list) and len(self.std) != modes:
+            raise ValueError(f"std has {len(self.std)} entries, weights has {modes}: one number, or one a mode")
+        for mode, mean in enumerate(self.means):
+            if isinstance(mean, list) and len(mean) != self.n:
+                raise ValueError(f"means[{mode}] has {len(mean)} entries, n = {self.n}: n entries are needed")
+        return self
+
+    def build(self, generator):
+        import torch
+
+        from scorelab.targets.gaussian_mixture import GaussianMixture
+
+        means = torch.stack([vector(mean, self.n, generator) for mean in self.means])
+        return GaussianMixture(self.weights, means, self.std)

@@ -1,0 +1,79 @@
+"""The exact one-dimensional law of a projected Gaussian mixture."""
+
+import math
+
+import torch
+from torch.special import ndtr
+
+_SQRT_2PI = math.sqrt(2 * math.pi)
+
+
+class ProjectedLaw:
+    """The mixture sum_k w_k N(mean_k, std_k^2) on the line, in float64.
+
+    weights, means, stds: (K,). All methods are elementwise and take numbers, lists or tensors of any shape.
+    """
+
+    def __init__(self, weights, means, stds):
+        weights, means, stds = (torch.as_tensor(value, dtype=torch.float64) for value in (weights, means, stds))
+        self.weights, self.means, self.stds = weights / weights.sum(), means, stds
+
+    def _standardised(self, x):
+        x = torch.as_tensor(x, dtype=torch.float64)
+        return (x.unsqueeze(-1) - self.means) / self.stds
+
+    def pdf(self, x):
+        """The density at x."""
+        z = self._standardised(x)
+        return (self.weights * torch.exp(-0.5 * z**2) / (self.stds * _SQRT_2PI)).sum(-1)
+
+    def cdf(self, x):
+        """P(X <= x)."""
+        return (self.weights * ndtr(self._standardised(x))).sum(-1)
+
+    def integrated_cdf(self, x):
+        """int_{-inf}^x P(X <= s) ds = E max(x - X, 0)."""
+        z = self._standardised(x)
+        return (self.weights * self.stds * (z * ndtr(z) + torch.exp(-0.5 * z**2) / _SQRT_2PI)).sum(-1)
+
+    def integrated_survival(self, x):
+        """int_x^inf P(X > s) ds = E max(X - x, 0)."""
+        z = self._standardised(x)
+        return (self.weights * self.stds * (torch.exp(-0.5 * z**2) / _SQRT_2PI - z * ndtr(-z))).sum(-1)
+
+    def quantile(self, u):
+        """The x with P(X <= x) = u, by Newton steps kept inside a shrinking bracket. Raises ValueError off [0, 1]."""
+        u = torch.as_tensor(u, dtype=torch.float64)
+        if not bool(((u >= 0) & (u <= 1)).all()):
+            raise ValueError("quantile: probabilities must be in [0, 1]")
+        inside = u.clamp(1e-300, 1 - 2**-53)
+        by_mode = self.means + self.stds * torch.special.ndtri(inside).unsqueeze(-1)
+        low, high = by_mode.min(-1).values, by_mode.max(-1).values  # the mixture's quantile lies between its modes'
+        x = 0.5 * (low + high)
+        for _ in range(200):
+            error = self.cdf(x) - inside
+            low, high = torch.where(error < 0, x, low), torch.where(error > 0, x, high)
+            newton = x - error / self.pdf(x).clamp_min(1e-300)
+            middle = 0.5 * (low + high)
+            new = torch.where((newton > low) & (newton < high), newton, middle)
+            settled = ((new - x).abs() <= 4e-16 * (1 + new.abs())) | (error == 0)
+            x = torch.where(error == 0, x, new)
+            if bool(settled.all()):
+                break
+        return torch.where(u == 0, -math.inf, torch.where(u == 1, math.inf, x))
+
+    def sample(self, count: int, generator: torch.Generator):
+        """Exact draws, shape (count,), float64."""
+        mode = torch.multinomial(self.weights, count, replacement=True, generator=generator)
+        normal = torch.randn(count, generator=generator, dtype=torch.float64)
+        return self.means[mode] + self.stds[mode] * normal
+
+    @property
+    def mean(self):
+        """E X."""
+        return float((self.weights * self.means).sum())
+
+    @property
+    def variance(self):
+        """Var X."""
+        return float((self.weights * (self.stds**2 + self.means**2)).sum() - self.mean**2)

@@ -1,0 +1,35 @@
+"""Files of tensors: safetensors, written whole or not at all. Reading one never executes what it contains."""
+
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+
+from scorelab.errors import ScorelabError
+from scorelab.files import write_bytes
+
+
+def write_tensors(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str]):
+    """Write tensors and metadata; an existing file is replaced in one step."""
+    write_bytes(path, save({name: value.contiguous() for name, value in tensors.items()}, metadata))
+
+
+def read_tensors(path: Path, shapes: dict[str, torch.Size] | None = None):
+    """Read (tensors, metadata). Raises ScorelabError for a missing, truncated or foreign file.
+
+    shapes: names that must be there, with their shapes.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dictionary)
+    except FileNotFoundError:
+        raise ScorelabError(f"{path}: no such file") from None
+    except (SafetensorError, OSError) as error:
+        raise ScorelabError(f"{path}: not a whole safetensors file ({error})") from None
+    for name, shape in (shapes or {}).items():
+        found = tuple(tensors[name].shape) if name in tensors else "missing"
+        if found != tuple(shape):
+            raise ScorelabError(f"{path}: made by another network: {name} is {found}, {tuple(shape)} is needed")
+    return tensors, metadata

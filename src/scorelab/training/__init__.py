@@ -1,0 +1,13 @@
+"""Training: what is minimised, over which angles, and the loop that does it."""
+
+from scorelab._lazy import lazy_exports
+
+__getattr__, __dir__, __all__ = lazy_exports(
+    __name__,
+    {
+        "options": ["Training"],
+        "angles": ["AngleLaw"],
+        "objectives": ["OBJECTIVES"],
+        "trainer": ["Trainer"],
+    },
+)

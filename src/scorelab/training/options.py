@@ -1,0 +1,73 @@
+"""What `conf/training` may say."""
+
+from typing import Literal
+
+from pydantic import model_validator
+
+from scorelab.options import Angle, Count, Fraction, Natural, NonNegative, Options, Positive
+
+
+class Training(Options):
+    """A training protocol.
+
+    N: samples drawn from the target. epochs, batch_size: passes over them, and samples a step.
+    objective: squared error of the `posterior_mean` (the paper's) or of the `velocity`, which is the former divided by
+        cos^2(phi); each is the mean over coordinates.
+    angles: law of the training angles on [angle_min, angle_max], `uniform` in the angle (the paper's) or `log_t`.
+    optimizer: adamw, adam or sgd (momentum 0.9). lr: step size, constant or falling to 0 along a cosine, after
+        `warmup` steps of linear growth. weight_decay: decoupled for adamw, an L2 term for the others.
+    clip: largest Euclidean norm of a gradient, or null. averaging: decay of the running average of the weights that is
+        kept instead of the last weights; 0 keeps the last.
+    validation: share of the N samples that is held out. validation_batch: samples a forward pass there.
+    keep: the weights of the `last` epoch, or of the one with the `best` validation loss.
+    checkpoint_every: epochs between checkpoints; 0 writes none. records: rows of training.csv at most.
+    resume: a run directory whose training was interrupted.
+    """
+
+    N: Count
+    epochs: Count
+    batch_size: Count
+    objective: Literal["posterior_mean", "velocity"]
+    angles: Literal["uniform", "log_t"]
+    angle_min: Angle
+    angle_max: Angle
+    optimizer: Literal["adamw", "adam", "sgd"]
+    lr: Positive
+    lr_schedule: Literal["constant", "cosine"]
+    warmup: Natural
+    weight_decay: NonNegative
+    clip: Positive | None
+    averaging: Fraction
+    validation: Fraction
+    validation_batch: Count
+    keep: Literal["last", "best"]
+    checkpoint_every: Natural
+    records: Count
+    resume: str | None
+
+    @model_validator(mode="after")
+    def _rules(self):
+        if not self.angle_min < self.angle_max:
+            raise ValueError(f"angle_min = {self.angle_min} must be below angle_max = {self.angle_max}")
+        if self.angles == "log_t" and self.angle_min == 0:
+            raise ValueError("angle_min = 0: angles: log_t needs angle_min > 0")
+        if self.keep == "best" and self.validation == 0:
+            raise ValueError("keep = best needs validation > 0")
+        if self.train_count < 1:
+            raise ValueError(f"validation = {self.validation} of N = {self.N} leaves no sample to train on")
+        return self
+
+    @property
+    def train_count(self) -> int:
+        """Samples that are trained on."""
+        return self.N - round(self.validation * self.N)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Optimiser steps an epoch; the last batch may be smaller."""
+        return -(-self.train_count // self.batch_size)
+
+    @property
+    def total_steps(self) -> int:
+        """Optimiser steps of the whole training."""
+        return self.epochs * self.steps_per_epoch

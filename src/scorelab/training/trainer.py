@@ -1,0 +1,265 @@
+"""The training loop."""
+
+import contextlib
+import json
+import math
+import time
+from pathlib import Path
+
+import torch
+
+from scorelab.channel import mix
+from scorelab.errors import TrainingDiverged
+from scorelab.randomness import stream
+from scorelab.tensorfile import read_tensors, write_tensors
+from scorelab.training.angles import AngleLaw
+from scorelab.training.objectives import OBJECTIVES
+from scorelab.training.options import Training
+from scorelab.training.parameters import FlatParameters
+
+#: entries of a segment: noise is drawn, and noisy states are made, for as many batches at a time as fit
+_SEGMENT = 2**21
+#: exact samples that the excess risk is measured on
+_PROBES = 2000
+
+
+class Trainer:
+    """Minimise an objective over the parameters of a denoiser.
+
+    The randomness of an epoch is a function of the seed and the epoch's number, and a checkpoint holds everything else
+    that the rest of the training depends on, so a training that was stopped and resumed ends with the same weights, bit
+    for bit, as one that was not.
+
+    rows: one dictionary a record, the content of training.csv:
+        epoch, step, loss        mean loss over the steps since the last record, mean over coordinates
+        bayes_risk               the least value of the expected loss, that of the exact posterior mean
+        excess_risk, excess_risk_se   expected loss of the weights that would be kept, minus bayes_risk, on exact samples
+        validation_loss          where samples are held out
+        lr, seconds
+    """
+
+    def __init__(self, denoiser, target, options: Training, seed: int):
+        self.denoiser, self.target, self.options, self.seed = denoiser, target, options, seed
+        self.law = AngleLaw(options.angles, options.angle_min, options.angle_max)
+        self.root_weight = OBJECTIVES[options.objective]
+        self.flat = FlatParameters(denoiser)
+        self.optimizer = self._optimizer()
+        self.average = self.flat.value.detach().clone() if options.averaging else None
+        self.best, self.best_loss = None, math.inf
+        self.epoch, self.step, self.seconds, self.rows = 0, 0, 0.0, []
+        data = target.sample(options.N, stream(seed, "data"))
+        self.data, self.held_out = data[: options.train_count], data[options.train_count :]
+        self.bayes_risk = self._bayes_risk()
+        self.probes = self._probes()
+
+    def _optimizer(self):
+        options = self.options
+        common = {"lr": options.lr, "weight_decay": options.weight_decay, "fused": True}
+        if options.optimizer == "sgd":
+            return torch.optim.SGD([self.flat.value], momentum=0.9, **common)
+        return {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[options.optimizer]([self.flat.value], **common)
+
+    # What is measured beside the loss. ------------------------------------------------------------------------------
+
+    def _bayes_risk(self):
+        """The objective's value at the exact posterior mean, by quadrature over the angles."""
+        angles, weights = self.law.quadrature()
+        root = self.root_weight(angles)
+        weights = weights if root is None else weights * root**2
+        return float((weights * self.target.bayes_risk(angles)).sum()) / self.target.n
+
+    def _probes(self):
+        """Fixed noisy states with their exact posterior means, for the excess risk."""
+        generator = stream(self.seed, "probes")
+        clean = self.target.sample(_PROBES, generator)
+        angle = self.law.sample(_PROBES, generator)
+        x = mix(clean, torch.randn(clean.shape, generator=generator), angle)
+        return x, angle, self.target.posterior_mean(x, angle), self.root_weight(angle)
+
+    @torch.no_grad()
+    def excess_risk(self):
+        """E w |m - m_hat|^2 / n of the weights that would be kept, and its standard error."""
+        x, angle, exact, root = self.probes
+        with self.kept_weights():
+            error = self.denoiser(x, angle) - exact
+        squared = (error if root is None else error * root.unsqueeze(1)).square().mean(1).double()
+        return float(squared.mean()), float(squared.std() / math.sqrt(len(squared)))
+
+    @torch.no_grad()
+    def validation_loss(self):
+        """The objective on the held-out samples, with noise of its own for this epoch."""
+        generator = stream(self.seed, "validation", self.epoch)
+        total = 0.0
+        for batch in self._batches(self.held_out, self.options.validation_batch, generator):
+            total += float(self._loss(*batch)) * len(batch[0])
+        return total / len(self.held_out)
+
+    @contextlib.contextmanager
+    def kept_weights(self):
+        """Let the denoiser use the weights that are kept at the end: the average, the best or the last."""
+        kept = self.best if self.options.keep == "best" and self.best is not None else self.average
+        if kept is None:
+            yield
+            return
+        last = self.flat.value.detach().clone()
+        self.flat.value.data.copy_(kept)
+        try:
+            yield
+        finally:
+            self.flat.value.data.copy_(last)
+
+    # The loop. ------------------------------------------------------------------------------------------------------
+
+    def run(self, checkpoint: Path | None = None, on_epoch=None):
+        """Train to the end; afterwards the denoiser holds the weights that are kept.
+
+        checkpoint: file that the state is written to every `checkpoint_every` epochs. on_epoch(trainer), where given,
+        is called after each epoch. Raises TrainingDiverged when the loss is no longer a number.
+        """
+        options = self.options
+        record_every = -(-options.epochs // options.records)
+        losses, started = [], time.perf_counter() - self.seconds
+        while self.epoch < options.epochs:
+            losses.append(self._train_epoch())
+            self.epoch += 1
+            row = {"epoch": self.epoch, "step": self.step}
+            if len(self.held_out):
+                row["validation_loss"] = self.validation_loss()
+                if row["validation_loss"] < self.best_loss:
+                    self.best_loss = row["validation_loss"]
+                    self.best = self._current().clone() if options.keep == "best" else None
+            self.seconds = time.perf_counter() - started
+            if self.epoch % record_every == 0 or self.epoch == options.epochs:
+                self._record(row, losses)
+                losses = []
+            # A checkpoint falls on a record, so that the mean loss of a record is never cut in two.
+            if checkpoint is not None and options.checkpoint_every and not losses:
+                if self.epoch - self._saved_epoch >= options.checkpoint_every and self.epoch < options.epochs:
+                    self.save(checkpoint)
+            if on_epoch is not None:
+                on_epoch(self)
+        with self.kept_weights():
+            final = self.flat.value.detach().clone()
+        self.flat.value.data.copy_(final)
+
+    _saved_epoch = 0
+
+    def _current(self):
+        return self.flat.value.detach() if self.average is None else self.average
+
+    def _record(self, row, losses):
+        excess, error = self.excess_risk()
+        row |= {"loss": math.fsum(losses) / len(losses), "bayes_risk": self.bayes_risk}
+        row |= {"excess_risk": excess, "excess_risk_se": error, "lr": self._lr(self.step), "seconds": self.seconds}
+        self.rows.append(row)
+
+    def _lr(self, step):
+        options = self.options
+        growth = min(1.0, (step + 1) / options.warmup) if options.warmup else 1.0
+        if options.lr_schedule == "constant":
+            return options.lr * growth
+        return options.lr * growth * 0.5 * (1 + math.cos(math.pi * step / options.total_steps))
+
+    def _batches(self, samples, batch_size, generator, order=None):
+        """Yield (x, angle, target, root_weight, step's clean) for each batch, a segment of them made at a time."""
+        rows = max(_SEGMENT // (samples.shape[1] * batch_size), 1) * batch_size
+        for first in range(0, len(samples), rows):
+            clean = samples[first : first + rows] if order is None else samples[order[first : first + rows]]
+            noise = torch.randn(clean.shape, generator=generator)
+            angle = self.law.sample(len(clean), generator)
+            x = mix(clean, noise, angle)
+            root = self.root_weight(angle)
+            if root is None:
+                yield from zip(
+                    x.split(batch_size), angle.split(batch_size), clean.split(batch_size), _nothing(), strict=False
+                )
+            else:
+                root = root.unsqueeze(1)
+                yield from zip(
+                    x.split(batch_size),
+                    angle.split(batch_size),
+                    (clean * root).split(batch_size),
+                    root.split(batch_size),
+                    strict=True,
+                )
+
+    def _loss(self, x, angle, weighted_clean, root):
+        estimate = self.denoiser(x, angle)
+        return torch.nn.functional.mse_loss(estimate if root is None else estimate * root, weighted_clean)
+
+    def _train_epoch(self):
+        """One pass over the training samples; returns the mean loss."""
+        options, flat = self.options, self.flat
+        group = self.optimizer.param_groups[0]
+        generator = stream(self.seed, "epoch", self.epoch)
+        order = torch.randperm(len(self.data), generator=generator)
+        total = 0.0
+        for batch in self._batches(self.data, options.batch_size, generator, order):
+            loss = self._loss(*batch)
+            flat.gradient.zero_()
+            loss.backward()
+            value = loss.item()
+            if not math.isfinite(value):
+                raise self._diverged(value, batch)
+            if options.clip is not None:
+                flat.clip_(options.clip)
+            group["lr"] = self._lr(self.step)
+            self.optimizer.step()
+            self.step += 1
+            if self.average is not None:
+                # Early on the average forgets faster, so that it leaves the initial weights behind.
+                decay = min(options.averaging, (1 + self.step) / (10 + self.step))
+                self.average.lerp_(flat.value.detach(), 1 - decay)
+            total += value * len(batch[0])
+        return total / len(self.data)
+
+    @torch.no_grad()
+    def _diverged(self, value, batch):
+        x, angle, *_ = batch
+        bad = ~torch.isfinite(self.denoiser(x, angle)).all(1)
+        where = "its samples' angles are finite" if not bool(bad.any()) else f"angle {float(angle[bad][0]):.6f} rad"
+        if bool(bad.all()):
+            where = f"every angle of the batch, the first {float(angle[0]):.6f} rad"
+        return TrainingDiverged(
+            f"training: the loss is {value} at step {self.step + 1} (epoch {self.epoch + 1}), at {where}; "
+            f"a smaller training.lr (now {self.options.lr:g}) or training.clip may help"
+        )
+
+    # Checkpoints. ---------------------------------------------------------------------------------------------------
+
+    def _tensors(self):
+        state = self.optimizer.state_dict()["state"].get(0, {})
+        tensors = {f"optimizer.{name}": value for name, value in state.items() if isinstance(value, torch.Tensor)}
+        tensors["value"] = self.flat.value.detach()
+        if self.average is not None:
+            tensors["average"] = self.average
+        if self.best is not None:
+            tensors["best"] = self.best
+        return tensors
+
+    def save(self, path: Path):
+        """Write a checkpoint; an earlier one is replaced only once this one is whole."""
+        counters = {"epoch": self.epoch, "step": self.step, "seconds": self.seconds, "rows": self.rows}
+        write_tensors(path, self._tensors(), {"training": json.dumps(counters | {"best_loss": self.best_loss})})
+        self._saved_epoch = self.epoch
+
+    def load(self, path: Path):
+        """Continue from a checkpoint. Raises ScorelabError if the file is damaged or of another training."""
+        sizes = {"value": self.flat.value.shape}
+        tensors, metadata = read_tensors(path, sizes)
+        counters = json.loads(metadata["training"])
+        self.epoch, self.step, self.seconds = counters["epoch"], counters["step"], counters["seconds"]
+        self.rows, self.best_loss, self._saved_epoch = counters["rows"], counters["best_loss"], counters["epoch"]
+        self.flat.value.data.copy_(tensors["value"])
+        if self.average is not None:
+            self.average.copy_(tensors["average"])
+        self.best = tensors.get("best")
+        state = {name.removeprefix("optimizer."): tensors[name] for name in tensors if name.startswith("optimizer.")}
+        if state:
+            whole = self.optimizer.state_dict()
+            self.optimizer.load_state_dict({"state": {0: state}, "param_groups": whole["param_groups"]})
+
+
+def _nothing():
+    while True:
+        yield None
