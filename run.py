@@ -11,5 +11,4 @@ def main(config):
 
 
 if __name__ == "__main__":
-    app.register_resolvers()
-    main()
+    app.main(main)

@@ -2,35 +2,35 @@
 
 import logging
 import os
+import platform
 import re
+import subprocess
 import sys
+import time
 import traceback
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+import hydra
 import yaml
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
-from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
-from omegaconf.errors import OmegaConfBaseException
+from hydra.errors import HydraException
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from scorelab import runs
 from scorelab.config import GROUPS, STAGES, Config, check, differences
 from scorelab.errors import ConfigError, ScorelabError
+from scorelab.options import nearest
 
 log = logging.getLogger("scorelab")
 
 
 # The command line. --------------------------------------------------------------------------------------------------
-
-
-def register_resolvers():
-    """What conf/config.yaml interpolates beside Hydra's own."""
-    OmegaConf.register_new_resolver("override_names", override_names, replace=True)
 
 
 def override_names(overrides) -> str:
@@ -40,12 +40,16 @@ def override_names(overrides) -> str:
     return f"-{name[:100]}" if name else ""
 
 
+# What conf/config.yaml interpolates beside Hydra's own.
+OmegaConf.register_new_resolver("override_names", override_names, replace=True)
+
+
 class ReserveDirectory(Callback):
     """Check the configuration and reserve the run's directory before Hydra writes anything into it."""
 
     def on_run_start(self, config, **_):
         """Make a directory of its own for a new run, or go back to that of an existing one."""
-        with _one_line_errors():
+        with one_line_errors():
             wanted = Path(config.hydra.run.dir)
             existing = existing_run(config)
             if existing is not None:
@@ -63,13 +67,13 @@ class ReserveDirectory(Callback):
 
 def job(config: DictConfig):
     """The task that Hydra calls, once for a run and once for each job of a sweep."""
-    hydra = HydraConfig.get()
-    run = runs.Run(hydra.runtime.output_dir)
-    if hydra.mode == RunMode.MULTIRUN:
+    of_hydra = HydraConfig.get()
+    run = runs.Run(of_hydra.runtime.output_dir)
+    if not OmegaConf.is_missing(of_hydra.job, "num"):  # only the jobs of a sweep have a number
         return _job_of_sweep(run, config)
-    with _one_line_errors():
+    with one_line_errors():
         if existing_run(config) is not None:
-            config = merge(run, plain(config), list(hydra.overrides.task), _option_groups(hydra))
+            config = merge(run, plain(config), list(of_hydra.overrides.task), _option_groups(of_hydra))
         else:
             config = check(plain(config))
         execute(run, config)
@@ -92,20 +96,42 @@ def _job_of_sweep(run: runs.Run, config: DictConfig):
         return None
 
 
-class _one_line_errors:
-    """End the process with one line for an error that a user can mend; with a traceback where one is asked for."""
+def main(task):
+    """Call a task decorated with `hydra.main`, with one-line errors also for what Hydra itself refuses."""
+    asked_for_tracebacks = os.environ.get("HYDRA_FULL_ERROR")
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # lets Hydra's own errors through to us
+    with one_line_errors(asked_for_tracebacks == "1"):
+        return task()
+
+
+class one_line_errors:
+    """End the process with one line for an error that a user can mend; bugs keep their traceback."""
+
+    def __init__(self, tracebacks: bool = False):
+        self.tracebacks = tracebacks
 
     def __enter__(self):
         return self
 
     def __exit__(self, kind, error, _):
-        if error is None or os.environ.get("HYDRA_FULL_ERROR") == "1":
-            return
         if isinstance(error, KeyboardInterrupt):
             sys.exit(130)
-        if isinstance(error, (ScorelabError, OmegaConfBaseException)):
-            print(f"error: {one_line(error)}", file=sys.stderr)
-            sys.exit(2 if isinstance(error, (ConfigError, OmegaConfBaseException)) else 1)
+        if self.tracebacks or not isinstance(error, (ScorelabError, OmegaConfBaseException, HydraException)):
+            return
+        print(f"error: {_refused_by_hydra(error) or one_line(error)}", file=sys.stderr)
+        sys.exit(1 if isinstance(error, ScorelabError) and not isinstance(error, ConfigError) else 2)
+
+
+def _refused_by_hydra(error: BaseException) -> str | None:
+    """What to say of an error of Hydra's own: of an unknown key the nearest valid one, else Hydra's text."""
+    if not isinstance(error, HydraException):
+        return None
+    cause = error.__cause__
+    if isinstance(cause, (ConfigKeyError, ConfigAttributeError)) and cause.parent_node is not None:
+        names = [str(name) for name in cause.parent_node if name != "hydra"]
+        key = re.search(r"'([^']+)'", str(error))
+        return f"{key[1] if key else cause.full_key}: unknown key; {nearest(str(cause.key), names)}"
+    return str(error).strip()
 
 
 def one_line(error: BaseException) -> str:
@@ -179,8 +205,8 @@ def stages_of(stage: str) -> tuple[str, ...]:
     return STAGES if stage == "all" else ("train",) if stage == "train" else STAGES[STAGES.index(stage) :]
 
 
-def _option_groups(hydra) -> set[str]:
-    return {group for group in GROUPS if group in hydra.runtime.choices}
+def _option_groups(of_hydra) -> set[str]:
+    return {group for group in GROUPS if group in of_hydra.runtime.choices}
 
 
 # Running. -----------------------------------------------------------------------------------------------------------
@@ -200,24 +226,55 @@ def execute(run: runs.Run, config: Config):
     if config.general.threads is not None:
         torch.set_num_threads(config.general.threads)
     run.begin(config, stages)
+    started = time.perf_counter()
     try:
         context = Context(run, config)
         for stage in stages:
             if run.needs(stage):
                 study.run_stage(stage, context)
-                run.finish_stage(stage)
+                run.finish_stage(stage, time.perf_counter() - started)
+                started = time.perf_counter()
+        context.update_metrics("run", provenance(config, run))
         run.mark("done")
-    except (KeyboardInterrupt, SystemExit) as error:
-        run.mark("interrupted", error=one_line(error))
+    except KeyboardInterrupt:
+        run.mark("interrupted")
         log.error("interrupted; training.resume=%s goes on", run.path)
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         run.mark("failed", error=one_line(error))
         if isinstance(error, ScorelabError):
             _to_log_file(f"error: {one_line(error)}")
         else:
             _to_log_file(traceback.format_exc())
         raise
+
+
+def provenance(config: Config, run: runs.Run) -> dict:
+    """Where the numbers of a run come from: seed, code, versions, machine, time."""
+    import numpy
+    import torch
+
+    import scorelab
+
+    modules = {"scorelab": scorelab, "torch": torch, "numpy": numpy, "hydra": hydra}
+    return {
+        "seed": config.general.seed,
+        "git_commit": _git_commit(),
+        "versions": {"python": platform.python_version()} | {name: m.__version__ for name, m in modules.items()},
+        "device": f"cpu: {platform.processor() or platform.machine()}, {torch.get_num_threads()} threads",
+        "wall_seconds": run.status["wall_seconds"],
+        "fingerprint": config.fingerprint,
+    }
+
+
+def _git_commit() -> str | None:
+    """The commit of the code that runs, "-dirty" where it was changed since; None outside a checkout."""
+    here = Path(__file__).resolve().parent
+    try:
+        asked = ["git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=40", "--match=no-tag"]
+        return subprocess.run(asked, capture_output=True, text=True, timeout=10, check=True).stdout.strip() or None
+    except (OSError, subprocess.SubprocessError):
+        return None
 
 
 def _to_log_file(text: str):
@@ -271,7 +328,6 @@ def run(overrides=(), directory: Path | str | None = None, config_dir: Path | st
     directory: where to; by default outputs/<date>/<time>-<override names> below the working directory.
     config_dir: a folder of options of your own, as --config-dir. Raises ScorelabError for what a user can mend.
     """
-    register_resolvers()
     overrides = list(overrides)
     if config_dir is not None:
         overrides.append(f"hydra.searchpath=[file://{Path(config_dir).absolute()}]")

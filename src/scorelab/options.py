@@ -50,14 +50,15 @@ def nearest(name: str, names) -> str:
     return f"{hint}valid names: {', '.join(names) or 'none'}"
 
 
-def explain(error: pydantic.ValidationError, key: str, valid_names) -> ConfigError:
+def explain(error: pydantic.ValidationError, key: str, valid_fields) -> ConfigError:
     """One line for the first mistake that `error` lists below `key`: the key, the value, what is allowed."""
     mistake = error.errors(include_url=False)[0]
     where = ".".join(str(part) for part in (key, *mistake["loc"]) if str(part) and not _is_union_branch(part))
     kind, value = mistake["type"], mistake.get("input")
-    others = len(error.errors()) - 1
     if kind in ("extra_forbidden", "unexpected_keyword_argument"):
-        return ConfigError(f"{where}: unknown key; {nearest(str(mistake['loc'][-1]), valid_names)}")
+        for part in mistake["loc"][:-1]:
+            valid_fields = valid_fields[part].annotation.model_fields
+        return ConfigError(f"{where}: unknown key; {nearest(str(mistake['loc'][-1]), valid_fields)}")
     if kind in ("missing", "missing_argument", "missing_keyword_only_argument"):
         return ConfigError(f"{where}: a value is needed")
     if kind == "value_error":  # raised by our own validators: the text says what is allowed
@@ -65,8 +66,22 @@ def explain(error: pydantic.ValidationError, key: str, valid_names) -> ConfigErr
         named = mistake["loc"] and not isinstance(value, dict)
         return ConfigError(f"{where} = {show(value)}: {text}" if named else f"{where}: {text}")
     text = mistake["msg"].replace("Input should be", "must be")
-    more = f" (and {others} more mistakes in {key})" if others and "union" not in kind else ""
-    return ConfigError(f"{where} = {show(value)}: {text}{more}")
+    field = valid_fields.get(str(mistake["loc"][0])) if len(mistake["loc"]) == 1 else None
+    if field is not None and kind.startswith(("greater_than", "less_than", "int_", "float_", "finite_")):
+        text = _range(field) or text
+    return ConfigError(f"{where} = {show(value)}: {text}")
+
+
+def _range(field) -> str:
+    """The values a numeric field allows: "allowed is an integer >= 1"; empty where the field has no bounds."""
+    whole = field.annotation in (int, int | None)
+    bounds = [
+        f"{sign} {getattr(rule, name):.6g}"
+        for rule in field.metadata
+        for name, sign in (("gt", ">"), ("ge", ">="), ("lt", "<"), ("le", "<="))
+        if getattr(rule, name, None) is not None
+    ]
+    return f"allowed is {'an integer' if whole else 'a number'} {' and '.join(bounds)}" if bounds else ""
 
 
 def _is_union_branch(part) -> bool:

@@ -106,9 +106,11 @@ class Run:
         """Whether a stage is still to be done."""
         return stage not in self.status["stages"]
 
-    def finish_stage(self, stage: str):
-        """Count a stage as done."""
-        self.mark("running", stages=[*self.status["stages"], stage])
+    def finish_stage(self, stage: str, seconds: float):
+        """Count a stage as done, and its seconds into the run's."""
+        status = self.status
+        wall_seconds = status.get("wall_seconds", 0.0) + seconds
+        self.mark("running", stages=[*status["stages"], stage], wall_seconds=wall_seconds)
 
     @property
     def config(self) -> Config:

@@ -1,5 +1,7 @@
 """Samples projected on the signal direction, with the exact density: figures 1, 2 and 4 of the semester paper."""
 
+import textwrap
+
 import numpy
 
 from scorelab.figures.style import COLUMN, EXACT, FILL, LEARNED, new_figure
@@ -15,6 +17,30 @@ def figure(arrays):
     low, high = axes.get_ylim()
     axes.set_ylim(low, high * 1.22)
     axes.legend(loc="upper left", ncols=1)
+    return drawing
+
+
+def grid(panels):
+    """One panel a run, at the same scale. panels: (title, arrays) pairs, arrays as for `figure`."""
+    columns = min(4, max(1, round(len(panels) ** 0.5)))
+    rows = -(-len(panels) // columns)
+    drawing = new_figure(max(COLUMN, 1.9 * columns), 1.6 * rows + 0.5)
+    all_axes = drawing.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
+    for (title, arrays), axes in zip(panels, all_axes.flat, strict=False):
+        panel(axes, arrays)
+        axes.set_title("\n".join(textwrap.wrap(title, 34)), fontsize=6.5, pad=3)
+    for axes in all_axes.flat[len(panels) :]:
+        axes.remove()
+    # The range of the exact law and as much again around it: one run that went astray must not flatten the others.
+    supports = [arrays["grid"][arrays["exact"] > 1e-3 * arrays["exact"].max()] for _, arrays in panels]
+    low, high = min(support[0] for support in supports), max(support[-1] for support in supports)
+    all_axes[0, 0].set_xlim(low - 0.5 * (high - low), high + 0.5 * (high - low))
+    all_axes[0, 0].set_ylim(0, 1.3 * max(arrays["exact"].max() for _, arrays in panels))
+    handles, labels = all_axes[0, 0].get_legend_handles_labels()
+    labels[0] = "samples"
+    drawing.legend(handles, labels, loc="outside upper center", ncols=1 if columns == 1 else 3)
+    drawing.supxlabel(r"projection $\langle x,a\rangle/|a|^2$", fontsize=8)
+    drawing.supylabel("density", fontsize=8)
     return drawing
 
 

@@ -120,7 +120,7 @@ class Trainer:
         record_every = -(-options.epochs // options.records)
         losses, started = [], time.perf_counter() - self.seconds
         while self.epoch < options.epochs:
-            losses.append(self._train_epoch())
+            losses.append(self.train_epoch()[0])
             self.epoch += 1
             row = {"epoch": self.epoch, "step": self.step}
             if len(self.held_out):
@@ -187,8 +187,8 @@ class Trainer:
         estimate = self.denoiser(x, angle)
         return torch.nn.functional.mse_loss(estimate if root is None else estimate * root, weighted_clean)
 
-    def _train_epoch(self):
-        """One pass over the training samples; returns the mean loss."""
+    def train_epoch(self):
+        """One pass over the training samples; returns the mean loss and the number of steps."""
         options, flat = self.options, self.flat
         group = self.optimizer.param_groups[0]
         generator = stream(self.seed, "epoch", self.epoch)
@@ -211,7 +211,7 @@ class Trainer:
                 decay = min(options.averaging, (1 + self.step) / (10 + self.step))
                 self.average.lerp_(flat.value.detach(), 1 - decay)
             total += value * len(batch[0])
-        return total / len(self.data)
+        return total / len(self.data), options.steps_per_epoch
 
     @torch.no_grad()
     def _diverged(self, value, batch):

@@ -1,0 +1,31 @@
+import pytest
+import torch
+
+#: a main job that takes a fraction of a second
+SMALL = (
+    "target.n=8",
+    "denoiser.m=8",
+    "training.N=400",
+    "training.epochs=4",
+    "training.batch_size=100",
+    "training.checkpoint_every=1",
+    "sampler.count=300",
+    "sampler.steps=20",
+    "study.path_kl_angles=8",
+    "study.path_kl_draws=50",
+    "study.posterior_mean_draws=50",
+    "study.floor_repeats=10",
+    "threads=1",
+)
+
+
+@pytest.fixture
+def small():
+    """The overrides of a small main job."""
+    return list(SMALL)
+
+
+@pytest.fixture
+def generator():
+    """An explicit generator; tests never use global random state."""
+    return torch.Generator().manual_seed(0)

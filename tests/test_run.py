@@ -1,0 +1,275 @@
+"""A whole run from Python: what it leaves behind, its stages, and what it refuses."""
+
+import json
+import os
+
+import numpy
+import pandas
+import pytest
+import torch
+
+import scorelab
+from scorelab.denoisers.files import load_denoiser
+from scorelab.errors import ConfigError, ScorelabError
+from scorelab.runs import Run, claim, reserve
+
+TIMES = {"training": ("seconds", "samples_per_second"), "sampling": ("seconds",), "run": ("wall_seconds",)}
+
+
+def without_times(metrics):
+    return {
+        section: {key: value for key, value in values.items() if key not in TIMES.get(section, ())}
+        for section, values in metrics.items()
+    }
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    from conftest import SMALL
+
+    return scorelab.run(SMALL, directory=tmp_path_factory.mktemp("runs") / "run")
+
+
+def test_a_run_leaves_what_it_promises(finished):
+    names = {path.name for path in finished.directory.iterdir()}
+    promised = {".hydra", "run.log", "metrics.json", "training.csv", "posterior_mean.csv", "path_kl.csv"}
+    promised |= {"samples.npy", "denoiser.safetensors", "figures", "status.json", "config.yaml"}
+    assert names == promised
+    figures = {path.name for path in (finished.directory / "figures").iterdir()}
+    assert figures == {f"{n}.{e}" for n in ("projection", "posterior_mean", "errors", "training") for e in ("png", "npz")}
+    samples = numpy.load(finished.directory / "samples.npy")
+    assert samples.shape == (300, 8)
+    assert samples.dtype == numpy.float32
+    assert json.loads((finished.directory / "status.json").read_text())["state"] == "done"
+
+
+def test_metrics_have_the_promised_names(finished):
+    metrics = finished.metrics
+    promised = {
+        "projection": "w1 w1_floor ks mode_weight mode_weight_exact",
+        "path_kl": "total standard_error parametric_floor",
+        "posterior_mean": "relative_error",
+        "training": "loss bayes_risk excess_risk steps seconds samples_per_second",
+        "sampling": "nfe seconds count T",
+        "run": "seed git_commit versions device wall_seconds",
+    }
+    for section, names in promised.items():
+        assert set(names.split()) <= set(metrics[section]), section
+    assert len(metrics["posterior_mean"]["relative_error"]) == 12
+    assert metrics["training"]["steps"] == 16
+    assert metrics["sampling"]["nfe"] == 20
+
+
+def test_every_number_is_documented(finished):
+    from pathlib import Path
+
+    text = (Path(scorelab.__file__).parents[2] / "docs" / "metrics.md").read_text()
+    for section, values in finished.metrics.items():
+        assert f"## {section}" in text
+        for key in values:
+            assert f"`{key}`" in text, f"{section}.{key}"
+
+
+def test_tables_hold_the_numbers(finished):
+    training = pandas.read_csv(finished.directory / "training.csv")
+    assert list(training["epoch"]) == [1, 2, 3, 4]
+    assert training["loss"].iloc[-1] == pytest.approx(finished.metrics["training"]["loss"])
+    assert len(pandas.read_csv(finished.directory / "posterior_mean.csv")) == 12
+    assert len(pandas.read_csv(finished.directory / "path_kl.csv")) == 8
+
+
+def test_the_result_holds_arrays_and_figures(finished):
+    assert finished.arrays["projection"]["values"].shape == (300,)
+    assert set(finished.figures) == {"projection", "posterior_mean", "errors", "training"}
+    assert finished.samples.shape == (300, 8)
+
+
+def test_the_same_seed_gives_the_same_numbers_and_another_seed_others(finished, small, tmp_path):
+    again = scorelab.run(small, directory=tmp_path / "again")
+    other = scorelab.run([*small, "seed=1"], directory=tmp_path / "other")
+    assert without_times(again.metrics) == without_times(finished.metrics)
+    assert other.metrics["projection"]["w1"] != finished.metrics["projection"]["w1"]
+
+
+def test_results_do_not_depend_on_the_batch_of_samples(finished, small, tmp_path):
+    result = scorelab.run([*small, "sampler.batch_size=1"], directory=tmp_path / "run")
+    assert numpy.allclose(result.samples, finished.samples, atol=1e-5)
+
+
+def test_a_saved_denoiser_is_rebuilt_from_its_file(finished):
+    denoiser = load_denoiser(finished.directory / "denoiser.safetensors")
+    x = torch.randn(5, 8, generator=torch.Generator().manual_seed(0))
+    assert denoiser(x, torch.tensor(0.5)).shape == (5, 8)
+
+
+def test_an_exact_denoiser_needs_no_training(small, tmp_path):
+    small = [override for override in small if not override.startswith("denoiser.")]
+    result = scorelab.run([*small, "denoiser=exact"], directory=tmp_path / "run")
+    assert result.metrics["path_kl"]["total"] == 0
+    assert result.metrics["path_kl"]["parametric_floor"] is None
+    assert result.metrics["training"]["steps"] == 0
+
+
+@pytest.mark.parametrize("target", ["mixture"])
+def test_other_targets_run(small, tmp_path, target):
+    result = scorelab.run([*small, f"target={target}"], directory=tmp_path / "run")
+    assert len(result.metrics["projection"]["mode_weights"]) == 3
+
+
+# Stages on an existing run. -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def copy(finished, tmp_path):
+    import shutil
+
+    return shutil.copytree(finished.directory, tmp_path / "copy")
+
+
+def test_stage_plot_redraws_and_changes_no_number(copy, finished):
+    for path in (copy / "figures").glob("*.png"):
+        path.unlink()
+    result = scorelab.run(["stage=plot", f"run={copy}", "figures.formats=[png,svg]"])
+    assert {path.suffix for path in (copy / "figures").iterdir()} == {".png", ".svg", ".npz"}
+    assert without_times(result.metrics) == without_times(finished.metrics)
+
+
+def test_stage_sample_samples_again_without_training(copy, finished):
+    before = (copy / "denoiser.safetensors").read_bytes()
+    result = scorelab.run(["stage=sample", f"run={copy}", "sampler.count=100", "sampler.output=posterior_mean"])
+    assert (copy / "denoiser.safetensors").read_bytes() == before
+    assert result.samples.shape == (100, 8)
+    assert result.metrics["training"] == finished.metrics["training"]
+    assert result.metrics["sampling"]["count"] == 100
+    assert Run(copy).config.data["sampler"]["count"] == 100
+
+
+def test_stage_analyse_gives_the_same_numbers_again(copy, finished):
+    result = scorelab.run(["stage=analyse", f"run={copy}"])
+    assert without_times(result.metrics) == without_times(finished.metrics)
+
+
+def test_stages_one_after_the_other_equal_all_at_once(finished, small, tmp_path):
+    first = scorelab.run([*small, "stage=train"], directory=tmp_path / "run")
+    assert set(first.metrics) == {"training", "run"}
+    second = scorelab.run(["stage=sample", f"run={tmp_path / 'run'}"])
+    assert without_times(second.metrics) == without_times(finished.metrics)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "says"),
+    [
+        (["stage=plot", "training.N=3"], "stage=plot cannot change training.N: 400 -> 3"),
+        (["stage=sample", "denoiser.m=9"], "stage=sample cannot change denoiser.m: 8 -> 9"),
+        (["stage=analyse", "sampler.count=3"], "stage=analyse cannot change sampler.count: 300 -> 3"),
+        (["stage=train"], "goes with stage=sample, analyse or plot"),
+        ([], "goes with stage=sample, analyse or plot"),
+    ],
+)
+def test_a_stage_may_not_change_what_came_before_it(copy, overrides, says):
+    before = {path: path.read_bytes() for path in copy.rglob("*") if path.is_file()}
+    with pytest.raises(ConfigError, match=says):
+        scorelab.run([f"run={copy}", *overrides])
+    assert {path: path.read_bytes() for path in copy.rglob("*") if path.is_file()} == before
+
+
+# What is refused. ---------------------------------------------------------------------------------------------------
+
+
+def test_a_directory_with_something_in_it_is_refused_and_left_alone(small, tmp_path):
+    (tmp_path / "mine.txt").write_text("mine")
+    with pytest.raises(ScorelabError, match="exists and is not empty"):
+        scorelab.run(small, directory=tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_resuming_another_configuration_is_refused(copy):
+    with pytest.raises(ConfigError, match=r"training.resume cannot change seed: 0 -> 3"):
+        scorelab.run([f"training.resume={copy}", "seed=3"])
+
+
+def test_resuming_nothing_is_refused(tmp_path):
+    with pytest.raises(ScorelabError, match="not a run directory"):
+        scorelab.run([f"training.resume={tmp_path}"])
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (lambda whole: whole[: len(whole) // 2], "not a whole safetensors file"),
+        (lambda whole: b"\x80\x04 something else entirely", "not a whole safetensors file"),
+        (lambda whole: b"", "not a whole safetensors file"),
+    ],
+)
+def test_a_damaged_denoiser_is_refused(copy, content, says):
+    path = copy / "denoiser.safetensors"
+    path.write_bytes(content(path.read_bytes()))
+    with pytest.raises(ScorelabError, match=says):
+        scorelab.run(["stage=sample", f"run={copy}"])
+    assert Run(copy).state == "failed"
+    with pytest.raises(ScorelabError, match="only a run that is done has results"):
+        _ = Run(copy).metrics
+
+
+def test_the_denoiser_of_another_network_is_refused(copy, small, tmp_path):
+    other = scorelab.run([*small, "denoiser.m=9", "stage=train"], directory=tmp_path / "other")
+    os.replace(other.directory / "denoiser.safetensors", copy / "denoiser.safetensors")
+    with pytest.raises(ScorelabError, match=r"of another configuration: denoiser.m: 8 -> 9"):
+        scorelab.run(["stage=sample", f"run={copy}"])
+
+
+def test_a_failed_run_is_marked_and_its_log_says_why(small, tmp_path):
+    overrides = [*small, "training.lr=1e38", "training.clip=null", "training.warmup=0", "denoiser=relu"]
+    with pytest.raises(ScorelabError, match="the loss is"):
+        scorelab.run(overrides, directory=tmp_path / "run")
+    status = Run(tmp_path / "run").status
+    assert status["state"] == "failed"
+    assert "the loss is" in status["error"]
+    assert "the loss is" in (tmp_path / "run" / "run.log").read_text()
+    assert not (tmp_path / "run" / "metrics.json").exists()
+
+
+def test_a_bug_leaves_its_traceback_in_the_log(small, tmp_path, monkeypatch):
+    import scorelab.studies.generate.sample as stage
+
+    def broken(study, context):
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(stage, "run", broken)
+    with pytest.raises(RuntimeError, match="a bug"):
+        scorelab.run(small, directory=tmp_path / "run")
+    assert "Traceback" in (tmp_path / "run" / "run.log").read_text()
+
+
+def test_a_full_disk_loses_nothing(copy, monkeypatch):
+    import scorelab.files as files
+
+    before = (copy / "path_kl.csv").read_bytes()
+
+    def full(file):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(files.os, "fsync", full)
+    with pytest.raises(ScorelabError, match="No space left on device"):
+        files.write_text(copy / "path_kl.csv", "half")
+    assert (copy / "path_kl.csv").read_bytes() == before
+    assert not list(copy.glob(".*.part"))
+
+
+def test_two_reservations_of_one_name_get_two_directories(tmp_path):
+    assert reserve(tmp_path / "a").name == "a"
+    assert reserve(tmp_path / "a").name == "a-2"
+    assert claim(tmp_path / "b") == tmp_path / "b"
+
+
+def test_a_run_whose_process_is_gone_is_interrupted(copy):
+    status = json.loads((copy / "status.json").read_text())
+    (copy / "status.json").write_text(json.dumps(status | {"state": "running", "pid": 2**22 + 1, "host": os.uname().nodename}))
+    assert Run(copy).state == "interrupted"
+
+
+def test_the_default_directory_is_below_outputs_and_named_by_the_overrides(small, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = scorelab.run([*small, "stage=train", "denoiser=tanh"])
+    assert result.directory.parts[0] == "outputs"
+    assert "target.n=8" in result.directory.name

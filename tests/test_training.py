@@ -1,0 +1,209 @@
+"""Training: what is minimised, and that stopping and going on changes nothing."""
+
+import math
+
+import pytest
+import torch
+
+from scorelab.channel import mix
+from scorelab.denoisers import OuterProduct
+from scorelab.errors import ScorelabError, TrainingDiverged
+from scorelab.randomness import default_stream
+from scorelab.targets import GaussianMixture
+from scorelab.training import AngleLaw, Trainer, Training
+from scorelab.training.parameters import FlatParameters
+
+BASE = {
+    "N": 300,
+    "epochs": 6,
+    "batch_size": 50,
+    "objective": "velocity",
+    "angles": "uniform",
+    "angle_min": 0.0,
+    "angle_max": 1.5,
+    "optimizer": "adamw",
+    "lr": 3e-3,
+    "lr_schedule": "cosine",
+    "warmup": 5,
+    "weight_decay": 1e-4,
+    "clip": 1.0,
+    "averaging": 0.9,
+    "validation": 0.0,
+    "validation_batch": 7,
+    "keep": "last",
+    "checkpoint_every": 0,
+    "records": 100,
+    "resume": None,
+}
+
+
+def network(n=4, parametrization="velocity", seed=1):
+    options = OuterProduct(
+        L=2, m=8, frequencies=5, activation="tanh", parametrization=parametrization, input="angle", zero_output=False
+    )
+    with default_stream(seed):
+        return options.build(n)
+
+
+def trainer(seed=0, **changes):
+    target = GaussianMixture.two_modes(n=4)
+    return Trainer(network(), target, Training(**{**BASE, **changes}), seed)
+
+
+def weights(denoiser):
+    return torch.cat([parameter.detach().flatten() for parameter in denoiser.parameters()])
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"averaging": 0.0, "lr_schedule": "constant"},
+        {"optimizer": "adam"},
+        {"optimizer": "sgd", "lr": 1e-2},
+        {"validation": 0.4, "keep": "best"},
+        {"validation": 0.4, "keep": "best", "averaging": 0.0, "records": 3},
+    ],
+)
+def test_a_killed_training_ends_with_the_same_bits(tmp_path, changes):
+    whole = trainer(**changes)
+    whole.run()
+    checkpoint = tmp_path / "checkpoint.safetensors"
+
+    class Killed(Exception):
+        pass
+
+    def kill(trainer):
+        if trainer.epoch == 5:
+            raise Killed
+
+    stopped = trainer(checkpoint_every=2, **changes)
+    with pytest.raises(Killed):
+        stopped.run(checkpoint, kill)
+    resumed = trainer(checkpoint_every=2, **changes)
+    resumed.load(checkpoint)
+    assert 0 < resumed.epoch < 5
+    resumed.run(checkpoint)
+    assert torch.equal(weights(resumed.denoiser), weights(whole.denoiser))
+    for row, other in zip(resumed.rows, whole.rows, strict=True):
+        assert {k: v for k, v in row.items() if k != "seconds"} == {k: v for k, v in other.items() if k != "seconds"}
+
+
+def test_a_checkpoint_of_another_network_is_refused(tmp_path):
+    first = trainer()
+    first.save(tmp_path / "checkpoint")
+    other = Trainer(network(n=5), GaussianMixture.two_modes(n=5), Training(**BASE), 0)
+    with pytest.raises(ScorelabError, match="made by another network"):
+        other.load(tmp_path / "checkpoint")
+
+
+def test_flat_parameters_train_as_separate_ones_do():
+    target = GaussianMixture.two_modes(n=4)
+    flat, plain = network(), network()
+    vector = FlatParameters(flat)
+    one = torch.optim.AdamW([vector.value], lr=1e-2, weight_decay=0.1)
+    many = torch.optim.AdamW(plain.parameters(), lr=1e-2, weight_decay=0.1)
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(5):
+        clean = target.sample(20, generator)
+        angle = torch.rand(20, generator=generator)
+        x = mix(clean, torch.randn(clean.shape, generator=generator), angle)
+        vector.gradient.zero_()
+        (flat(x, angle) - clean).square().mean().backward()
+        vector.clip_(0.05)
+        one.step()
+        many.zero_grad()
+        (plain(x, angle) - clean).square().mean().backward()
+        torch.nn.utils.clip_grad_norm_(plain.parameters(), 0.05)
+        many.step()
+    assert torch.allclose(weights(flat), weights(plain), atol=1e-6)
+
+
+def test_training_lowers_the_excess_risk_towards_zero():
+    run = trainer(N=4000, epochs=60, batch_size=200)
+    before, _ = run.excess_risk()
+    run.run()
+    after, error = run.excess_risk()
+    assert after < 0.25 * before
+    assert run.rows[-1]["excess_risk"] == pytest.approx(after)
+    assert error < after
+
+
+@pytest.mark.parametrize("objective", ["posterior_mean", "velocity"])
+def test_the_loss_of_the_exact_denoiser_is_the_bayes_risk(objective, generator):
+    run = trainer(objective=objective, N=40_000)
+    run.denoiser.forward = run.target.posterior_mean
+    batches = list(run._batches(run.data, 1000, generator))
+    losses = torch.tensor([float(run._loss(*batch)) for batch in batches])
+    assert abs(float(losses.mean()) - run.bayes_risk) < 4 * float(losses.std()) / math.sqrt(len(losses))
+
+
+def test_the_objectives_differ_by_their_weight_alone(generator):
+    """The velocity's squared error is the posterior mean's divided by cos^2."""
+    one, other = trainer(objective="posterior_mean"), trainer(objective="velocity")
+    clean, angle = one.data[:1], torch.tensor([0.8])
+    x = mix(clean, torch.randn(clean.shape, generator=generator), angle)
+    root = other.root_weight(angle).unsqueeze(1)
+    with torch.no_grad():
+        plain = one._loss(x, angle, clean, None)
+        weighted = other._loss(x, angle, clean * root, root)
+    assert float(weighted) == pytest.approx(float(plain) / math.cos(0.8) ** 2, rel=1e-5)
+
+
+def test_a_loss_that_is_not_a_number_says_where():
+    run = trainer(lr=1e30, clip=None, optimizer="sgd", warmup=0, lr_schedule="constant")
+    with pytest.raises(TrainingDiverged, match=r"step \d+ \(epoch \d+\), at .*angle.*rad"):
+        run.run()
+
+
+def test_held_out_samples_do_not_train():
+    run = trainer(validation=0.4)
+    assert len(run.data) == 180
+    assert len(run.held_out) == 120
+    run.run()
+    assert math.isfinite(run.rows[-1]["validation_loss"])
+
+
+def test_keeping_the_best_epoch_keeps_its_weights():
+    run = trainer(validation=0.4, keep="best", averaging=0.0, lr=0.05, lr_schedule="constant")
+    run.run()
+    losses = [row["validation_loss"] for row in run.rows]
+    assert run.best_loss == min(losses)
+    assert torch.equal(weights(run.denoiser), run.best)
+
+
+def test_averaging_keeps_the_average():
+    averaged, last = trainer(averaging=0.9), trainer(averaging=0.0)
+    averaged.run()
+    last.run()
+    assert not torch.equal(weights(averaged.denoiser), weights(last.denoiser))
+    assert torch.equal(weights(averaged.denoiser), averaged.average)
+
+
+def test_global_random_state_is_left_alone():
+    before = torch.get_rng_state()
+    run = trainer()
+    run.run()
+    network()
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize(("name", "low", "high"), [("uniform", 0.1, 1.4), ("log_t", 0.1, 1.4)])
+def test_angle_laws_and_their_quadratures_agree(name, low, high, generator):
+    law = AngleLaw(name, low, high)
+    draws = law.sample(200_000, generator, torch.float64)
+    assert draws.min() >= low
+    assert draws.max() <= high
+    angles, quadrature = law.quadrature()
+    assert float(quadrature.sum()) == pytest.approx(1.0, abs=1e-12)
+    for power in (1, 2):
+        expected = float((quadrature * angles**power).sum())
+        values = draws**power
+        assert abs(float(values.mean()) - expected) < 4 * float(values.std()) / math.sqrt(len(draws))
+
+
+def test_uneven_last_batches_count_by_their_size():
+    run = trainer(N=130, batch_size=50, epochs=1)
+    _, steps = run.train_epoch()
+    assert steps == 3
+    assert run.step == 3
