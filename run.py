@@ -7,6 +7,7 @@ from scorelab import app
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
 def main(config):
+    """Hand what Hydra composed to scorelab."""
     return app.job(config)
 
 

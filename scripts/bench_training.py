@@ -2,7 +2,7 @@
 
     python scripts/bench_training.py [--seconds 2] [--threads K]
 
-For each network and batch size, measured in turns in one run so that a change of the machine's speed meets all alike:
+For each network and batch size, in turns, so that a change of the machine's speed meets all alike:
 
     scorelab     `Trainer`: noise and noisy states made many batches at a time, one vector of parameters
     plain        torch's DataLoader, optimiser and clip_grad_norm_, one batch at a time, on the same network
@@ -13,10 +13,12 @@ The table gives the median of the rounds.
 """
 
 import argparse
+import functools
 import statistics
 import time
 
 import torch
+import yaml
 from torch.utils.data import DataLoader, TensorDataset
 
 from scorelab.app import config_folder
@@ -32,8 +34,6 @@ ROUNDS = 5
 
 def options(batch_size: int) -> Training:
     """The protocol `paper` at another batch size, without checkpoints."""
-    import yaml
-
     values = {}
     for name in ("fast", "paper"):
         values |= yaml.safe_load((config_folder() / "training" / f"{name}.yaml").read_text())
@@ -45,6 +45,11 @@ def network(L: int, m: int):
     """The seed's tanh network."""
     choice = {"activation": "tanh", "parametrization": "skip", "input": "raw", "zero_output": False}
     return OuterProduct(L=L, m=m, frequencies=21, **choice).build(128)
+
+
+def epoch_steps(trainer: Trainer) -> int:
+    """One epoch of ours; returns its steps."""
+    return trainer.train_epoch()[1]
 
 
 def plain_epoch(denoiser, optimizer, data, training: Training) -> int:
@@ -83,7 +88,7 @@ def gemm_rate(least: float) -> float:
 
 
 def operations(L: int, m: int, batch: int, n: int = 128) -> int:
-    """Operations of a step's matrix products: Linear_2 forward and twice backward, Linear_1 forward and once backward."""
+    """Operations of a step's matrix products: Linear_2 once forward, twice backward; Linear_1 once each."""
     return 2 * batch * (3 * L * m * n + 2 * m * n)
 
 
@@ -105,24 +110,18 @@ def main():
             denoiser = network(L, m)
             optimizer = torch.optim.AdamW(denoiser.parameters(), lr=training.lr, weight_decay=training.weight_decay)
             ours, plain, rates = [], [], []
+            our_epoch = functools.partial(epoch_steps, trainer)
+            their_epoch = functools.partial(plain_epoch, denoiser, optimizer, trainer.data, training)
             for _ in range(ROUNDS):
-                ours.append(seconds_a_step(lambda t=trainer: t.train_epoch()[1], arguments.seconds))
-                plain.append(
-                    seconds_a_step(
-                        lambda d=denoiser, o=optimizer, t=training: plain_epoch(d, o, trainer.data, t),
-                        arguments.seconds,
-                    )
-                )
+                ours.append(seconds_a_step(our_epoch, arguments.seconds))
+                plain.append(seconds_a_step(their_epoch, arguments.seconds))
                 rates.append(gemm_rate(arguments.seconds / 4))
             ratio = statistics.median(p / o for p, o in zip(plain, ours, strict=True))
-            share = statistics.median(
-                operations(L, m, batch) / (o * rate) for o, rate in zip(ours, rates, strict=True)
-            )
+            work = operations(L, m, batch)
+            share = statistics.median(work / (o * rate) for o, rate in zip(ours, rates, strict=True))
             step, other, rate = (statistics.median(values) for values in (ours, plain, rates))
-            print(
-                f"| {L} | {m} | {batch} | {1 / step:.0f} | {1 / other:.0f} | {ratio:.2f} | {share:.0%} | {rate / 1e9:.0f} |",
-                flush=True,
-            )
+            cells = (L, m, batch, f"{1 / step:.0f}", f"{1 / other:.0f}", f"{ratio:.2f}", f"{share:.0%}")
+            print("| " + " | ".join(map(str, (*cells, f"{rate / 1e9:.0f}"))) + " |", flush=True)
 
 
 if __name__ == "__main__":

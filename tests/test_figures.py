@@ -14,7 +14,10 @@ from scorelab.figures.projection import grid
 RANDOM = numpy.random.default_rng(0)
 X = numpy.linspace(-1, 1, 50)
 ERRORS = {
-    **{f"posterior_mean_{name}": numpy.linspace(0.1, 1.4, 12) for name in ("angle", "relative_error", "relative_error_se")},
+    **{
+        f"posterior_mean_{name}": numpy.linspace(0.1, 1.4, 12)
+        for name in ("angle", "relative_error", "relative_error_se")
+    },
     **{f"path_kl_{name}": numpy.linspace(0.1, 1.4, 8) for name in ("angle", "density", "density_se")},
 }
 ARRAYS = {

@@ -36,7 +36,9 @@ def test_a_run_leaves_what_it_promises(finished):
     promised |= {"samples.npy", "denoiser.safetensors", "figures", "status.json", "config.yaml"}
     assert names == promised
     figures = {path.name for path in (finished.directory / "figures").iterdir()}
-    assert figures == {f"{n}.{e}" for n in ("projection", "posterior_mean", "errors", "training") for e in ("png", "npz")}
+    assert figures == {
+        f"{n}.{e}" for n in ("projection", "posterior_mean", "errors", "training") for e in ("png", "npz")
+    }
     samples = numpy.load(finished.directory / "samples.npy")
     assert samples.shape == (300, 8)
     assert samples.dtype == numpy.float32
@@ -264,7 +266,9 @@ def test_two_reservations_of_one_name_get_two_directories(tmp_path):
 
 def test_a_run_whose_process_is_gone_is_interrupted(copy):
     status = json.loads((copy / "status.json").read_text())
-    (copy / "status.json").write_text(json.dumps(status | {"state": "running", "pid": 2**22 + 1, "host": os.uname().nodename}))
+    (copy / "status.json").write_text(
+        json.dumps(status | {"state": "running", "pid": 2**22 + 1, "host": os.uname().nodename})
+    )
     assert Run(copy).state == "interrupted"
 
 

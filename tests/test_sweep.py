@@ -122,7 +122,8 @@ def test_a_dry_run_lists_and_checks_every_job_and_starts_none(tmp_path):
 
 def test_listed_jobs_are_paired_and_multiplied_with_what_is_swept(tmp_path):
     (tmp_path / "jobs.yaml").write_text(
-        "- {training.N: 100, training.epochs: 2, target.a: {norm: 3.0}}\n- {training.N: 200, denoiser: relu, target.a: 0.5}\n"
+        "- {training.N: 100, training.epochs: 2, target.a: {norm: 3.0}}\n"
+        "- {training.N: 200, denoiser: relu, target.a: 0.5}\n"
     )
     done = run_py("-m", "sweep.jobs=jobs.yaml", "sweep.dry_run=true", "seed=0,1", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -137,7 +138,7 @@ def test_listed_jobs_are_paired_and_multiplied_with_what_is_swept(tmp_path):
 def test_a_bad_list_of_jobs_is_refused(tmp_path, content):
     path = Path(tmp_path / "jobs.yaml")
     path.write_text(content)
-    with pytest.raises(ConfigError, match="sweep.jobs"):
+    with pytest.raises(ConfigError, match=r"sweep\.jobs"):
         read_jobs(path)
 
 
@@ -163,7 +164,16 @@ def test_jobs_are_frozen_when_the_sweep_begins(small, tmp_path):
         "        super().run_stage(stage, context)\n"
     )
     (conf / "study" / "editing.yaml").write_text("defaults: [generate, _self_]\n_target_: editing.Editing\n")
-    command = [sys.executable, "run.py", "-m", *small, "seed=0,1", "study=editing", "extensions=[editing]", "stage=train"]
+    command = [
+        sys.executable,
+        "run.py",
+        "-m",
+        *small,
+        "seed=0,1",
+        "study=editing",
+        "extensions=[editing]",
+        "stage=train",
+    ]
     done = subprocess.run([*command, "hydra.sweep.dir=here"], cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "9.0" in (conf / "training" / "fast.yaml").read_text()
@@ -183,8 +193,19 @@ def test_an_exiting_job_does_not_end_the_sweep(small, tmp_path):
     )
     shutil.copytree(ROOT / "conf", tmp_path / "conf")
     shutil.copy(ROOT / "run.py", tmp_path / "run.py")
-    (tmp_path / "conf" / "study" / "leaving.yaml").write_text("defaults: [generate, _self_]\n_target_: leaving.Leaving\n")
-    command = [sys.executable, "run.py", "-m", *small, "seed=0,1", "study=leaving", "extensions=[leaving]", "stage=train"]
+    (tmp_path / "conf" / "study" / "leaving.yaml").write_text(
+        "defaults: [generate, _self_]\n_target_: leaving.Leaving\n"
+    )
+    command = [
+        sys.executable,
+        "run.py",
+        "-m",
+        *small,
+        "seed=0,1",
+        "study=leaving",
+        "extensions=[leaving]",
+        "stage=train",
+    ]
     done = subprocess.run([*command, "hydra.sweep.dir=here"], cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert done.returncode == 1
     assert [Run(tmp_path / "here" / name).state for name in "01"] == ["failed", "done"]

@@ -1,8 +1,8 @@
 """scorelab: a laboratory for diffusion models on distributions whose answer is known.
 
-    import scorelab
-    result = scorelab.run(["denoiser=tanh", "training.N=5000"])
-    result.metrics["projection"]["w1"], result.figures["projection"]
+import scorelab
+result = scorelab.run(["denoiser=tanh", "training.N=5000"])
+result.metrics["projection"]["w1"], result.figures["projection"]
 """
 
 from scorelab._lazy import lazy_exports

@@ -2,29 +2,25 @@
 
 import logging
 import os
-import platform
 import re
-import subprocess
 import sys
-import time
-import traceback
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-import hydra
 import yaml
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, open_dict
-from hydra.errors import HydraException
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from scorelab import runs
-from scorelab.config import GROUPS, STAGES, Config, check, differences
-from scorelab.errors import ConfigError, ScorelabError
+from scorelab.config import GROUPS, Config, check, differences
+from scorelab.errors import ConfigError, ScorelabError, one_line
+from scorelab.execution import execute
 from scorelab.options import nearest
 
 log = logging.getLogger("scorelab")
@@ -34,7 +30,7 @@ log = logging.getLogger("scorelab")
 
 
 def override_names(overrides) -> str:
-    """Turn overrides into the end of a directory name: "-denoiser=tanh,training.N=5000"; odd characters are left out."""
+    """The end of a directory name: "-denoiser=tanh,training.N=5000"; odd characters are left out."""
     words = [re.sub(r"[^\w.=+-]", "", str(override).lstrip("+~")) for override in overrides]
     name = ",".join(word for word in words if not word.startswith("hydra."))
     return f"-{name[:100]}" if name else ""
@@ -90,7 +86,7 @@ def _job_of_sweep(run: runs.Run, config: DictConfig):
         frozen = (run / "config.yaml").is_file()
         execute(run, run.config if frozen else check(plain(config)))
         return run.metrics.get("path_kl", {}).get("total")
-    except (Exception, SystemExit) as error:  # noqa: BLE001 (one job never takes the others with it)
+    except (Exception, SystemExit) as error:
         if run.state != "failed":  # not even started
             run.mark("failed", error=one_line(error))
         return None
@@ -132,12 +128,6 @@ def _refused_by_hydra(error: BaseException) -> str | None:
         key = re.search(r"'([^']+)'", str(error))
         return f"{key[1] if key else cause.full_key}: unknown key; {nearest(str(cause.key), names)}"
     return str(error).strip()
-
-
-def one_line(error: BaseException) -> str:
-    """The message of an error, on one line."""
-    text = " ".join(str(error).split())
-    return text if isinstance(error, ScorelabError) else f"{type(error).__name__}: {text}"
 
 
 # Configurations. ----------------------------------------------------------------------------------------------------
@@ -200,89 +190,8 @@ def merge(run: runs.Run, asked: dict, overrides: list[str], groups: set[str]) ->
     return config
 
 
-def stages_of(stage: str) -> tuple[str, ...]:
-    """What a value of `stage` does: the stage and all that depends on it; `train` stops after training."""
-    return STAGES if stage == "all" else ("train",) if stage == "train" else STAGES[STAGES.index(stage) :]
-
-
 def _option_groups(of_hydra) -> set[str]:
     return {group for group in GROUPS if group in of_hydra.runtime.choices}
-
-
-# Running. -----------------------------------------------------------------------------------------------------------
-
-
-def execute(run: runs.Run, config: Config):
-    """Run the stages that a checked configuration asks for, keeping status.json true.
-
-    Raises whatever a stage raises, after it has been marked and logged in the run's own run.log.
-    """
-    import torch
-
-    from scorelab.studies.context import Context
-
-    study = config.options("study")
-    stages = stages_of(config.general.stage)
-    if config.general.threads is not None:
-        torch.set_num_threads(config.general.threads)
-    run.begin(config, stages)
-    started = time.perf_counter()
-    try:
-        context = Context(run, config)
-        for stage in stages:
-            if run.needs(stage):
-                study.run_stage(stage, context)
-                run.finish_stage(stage, time.perf_counter() - started)
-                started = time.perf_counter()
-        context.update_metrics("run", provenance(config, run))
-        run.mark("done")
-    except KeyboardInterrupt:
-        run.mark("interrupted")
-        log.error("interrupted; training.resume=%s goes on", run.path)
-        raise
-    except (Exception, SystemExit) as error:
-        run.mark("failed", error=one_line(error))
-        if isinstance(error, ScorelabError):
-            _to_log_file(f"error: {one_line(error)}")
-        else:
-            _to_log_file(traceback.format_exc())
-        raise
-
-
-def provenance(config: Config, run: runs.Run) -> dict:
-    """Where the numbers of a run come from: seed, code, versions, machine, time."""
-    import numpy
-    import torch
-
-    import scorelab
-
-    modules = {"scorelab": scorelab, "torch": torch, "numpy": numpy, "hydra": hydra}
-    return {
-        "seed": config.general.seed,
-        "git_commit": _git_commit(),
-        "versions": {"python": platform.python_version()} | {name: m.__version__ for name, m in modules.items()},
-        "device": f"cpu: {platform.processor() or platform.machine()}, {torch.get_num_threads()} threads",
-        "wall_seconds": run.status["wall_seconds"],
-        "fingerprint": config.fingerprint,
-    }
-
-
-def _git_commit() -> str | None:
-    """The commit of the code that runs, "-dirty" where it was changed since; None outside a checkout."""
-    here = Path(__file__).resolve().parent
-    try:
-        asked = ["git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=40", "--match=no-tag"]
-        return subprocess.run(asked, capture_output=True, text=True, timeout=10, check=True).stdout.strip() or None
-    except (OSError, subprocess.SubprocessError):
-        return None
-
-
-def _to_log_file(text: str):
-    """Write to the run's log file alone: the terminal gets its line elsewhere."""
-    record = log.makeRecord(log.name, logging.ERROR, __file__, 0, text, (), None)
-    for handler in logging.getLogger().handlers:
-        if isinstance(handler, logging.FileHandler):
-            handler.emit(record)
 
 
 # Python. ------------------------------------------------------------------------------------------------------------

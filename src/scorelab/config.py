@@ -69,7 +69,10 @@ class General(Options):
     @classmethod
     def _packages(cls, names):
         for name in names:
-            if not all(part.isidentifier() for part in name.split(".")) or name.split(".")[0] in sys.stdlib_module_names:
+            if (
+                not all(part.isidentifier() for part in name.split("."))
+                or name.split(".")[0] in sys.stdlib_module_names
+            ):
                 raise ValueError(f"{name}: allowed are packages of your own, by their import names")
         return names
 
@@ -177,7 +180,9 @@ def _resolve(group: str, path, extensions) -> type:
     allowed = ["scorelab", *extensions]
     key = f"{group}._target_"
     if not isinstance(path, str) or not any(path.startswith(f"{package}.") for package in allowed):
-        raise ConfigError(f"{key} = {show(path)}: allowed are classes of {', '.join(allowed)} (extensions: [...] adds one)")
+        raise ConfigError(
+            f"{key} = {show(path)}: allowed are classes of {', '.join(allowed)} (extensions: [...] adds one)"
+        )
     module, _, name = path.rpartition(".")
     try:
         found = getattr(importlib.import_module(module), name)

@@ -11,3 +11,9 @@ class ConfigError(ScorelabError):
 
 class TrainingDiverged(ScorelabError):
     """A training loss that is no longer a number."""
+
+
+def one_line(error: BaseException) -> str:
+    """The message of an error, on one line."""
+    text = " ".join(str(error).split())
+    return text if isinstance(error, ScorelabError) else f"{type(error).__name__}: {text}"

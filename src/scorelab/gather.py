@@ -52,7 +52,8 @@ def gather(directory: Path | str, figures: bool = True) -> pandas.DataFrame:
     parameters = [name[1:] for name in swept if name not in constant]
     for name in parameters:  # a job that did not set what others did has the value of its configuration
         table[name] = [
-            _configured(run, name) if pandas.isna(value) else value for run, value in zip(runs, table[name], strict=True)
+            _configured(run, name) if pandas.isna(value) else value
+            for run, value in zip(runs, table[name], strict=True)
         ]
     leading = ["job", "state", *parameters]
     table = table[[*leading, *(name for name in table if name not in leading and name != "error"), "error"]]
@@ -88,7 +89,9 @@ def print_sweep(table: pandas.DataFrame, directory: Path):
     for _, row in table[table["state"] != "done"].iterrows():
         parameters = " ".join(f"{name}={row[name]}" for name in table.attrs["parameters"])
         why = f": {row['error']}" if isinstance(row["error"], str) else ""
-        console.print(f"job {row['job']} ({parameters}) {row['state']}{why}", highlight=False, soft_wrap=True, markup=False)
+        console.print(
+            f"job {row['job']} ({parameters}) {row['state']}{why}", highlight=False, soft_wrap=True, markup=False
+        )
     console.print(f"{directory / 'sweep.csv'}\n{directory / 'sweep.md'}", highlight=False, soft_wrap=True)
 
 

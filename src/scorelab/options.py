@@ -85,7 +85,9 @@ def _range(field) -> str:
 
 
 def _is_union_branch(part) -> bool:
-    return isinstance(part, str) and (part.startswith(("list[", "function-", "constrained-")) or part in ("float", "int"))
+    return isinstance(part, str) and (
+        part.startswith(("list[", "function-", "constrained-")) or part in ("float", "int")
+    )
 
 
 def show(value: Any) -> str:

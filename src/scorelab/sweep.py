@@ -16,9 +16,9 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import open_dict
 
-from scorelab.app import one_line, one_line_errors, plain
+from scorelab.app import one_line_errors, plain
 from scorelab.config import Config, check, differences
-from scorelab.errors import ConfigError, ScorelabError
+from scorelab.errors import ConfigError, ScorelabError, one_line
 from scorelab.files import read_json, write_json
 from scorelab.runs import Run, claim, reserve
 
@@ -110,7 +110,7 @@ class Sweeper(BasicSweeper):
             if config.general.stage not in ("all", "train") or config.general.run or config.data["training"]["resume"]:
                 raise ConfigError("stage, run and training.resume: a sweep trains; use sweep.resume to go on with one")
             return Job(number, overrides, config, None)
-        except Exception as error:  # noqa: BLE001 (Hydra's own errors are of many kinds)
+        except Exception as error:
             return Job(number, overrides, None, error)
 
     def _list(self, jobs):

@@ -1,10 +1,14 @@
 """Algorithm 1: one hidden layer whose output weights are modulated by a time embedding."""
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch.nn import functional
 
 from scorelab.denoisers.base import Denoiser
-from scorelab.denoisers.options import OuterProduct
+
+if TYPE_CHECKING:
+    from scorelab.denoisers.options import OuterProduct
 
 
 class OuterProductDenoiser(Denoiser):
@@ -20,7 +24,7 @@ class OuterProductDenoiser(Denoiser):
     instead of an (L m)-vector; with one angle for all samples, s meets Linear_2 first and leaves one (n, m) matrix.
     """
 
-    def __init__(self, n: int, options: OuterProduct):
+    def __init__(self, n: int, options: "OuterProduct"):
         super().__init__()
         self.options = options
         self.activation = getattr(functional, options.activation)

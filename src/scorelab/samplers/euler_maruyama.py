@@ -15,6 +15,7 @@ class EulerMaruyama(Sampler):
     order: ClassVar[int] = 1
 
     def step(self, denoiser, x, angle, next_angle, noise, memory):
+        """One step; see `Sampler.step`."""
         posterior_mean = denoiser(x, angle)
         time, next_time = math.tan(angle) ** 2, math.tan(next_angle) ** 2
         scale, next_scale = math.sqrt(time * (time + 1)), math.sqrt(next_time * (next_time + 1))

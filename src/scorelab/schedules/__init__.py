@@ -3,4 +3,4 @@
 from scorelab.schedules.base import Schedule
 from scorelab.schedules.localization import Localization
 
-__all__ = ["Schedule", "Localization"]
+__all__ = ["Localization", "Schedule"]

@@ -69,5 +69,5 @@ class Localization(Schedule):
         first = f"t_min = {self.t_min:g}, " if self.grid == "log_t" else ""
         return (
             f"stochastic localization, {steps} steps on a grid uniform in {self.grid.replace('_', ' ')}: {first}"
-            f"alpha from 0 to {self.end_angle:.6g}, t from 0 to T = {self.end_snr:.6g}, SNR from 0 to {self.end_snr:.6g}"
+            f"alpha from 0 to {self.end_angle:.6g}, t = SNR from 0 to T = {self.end_snr:.6g}"
         )

@@ -1,7 +1,6 @@
 """What the stages of a study share: the run directory and the components that its configuration names."""
 
 import io
-
 from functools import cached_property
 
 import numpy
@@ -105,5 +104,3 @@ class Context:
             with numpy.load(path, allow_pickle=False) as file:
                 found[path.stem] = {name: file[name] for name in file.files}
         return found
-
-

@@ -141,7 +141,9 @@ class GaussianMixture(Target):
             steepness = spread * sin * float(noisy_std.max() / noisy_std.min() ** 2)
             z, unit_radius2, node_weights = trapezoidal_nodes(rank, outside, steepness)
         of_modes = [
-            (node_weights * self._posterior_variance(sin * mode + std * z, std**2 * unit_radius2, modes, sin, cos)).sum()
+            (
+                node_weights * self._posterior_variance(sin * mode + std * z, std**2 * unit_radius2, modes, sin, cos)
+            ).sum()
             for mode, std in zip(modes, noisy_std, strict=True)
         ]
         return float(self._weights @ torch.stack(of_modes))

@@ -1,6 +1,7 @@
 """The training loop."""
 
 import contextlib
+import itertools
 import json
 import math
 import time
@@ -33,7 +34,8 @@ class Trainer:
     rows: one dictionary a record, the content of training.csv:
         epoch, step, loss        mean loss over the steps since the last record, mean over coordinates
         bayes_risk               the least value of the expected loss, that of the exact posterior mean
-        excess_risk, excess_risk_se   expected loss of the weights that would be kept, minus bayes_risk, on exact samples
+        excess_risk, excess_risk_se   expected loss of the weights that would be kept, minus bayes_risk, and its
+                                 standard error, on exact samples
         validation_loss          where samples are held out
         lr, seconds
     """
@@ -46,7 +48,7 @@ class Trainer:
         self.optimizer = self._optimizer()
         self.average = self.flat.value.detach().clone() if options.averaging else None
         self.best, self.best_loss = None, math.inf
-        self.epoch, self.step, self.seconds, self.rows = 0, 0, 0.0, []
+        self.epoch, self.step, self.seconds, self.rows, self._saved_epoch = 0, 0, 0.0, [], 0
         data = target.sample(options.N, stream(seed, "data"))
         self.data, self.held_out = data[: options.train_count], data[options.train_count :]
         self.bayes_risk = self._bayes_risk()
@@ -132,17 +134,18 @@ class Trainer:
             if self.epoch % record_every == 0 or self.epoch == options.epochs:
                 self._record(row, losses)
                 losses = []
-            # A checkpoint falls on a record, so that the mean loss of a record is never cut in two.
-            if checkpoint is not None and options.checkpoint_every and not losses:
-                if self.epoch - self._saved_epoch >= options.checkpoint_every and self.epoch < options.epochs:
-                    self.save(checkpoint)
+            if checkpoint is not None and self._checkpoint_is_due(pending=losses):
+                self.save(checkpoint)
             if on_epoch is not None:
                 on_epoch(self)
         with self.kept_weights():
             final = self.flat.value.detach().clone()
         self.flat.value.data.copy_(final)
 
-    _saved_epoch = 0
+    def _checkpoint_is_due(self, pending):
+        """Whether to write one now: on a record, so that the mean loss of a record is never cut in two."""
+        due = self.epoch - self._saved_epoch >= self.options.checkpoint_every
+        return self.options.checkpoint_every and due and not pending and self.epoch < self.options.epochs
 
     def _current(self):
         return self.flat.value.detach() if self.average is None else self.average
@@ -161,27 +164,23 @@ class Trainer:
         return options.lr * growth * 0.5 * (1 + math.cos(math.pi * step / options.total_steps))
 
     def _batches(self, samples, batch_size, generator, order=None):
-        """Yield (x, angle, target, root_weight, step's clean) for each batch, a segment of them made at a time."""
+        """Yield (x, angle, target, root_weight) for each batch, made a segment of many batches at a time.
+
+        x: noisy states. target: clean samples times sqrt(w). root_weight: sqrt(w), None where w = 1.
+        """
         rows = max(_SEGMENT // (samples.shape[1] * batch_size), 1) * batch_size
         for first in range(0, len(samples), rows):
             clean = samples[first : first + rows] if order is None else samples[order[first : first + rows]]
-            noise = torch.randn(clean.shape, generator=generator)
             angle = self.law.sample(len(clean), generator)
-            x = mix(clean, noise, angle)
+            x = mix(clean, torch.randn(clean.shape, generator=generator), angle)
             root = self.root_weight(angle)
             if root is None:
-                yield from zip(
-                    x.split(batch_size), angle.split(batch_size), clean.split(batch_size), _nothing(), strict=False
-                )
+                weighted, roots = clean, itertools.repeat(None)
             else:
                 root = root.unsqueeze(1)
-                yield from zip(
-                    x.split(batch_size),
-                    angle.split(batch_size),
-                    (clean * root).split(batch_size),
-                    root.split(batch_size),
-                    strict=True,
-                )
+                weighted, roots = clean * root, root.split(batch_size)
+            columns = (values.split(batch_size) for values in (x, angle, weighted))
+            yield from zip(*columns, roots, strict=False)
 
     def _loss(self, x, angle, weighted_clean, root):
         estimate = self.denoiser(x, angle)
@@ -258,8 +257,3 @@ class Trainer:
         if state:
             whole = self.optimizer.state_dict()
             self.optimizer.load_state_dict({"state": {0: state}, "param_groups": whole["param_groups"]})
-
-
-def _nothing():
-    while True:
-        yield None

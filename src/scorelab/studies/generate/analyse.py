@@ -41,7 +41,9 @@ def _path_kl(study, context):
     result = path_kl(context.denoiser, context.target, end, points, draws, generator)
     names = ("angle", "t", "squared_error", "squared_error_se", "density", "density_se")
     columns = {name: getattr(result, name).numpy() for name in names}
-    context.write_table("path_kl.csv", [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)])
+    context.write_table(
+        "path_kl.csv", [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    )
     trained_on = _trained_on(context)
     floor = None if trained_on is None else parametric_floor(context.target, trained_on)
     metrics = {"total": result.total, "standard_error": result.standard_error, "parametric_floor": floor}

@@ -1,0 +1,94 @@
+"""Running the stages of a checked configuration in a run directory, and recording where its numbers come from."""
+
+import logging
+import platform
+import subprocess
+import time
+import traceback
+from pathlib import Path
+
+import hydra
+
+from scorelab.config import STAGES, Config
+from scorelab.errors import ScorelabError, one_line
+from scorelab.runs import Run
+
+log = logging.getLogger("scorelab")
+
+
+def stages_of(stage: str) -> tuple[str, ...]:
+    """What a value of `stage` does: the stage and all that depends on it; `train` stops after training."""
+    return STAGES if stage == "all" else ("train",) if stage == "train" else STAGES[STAGES.index(stage) :]
+
+
+def execute(run: Run, config: Config):
+    """Run the stages that a checked configuration asks for, keeping status.json true.
+
+    Raises whatever a stage raises, after it has been marked and logged in the run's own run.log.
+    """
+    import torch
+
+    from scorelab.studies.context import Context
+
+    study = config.options("study")
+    stages = stages_of(config.general.stage)
+    if config.general.threads is not None:
+        torch.set_num_threads(config.general.threads)
+    run.begin(config, stages)
+    started = time.perf_counter()
+    try:
+        context = Context(run, config)
+        for stage in stages:
+            if run.needs(stage):
+                study.run_stage(stage, context)
+                run.finish_stage(stage, time.perf_counter() - started)
+                started = time.perf_counter()
+        context.update_metrics("run", provenance(config, run))
+        run.mark("done")
+    except KeyboardInterrupt:
+        run.mark("interrupted")
+        log.error("interrupted; training.resume=%s goes on", run.path)
+        raise
+    except (Exception, SystemExit) as error:
+        run.mark("failed", error=one_line(error))
+        if isinstance(error, ScorelabError):
+            _to_log_file(f"error: {one_line(error)}")
+        else:
+            _to_log_file(traceback.format_exc())
+        raise
+
+
+def provenance(config: Config, run: Run) -> dict:
+    """Where the numbers of a run come from: seed, code, versions, machine, time."""
+    import numpy
+    import torch
+
+    import scorelab
+
+    modules = {"scorelab": scorelab, "torch": torch, "numpy": numpy, "hydra": hydra}
+    return {
+        "seed": config.general.seed,
+        "git_commit": _git_commit(),
+        "versions": {"python": platform.python_version()} | {name: m.__version__ for name, m in modules.items()},
+        "device": f"cpu: {platform.processor() or platform.machine()}, {torch.get_num_threads()} threads",
+        "wall_seconds": run.status["wall_seconds"],
+        "fingerprint": config.fingerprint,
+    }
+
+
+def _git_commit() -> str | None:
+    """The commit of the code that runs, "-dirty" where it was changed since; None outside a checkout."""
+    here = Path(__file__).resolve().parent
+    try:
+        asked = ["git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=40", "--match=no-tag"]
+        return subprocess.run(asked, capture_output=True, text=True, timeout=10, check=True).stdout.strip() or None
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _to_log_file(text: str):
+    """Write to the run's log file alone: the terminal gets its line elsewhere."""
+    record = log.makeRecord(log.name, logging.ERROR, __file__, 0, text, (), None)
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, logging.FileHandler):
+            handler.emit(record)
