@@ -45,6 +45,12 @@ def test_a_run_leaves_what_it_promises(finished):
     assert json.loads((finished.directory / "status.json").read_text())["state"] == "done"
 
 
+def test_the_log_says_what_happened(finished):
+    text = (finished.directory / "run.log").read_text()
+    for expected in ("Bayes risk", "training 4/4 epochs", "T = 99.3", "measuring"):
+        assert expected in text
+
+
 def test_metrics_have_the_promised_names(finished):
     metrics = finished.metrics
     promised = {
@@ -244,17 +250,19 @@ def test_a_bug_leaves_its_traceback_in_the_log(small, tmp_path, monkeypatch):
 
 
 def test_a_full_disk_loses_nothing(copy, monkeypatch):
-    import scorelab.files as files
+    from scorelab.studies.generate import sample
 
-    before = (copy / "path_kl.csv").read_bytes()
+    before = (copy / "samples.npy").read_bytes()
 
-    def full(file):
+    def chunks(context):
+        yield b"half"
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(files.os, "fsync", full)
-    with pytest.raises(ScorelabError, match="No space left on device"):
-        files.write_text(copy / "path_kl.csv", "half")
-    assert (copy / "path_kl.csv").read_bytes() == before
+    monkeypatch.setattr(sample, "_file", chunks)
+    with pytest.raises(ScorelabError, match=r"samples.npy: cannot be written \(No space left on device\)"):
+        scorelab.run(["stage=sample", f"run={copy}"])
+    assert (copy / "samples.npy").read_bytes() == before
+    assert Run(copy).state == "failed"
     assert not list(copy.glob(".*.part"))
 
 

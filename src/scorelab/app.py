@@ -1,5 +1,6 @@
 """From a command line or a notebook to a finished run directory."""
 
+import contextlib
 import logging
 import os
 import re
@@ -257,14 +258,24 @@ def run(overrides=(), directory: Path | str | None = None, config_dir: Path | st
         opened = runs.Run(runs.reserve(wanted) if directory is None else runs.claim(Path(directory)))
         (opened / ".hydra").mkdir()
         (opened / ".hydra" / "overrides.yaml").write_text(yaml.safe_dump(tasks))
-    handler = logging.FileHandler(opened / "run.log")
-    logging.getLogger().addHandler(handler)
-    try:
+    with _log_file(opened / "run.log"):
         execute(opened, config)
-    finally:
-        logging.getLogger().removeHandler(handler)
-        handler.close()
     return Result(opened.path, opened.metrics, config)
+
+
+@contextlib.contextmanager
+def _log_file(path: Path):
+    """Write the log of what happens inside to a file, as Hydra does for the command line; the console stays quiet."""
+    handler, level = logging.FileHandler(path), log.level
+    handler.setFormatter(logging.Formatter("[%(asctime)s] %(message)s", "%H:%M:%S"))
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(level)
+        handler.close()
 
 
 def config_folder() -> Path:

@@ -89,6 +89,6 @@ def _git_commit() -> str | None:
 def _to_log_file(text: str):
     """Write to the run's log file alone: the terminal gets its line elsewhere."""
     record = log.makeRecord(log.name, logging.ERROR, __file__, 0, text, (), None)
-    for handler in logging.getLogger().handlers:
+    for handler in [*log.handlers, *logging.getLogger().handlers]:
         if isinstance(handler, logging.FileHandler):
             handler.emit(record)

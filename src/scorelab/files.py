@@ -3,24 +3,36 @@
 import json
 import math
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from scorelab.errors import ScorelabError
 
 
-def write_bytes(path: Path, content: bytes):
-    """Write a file beside `path` and put it in its place in one step. Raises ScorelabError if the disk is full."""
+def write_chunks(path: Path, chunks: Iterable[bytes]):
+    """Write a file beside `path`, chunk by chunk, and put it in its place in one step.
+
+    An existing file stays as it is until then. Raises ScorelabError if the disk is full; whatever `chunks` raises
+    passes through. Nothing half-written is left behind.
+    """
     path = Path(path)
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with open(beside, "wb") as file:
-            file.write(content)
+            for chunk in chunks:
+                file.write(chunk)
             file.flush()
             os.fsync(file.fileno())
         os.replace(beside, path)
     except OSError as error:
+        raise ScorelabError(f"{path}: cannot be written ({error.strerror or error})") from None
+    finally:
         beside.unlink(missing_ok=True)
-        raise ScorelabError(f"{path}: cannot be written ({error.strerror})") from None
+
+
+def write_bytes(path: Path, content: bytes):
+    """`write_chunks` for what is already whole."""
+    write_chunks(path, [content])
 
 
 def write_text(path: Path, text: str):

@@ -86,7 +86,7 @@ def print_sweep(table: pandas.DataFrame, directory: Path):
     """Print the summary, every job that is not done with its error, and where things are."""
     console = Console(width=None if Console().is_terminal else 200)
     console.print(_text_table(summarise(table)), highlight=False, soft_wrap=True)
-    for _, row in table[table["state"] != "done"].iterrows():
+    for row in table[table["state"] != "done"].to_dict("records"):
         parameters = " ".join(f"{name}={row[name]}" for name in table.attrs["parameters"])
         why = f": {row['error']}" if isinstance(row["error"], str) else ""
         console.print(
@@ -147,7 +147,7 @@ def _cells(summary: pandas.DataFrame) -> tuple[list[str], list[list[str]]]:
     rows = [
         [*(str(row[name]) for name in parameters), f"{row['count']:.0f}"]
         + [_number(row[name], row[f"{name}.se"]) for name in metrics]
-        for _, row in summary.iterrows()
+        for row in summary.to_dict("records")
     ]
     return heading, rows
 
@@ -190,7 +190,7 @@ def _draw(directory: Path, table: pandas.DataFrame):
     from scorelab.files import write_bytes
 
     panels = []
-    for _, row in table[table["state"] == "done"].iterrows():
+    for row in table[table["state"] == "done"].to_dict("records"):
         path = directory / row["job"] / "figures" / "projection.npz"
         if path.is_file():
             with numpy.load(path, allow_pickle=False) as file:

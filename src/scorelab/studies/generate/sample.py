@@ -1,12 +1,14 @@
 """Stage `sample`: samples.npy."""
 
+import io
 import logging
-import os
 import time
 
 import numpy
+import torch
 
 from scorelab.errors import ScorelabError
+from scorelab.files import write_chunks
 from scorelab.progress import Progress
 from scorelab.randomness import stream_seed
 from scorelab.samplers.simulate import draw_samples
@@ -15,29 +17,30 @@ log = logging.getLogger("scorelab")
 
 
 def run(study, context):
-    """Draw the samples batch by batch into a file, which is put in place when it is whole."""
-    sampler, schedule, target = context.sampler, context.schedule, context.target
+    """Draw the samples batch by batch into a file, which is put in its place when it is whole."""
+    sampler, schedule = context.sampler, context.schedule
     log.info("sampling: %s", schedule.describe(sampler.steps))
-    path = context.run / "samples.npy"
-    beside = context.run / ".samples.npy.part"
-    started, done = time.perf_counter(), 0
-    batches = draw_samples(sampler, schedule, context.denoiser, target.n, stream_seed(context.seed, "sampling"))
-    try:
-        stored = numpy.lib.format.open_memmap(beside, "w+", numpy.float32, (sampler.count, target.n))
-        with Progress("sampling", sampler.count, "samples") as progress:
-            for batch in batches:
-                stored[done : done + len(batch)] = batch.numpy()
-                done += len(batch)
-                progress.update(done)
-        stored.flush()
-        os.replace(beside, path)
-    except OSError as error:
-        raise ScorelabError(f"{path}: cannot be written ({error.strerror or error})") from None
-    finally:
-        beside.unlink(missing_ok=True)
-    seconds = time.perf_counter() - started
-    if not numpy.isfinite(stored).all():
-        raise ScorelabError(f"sampling: samples are not finite after {sampler.steps} steps; the denoiser diverges")
-    values = {"nfe": sampler.nfe, "seconds": seconds, "count": sampler.count, "steps": sampler.steps}
-    values |= {"T": schedule.end_snr, "end_angle": schedule.end_angle, "output": sampler.output}
+    started = time.perf_counter()
+    write_chunks(context.run / "samples.npy", _file(context))
+    values = {"nfe": sampler.nfe, "seconds": time.perf_counter() - started, "count": sampler.count}
+    values |= {"steps": sampler.steps, "output": sampler.output}
+    values |= {"T": schedule.end_snr, "end_angle": schedule.end_angle}
     context.update_metrics("sampling", values)
+
+
+def _file(context):
+    """The chunks of an npy file of shape (count, n), float32; memory is bounded by a batch."""
+    sampler, n = context.sampler, context.target.n
+    header = io.BytesIO()
+    numpy.lib.format.write_array_header_1_0(
+        header, {"descr": "<f4", "fortran_order": False, "shape": (sampler.count, n)}
+    )
+    yield header.getvalue()
+    done = 0
+    with Progress("sampling", sampler.count, "samples") as progress:
+        for batch in draw_samples(sampler, context.schedule, context.denoiser, n, stream_seed(context.seed, "sampling")):
+            if not bool(torch.isfinite(batch).all()):
+                raise ScorelabError(f"sampling: not finite after {sampler.steps} steps; the denoiser diverges")
+            yield batch.numpy().astype("<f4", copy=False).tobytes()
+            done += len(batch)
+            progress.update(done)

@@ -1,0 +1,68 @@
+"""What the documentation shows works as it stands."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from test_cli import ROOT
+
+
+def blocks(name, language):
+    return re.findall(rf"```{language}\n(.*?)```", (ROOT / name).read_text(), re.DOTALL)
+
+
+def test_the_network_of_the_extension_guide_runs(small, tmp_path):
+    lab = tmp_path / "my_lab"
+    (lab / "conf" / "denoiser").mkdir(parents=True)
+    (lab / "__init__.py").write_text("")
+    (lab / "networks.py").write_text(blocks("docs/extending.md", "python")[0])
+    (lab / "conf" / "denoiser" / "mlp.yaml").write_text(blocks("docs/extending.md", "yaml")[0])
+    small = [override for override in small if not override.startswith("denoiser.")]
+    command = [sys.executable, ROOT / "run.py", "--config-dir", "my_lab/conf", "denoiser=mlp", "extensions=[my_lab]"]
+    environment = {"PYTHONPATH": str(tmp_path), "PATH": "/usr/bin:/bin"}
+    done = subprocess.run(
+        [*command, *small, "hydra.run.dir=here"], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "here" / "metrics.json").is_file()
+
+
+def test_the_parts_of_the_readme_stand_alone():
+    namespace = {}
+    exec(blocks("README.md", "python")[1], namespace)
+    assert namespace["x"].shape == (1000, 128)
+
+
+def test_every_link_of_the_documentation_leads_somewhere():
+    for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+        for link in re.findall(r"\]\((?!http)([^)#]+)\)", page.read_text()):
+            assert (page.parent / link).exists(), f"{page}: {link}"
+
+
+def test_every_option_is_named_in_the_readme():
+    text = (ROOT / "README.md").read_text()
+    for path in sorted((ROOT / "conf").glob("*/*.yaml")):
+        if path.parent.name != "jobs":
+            assert f"`{path.stem}`" in text, path
+
+
+def test_the_package_imports_one_way():
+    """channel <- targets, schedules <- denoisers <- samplers, training, metrics <- studies <- app."""
+    above = {
+        "channel.py": "targets schedules denoisers samplers training metrics figures studies runs app sweep gather",
+        "targets": "denoisers samplers training metrics figures studies runs app sweep gather",
+        "schedules": "denoisers samplers training metrics figures studies runs app sweep gather",
+        "denoisers": "samplers training metrics figures studies runs app sweep gather",
+        "samplers": "training metrics figures studies runs app sweep gather",
+        "training": "samplers metrics figures studies runs app sweep gather",
+        "metrics": "samplers training figures studies runs app sweep gather",
+        "figures": "targets denoisers samplers training metrics studies runs app sweep gather",
+        "studies": "app sweep gather",
+    }
+    for place, forbidden in above.items():
+        home = Path(ROOT / "src" / "scorelab" / place)
+        for path in [home] if home.suffix else sorted(home.rglob("*.py")):
+            for name in forbidden.split():
+                pattern = rf"^\s*(from|import) scorelab\.{name}\b"
+                assert not re.search(pattern, path.read_text(), re.MULTILINE), f"{path} imports {name}"
