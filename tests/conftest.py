@@ -1,6 +1,9 @@
 import pytest
 import torch
 
+# One thread: the tests' tensors are small, and two threads that wait for each other take longer on a busy machine.
+torch.set_num_threads(1)
+
 #: a main job that takes a fraction of a second
 SMALL = (
     "target.n=8",

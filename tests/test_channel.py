@@ -89,7 +89,7 @@ def test_conversion_is_exact_at_clean_data(source, result):
 @pytest.mark.parametrize("angle", [0.0, torch.tensor(0.0), torch.tensor([0.3, 1.0, 0.0, 0.4, 0.5, 0.6])])
 def test_conversion_undetermined_at_pure_noise_is_refused(source, result, angle):
     x, values = quantities_at_noise_end()
-    with pytest.raises(ValueError, match="not a function of the .* at angle 0"):
+    with pytest.raises(ValueError, match=r"not a function of the .* at angle 0"):
         convert(source, result)(values[source], x, angle)
 
 
@@ -97,7 +97,7 @@ def test_conversion_undetermined_at_pure_noise_is_refused(source, result, angle)
 @pytest.mark.parametrize("angle", [HALF_PI, torch.tensor(HALF_PI), torch.tensor([0.3, 1.0, HALF_PI, 0.4, 0.5, 0.6])])
 def test_conversion_undetermined_at_clean_data_is_refused(source, result, angle):
     x, values = quantities_at_data_end()
-    with pytest.raises(ValueError, match="not a function of the .* at angle pi/2"):
+    with pytest.raises(ValueError, match=r"not a function of the .* at angle pi/2"):
         convert(source, result)(values[source], x, angle)
 
 

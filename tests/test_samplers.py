@@ -1,5 +1,6 @@
 """The sampler's step, the loop over steps, and what it returns of an exact denoiser."""
 
+import itertools
 import math
 
 import pytest
@@ -10,12 +11,9 @@ from scorelab.denoisers import Denoiser, ExactDenoiser, OuterProduct
 from scorelab.metrics.projection import project
 from scorelab.randomness import BLOCK, BlockNoise, default_stream
 from scorelab.samplers import EulerMaruyama
-from scorelab.samplers.simulate import OUTPUTS, draw_samples, simulate
+from scorelab.samplers.loop import OUTPUTS, draw_samples, simulate
 from scorelab.schedules import Localization
 from scorelab.targets import GaussianMixture
-
-# torch.func.jvp compiles its decompositions with torch.jit.script when it is first used
-pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")
 
 OUTPUT_NAMES = ["scaled", "posterior_mean", "posterior_draw"]
 every_output = pytest.mark.parametrize("output", OUTPUT_NAMES)
@@ -78,7 +76,7 @@ def test_step_in_the_angle_is_euler_maruyama_in_native_coordinates(grid):
     )
     times = torch.tan(angles) ** 2
     y = torch.zeros(6, 3, dtype=torch.float64)
-    for k, (time, next_time) in enumerate(zip(times[:-1], times[1:], strict=True)):
+    for k, (time, next_time) in enumerate(itertools.pairwise(times)):
         m = denoiser(states[k], float(angles[k]))
         y = y + (next_time - time) * m + torch.sqrt(next_time - time) * draws[k]
         native, native_time = schedule.from_angle(states[k + 1], angles[k + 1])
@@ -134,7 +132,7 @@ def test_observer_sees_every_grid_point(grid):
     assert [angle for _, angle, _ in seen] == angles.tolist()
     assert torch.equal(seen[0][2], start)
     assert torch.equal(seen[-1][2], end)
-    assert all(not torch.equal(before[2], after[2]) for before, after in zip(seen[:-1], seen[1:], strict=True))
+    assert all(not torch.equal(before[2], after[2]) for before, after in itertools.pairwise(seen))
     unobserved = simulate(euler_maruyama(), denoiser, angles, start.clone(), replay(normal(12, 5, 3, seed=9)))
     assert torch.equal(unobserved, end)
 
@@ -177,7 +175,7 @@ def test_discretisation_error_of_the_variance_is_of_first_order(std, output):
     exact = float(GaussianMixture([1.0], [[0.0]], std).output_law(1.4, output).std ** 2)
     errors = [exact_output_variance(steps, std, output=output) / exact - 1 for steps in (100, 200, 400, 800)]
     assert abs(errors[0]) < 0.05
-    for coarse, fine in zip(errors[:-1], errors[1:], strict=True):
+    for coarse, fine in itertools.pairwise(errors):
         assert 1.9 < coarse / fine < 2.1
 
 

@@ -28,6 +28,8 @@ def _no_bool(value):
 
 #: an integer >= 1; `1e4` is one
 Count = Annotated[int, BeforeValidator(_no_bool), Field(ge=1)]
+#: an integer >= 2, for what has a standard error
+Several = Annotated[int, BeforeValidator(_no_bool), Field(ge=2)]
 #: an integer >= 0
 Natural = Annotated[int, BeforeValidator(_no_bool), Field(ge=0)]
 #: a finite number > 0

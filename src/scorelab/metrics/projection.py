@@ -130,7 +130,7 @@ def _window(values, law):
 def orthogonal_metrics(samples, target, output_law) -> dict:
     """The mean variance a coordinate in the space orthogonal to `a`, where nothing happens: its shrinkage is collapse.
 
-    Exact values average the target's own variance over the same space.
+    Exact values average the target's own variance over the same space. In one dimension all of them are 0.
     """
     unit = target.direction / target.direction.norm()
     total = torch.zeros((), dtype=torch.float64)

@@ -7,6 +7,6 @@ __getattr__, __dir__, __all__ = lazy_exports(
     {
         "base": ["Sampler"],
         "euler_maruyama": ["EulerMaruyama"],
-        "simulate": ["draw_samples", "simulate"],
+        "loop": ["draw_samples", "simulate"],
     },
 )

@@ -2,21 +2,21 @@
 
 from typing import ClassVar, Literal
 
-from scorelab.options import Count, Options
+from scorelab.options import Count, Options, Several
 
 
 class Sampler(Options):
     """A rule for one step between two angles, and how much is sampled with it.
 
-    count: samples, >= 1. steps: steps on the schedule's grid, >= 1; a grid of K points has K - 1 steps.
+    count: samples, >= 2. steps: steps on the schedule's grid, >= 1; a grid of K points has K - 1 steps.
     batch_size: samples held in memory at once, rounded to a multiple of 256; no result depends on it.
     output: what is returned of the last state x at the grid's last angle phi,
         scaled          x / sin(phi), which is Y_T / T: X plus noise of variance 1/T (the paper's)
         posterior_mean  m(x; phi)
-        posterior_draw  m(x; phi) plus Gaussian noise of the posterior's own variance (see `simulate.posterior_draw`)
+        posterior_draw  m(x; phi) plus Gaussian noise of the posterior's own variance (see `loop.posterior_draw`)
     """
 
-    count: Count
+    count: Several
     steps: Count
     batch_size: Count
     output: Literal["scaled", "posterior_mean", "posterior_draw"]

@@ -61,7 +61,8 @@ class Localization(Schedule):
 
         if self.grid == "angle":
             return torch.linspace(0.0, self.end_angle, steps + 1, dtype=torch.float64)
-        log_t = torch.linspace(math.log(self.t_min), math.log(self.end_snr), steps, dtype=torch.float64)
+        # Made from its end, so that a single step goes straight there.
+        log_t = torch.linspace(math.log(self.end_snr), math.log(self.t_min), steps, dtype=torch.float64).flip(0)
         return torch.cat([torch.zeros(1, dtype=torch.float64), torch.atan(torch.exp(0.5 * log_t))])
 
     def describe(self, steps):

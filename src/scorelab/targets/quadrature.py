@@ -10,17 +10,29 @@ import math
 import numpy
 import torch
 
-_REACH = 12.0  # standard deviations on each side; a normal variable is beyond them with probability below 1e-32
+_REACH = 9.5  # standard deviations on each side; a normal variable is beyond them with probability 2e-21
+_CHUNK = 2**17  # nodes at a time, so that memory stays bounded
+
+
+def expectation_nodes(rank: int, outside: int, steepness: float):
+    """Yield nodes, a chunk at a time: trapezoidal for one or two coordinates, Sobol points for more.
+
+    `steepness`: largest slope of a log-odds per standard deviation, which sets the step.
+    """
+    if rank + (outside > 0) > 2:
+        z, radius2, weights = sobol_nodes(rank, outside)
+    else:
+        z, radius2, weights = trapezoidal_nodes(rank, outside, steepness)
+    yield from zip(z.split(_CHUNK), radius2.split(_CHUNK), weights.split(_CHUNK), strict=True)
 
 
 def trapezoidal_nodes(rank: int, outside: int, steepness: float):
     """The trapezoidal rule for rank + (outside > 0) <= 2 coordinates, exact to rounding for mode weights.
 
-    `steepness`: largest slope of a log-odds per standard deviation. A logistic function of slope s has its poles at
-    distance pi/s from the real line, so a step h leaves an error of exp(-2 pi^2 / (s h)). Modes steeper than the cap
-    overlap by less than e^-100 and a finer step changes nothing.
+    A logistic function of slope s has its poles at distance pi/s from the real line, so a step h leaves an error of
+    exp(-2 pi^2 / (s h)). Modes steeper than the cap are so far apart that they overlap by less than e^-70.
     """
-    step = 0.5 / min(max(steepness, 3.0), 40.0 if outside else 80.0)
+    step = 0.55 / min(max(steepness, 3.0), 24.0)
     line = torch.arange(-round(_REACH / step), round(_REACH / step) + 1, dtype=torch.float64) * step
     weights = torch.exp(-0.5 * line**2)
     axes = [(line, weights / weights.sum())] * rank + ([_chi_squared(outside)] if outside else [])
@@ -35,9 +47,9 @@ def trapezoidal_nodes(rank: int, outside: int, steepness: float):
 def _chi_squared(degrees: int):
     """Trapezoidal nodes in log R^2, whose density is analytic and falls off on both sides."""
     half, width = degrees / 2, math.sqrt(2 / degrees)
-    wide = degrees <= 20  # few degrees of freedom have a long left tail
-    left, right, points = (-90 / half, 6.0, 6001) if wide else (-14 * width, 14 * width, 601)
-    log_ratio = torch.linspace(left, right, points, dtype=torch.float64)
+    left = -min(40 / half, 14 * width) if degrees > 20 else -40 / half  # few degrees of freedom have a long left tail
+    right, step = 2 * math.log(1 + 12 / math.sqrt(degrees)), min(0.02, width / 20)
+    log_ratio = torch.arange(round(left / step), round(right / step) + 1, dtype=torch.float64) * step
     radius2 = degrees * torch.exp(log_ratio)
     weights = torch.exp(half * log_ratio - 0.5 * (radius2 - degrees))
     return radius2, weights / weights.sum()

@@ -1,13 +1,10 @@
 """The main job: train a denoiser, sample with it, project, measure, draw. One module a stage."""
 
 import importlib
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import Field
-
+from scorelab.options import Several
 from scorelab.studies.base import Study
-
-AtLeastTwo = Annotated[int, Field(ge=2)]
 
 
 class Generate(Study):
@@ -19,11 +16,11 @@ class Generate(Study):
     floor_repeats: sets of exact samples that noise floors are measured on, and bootstrap sets for standard errors.
     """
 
-    path_kl_angles: AtLeastTwo
-    path_kl_draws: AtLeastTwo
-    posterior_mean_draws: AtLeastTwo
+    path_kl_angles: Several
+    path_kl_draws: Several
+    posterior_mean_draws: Several
     posterior_mean_data: Literal["target", "samples"]
-    floor_repeats: AtLeastTwo
+    floor_repeats: Several
 
     def run_stage(self, stage, context):
         """Do one stage; the module of that name below this package is imported only now."""

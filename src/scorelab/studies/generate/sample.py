@@ -11,7 +11,7 @@ from scorelab.errors import ScorelabError
 from scorelab.files import write_chunks
 from scorelab.progress import Progress
 from scorelab.randomness import stream_seed
-from scorelab.samplers.simulate import draw_samples
+from scorelab.samplers.loop import draw_samples
 
 log = logging.getLogger("scorelab")
 

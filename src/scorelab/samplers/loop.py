@@ -64,9 +64,12 @@ def posterior_draw(denoiser, x, angle, noise):
     estimated, sample by sample, with one Rademacher probe of the denoiser's Jacobian.
     """
     probe = torch.sign(noise()).clone()
-    mean, derivative = torch.func.jvp(lambda state: denoiser(state, angle), (x,), (probe,))
+    with torch.enable_grad():
+        x = x.detach().requires_grad_()
+        mean = denoiser(x, angle)
+        (derivative,) = torch.autograd.grad(mean, x, probe)
     variance = (probe * derivative).mean(-1, keepdim=True) * (math.cos(angle) ** 2 / math.sin(angle))
-    return mean + variance.clamp_min(0.0).sqrt() * noise()
+    return mean.detach() + variance.clamp_min(0.0).sqrt() * noise()
 
 
 #: what is returned of the last state; see `Sampler`
