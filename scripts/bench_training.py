@@ -27,7 +27,7 @@ from scorelab.denoisers import OuterProduct
 from scorelab.targets import GaussianMixture
 from scorelab.training import Trainer, Training
 
-NETWORKS = ((3, 256), (6, 512))
+NETWORKS = ((3, 32), (3, 256), (6, 512))
 BATCHES = (50, 2000)
 ROUNDS = 5
 

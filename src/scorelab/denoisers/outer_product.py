@@ -20,8 +20,9 @@ class OuterProductDenoiser(Denoiser):
 
     and a posterior mean made of N and the input as `OuterProduct.parametrization` says.
 
-    The outer product is never formed. With one angle a sample, h meets Linear_2 first, an (n L)-vector a sample
-    instead of an (L m)-vector; with one angle for all samples, s meets Linear_2 first and leaves one (n, m) matrix.
+    The three factors s, h and Linear_2 are contracted in the order that makes the least: with one angle for all samples
+    s meets Linear_2 first and leaves one (n, m) matrix; with one angle a sample the outer product is formed where its
+    L m numbers a sample are not more than the L n that h and Linear_2 make, which meet first otherwise.
     """
 
     def __init__(self, n: int, options: "OuterProduct"):
@@ -50,10 +51,13 @@ class OuterProductDenoiser(Denoiser):
         return torch.addcmul(output, sin if self.options.parametrization == "skip" else raw_scale, x)
 
     def _contract(self, embedding, hidden):
-        """Linear_2(flatten(embedding outer hidden)) without the outer product."""
-        (n, _), L, m = self.linear_2.weight.shape, self.options.L, self.options.m
+        """Linear_2(flatten(embedding outer hidden)), in the order that makes the least."""
+        weight, bias = self.linear_2.weight, self.linear_2.bias
+        n, L, m = weight.shape[0], self.options.L, self.options.m
         if embedding.dim() == 1:
-            combined = (embedding @ self.linear_2.weight.view(n, L, m).transpose(0, 1).reshape(L, n * m)).view(n, m)
-            return functional.linear(hidden, combined, self.linear_2.bias)
-        by_feature = (hidden @ self.linear_2.weight.view(n * L, m).T).view(-1, n, L)
-        return torch.baddbmm(self.linear_2.bias.unsqueeze(1), by_feature, embedding.unsqueeze(2)).squeeze(2)
+            combined = (embedding @ weight.view(n, L, m).transpose(0, 1).reshape(L, n * m)).view(n, m)
+            return functional.linear(hidden, combined, bias)
+        if m <= n:
+            return functional.linear((embedding.unsqueeze(2) * hidden.unsqueeze(1)).flatten(1), weight, bias)
+        by_feature = (hidden @ weight.view(n * L, m).T).view(-1, n, L)
+        return torch.baddbmm(bias.unsqueeze(1), by_feature, embedding.unsqueeze(2)).squeeze(2)
