@@ -31,7 +31,7 @@ def figure(arrays):
             fontsize=7,
         )
     handles, labels = grid[0, 0].get_legend_handles_labels()
-    legend = grid[0, 0].legend(handles[::-1], labels[::-1], loc="upper left", markerscale=4, handletextpad=0.1)
+    legend = drawing.legend(handles[::-1], labels[::-1], loc="outside upper right", ncols=2, markerscale=4)
     for handle in legend.legend_handles:
         handle.set_alpha(1.0)
     drawing.supxlabel(r"projection of the state, $\langle y_t,a\rangle/(t\,|a|^2)$", fontsize=8)

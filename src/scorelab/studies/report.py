@@ -1,5 +1,7 @@
 """The short table at the end of a run."""
 
+from pathlib import Path
+
 from rich.console import Console
 from rich.table import Table
 
@@ -13,7 +15,13 @@ def summary(run: Run):
     if "projection" in metrics:
         console.print(_table(metrics))
     figures = sorted(path for path in (run / "figures").glob("*") if path.suffix != ".npz")
-    console.print("\n".join(str(path) for path in [*figures, run / "metrics.json"]), soft_wrap=True, highlight=False)
+    for path in [*figures, run / "metrics.json"]:
+        console.print(_short(path), soft_wrap=True, highlight=False, markup=False)
+
+
+def _short(path: Path) -> str:
+    """A path as seen from the working directory, if it lies below it."""
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
 def _table(metrics: dict) -> Table:
