@@ -6,8 +6,8 @@ For each network and batch size, in turns, so that a change of the machine's spe
 
     scorelab     `Trainer`: noise and noisy states made many batches at a time, one vector of parameters
     plain        torch's DataLoader, optimiser and clip_grad_norm_, one batch at a time, on the same network
-    GEMM         the rate of a 2048 x 2048 float32 matrix product; the floor of a step is its matrix products' operations
-                 at that rate
+    GEMM         the rate of a 2048 x 2048 float32 matrix product; the floor of a step is the operations of its own
+                 matrix products at that rate
 
 The table gives the median of the rounds.
 """

@@ -22,7 +22,12 @@ def test_the_network_of_the_extension_guide_runs(small, tmp_path):
     command = [sys.executable, ROOT / "run.py", "--config-dir", "my_lab/conf", "denoiser=mlp", "extensions=[my_lab]"]
     environment = {"PYTHONPATH": str(tmp_path), "PATH": "/usr/bin:/bin"}
     done = subprocess.run(
-        [*command, *small, "hydra.run.dir=here"], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60
+        [*command, *small, "hydra.run.dir=here"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "here" / "metrics.json").is_file()

@@ -487,3 +487,49 @@ def test_output_law_at_clean_data_is_the_target():
         law = target.output_law(HALF_PI, output)
         assert_close(law.std, target.std, rtol=1e-14)
         assert_close(law.means, target.means, rtol=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("weights", "means", "std", "angle"),
+    [
+        ((0.1, 0.9), (1e-6, 0.0), (1.0, 0.1), 1.3),
+        ((0.1, 0.9), (0.3, 0.0), (1.0, 0.2), 1.3),
+        ((0.7, 0.3), (1.0, -1.5), (10.0, 0.02), 1.5),
+        ((0.2, 0.3, 0.5), (0.0, 0.5, 3.0), (1.0, 0.3, 0.05), 1.2),
+    ],
+)
+def test_bayes_risk_with_very_different_widths_agrees_with_quadrature(weights, means, std, angle):
+    target = GaussianMixture(weights, [[mean] for mean in means], std)
+    w, mu, s = (torch.tensor(values, dtype=torch.float64) for values in (weights, means, std))
+    sin, cos = math.sin(angle), math.cos(angle)
+    v = s**2 * sin**2 + cos**2
+    # Trapezoidal on the union of fine grids around each mode.
+    grids = [
+        sin * mean + math.sqrt(width) * torch.linspace(-12, 12, 100_001).double()
+        for mean, width in zip(mu, v, strict=True)
+    ]
+    x = torch.cat(grids).unique().unsqueeze(1)
+    joint = w * torch.exp(-0.5 * (x - sin * mu) ** 2 / v) / torch.sqrt(2 * math.pi * v)
+    gamma = joint / joint.sum(1, keepdim=True).clamp_min(1e-300)
+    centres = mu + s**2 * sin / v * (x - sin * mu)
+    mean = (gamma * centres).sum(1, keepdim=True)
+    spread = (gamma * (s**2 * cos**2 / v + (centres - mean) ** 2)).sum(1)
+    expected = torch.trapezoid(joint.sum(1) * spread, x.squeeze(1))
+    assert float(target.bayes_risk(angle)) == pytest.approx(float(expected), rel=1e-8)
+
+
+def test_bayes_risk_of_far_modes_needs_little_memory_and_is_that_of_one():
+    means = 100 * torch.eye(3, 16, dtype=torch.float64)
+    risk = float(GaussianMixture([0.2, 0.3, 0.5], means).bayes_risk(1.3))
+    assert risk == pytest.approx(16 * math.cos(1.3) ** 2, rel=1e-13)
+
+
+def test_log_prob_keeps_its_digits_far_from_zero():
+    target = GaussianMixture([0.5, 0.5], [[1000.0], [1000.001]], 1e-3)
+    near = GaussianMixture([0.5, 0.5], [[0.0], [0.001]], 1e-3)
+    x = torch.tensor([[1000.0003]], dtype=torch.float64)
+    assert float(target.log_prob(x)) == pytest.approx(float(near.log_prob(x - 1000)), rel=1e-9)
+
+
+def test_one_dimension_has_no_orthogonal_space():
+    assert GaussianMixture([1.0], [[0.0]]).orthogonal_variance(torch.ones(1)) == 0.0

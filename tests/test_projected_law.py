@@ -210,3 +210,21 @@ def test_projection_in_one_dimension_is_the_mixture_itself():
 def test_impossible_direction_is_refused(direction, message):
     with pytest.raises(ValueError, match=message):
         random_mixture(2, 3).projection(direction)
+
+
+def test_the_left_tail_of_the_cdf_keeps_its_relative_accuracy():
+    z = torch.linspace(-30, 0, 61, dtype=torch.float64)
+    law = ProjectedLaw([1.0], [0.0], [1.0])
+    expected = torch.from_numpy(stats.norm.cdf(z.numpy()))
+    assert torch.allclose(law.cdf(z), expected, rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize(("means", "stds"), [((0.0, 1.0), (1.0, 1.0)), ((-1000.0, 1000.0), (1.0, 3.0))])
+def test_quantiles_far_in_the_tail_are_exact(means, stds):
+    law = ProjectedLaw([0.5, 0.5], means, stds)
+    levels = torch.tensor([1e-300, 1e-100, 1e-20, 1e-16], dtype=torch.float64)
+    assert torch.allclose(law.cdf(law.quantile(levels)), levels, rtol=1e-9, atol=0)
+
+
+def test_the_variance_does_not_cancel_far_from_zero():
+    assert ProjectedLaw([0.5, 0.5], [1e6, 1e6], [1e-3, 1e-3]).variance == pytest.approx(1e-6, rel=1e-12)

@@ -148,3 +148,9 @@ def test_description_is_one_line_with_both_ends(grid):
     assert "20 steps" in line
     assert "T = 50" in line
     assert ("t_min = 0.0006" in line) == (grid == "log_t")
+
+
+def test_a_single_step_reaches_the_end_on_every_grid():
+    for grid in ("angle", "log_t"):
+        angles = Localization(grid=grid, alpha_max=1.4, T=None, t_min=6e-4).angles(1)
+        assert angles.tolist() == pytest.approx([0.0, 1.4], abs=1e-12)

@@ -38,7 +38,9 @@ def _file(context):
     yield header.getvalue()
     done = 0
     with Progress("sampling", sampler.count, "samples") as progress:
-        for batch in draw_samples(sampler, context.schedule, context.denoiser, n, stream_seed(context.seed, "sampling")):
+        for batch in draw_samples(
+            sampler, context.schedule, context.denoiser, n, stream_seed(context.seed, "sampling")
+        ):
             if not bool(torch.isfinite(batch).all()):
                 raise ScorelabError(f"sampling: not finite after {sampler.steps} steps; the denoiser diverges")
             yield batch.numpy().astype("<f4", copy=False).tobytes()
