@@ -1,7 +1,10 @@
 """The command line, as a user meets it."""
 
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -60,6 +63,31 @@ def test_what_only_answers_does_not_import_torch(arguments, tmp_path):
     done = subprocess.run([sys.executable, "-c", probe], cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_traceback_is_for_those_who_ask(tmp_path):
+    environment = os.environ | {"HYDRA_FULL_ERROR": "1"}
+    command = [sys.executable, str(ROOT / "run.py"), "target.p=1.2"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode != 0
+    assert "Traceback" in done.stderr
+    assert "target.p = 1.2" in done.stderr
+
+
+def test_an_interrupted_run_is_marked_and_says_how_to_go_on(small, tmp_path):
+    small = [override for override in small if "epochs" not in override]
+    command = [sys.executable, str(ROOT / "run.py"), *small, "training.epochs=100000", "hydra.run.dir=here"]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    checkpoint = tmp_path / "here" / "checkpoint.safetensors"
+    deadline = time.monotonic() + 60
+    while not checkpoint.is_file() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, output
+    assert "training.resume=" in output
+    assert '"state": "interrupted"' in (tmp_path / "here" / "status.json").read_text()
+    assert checkpoint.is_file()
 
 
 def test_help_names_groups_and_options(tmp_path):

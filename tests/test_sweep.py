@@ -134,6 +134,13 @@ def test_listed_jobs_are_paired_and_multiplied_with_what_is_swept(tmp_path):
     assert "job 0 and the command line both set training.N" in clash.stderr
 
 
+def test_the_papers_settings_are_a_list_of_jobs(tmp_path):
+    jobs = f"sweep.jobs={ROOT / 'scripts' / 'jobs' / 'paper_settings.yaml'}"
+    done = run_py("-m", jobs, "sweep.dry_run=true", "training=paper", "denoiser=relu", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "job #3  training.N=20000 training.epochs=2000 denoiser.L=6 denoiser.m=512" in done.stdout
+
+
 @pytest.mark.parametrize("content", ["{a: 1}", "[]", "[1, 2]", "[", "- {}"])
 def test_a_bad_list_of_jobs_is_refused(tmp_path, content):
     path = Path(tmp_path / "jobs.yaml")

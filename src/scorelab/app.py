@@ -25,6 +25,8 @@ from scorelab.execution import execute
 from scorelab.options import nearest
 
 log = logging.getLogger("scorelab")
+#: whether the user asked for a traceback with every error; read before `main` sets the variable for its own ends
+_TRACEBACKS = os.environ.get("HYDRA_FULL_ERROR") == "1"
 
 
 # The command line. --------------------------------------------------------------------------------------------------
@@ -95,17 +97,14 @@ def _job_of_sweep(run: runs.Run, config: DictConfig):
 
 def main(task):
     """Call a task decorated with `hydra.main`, with one-line errors also for what Hydra itself refuses."""
-    asked_for_tracebacks = os.environ.get("HYDRA_FULL_ERROR")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # lets Hydra's own errors through to us
-    with one_line_errors(asked_for_tracebacks == "1"):
+    with one_line_errors():
         return task()
 
 
 class one_line_errors:
-    """End the process with one line for an error that a user can mend; bugs keep their traceback."""
-
-    def __init__(self, tracebacks: bool = False):
-        self.tracebacks = tracebacks
+    """End the process with one line for an error that a user can mend; bugs keep their traceback, and so does every
+    error under HYDRA_FULL_ERROR=1."""
 
     def __enter__(self):
         return self
@@ -113,7 +112,7 @@ class one_line_errors:
     def __exit__(self, kind, error, _):
         if isinstance(error, KeyboardInterrupt):
             sys.exit(130)
-        if self.tracebacks or not isinstance(error, (ScorelabError, OmegaConfBaseException, HydraException)):
+        if _TRACEBACKS or not isinstance(error, (ScorelabError, OmegaConfBaseException, HydraException)):
             return
         print(f"error: {_refused_by_hydra(error) or one_line(error)}", file=sys.stderr)
         sys.exit(1 if isinstance(error, ScorelabError) and not isinstance(error, ConfigError) else 2)
