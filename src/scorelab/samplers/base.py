@@ -21,7 +21,7 @@ class Sampler(Options):
     batch_size: Count
     output: Literal["scaled", "posterior_mean", "posterior_draw"]
 
-    #: order of the global error for a smooth drift, in the step of the native time
+    #: order of the global error as the grid is refined, weak for rules that draw noise
     order: ClassVar[int]
     #: denoiser evaluations a step
     evaluations: ClassVar[int] = 1
