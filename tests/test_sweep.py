@@ -106,6 +106,9 @@ def test_resuming_skips_what_is_done_and_finishes_the_rest(small, tmp_path):
     assert (directory / "0" / "metrics.json").stat().st_mtime_ns == untouched
     assert without_times(Run(directory / "1").metrics) == without_times(whole)
 
+    listed = run_py("-m", "sweep.resume=here", "sweep.dry_run=true", cwd=tmp_path)
+    assert listed.stdout.count("job #") == 2
+
     other = run_py("-m", *small, "seed=0,2", "sweep.resume=here", cwd=tmp_path)
     assert other.returncode == 2
     assert "of another configuration: job 1: seed: 1 -> 2" in other.stderr
@@ -132,6 +135,13 @@ def test_listed_jobs_are_paired_and_multiplied_with_what_is_swept(tmp_path):
     clash = run_py("-m", "sweep.jobs=jobs.yaml", "sweep.dry_run=true", "training.N=1,2", cwd=tmp_path)
     assert clash.returncode == 2
     assert "job 0 and the command line both set training.N" in clash.stderr
+
+
+def test_an_unknown_key_of_the_sweep_itself_is_refused(tmp_path):
+    done = run_py("-m", "+sweep.dry_runn=true", "seed=0,1", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "sweep.dry_runn: unknown key; did you mean dry_run?" in done.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_papers_settings_are_a_list_of_jobs(tmp_path):

@@ -160,6 +160,14 @@ def check(data: Mapping[str, Any]) -> Config:
     return Config(general, components, {**checked, **general.model_dump(mode="json")})
 
 
+def sweep_options(node: Mapping[str, Any]) -> Sweep:
+    """Check the node `sweep` alone, which says what is done with all jobs together."""
+    try:
+        return Sweep.model_validate({str(key): node[key] for key in node})
+    except pydantic.ValidationError as error:
+        raise _locate(error, "sweep", Sweep) from None
+
+
 def component(group: str, node: Mapping[str, Any], extensions=()) -> Component:
     """Check one node against the class that it names."""
     arguments = {str(key): value for key, value in node.items() if key != "_target_"}

@@ -17,7 +17,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import open_dict
 
 from scorelab.app import one_line_errors, plain
-from scorelab.config import Config, check, differences
+from scorelab.config import Config, Sweep, check, differences, sweep_options
 from scorelab.errors import ConfigError, ScorelabError, one_line
 from scorelab.files import read_json, write_json
 from scorelab.runs import Run, claim, reserve
@@ -55,18 +55,20 @@ class Sweeper(BasicSweeper):
     def sweep(self, arguments):
         """Run the jobs that the command line `arguments` stand for; leaves with exit status 1 if any is not done."""
         with one_line_errors():
-            options, jobs, asked = self._plan(arguments)
+            options = sweep_options(self.config.sweep)
+            jobs = self._plan(arguments, options)
+            if options.resume is not None:
+                directory = Path(options.resume)
+                jobs = _resume(directory, jobs)
             for job in jobs:
                 if job.error is not None:
                     print(f"error: job {job}: {one_line(job.error)}", file=sys.stderr)
-            if options["dry_run"]:
+            if options.dry_run:
                 self._list(jobs)
                 sys.exit(2 if any(job.error for job in jobs) else 0)
             if all(job.error for job in jobs):
                 raise ConfigError("no job of this sweep can run")
-            if options["resume"]:
-                directory, jobs = _resume(Path(options["resume"]), jobs if asked else None)
-            else:
+            if options.resume is None:
                 directory = self._reserve()
                 _freeze(directory, jobs)
             remaining = [job for job in jobs if job.error is None and Run(directory / str(job.number)).state != "done"]
@@ -89,19 +91,18 @@ class Sweeper(BasicSweeper):
 
     # Before any job starts. -----------------------------------------------------------------------------------------
 
-    def _plan(self, arguments):
-        """The sweep's own options, the jobs, and whether the command line says which."""
+    def _plan(self, arguments, options: Sweep) -> list[Job] | None:
+        """The jobs that the command line asks for; None if it names only a sweep to go on with."""
         loader = self.hydra_context.config_loader
         loader.repository = _ReadOnce(loader.repository)
-        with open_dict(self.config):
-            options = {**self.config.sweep}
         parsed = OverridesParser.create(config_loader=loader).parse_overrides(list(arguments))
         parsed = [override for override in parsed if not (override.key_or_group or "").startswith("sweep.")]
+        if options.resume is not None and options.jobs is None and not parsed:
+            return None
         products = self.split_arguments(parsed, None)[0]
-        listed = read_jobs(Path(options["jobs"])) if options["jobs"] else [[]]
+        listed = read_jobs(Path(options.jobs)) if options.jobs is not None else [[]]
         overrides = [_join(number, one, product) for number, one in enumerate(listed) for product in products]
-        jobs = [self._compose(number, one) for number, one in enumerate(overrides)]
-        return options, jobs, bool(parsed or options["jobs"])
+        return [self._compose(number, one) for number, one in enumerate(overrides)]
 
     def _compose(self, number: int, overrides: list[str]) -> Job:
         try:
@@ -177,7 +178,7 @@ def _freeze(directory: Path, jobs):
     write_json(directory / "sweep.json", {"command": sys.argv, "jobs": [job.overrides for job in jobs]})
 
 
-def _resume(directory: Path, asked):
+def _resume(directory: Path, asked: list[Job] | None) -> list[Job]:
     """The jobs of an interrupted sweep, with the configurations that were frozen when it began."""
     if not (directory / "sweep.json").is_file():
         raise ScorelabError(f"sweep.resume = {directory}: not a sweep directory (it has no sweep.json)")
@@ -194,4 +195,4 @@ def _resume(directory: Path, asked):
             if old.config and new.config and old.config.fingerprint != new.config.fingerprint:
                 changed = "; ".join(differences(old.config.essential, new.config.essential))
                 raise ConfigError(f"sweep.resume = {directory}: of another configuration: job {old.number}: {changed}")
-    return directory, jobs
+    return jobs
