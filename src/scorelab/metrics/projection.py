@@ -36,26 +36,27 @@ class LawComparison:
         steps = torch.arange(self.count + 1, dtype=torch.float64) / self.count
         return float(torch.maximum(steps[1:] - cdf, cdf - steps[:-1]).max())
 
+    def distances(self, values) -> dict[str, float]:
+        """Both distances, by name."""
+        return {"w1": self.wasserstein_1(values), "ks": self.kolmogorov_smirnov(values)}
+
     def floor(self, repeats: int, generator) -> dict[str, tuple[float, float]]:
         """Mean and standard deviation of both distances over `repeats` sets of exact samples."""
-        sets = [self.law.sample(self.count, generator) for _ in range(repeats)]
-        return {
-            "w1": _mean_and_deviation([self.wasserstein_1(values) for values in sets]),
-            "ks": _mean_and_deviation([self.kolmogorov_smirnov(values) for values in sets]),
-        }
+        return _mean_and_deviation(self.distances(self.law.sample(self.count, generator)) for _ in range(repeats))
 
     def standard_errors(self, values, repeats: int, generator) -> dict[str, float]:
         """Bootstrap standard errors of both distances."""
         values = torch.as_tensor(values, dtype=torch.float64)
-        picks = [torch.randint(self.count, (self.count,), generator=generator) for _ in range(repeats)]
-        return {
-            "w1": _mean_and_deviation([self.wasserstein_1(values[pick]) for pick in picks])[1],
-            "ks": _mean_and_deviation([self.kolmogorov_smirnov(values[pick]) for pick in picks])[1],
-        }
+        draws = (torch.randint(self.count, (self.count,), generator=generator) for _ in range(repeats))
+        spread = _mean_and_deviation(self.distances(values[draw]) for draw in draws)
+        return {name: deviation for name, (_, deviation) in spread.items()}
 
 
-def _mean_and_deviation(values):
-    return float(numpy.mean(values)), float(numpy.std(values, ddof=1))
+def _mean_and_deviation(sets):
+    """Mean and standard deviation, by name, of an iterable of dictionaries."""
+    rows = list(sets)
+    values = {name: [row[name] for row in rows] for name in rows[0]}
+    return {name: (float(numpy.mean(column)), float(numpy.std(column, ddof=1))) for name, column in values.items()}
 
 
 def project(samples, direction) -> torch.Tensor:
