@@ -181,5 +181,13 @@ def test_a_users_own_classes_are_checked_by_their_signatures(tmp_path, monkeypat
             check({**base, "denoiser": node})
 
 
+def test_a_class_that_does_not_implement_its_contract_is_refused_before_anything_is_computed(tmp_path, monkeypatch):
+    (tmp_path / "unfinished.py").write_text("from scorelab.samplers import Sampler\nclass Rule(Sampler):\n    pass\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    base = composed("extensions=[unfinished]")
+    with pytest.raises(ConfigError, match="does not implement step, which Sampler asks for"):
+        check({**base, "sampler": {**base["sampler"], "_target_": "unfinished.Rule"}})
+
+
 def test_conf_is_found_from_the_package():
     assert (Path(config_folder()) / "config.yaml").is_file()

@@ -280,6 +280,15 @@ def test_a_run_whose_process_is_gone_is_interrupted(copy):
     assert Run(copy).state == "interrupted"
 
 
+def test_the_number_of_threads_is_put_back(small, tmp_path):
+    torch.set_num_threads(2)
+    try:
+        scorelab.run([*small, "stage=train"], directory=tmp_path / "run")
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(1)
+
+
 def test_the_default_directory_is_below_outputs_and_named_by_the_overrides(small, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     result = scorelab.run([*small, "stage=train", "denoiser=tanh"])

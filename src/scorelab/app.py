@@ -167,13 +167,13 @@ def merge(run: runs.Run, asked: dict, overrides: list[str], groups: set[str]) ->
     A stage may change only what it and the stages after it depend on; resuming a training may change nothing.
     """
     before = run.config
-    data = OmegaConf.create(before.data)
+    data, asked = OmegaConf.create(before.data), OmegaConf.create(asked)
     for override in overrides:
         key = override.lstrip("+~").split("=", 1)[0].split("@", 1)[0]
         if key in groups:
             data[key] = asked[key]
         else:
-            OmegaConf.update(data, key, OmegaConf.select(OmegaConf.create(asked), key), force_add=True)
+            OmegaConf.update(data, key, OmegaConf.select(asked, key), force_add=True)
     config = check(OmegaConf.to_container(data))
     stage = config.general.stage
     resuming = config.general.run is None

@@ -79,30 +79,28 @@ class General(Options):
 
 @dataclass(frozen=True)
 class Component:
-    """A checked node: the class it names and the arguments it gives."""
+    """A checked node: the class it names and the arguments it gives.
+
+    options: the class called with its arguments, where it is an `Options`; None where calling it would build the thing.
+    """
 
     group: str
     path: str
     cls: type
     arguments: dict[str, Any]
-
-    @property
-    def is_options(self) -> bool:
-        """Whether the class is an `Options`, checked without what it builds."""
-        return issubclass(self.cls, Options)
+    options: Options | None
 
     def build(self, **run):
         """The thing itself: an `Options` with `build` builds it, any other class is it.
 
         run: what the run can offer (n, target, generator); a class gets what its signature asks for.
         """
-        made = self.cls(**self.arguments) if self.is_options else None
-        maker = getattr(made, "build", None) if self.is_options else self.cls
-        if maker is None:
-            return made
+        if self.options is not None and not hasattr(self.options, "build"):
+            return self.options
+        maker, arguments = (self.cls, self.arguments) if self.options is None else (self.options.build, {})
         asked = {name: value for name, value in run.items() if name in inspect.signature(maker).parameters}
         try:
-            return maker(**asked) if self.is_options else maker(**self.arguments, **asked)
+            return maker(**arguments, **asked)
         except ValueError as error:
             raise ConfigError(f"{self.group}: {error}") from None
 
@@ -124,8 +122,7 @@ class Config:
 
     def options(self, group: str):
         """The options object of a group whose class is an `Options`."""
-        component = self.components[group]
-        return component.cls(**component.arguments)
+        return self.components[group].options
 
     @property
     def fingerprint(self) -> str:
@@ -176,12 +173,10 @@ def component(group: str, node: Mapping[str, Any], extensions=()) -> Component:
     if issubclass(cls, Options):
         _refuse_unknown(group, arguments, set(cls.model_fields))
         try:
-            cls.model_validate(arguments)
+            return Component(group, path, cls, arguments, cls.model_validate(arguments))
         except pydantic.ValidationError as error:
             raise _locate(error, group, cls) from None
-    else:
-        arguments = _check_signature(group, cls, arguments)
-    return Component(group, path, cls, arguments)
+    return Component(group, path, cls, _check_signature(group, cls, arguments), None)
 
 
 def _resolve(group: str, path, extensions) -> type:
@@ -201,6 +196,9 @@ def _resolve(group: str, path, extensions) -> type:
         # The contracts that need torch are imported only if the light one does not fit.
         for home, contract in contracts:
             if issubclass(found, getattr(importlib.import_module(home), contract)):
+                if inspect.isabstract(found):
+                    missing = ", ".join(sorted(found.__abstractmethods__))
+                    raise ConfigError(f"{key} = {path}: does not implement {missing}, which {contract} asks for")
                 return found
     raise ConfigError(f"{key} = {path}: a class derived from {' or '.join(name for _, name in contracts)} is needed")
 
@@ -237,8 +235,8 @@ def _locate(error: pydantic.ValidationError, key: str, model) -> ConfigError:
 
 
 def _plain(item: Component) -> dict[str, Any]:
-    if item.is_options:
-        return item.cls(**item.arguments).model_dump(mode="json")
+    if item.options is not None:
+        return item.options.model_dump(mode="json")
     return json.loads(json.dumps(item.arguments, default=str))
 
 

@@ -32,11 +32,10 @@ def execute(run: Run, config: Config):
 
     study = config.options("study")
     stages = stages_of(config.general.stage)
-    if config.general.threads is not None:
-        torch.set_num_threads(config.general.threads)
     run.begin(config, stages)
-    started = time.perf_counter()
+    started, threads = time.perf_counter(), torch.get_num_threads()
     try:
+        torch.set_num_threads(config.general.threads or threads)
         context = Context(run, config)
         for stage in stages:
             if run.needs(stage):
@@ -56,6 +55,8 @@ def execute(run: Run, config: Config):
         else:
             _to_log_file(traceback.format_exc())
         raise
+    finally:
+        torch.set_num_threads(threads)  # the next job of a sweep, or a notebook, finds what was there
 
 
 def provenance(config: Config, run: Run) -> dict:

@@ -26,7 +26,7 @@ MAIN = {
 _BOOKKEEPING = ("seed",)
 
 
-def gather(directory: Path | str, figures: bool = True) -> pandas.DataFrame:
+def gather(directory: Path | str) -> pandas.DataFrame:
     """Write sweep.csv, sweep.md and figures/projection.png; return the table, one row a job.
 
     Columns: job, state, error, the swept parameters (those overrides whose values vary, and no others), and every
@@ -60,8 +60,7 @@ def gather(directory: Path | str, figures: bool = True) -> pandas.DataFrame:
     table.attrs["parameters"] = parameters
     write_text(directory / "sweep.csv", table.to_csv(index=False))
     write_text(directory / "sweep.md", _markdown(directory.name, table))
-    if figures:
-        _draw(directory, table)
+    _draw(directory, table)
     return table
 
 
@@ -183,25 +182,16 @@ def _text_table(summary: pandas.DataFrame):
 
 def _draw(directory: Path, table: pandas.DataFrame):
     """One figure with the projection of every job that is done."""
-    import io
-
+    from scorelab.figures.files import load_arrays, save_figure
     from scorelab.figures.projection import grid
     from scorelab.figures.style import house_style
-    from scorelab.files import write_bytes
 
     panels = []
     for row in table[table["state"] == "done"].to_dict("records"):
         path = directory / row["job"] / "figures" / "projection.npz"
         if path.is_file():
-            with numpy.load(path, allow_pickle=False) as file:
-                arrays = {name: file[name] for name in file.files}
             title = ", ".join(f"{name.rpartition('.')[2]}={row[name]}" for name in table.attrs["parameters"])
-            panels.append((title or row["job"], arrays))
-    if not panels:
-        return
-    with house_style():
-        figure = grid(panels)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=200)
-    (directory / "figures").mkdir(exist_ok=True)
-    write_bytes(directory / "figures" / "projection.png", buffer.getvalue())
+            panels.append((title or row["job"], load_arrays(path)))
+    if panels:
+        with house_style():
+            save_figure(grid(panels), directory / "figures" / "projection.png")

@@ -15,11 +15,8 @@ def write_tensors(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[s
     write_bytes(path, save({name: value.contiguous() for name, value in tensors.items()}, metadata))
 
 
-def read_tensors(path: Path, shapes: dict[str, torch.Size] | None = None):
-    """Read (tensors, metadata). Raises ScorelabError for a missing, truncated or foreign file.
-
-    shapes: names that must be there, with their shapes.
-    """
+def read_tensors(path: Path):
+    """Read (tensors, metadata). Raises ScorelabError for a missing or truncated file, or one of another kind."""
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
@@ -28,8 +25,12 @@ def read_tensors(path: Path, shapes: dict[str, torch.Size] | None = None):
         raise ScorelabError(f"{path}: no such file") from None
     except (SafetensorError, OSError) as error:
         raise ScorelabError(f"{path}: not a whole safetensors file ({error})") from None
-    for name, shape in (shapes or {}).items():
+    return tensors, metadata
+
+
+def require_shapes(path: Path, tensors: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]):
+    """Raise ScorelabError unless the tensors read from `path` have the names and shapes of the expected ones."""
+    for name, shape in ((name, tensor.shape) for name, tensor in expected.items()):
         found = tuple(tensors[name].shape) if name in tensors else "missing"
         if found != tuple(shape):
             raise ScorelabError(f"{path}: made by another network: {name} is {found}, {tuple(shape)} is needed")
-    return tensors, metadata

@@ -6,7 +6,7 @@ from pathlib import Path
 from scorelab.config import Config, component, differences
 from scorelab.errors import ScorelabError
 from scorelab.randomness import stream
-from scorelab.tensorfile import read_tensors, write_tensors
+from scorelab.tensorfile import read_tensors, require_shapes, write_tensors
 
 
 def save_denoiser(path: Path, denoiser, config: Config):
@@ -38,7 +38,6 @@ def load_denoiser(path: Path | str, expected: Config | None = None):
             raise ScorelabError(f"{path}: of another configuration: {'; '.join(changed)}")
     target = component("target", nodes["target"], extensions).build(generator=stream(seed, "target"))
     denoiser = component("denoiser", nodes["denoiser"], extensions).build(n=target.n, target=target)
-    expected_shapes = {name: value.shape for name, value in denoiser.state_dict().items()}
-    read_tensors(path, expected_shapes)
+    require_shapes(path, tensors, denoiser.state_dict())
     denoiser.load_state_dict(tensors)
     return denoiser

@@ -1,5 +1,6 @@
 """What `conf/denoiser` may say."""
 
+import abc
 from typing import Literal
 
 from scorelab.options import Count, Options
@@ -8,9 +9,9 @@ from scorelab.options import Count, Options
 class DenoiserOptions(Options):
     """Base of the options that build a `Denoiser`."""
 
+    @abc.abstractmethod
     def build(self, n: int, target):
         """The denoiser for dimension n; `target` is there for denoisers that use exact knowledge of it."""
-        raise NotImplementedError
 
 
 class Exact(DenoiserOptions):

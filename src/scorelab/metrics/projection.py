@@ -60,14 +60,16 @@ def _mean_and_deviation(sets):
 
 
 def project(samples, direction) -> torch.Tensor:
-    """<x, d>/|d|^2 for samples (count, n), in float64, a block at a time so that a mapped file is never held whole."""
+    """<x, d>/|d|^2 for samples (count, n), in float64."""
     direction = torch.as_tensor(direction, dtype=torch.float64)
     scaled = direction / direction.square().sum()
-    blocks = [
-        torch.tensor(numpy.asarray(samples[first : first + 8192]), dtype=torch.float64) @ scaled
-        for first in range(0, len(samples), 8192)
-    ]
-    return torch.cat(blocks)
+    return torch.cat([block.double() @ scaled for block in _blocks(samples)])
+
+
+def _blocks(samples, size: int = 8192):
+    """The samples, some at a time, as tensors; a mapped file is read as it goes."""
+    for first in range(0, len(samples), size):
+        yield torch.tensor(numpy.asarray(samples[first : first + size]))
 
 
 def projection_metrics(samples, target, output_law, repeats: int, generator) -> tuple[dict, dict]:
@@ -105,11 +107,7 @@ def mode_weights(samples, target, generator) -> dict:
     """The mean posterior weight of each mode, whose expectation over exact samples is the mode's weight, and the floor:
     the standard deviation of that mean over as many exact samples. `mode_weight` is that of the first mode."""
     count = len(samples)
-    blocks = [
-        target.posterior_weights(torch.tensor(numpy.asarray(samples[first : first + 8192])), math.pi / 2).double()
-        for first in range(0, count, 8192)
-    ]
-    gamma = torch.cat(blocks)
+    gamma = torch.cat([target.posterior_weights(block, math.pi / 2).double() for block in _blocks(samples)])
     exact = target.posterior_weights(target.sample(4096, generator), math.pi / 2).double()
     return {
         "mode_weight": float(gamma[:, 0].mean()),
@@ -136,8 +134,8 @@ def orthogonal_metrics(samples, target, output_law) -> dict:
     unit = target.direction / target.direction.norm()
     total = torch.zeros((), dtype=torch.float64)
     first_moment = torch.zeros(target.n, dtype=torch.float64)
-    for first in range(0, len(samples), 8192):
-        block = torch.tensor(numpy.asarray(samples[first : first + 8192]), dtype=torch.float64)
+    for block in _blocks(samples):
+        block = block.double()
         orthogonal = block - torch.outer(block @ unit, unit)
         total += orthogonal.square().sum()
         first_moment += orthogonal.sum(0)

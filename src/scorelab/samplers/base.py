@@ -1,5 +1,6 @@
 """The contract of a sampler."""
 
+import abc
 from typing import ClassVar, Literal
 
 from scorelab.options import Count, Options, Several
@@ -31,6 +32,7 @@ class Sampler(Options):
         """Denoiser evaluations a sample."""
         return self.steps * self.evaluations + (self.output != "scaled")
 
+    @abc.abstractmethod
     def step(self, denoiser, x, angle, next_angle, noise, memory):
         """Take x (count, n) from `angle` to `next_angle`; return the new x and the memory for the next step.
 
@@ -38,4 +40,3 @@ class Sampler(Options):
         (count, n), valid until its next call. memory: whatever this rule returned for the last step; None at first.
         The rule may overwrite x.
         """
-        raise NotImplementedError

@@ -1,5 +1,7 @@
 """The contract of a study."""
 
+import abc
+
 from scorelab.options import Options
 
 
@@ -10,6 +12,6 @@ class Study(Options):
     on its own.
     """
 
+    @abc.abstractmethod
     def run_stage(self, stage: str, context) -> None:
         """Do one stage; `context` is a `scorelab.studies.context.Context`."""
-        raise NotImplementedError

@@ -1,6 +1,5 @@
 """What the stages of a study share: the run directory and the components that its configuration names."""
 
-import io
 from functools import cached_property
 
 import numpy
@@ -8,6 +7,7 @@ import numpy
 from scorelab.config import Config
 from scorelab.denoisers.files import load_denoiser, save_denoiser
 from scorelab.errors import ScorelabError
+from scorelab.figures.files import load_arrays, save_arrays
 from scorelab.files import read_json, write_bytes, write_json
 from scorelab.randomness import default_stream, stream, stream_seed
 from scorelab.runs import Run
@@ -92,15 +92,8 @@ class Context:
 
     def save_arrays(self, figure: str, arrays: dict):
         """Write the arrays that a figure is drawn from, as figures/<figure>.npz."""
-        buffer = io.BytesIO()
-        numpy.savez_compressed(buffer, **arrays)
-        (self.run / "figures").mkdir(exist_ok=True)
-        write_bytes(self.run / "figures" / f"{figure}.npz", buffer.getvalue())
+        save_arrays(self.run / "figures" / f"{figure}.npz", arrays)
 
     def all_arrays(self) -> dict[str, dict[str, numpy.ndarray]]:
         """Figure name -> the arrays it is drawn from."""
-        found = {}
-        for path in sorted((self.run / "figures").glob("*.npz")):
-            with numpy.load(path, allow_pickle=False) as file:
-                found[path.stem] = {name: file[name] for name in file.files}
-        return found
+        return {path.stem: load_arrays(path) for path in sorted((self.run / "figures").glob("*.npz"))}

@@ -1,5 +1,6 @@
 """What `conf/target` may say."""
 
+import abc
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, model_validator
@@ -40,9 +41,9 @@ def vector(value, n: int, generator):
 class TargetOptions(Options):
     """Base of the options that build a `Target`."""
 
+    @abc.abstractmethod
     def build(self, generator):
         """The target; `generator` draws what the options leave to chance."""
-        raise NotImplementedError
 
 
 class TwoModes(TargetOptions):

@@ -10,9 +10,9 @@ from pathlib import Path
 import torch
 
 from scorelab.channel import mix
-from scorelab.errors import TrainingDiverged
+from scorelab.errors import ScorelabError, TrainingDiverged
 from scorelab.randomness import stream
-from scorelab.tensorfile import read_tensors, write_tensors
+from scorelab.tensorfile import read_tensors, require_shapes, write_tensors
 from scorelab.training.angles import AngleLaw
 from scorelab.training.objectives import OBJECTIVES
 from scorelab.training.options import Training
@@ -122,7 +122,7 @@ class Trainer:
         record_every = -(-options.epochs // options.records)
         losses, started = [], time.perf_counter() - self.seconds
         while self.epoch < options.epochs:
-            losses.append(self.train_epoch()[0])
+            losses.append(self.train_epoch())
             self.epoch += 1
             row = {"epoch": self.epoch, "step": self.step}
             if len(self.held_out):
@@ -187,7 +187,7 @@ class Trainer:
         return torch.nn.functional.mse_loss(estimate if root is None else estimate * root, weighted_clean)
 
     def train_epoch(self):
-        """One pass over the training samples; returns the mean loss and the number of steps."""
+        """One pass over the training samples; returns the mean loss."""
         options, flat = self.options, self.flat
         group = self.optimizer.param_groups[0]
         generator = stream(self.seed, "epoch", self.epoch)
@@ -210,15 +210,18 @@ class Trainer:
                 decay = min(options.averaging, (1 + self.step) / (10 + self.step))
                 self.average.lerp_(flat.value.detach(), 1 - decay)
             total += value * len(batch[0])
-        return total / len(self.data), options.steps_per_epoch
+        return total / len(self.data)
 
     @torch.no_grad()
     def _diverged(self, value, batch):
-        x, angle, *_ = batch
-        bad = ~torch.isfinite(self.denoiser(x, angle)).all(1)
-        where = "its samples' angles are finite" if not bool(bad.any()) else f"angle {float(angle[bad][0]):.6f} rad"
+        x, angle, target, root = batch
+        estimate = self.denoiser(x, angle)
+        losses = (estimate if root is None else estimate * root).sub(target).square().mean(1)
+        bad = ~torch.isfinite(losses)
+        worst = int(torch.where(bad, math.inf, losses).argmax())
+        where = f"angle {float(angle[worst]):.6f} rad"
         if bool(bad.all()):
-            where = f"every angle of the batch, the first {float(angle[0]):.6f} rad"
+            where = f"every angle of the batch, the first {where}"
         return TrainingDiverged(
             f"training: the loss is {value} at step {self.step + 1} (epoch {self.epoch + 1}), at {where}; "
             f"a smaller training.lr (now {self.options.lr:g}) or training.clip may help"
@@ -244,8 +247,11 @@ class Trainer:
 
     def load(self, path: Path):
         """Continue from a checkpoint. Raises ScorelabError if the file is damaged or of another training."""
-        sizes = {"value": self.flat.value.shape}
-        tensors, metadata = read_tensors(path, sizes)
+        tensors, metadata = read_tensors(path)
+        needed = {"value": self.flat.value} | ({} if self.average is None else {"average": self.average})
+        require_shapes(path, tensors, needed)
+        if "training" not in metadata:
+            raise ScorelabError(f"{path}: not a checkpoint of a training")
         counters = json.loads(metadata["training"])
         self.epoch, self.step, self.seconds = counters["epoch"], counters["step"], counters["seconds"]
         self.rows, self.best_loss, self._saved_epoch = counters["rows"], counters["best_loss"], counters["epoch"]

@@ -1,0 +1,30 @@
+"""Figures and the arrays that they are drawn from, as files."""
+
+import io
+from pathlib import Path
+
+import numpy
+
+from scorelab.files import write_bytes
+
+
+def save_figure(figure, path: Path, dpi: int = 200):
+    """Write a Figure in the format that the path ends with."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format=path.suffix[1:], dpi=dpi)
+    path.parent.mkdir(exist_ok=True)
+    write_bytes(path, buffer.getvalue())
+
+
+def save_arrays(path: Path, arrays: dict):
+    """Write named arrays as an npz file."""
+    buffer = io.BytesIO()
+    numpy.savez_compressed(buffer, **arrays)
+    path.parent.mkdir(exist_ok=True)
+    write_bytes(path, buffer.getvalue())
+
+
+def load_arrays(path: Path) -> dict[str, numpy.ndarray]:
+    """Read the arrays of an npz file."""
+    with numpy.load(path, allow_pickle=False) as file:
+        return {name: file[name] for name in file.files}
