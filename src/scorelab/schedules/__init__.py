@@ -1,6 +1,9 @@
 """Schedules: native clocks and grids, each mapped to and from the angle."""
 
 from scorelab.schedules.base import Schedule
+from scorelab.schedules.ddpm import DDPM
 from scorelab.schedules.localization import Localization
+from scorelab.schedules.variance_exploding import EDM, VE
+from scorelab.schedules.variance_preserving import OU, VP
 
-__all__ = ["Localization", "Schedule"]
+__all__ = ["DDPM", "EDM", "OU", "VE", "VP", "Localization", "Schedule"]

@@ -2,38 +2,215 @@
 
 import abc
 import math
+from typing import ClassVar, Literal
 
-from scorelab.options import Options
+from pydantic import model_validator
+
+from scorelab.options import Options, Positive
+
+#: where the steps of a grid lie, see `scorelab.schedules.grids`
+GridName = Literal["native", "angle", "log_snr", "log_t", "karras", "adaptive", "adaptive_learned"]
 
 
 class Schedule(Options):
-    """A clock: native state and time of one formulation, their map to the angle, and a grid of angles for sampling.
+    """A clock: the native state `signal(time) X + noise(time) G` of one formulation, and a grid for sampling.
+
+    A subclass gives `signal`, `noise`, `time_of`, both ends of the clock and the law that sampling starts from;
+    everything else follows: the map to the angle, the noising SDE and its transition kernel, and the grids.
+
+    grid: where the steps lie between the noise end and the data end, see `scorelab.schedules.grids`.
+    rho: exponent of the grid `karras`.
 
     This module does not import torch: tensors bring their own methods, and grids import it where they are made.
     """
 
-    @abc.abstractmethod
-    def to_angle(self, state, time):
-        """Map native `state` (count, n) at `time` (number, or tensor (count,)) to `(x, angle)`."""
+    grid: GridName
+    rho: Positive = 7.0
+
+    #: the formulation, for the log
+    label: ClassVar[str] = ""
+    #: the times at which the native state determines x, for messages
+    times: ClassVar[str] = "finite times"
+
+    @model_validator(mode="after")
+    def _grid(self):
+        if self.grid == "log_t" and self.end_time <= 0:
+            raise ValueError("grid = log_t: this clock ends at time 0, which has no logarithm; log_snr has one")
+        return self
 
     @abc.abstractmethod
-    def from_angle(self, x, angle):
-        """Map `x` (count, n) at `angle` to native `(state, time)`."""
+    def signal(self, time):
+        """The factor of the clean sample in the native state; `time`: float64 tensor of any shape."""
 
     @abc.abstractmethod
-    def angles(self, steps: int):
-        """The sampling grid: `steps + 1` increasing angles from noise to data, float64."""
+    def noise(self, time):
+        """The standard deviation of the noise in the native state."""
+
+    def variance(self, time):
+        """noise^2; a clock without noise at its data end gives it directly, as the square root has no slope there."""
+        return self.noise(time).square()
+
+    @abc.abstractmethod
+    def time_of(self, ratio):
+        """The native time at which noise/signal = `ratio` in [0, inf], a float64 tensor of any shape."""
 
     @property
     @abc.abstractmethod
+    def start_time(self) -> float:
+        """The native time of the noise end, where sampling starts."""
+
+    @property
+    @abc.abstractmethod
+    def end_time(self) -> float:
+        """The native time of the data end, where sampling stops."""
+
+    @property
+    @abc.abstractmethod
+    def terminal_std(self) -> float:
+        """The standard deviation of the native state that sampling starts from: of the stationary or terminal law."""
+
+    # The angle. -----------------------------------------------------------------------------------------------------
+
+    def angle(self, time):
+        """The angle atan(signal/noise) of native times, float64."""
+        time = _tensor(time)
+        return self.signal(time).atan2(self.noise(time))
+
+    def time(self, angle):
+        """The native time of angles in [0, pi/2], float64."""
+        import torch
+
+        from scorelab.channel import sin_cos
+
+        # A tensor keeps its precision, which says how close to pi/2 is meant to be the end.
+        angle = angle if isinstance(angle, torch.Tensor) else _tensor(angle)
+        sin, cos = sin_cos(angle.unsqueeze(-1), angle.new_zeros((), dtype=torch.float64))
+        return self.time_of((cos / sin)[..., 0, 0])
+
+    def scale(self, time):
+        """The factor sqrt(signal^2 + noise^2) between x_phi and the native state."""
+        time = _tensor(time)
+        return self.signal(time).hypot(self.noise(time))
+
+    def to_angle(self, state, time):
+        """Map the native `state` (count, n) at `time` (number, or tensor (count,)) to `(x, angle)`.
+
+        Raises ValueError for a time at which the state holds no x.
+        """
+        time = _tensor(time)
+        scale = self.scale(time)
+        if not bool(((scale > 0) & scale.isfinite()).all()):
+            raise ValueError(f"time: {self.times} is needed; at other times the native state says nothing about x")
+        scale = scale.to(state.dtype)
+        return state / (scale.unsqueeze(-1) if scale.dim() else scale), self.angle(time)
+
+    def from_angle(self, x, angle):
+        """Map `x` (count, n) at `angle` to the native `(state, time)`."""
+        time = self.time(angle)
+        scale = self.scale(time).to(x.dtype)
+        return x * (scale.unsqueeze(-1) if scale.dim() else scale), time
+
+    @property
+    def start_angle(self) -> float:
+        """The first angle of every grid."""
+        return float(self.angle(self.start_time))
+
+    @property
     def end_angle(self) -> float:
-        """The last angle of every grid."""
+        """The last angle of every grid, below pi/2."""
+        return float(self.angle(self.end_time))
+
+    @property
+    def first_angle(self) -> float:
+        """The first angle > 0 of the grids whose coordinate is infinite at angle 0."""
+        return self.start_angle
 
     @property
     def end_snr(self) -> float:
         """The signal-to-noise ratio tan^2(phi) at the last angle: T of stochastic localization."""
         return math.tan(self.end_angle) ** 2
 
-    @abc.abstractmethod
+    @property
+    def start_std(self) -> float:
+        """The standard deviation of the x that sampling starts from."""
+        return self.terminal_std / float(self.scale(self.start_time))
+
+    # The noising process. -------------------------------------------------------------------------------------------
+
+    def _noising(self, time):
+        """d log(signal)/ds, noise^2 and d noise^2/ds, with s the native time counted towards the noise."""
+        import torch
+
+        with torch.enable_grad():
+            time = _tensor(time).detach().clone().requires_grad_()
+            signal, variance = self.signal(time), self.variance(time)
+            growth, spread = (
+                torch.autograd.grad(value.sum(), time)[0] if value.requires_grad else torch.zeros_like(time)
+                for value in (signal, variance)
+            )
+        sign = 1.0 if self.start_time > self.end_time else -1.0
+        return sign * growth / signal.detach(), variance.detach(), sign * spread
+
+    def drift(self, time):
+        """f of the noising SDE dX = f X ds + g dW: d log(signal)/ds, with ds > 0 towards the noise."""
+        return self._noising(time)[0]
+
+    def diffusion(self, time):
+        """g of the same SDE: g^2 = d noise^2/ds - 2 f noise^2."""
+        growth, variance, spread = self._noising(time)
+        return (spread - 2 * growth * variance).clamp_min(0).sqrt()
+
+    def kernel(self, time, noisier_time):
+        """The law of the state at `noisier_time` given that at `time`: N(factor * state, std^2 I); factor and std."""
+        time, noisier = _tensor(time), _tensor(noisier_time)
+        factor = self.signal(noisier) / self.signal(time)
+        variance = self.variance(noisier) - factor.square() * self.variance(time)
+        return factor, variance.clamp_min(0).sqrt()
+
+    # Grids. ---------------------------------------------------------------------------------------------------------
+
+    def angles(self, steps: int, risk=None):
+        """The sampling grid: `steps + 1` increasing angles from the noise end to the data end, float64.
+
+        risk: function of angles that the adaptive grids equidistribute, see `scorelab.schedules.grids`.
+        Raises ValueError for a grid that does not increase.
+        """
+        from scorelab.schedules.grids import make_grid
+
+        return make_grid(self, steps, risk)
+
+    def native_times(self, steps: int):
+        """`steps + 1` times of the native grid, float64: uniform; a discrete clock overrides this."""
+        import torch
+
+        return torch.linspace(self.start_time, self.end_time, steps + 1, dtype=torch.float64)
+
+    def require_steps(self, steps: int) -> None:
+        """Raise ValueError if the grid cannot have that many steps."""
+
     def describe(self, steps: int) -> str:
         """One line with both ends of the grid, for the log."""
+        start, end = self.start_angle, self.end_angle
+        return (
+            f"{self.label}, {steps} steps on a grid uniform in {GRID_LABELS[self.grid]}: "
+            f"time from {self.start_time:g} to {self.end_time:g}, angle from {start:.6g} to {end:.6g}, "
+            f"SNR from {math.tan(start) ** 2:.3g} to {self.end_snr:.6g}"
+        )
+
+
+#: grid -> what it is uniform in
+GRID_LABELS = {
+    "native": "native time",
+    "angle": "angle",
+    "log_snr": "log SNR",
+    "log_t": "log t",
+    "karras": "sigma^(1/rho)",
+    "adaptive": "the change of the exact posterior mean",
+    "adaptive_learned": "the change of the learned posterior mean",
+}
+
+
+def _tensor(value):
+    import torch
+
+    return torch.as_tensor(value, dtype=torch.float64)

@@ -1,0 +1,170 @@
+"""Clocks with a stationary law: Ornstein-Uhlenbeck and its time changes."""
+
+import abc
+import math
+from typing import ClassVar, Literal
+
+from pydantic import model_validator
+
+from scorelab.options import NonNegative, Positive
+from scorelab.schedules.base import Schedule
+
+
+class VariancePreserving(Schedule):
+    """signal = e^l(s), noise = c sqrt(1 - e^2l(s)) with l falling from 0: the stationary law is N(0, c^2 I).
+
+    A subclass gives l and its inverse, and c where it is not 1.
+    """
+
+    times: ClassVar[str] = "0 <= s"
+
+    @abc.abstractmethod
+    def log_signal(self, time):
+        """l(s) <= 0."""
+
+    @abc.abstractmethod
+    def time_of_log_signal(self, value):
+        """The s with l(s) = value <= 0."""
+
+    @property
+    def terminal_std(self):
+        """c."""
+        return 1.0
+
+    def signal(self, time):
+        """e^l(s)."""
+        return self.log_signal(time).exp()
+
+    def noise(self, time):
+        """c sqrt(1 - e^2l(s))."""
+        return self.variance(time).sqrt()
+
+    def variance(self, time):
+        """c^2 (1 - e^2l(s))."""
+        return -(self.terminal_std**2) * (2 * self.log_signal(time)).expm1()
+
+    def time_of(self, ratio):
+        """ratio^2 = c^2 (e^-2l - 1)."""
+        return self.time_of_log_signal(-0.5 * (ratio / self.terminal_std).square().log1p())
+
+    def score_weight(self, time, next_time):
+        """What multiplies a score that is frozen over a step of the reverse SDE whose linear part is solved exactly:
+
+            2 c^2 (signal'/signal - 1),
+
+        2 (e^h - 1) for the OU process of 001_4ca3c1340e19a977.txt, equation (8).
+        """
+        return 2 * self.terminal_std**2 * (self.log_signal(next_time) - self.log_signal(time)).expm1()
+
+
+class OU(VariancePreserving):
+    """dX = -beta X ds + sigma dW (004_bfdb7e49cac735be.txt, section 3).
+
+    001_4ca3c1340e19a977.txt has beta = 1, sigma^2 = 2.
+
+    X_s = e^{-beta s} X + sqrt(sigma^2/(2 beta) (1 - e^{-2 beta s})) G. The stationary law is N(0, sigma^2/(2 beta) I).
+
+    T: where sampling starts, from the stationary law. t_min: where it stops, in (0, T).
+    """
+
+    beta: Positive
+    sigma: Positive
+    T: Positive
+    t_min: Positive
+
+    label: ClassVar[str] = "Ornstein-Uhlenbeck process"
+
+    @model_validator(mode="after")
+    def _ends(self):
+        if not self.t_min < self.T:
+            raise ValueError(f"t_min = {self.t_min}: a time in (0, T) = (0, {self.T:g}) is needed")
+        return self
+
+    @property
+    def start_time(self):
+        """T."""
+        return self.T
+
+    @property
+    def end_time(self):
+        """t_min."""
+        return self.t_min
+
+    @property
+    def terminal_std(self):
+        """sigma/sqrt(2 beta)."""
+        return self.sigma / math.sqrt(2 * self.beta)
+
+    def log_signal(self, time):
+        """-beta s."""
+        return -self.beta * time
+
+    def time_of_log_signal(self, value):
+        """-l/beta."""
+        return -value / self.beta
+
+
+#: offset of the cosine schedule, Nichol and Dhariwal (2021), equation (17)
+_OFFSET = 0.008
+#: its angle at s = 0, and how far it turns from there to pi/2
+_FIRST = 0.5 * math.pi * _OFFSET / (1 + _OFFSET)
+_TURN = 0.5 * math.pi / (1 + _OFFSET)
+
+
+class VP(VariancePreserving):
+    """dX = -beta(s)/2 X ds + sqrt(beta(s)) dW on [0, 1], the VP SDE of Song et al. (2021), equation (11).
+
+    beta: `linear`, beta(s) = beta_min + s (beta_max - beta_min); `cosine`, signal = cos(pi/2 (s + 0.008)/1.008) over
+    its value at s = 0 (Nichol and Dhariwal 2021, equation 17), for which beta(1) is infinite.
+    T: where sampling starts, in (t_min, 1]. t_min: where it stops.
+    """
+
+    beta: Literal["linear", "cosine"]
+    beta_min: NonNegative
+    beta_max: Positive
+    T: Positive
+    t_min: Positive
+
+    label: ClassVar[str] = "VP SDE"
+    times: ClassVar[str] = "0 <= s (and s <= 1 where beta is cosine)"
+
+    @model_validator(mode="after")
+    def _ends(self):
+        if not self.t_min < self.T <= 1:
+            raise ValueError(f"t_min = {self.t_min}, T = {self.T}: 0 < t_min < T <= 1 is needed")
+        if self.beta == "linear" and not self.beta_min <= self.beta_max:
+            raise ValueError(f"beta_min = {self.beta_min}: at most beta_max = {self.beta_max} is allowed")
+        return self
+
+    @property
+    def start_time(self):
+        """T."""
+        return self.T
+
+    @property
+    def end_time(self):
+        """t_min."""
+        return self.t_min
+
+    def log_signal(self, time):
+        """-1/2 int_0^s beta; not a number outside of the clock, which the linear beta continues beyond s = 1."""
+        if self.beta == "linear":
+            value = -0.5 * time * (self.beta_min + 0.5 * time * (self.beta_max - self.beta_min))
+            return value.where(time >= 0, math.nan)
+        # cos(a + d)/cos(a) = 1 - (2 sin^2(d/2) + tan(a) sin(d)) keeps all digits near s = 0, the left side near s = 1.
+        turn = (_TURN * time).clamp_max(0.5)
+        early = (-(2 * (turn / 2).sin().square() + math.tan(_FIRST) * turn.sin())).log1p()
+        late = (0.5 * math.pi * (time + _OFFSET) / (1 + _OFFSET)).cos().log() - math.log(math.cos(_FIRST))
+        return early.where(turn < 0.5, late).where((time >= 0) & (time <= 1), math.nan)
+
+    def time_of_log_signal(self, value):
+        """The inverse, by the root of a quadratic or an arc tangent."""
+        if self.beta == "linear":
+            slope = self.beta_max - self.beta_min
+            # Where no signal is left, a finite time: an infinite one times a slope of 0 is not a number.
+            value = value.clamp_min(-1e200)
+            root = (self.beta_min**2 - 4 * slope * value).sqrt()
+            return -4 * value / (self.beta_min + root).clamp_min(1e-300)
+        sin, cos = math.sin(_FIRST), math.cos(_FIRST)
+        angle = (sin**2 - cos**2 * (2 * value).expm1()).sqrt().atan2(cos * value.exp())
+        return ((angle - _FIRST) / _TURN).clamp(0, 1)
