@@ -6,6 +6,7 @@ and a job gives the same numbers alone and inside a sweep.
 
 import contextlib
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy
 import torch
@@ -43,7 +44,8 @@ class BlockNoise:
     """Standard normal draws for the samples `first ... first + count - 1` of a run, a block of samples a stream.
 
     Sample i gets the same draws whatever batch it is in and however many samples there are: each block of `BLOCK`
-    samples has a generator of its own and is always drawn whole.
+    samples has a generator of its own and is always drawn whole. The next draw is made by a thread of its own while the
+    caller works with the last one: at 128 dimensions it takes as long as a sixth of a small network's forward pass.
     """
 
     def __init__(self, seed: int, first: int, count: int, n: int, dtype=torch.float32):
@@ -52,10 +54,19 @@ class BlockNoise:
         blocks = range(first // BLOCK, -(-(first + count) // BLOCK))
         self.generators = [stream(seed, "noise", block) for block in blocks]
         self.count = count
-        self.buffer = torch.empty(len(self.generators) * BLOCK, n, dtype=dtype)
+        self.drawer = ThreadPoolExecutor(1, "noise")
+        self.buffers = [torch.empty(len(self.generators) * BLOCK, n, dtype=dtype) for _ in range(2)]
+        self.next = self.drawer.submit(self._draw)
+
+    def _draw(self):
+        """Fill the buffer that is not in use, and make it the one that is."""
+        self.buffers.reverse()
+        for generator, block in zip(self.generators, self.buffers[0].split(BLOCK), strict=True):
+            torch.randn(block.shape, generator=generator, dtype=block.dtype, out=block)
+        return self.buffers[0]
 
     def __call__(self) -> torch.Tensor:
-        """The next draw, shape (count, n); a view of a buffer that the next call overwrites."""
-        for generator, block in zip(self.generators, self.buffer.split(BLOCK), strict=True):
-            torch.randn(block.shape, generator=generator, dtype=block.dtype, out=block)
-        return self.buffer[: self.count]
+        """The next draw, shape (count, n); a view of a buffer, valid until the next call."""
+        drawn = self.next.result()
+        self.next = self.drawer.submit(self._draw)
+        return drawn[: self.count]

@@ -9,8 +9,12 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "ddim": ["DDIM"],
         "ddpm": ["DDPMAncestral"],
         "dpm_solver": ["DPMSolver2M", "DPMSolverSDE2M"],
+        "dpm_solver_3m": ["DPMSolver3M", "DPMSolverSDE3M"],
         "euler_maruyama": ["EulerMaruyama"],
         "flow": ["FlowEuler", "FlowHeun"],
+        "langevin": ["MALA", "ULA", "AnnealedLangevin"],
         "loop": ["draw_samples", "simulate"],
+        "predictor_corrector": ["PredictorCorrector"],
+        "reverse_sde": ["ExponentialIntegrator", "ReverseSDE"],
     },
 )

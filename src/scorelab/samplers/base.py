@@ -26,17 +26,38 @@ class Sampler(Options):
     order: ClassVar[int]
     #: denoiser evaluations a step
     evaluations: ClassVar[int] = 1
+    #: what may help where the state diverges
+    remedy: ClassVar[str] = "more sampler.steps, or a denoiser trained at this angle, may help"
 
     @property
     def nfe(self) -> int:
         """Denoiser evaluations a sample."""
         return self.steps * self.evaluations + (self.output != "scaled")
 
+    def require(self, schedule, denoiser) -> None:
+        """Raise ValueError if this rule cannot run on the schedule, or with the denoiser.
+
+        denoiser: anything with the attribute `exact`, whether it is the exact posterior mean of its target.
+        """
+        schedule.require_steps(self.steps)
+
+    def angles(self, schedule, risk=None):
+        """The angles that the rule visits, (steps + 1,): the schedule's grid."""
+        return schedule.angles(self.steps, risk)
+
+    def end_angle(self, schedule) -> float:
+        """The last of them."""
+        return schedule.end_angle
+
+    def begin(self, schedule, angles):
+        """What the first step finds in `memory`; `angles`: the grid, as floats."""
+        return None
+
     @abc.abstractmethod
     def step(self, denoiser, x, angle, next_angle, noise, memory):
         """Take x (count, n) from `angle` to `next_angle`; return the new x and the memory for the next step.
 
         angle, next_angle: floats, in radians. noise: a function of no argument that returns standard normal draws
-        (count, n), valid until its next call. memory: whatever this rule returned for the last step; None at first.
-        The rule may overwrite x.
+        (count, n), valid until its next call. memory: whatever this rule returned for the last step, at first what
+        `begin` returned. The rule may overwrite x.
         """

@@ -11,14 +11,19 @@ class _MultiStep(Sampler):
 
     order: ClassVar[int] = 2
 
-    def _extrapolated(self, denoiser, x, angle, next_angle, memory):
-        """D, h, and the memory (m, h) of this step. From phi = 0, where lambda = -inf, h is infinite."""
-        h = math.inf if angle == 0 else math.log(math.tan(next_angle) / math.tan(angle))
-        posterior_mean = denoiser(x, angle)
+    @staticmethod
+    def _length(angle, next_angle):
+        """h; infinite from phi = 0, where lambda = -inf."""
+        return math.inf if angle == 0 else math.log(math.tan(next_angle) / math.tan(angle))
+
+    @staticmethod
+    def _add_extrapolated(x, weight, mean, h, memory):
+        """x + weight D, in place; memory: m_before and h_before."""
         if memory is None or math.isinf(memory[1]):
-            return posterior_mean, h, (posterior_mean, h)
+            return x.add_(mean, alpha=weight)
         before, h_before = memory
-        return posterior_mean.lerp(before, -0.5 * h / h_before), h, (posterior_mean, h)
+        share = 0.5 * h / h_before
+        return x.add_(mean, alpha=weight * (1 + share)).add_(before, alpha=-weight * share)
 
 
 class DPMSolver2M(_MultiStep):
@@ -30,9 +35,9 @@ class DPMSolver2M(_MultiStep):
 
     def step(self, denoiser, x, angle, next_angle, noise, memory):
         """One step; see `Sampler.step`."""
-        mean, h, memory = self._extrapolated(denoiser, x, angle, next_angle, memory)
-        weight = -math.sin(next_angle) * math.expm1(-h)
-        return x.mul_(math.cos(next_angle) / math.cos(angle)).add_(mean, alpha=weight), memory
+        mean, h = denoiser(x, angle), self._length(angle, next_angle)
+        x = x.mul_(math.cos(next_angle) / math.cos(angle))
+        return self._add_extrapolated(x, -math.sin(next_angle) * math.expm1(-h), mean, h, memory), (mean, h)
 
 
 class DPMSolverSDE2M(_MultiStep):
@@ -44,8 +49,8 @@ class DPMSolverSDE2M(_MultiStep):
 
     def step(self, denoiser, x, angle, next_angle, noise, memory):
         """One step; see `Sampler.step`."""
-        mean, h, memory = self._extrapolated(denoiser, x, angle, next_angle, memory)
+        mean, h = denoiser(x, angle), self._length(angle, next_angle)
         fresh = -math.expm1(-2 * h)
         x = x.mul_(math.cos(next_angle) / math.cos(angle) * math.exp(-h))
-        x = x.add_(mean, alpha=math.sin(next_angle) * fresh)
-        return x.add_(noise(), alpha=math.cos(next_angle) * math.sqrt(fresh)), memory
+        x = self._add_extrapolated(x, math.sin(next_angle) * fresh, mean, h, memory)
+        return x.add_(noise(), alpha=math.cos(next_angle) * math.sqrt(fresh)), (mean, h)

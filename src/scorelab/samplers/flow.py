@@ -1,36 +1,60 @@
-"""The probability-flow ODE in the angle: dx/dphi = v(x, phi), with v the velocity."""
+"""The probability-flow ODE, by Euler and by Heun."""
 
 import math
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from scorelab.samplers.base import Sampler
+from scorelab.samplers.native import Native, require_positive_start
 
 
-def _velocity(denoiser, x, angle):
-    """v = (m - sin x) / cos, for an angle below pi/2."""
-    return denoiser(x, angle).sub(x, alpha=math.sin(angle)).div_(math.cos(angle))
+class _Flow(Sampler):
+    """What the two rules share. In the angle the ODE is dx/dphi = v, with v the velocity: x_phi = sin X + cos G has the
+    derivative cos X - sin G, and v is its conditional expectation. In the native clock it is, towards the data,
 
+        dX/ds = -f X + 1/2 g^2 score     (Song et al., Score-Based Generative Modeling through SDEs, 2021, equation 13).
 
-class FlowEuler(Sampler):
-    """x' = x + (phi' - phi) v: Euler's method on dx/dphi = v, deterministic.
-
-    The law of x_phi is carried along: x_phi = sin(phi) X + cos(phi) G has derivative cos(phi) X - sin(phi) G, and v is
-    its conditional expectation. In the clock of the OU process this is the probability-flow ODE of Song et al., Score-
-    Based Generative Modeling through SDEs (2021), equation (13).
+    coordinate: `angle`, where it is the same on every schedule, or `native`; under EDM the latter is the ODE of Karras
+    et al. (2022) in sigma, whose Euler rule is DDIM.
     """
+
+    coordinate: Literal["angle", "native"]
+
+    def require(self, schedule, denoiser):
+        """The native state must be a multiple of x everywhere."""
+        super().require(schedule, denoiser)
+        if self.coordinate == "native":
+            require_positive_start(f"sampler {type(self).__name__} with coordinate = native", schedule)
+
+    def begin(self, schedule, angles):
+        """angle -> the coordinate s, rising towards the data, the scale of the state scale * x, and the factors of x
+        and of m in its slope d(scale x)/ds."""
+        if self.coordinate == "angle":  # v = (m - sin x)/cos
+            return {angle: (angle, 1.0, -math.tan(angle), 1 / math.cos(angle)) for angle in angles}
+        native = Native(schedule, angles)
+        of_x, of_mean = native.of_score(0.5 * native.diffusion.square())
+        since = (native.time - native.time[0]).abs()
+        return native.table(since, native.scale, of_x - native.drift * native.scale, of_mean)
+
+
+class FlowEuler(_Flow):
+    """Euler's method, deterministic: in the angle x' = x + (phi' - phi) v."""
 
     order: ClassVar[int] = 1
 
     def step(self, denoiser, x, angle, next_angle, noise, memory):
         """One step; see `Sampler.step`."""
-        return x.add_(_velocity(denoiser, x, angle), alpha=next_angle - angle), memory
+        (s, scale, of_x, of_mean), (next_s, next_scale, _, _) = memory[angle], memory[next_angle]
+        h = next_s - s
+        posterior_mean = denoiser(x, angle)
+        x = x.mul_((scale + h * of_x) / next_scale)
+        return x.add_(posterior_mean, alpha=h * of_mean / next_scale), memory
 
 
-class FlowHeun(Sampler):
-    """Heun's method on the same: an Euler step, then one with the mean of the velocities at both ends.
+class FlowHeun(_Flow):
+    """Heun's method: the mean of the state and of the end of two Euler steps of full length from it, the second with
+    the slope that the first one finds at the next angle.
 
-    The method of Karras et al., Elucidating the Design Space of Diffusion-Based Generative Models (2022), algorithm 1,
-    in the angle instead of their sigma.
+    The method of Karras et al., Elucidating the Design Space of Diffusion-Based Generative Models (2022), algorithm 1.
     """
 
     order: ClassVar[int] = 2
@@ -38,7 +62,9 @@ class FlowHeun(Sampler):
 
     def step(self, denoiser, x, angle, next_angle, noise, memory):
         """One step; see `Sampler.step`."""
-        step = next_angle - angle
-        velocity = _velocity(denoiser, x, angle)
-        ahead = _velocity(denoiser, x.add(velocity, alpha=step), next_angle)
-        return x.add_(velocity.add_(ahead), alpha=0.5 * step), memory
+        (s, scale, of_x, of_mean), (next_s, next_scale, next_of_x, next_of_mean) = memory[angle], memory[next_angle]
+        h = (next_s - s) / next_scale
+        ahead = x.mul((scale / next_scale) + h * of_x).add_(denoiser(x, angle), alpha=h * of_mean)
+        next_mean = denoiser(ahead, next_angle)
+        x = x.mul_(0.5 * scale / next_scale).add_(ahead, alpha=0.5 * (1 + h * next_of_x))
+        return x.add_(next_mean, alpha=0.5 * h * next_of_mean), memory

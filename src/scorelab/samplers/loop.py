@@ -6,42 +6,56 @@ from collections.abc import Callable, Iterator
 
 import torch
 
+from scorelab.errors import ScorelabError
 from scorelab.randomness import BLOCK, BlockNoise
 from scorelab.samplers.base import Sampler
 from scorelab.schedules.base import Schedule
 
+#: a state this many times as long as the first has diverged
+_DIVERGED = 1e6
+
 
 @torch.no_grad()
-def simulate(sampler: Sampler, denoiser, angles, x, noise, observe: Callable | None = None):
+def simulate(sampler: Sampler, denoiser, angles, x, noise, observe: Callable | None = None, schedule=None):
     """Drive x (count, n) along the grid `angles` (steps + 1,) and return the last state.
 
     observe(k, angle, x), where given, sees the state at every grid point, also the first; it must not change x.
+    schedule: for rules that work in its native clock. Raises ScorelabError at the step where the state diverges.
     """
     grid = [float(angle) for angle in angles]
-    memory = None
+    memory = sampler.begin(schedule, grid)
+    largest = _DIVERGED * (1 + float(torch.linalg.vector_norm(x)))
     if observe is not None:
         observe(0, grid[0], x)
     for k, (angle, next_angle) in enumerate(itertools.pairwise(grid), start=1):
         x, memory = sampler.step(denoiser, x, angle, next_angle, noise, memory)
+        if not float(torch.linalg.vector_norm(x)) < largest:  # also where it is not a number
+            raise ScorelabError(
+                f"sampling: {type(sampler).__name__} diverges at step {k} of {len(grid) - 1}, angle {next_angle:.6f} "
+                f"rad; {sampler.remedy}"
+            )
         if observe is not None:
             observe(k, next_angle, x)
     return x
 
 
 def draw_samples(
-    sampler: Sampler, schedule: Schedule, denoiser, n: int, seed: int, dtype=torch.float32
+    sampler: Sampler, schedule: Schedule, denoiser, n: int, seed: int, dtype=torch.float32, angles=None, observe=None
 ) -> Iterator[torch.Tensor]:
     """Yield `sampler.count` samples in batches (batch, n).
 
     Memory is bounded by the batch. Sample i is a function of the seed and i alone, up to the rounding of matrix
     products of another size: neither the batch size nor the count changes it.
+    angles: the grid, where it is not simply the schedule's. observe: see `simulate`, called for each batch.
     """
-    angles = schedule.angles(sampler.steps)
+    angles = sampler.angles(schedule) if angles is None else angles
     batch_size = max(sampler.batch_size // BLOCK, 1) * BLOCK
     for first in range(0, sampler.count, batch_size):
-        noise = BlockNoise(seed, first, min(batch_size, sampler.count - first), n, dtype)
-        x = simulate(sampler, denoiser, angles, noise().clone(), noise)
-        yield OUTPUTS[sampler.output](denoiser, x, float(angles[-1]), noise)
+        count = min(batch_size, sampler.count - first)
+        noise = BlockNoise(seed, first, count, n, dtype)
+        theirs = denoiser.for_samples(first, count, seed)
+        x = simulate(sampler, theirs, angles, noise() * schedule.start_std, noise, observe, schedule)
+        yield OUTPUTS[sampler.output](theirs, x, float(angles[-1]), noise)
 
 
 @torch.no_grad()

@@ -1,0 +1,129 @@
+"""Langevin dynamics: at one noise level, unadjusted and adjusted, and annealed through many."""
+
+import math
+from typing import ClassVar
+
+from scorelab.options import Count, NonNegative, Positive
+from scorelab.samplers.base import Sampler
+from scorelab.samplers.score import langevin_step, score
+
+
+class AnnealedLangevin(Sampler):
+    """At every noise level of the grid after the first, `repeats` steps of Langevin dynamics on the law of X + sigma G:
+
+        x <- x + alpha_i score(x; sigma_i) + sqrt(2 alpha_i) z,     alpha_i = step_size sigma_i^2
+
+    (000_6c70dbc10a1c9c83.txt, section 4.2, equations 4 and 5, where step_size is c/sigma_min^2; Song and Ermon 2019,
+    algorithm 1, has half of it). The noise levels are sigma = cot(phi).
+
+    repeats: steps a level, >= 1. step_size: in units of sigma^2; above 2 the dynamics of the noise itself diverges.
+    """
+
+    repeats: Count
+    step_size: Positive
+    order: ClassVar[int] = 1
+    remedy: ClassVar[str] = "a smaller sampler.step_size may help"
+
+    @property
+    def nfe(self):
+        """Denoiser evaluations a sample."""
+        return self.steps * self.repeats + (self.output != "scaled")
+
+    def require(self, schedule, denoiser):
+        """The first noise level must be finite."""
+        super().require(schedule, denoiser)
+        if schedule.start_angle == 0:
+            raise ValueError(
+                f"sampler AnnealedLangevin cannot run on {type(schedule).__name__}, whose first noise level is "
+                "infinite; take schedule ve, edm, ou, vp or ddpm"
+            )
+
+    def step(self, denoiser, x, angle, next_angle, noise, memory):
+        """One level; see `Sampler.step`."""
+        # In x = sin (X + sigma G) the score is that of X + sigma G over sin, and alpha_i becomes step_size cos^2.
+        x = x.mul_(math.sin(next_angle) / math.sin(angle))
+        alpha = self.step_size * math.cos(next_angle) ** 2
+        for _ in range(self.repeats):
+            x = langevin_step(x, score(denoiser, x, next_angle), alpha, noise)
+        return x, memory
+
+
+class _OneLevel(Sampler):
+    """What the two rules share: a chain on the law of X + sigma G, sigma = noise_level, from the schedule's start.
+
+    At noise_level 0, the target itself, the score is not a function of the posterior mean: an exact denoiser is needed.
+    """
+
+    step_size: Positive
+    noise_level: NonNegative
+    order: ClassVar[int] = 1
+    remedy: ClassVar[str] = "a smaller sampler.step_size may help: above twice the least variance of a mode it diverges"
+
+    def require(self, schedule, denoiser):
+        """The target itself needs its exact score."""
+        if self.noise_level == 0 and not denoiser.exact:
+            raise ValueError("sampler.noise_level = 0: only denoiser=exact has a score there; take a noise_level > 0")
+
+    def angles(self, schedule, risk=None):
+        """One angle, atan(1/noise_level), steps + 1 times."""
+        return [self.end_angle(schedule)] * (self.steps + 1)
+
+    def end_angle(self, schedule):
+        """The angle of the noise level."""
+        return math.atan2(1.0, self.noise_level)
+
+    def _score(self, denoiser, x, angle):
+        return denoiser.target.noisy_score(x, angle) if self.noise_level == 0 else score(denoiser, x, angle)
+
+
+class ULA(_OneLevel):
+    """y <- y + step_size score(y) + sqrt(2 step_size) z on the law of y = X + sigma G (000, sections 3.1 and 3.3).
+
+    The unadjusted Langevin algorithm. Its stationary law differs from the target at first order in step_size.
+    """
+
+    def step(self, denoiser, x, angle, next_angle, noise, memory):
+        """One step; see `Sampler.step`."""
+        # y = x / sin, and the score of y is sin times that of x.
+        return langevin_step(x, self._score(denoiser, x, angle), self.step_size * math.sin(angle) ** 2, noise), memory
+
+
+class MALA(_OneLevel):
+    """The same step as a proposal, accepted with the probability min(1, p(y') q(y|y') / (p(y) q(y'|y))).
+
+    The Metropolis-adjusted Langevin algorithm (Roberts and Tweedie 1996), whose stationary law is the target's. It
+    needs a density, hence denoiser=exact.
+    """
+
+    @property
+    def nfe(self):
+        """Denoiser evaluations a sample: one at the start, then one a proposal."""
+        return super().nfe + 1
+
+    def require(self, schedule, denoiser):
+        """A density is needed."""
+        if not denoiser.exact:
+            raise ValueError("sampler MALA needs a density, which only denoiser=exact has; or take sampler=ula")
+
+    def step(self, denoiser, x, angle, next_angle, noise, memory):
+        """One step; see `Sampler.step`. The memory is log p and the score at x, so that a step costs one evaluation."""
+        import torch
+
+        target, step = denoiser.target, self.step_size * math.sin(angle) ** 2
+        if memory is None:
+            memory = target.noisy_log_prob(x, angle).double(), self._score(denoiser, x, angle)
+        log_prob, towards = memory
+        proposal = langevin_step(x.clone(), towards, step, noise)
+        new_log_prob, new_towards = (
+            target.noisy_log_prob(proposal, angle).double(),
+            self._score(denoiser, proposal, angle),
+        )
+        forth = (proposal - x).sub_(towards, alpha=step).double().square().sum(1)
+        back = (x - proposal).sub_(new_towards, alpha=step).double().square().sum(1)
+        log_ratio = new_log_prob - log_prob + (forth - back) / (4 * step)
+        # P(N(0,1) <= z) of a standard normal z is uniform: the acceptance draws come from the sample's own stream.
+        uniform = torch.special.ndtr(noise()[:, 0].double())
+        accepted = (uniform.log() < log_ratio).unsqueeze(1)
+        x = torch.where(accepted, proposal, x)
+        towards = torch.where(accepted, new_towards, towards)
+        return x, (torch.where(accepted[:, 0], new_log_prob, log_prob), towards)

@@ -1,0 +1,58 @@
+"""Predictor-corrector sampling."""
+
+import math
+from typing import ClassVar, Literal
+
+from scorelab.options import Natural, Positive
+from scorelab.samplers.base import Sampler
+from scorelab.samplers.ddim import DDIM
+from scorelab.samplers.reverse_sde import ReverseSDE
+from scorelab.samplers.score import langevin_step, score
+
+
+class PredictorCorrector(Sampler):
+    """A step of the predictor, then `corrections` steps of Langevin dynamics at the angle that it reached.
+
+    Song et al., Score-Based Generative Modeling through SDEs (2021), algorithms 4 and 5: the corrector's step is
+    2 (r |z|/|s|)^2 with r the ratio of signal to noise in the update. Here |z| is its expectation sqrt(n) and |s| that
+    of the sample itself, so that a sample does not depend on those beside it.
+
+    predictor: `ancestral` (Euler-Maruyama on the localization SDE), `reverse_sde`, or `ddim` (deterministic).
+    corrections: steps of the corrector, >= 0. snr: r.
+    """
+
+    predictor: Literal["ancestral", "reverse_sde", "ddim"]
+    corrections: Natural
+    snr: Positive
+    order: ClassVar[int] = 1
+    remedy: ClassVar[str] = "a smaller sampler.snr or more sampler.steps may help"
+
+    @property
+    def nfe(self):
+        """Denoiser evaluations a sample."""
+        return self.steps * (1 + self.corrections) + (self.output != "scaled")
+
+    @property
+    def _predictor(self) -> Sampler:
+        common = {name: getattr(self, name) for name in Sampler.model_fields}
+        if self.predictor == "reverse_sde":
+            return ReverseSDE(**common)
+        return DDIM(eta=1.0 if self.predictor == "ancestral" else 0.0, **common)
+
+    def require(self, schedule, denoiser):
+        """What the predictor needs."""
+        self._predictor.require(schedule, denoiser)
+
+    def begin(self, schedule, angles):
+        """The predictor and its memory."""
+        return self._predictor, self._predictor.begin(schedule, angles)
+
+    def step(self, denoiser, x, angle, next_angle, noise, memory):
+        """One step; see `Sampler.step`."""
+        predictor, its_memory = memory
+        x, its_memory = predictor.step(denoiser, x, angle, next_angle, noise, its_memory)
+        for _ in range(self.corrections):
+            towards = score(denoiser, x, next_angle)
+            length = towards.norm(dim=1, keepdim=True).clamp_min(1e-12)
+            x = langevin_step(x, towards, 2 * (self.snr * math.sqrt(x.shape[1]) / length) ** 2, noise)
+        return x, (predictor, its_memory)

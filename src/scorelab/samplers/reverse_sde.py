@@ -1,0 +1,73 @@
+"""The time reversal of the noising SDE, in the native clock of the schedule."""
+
+import abc
+from typing import ClassVar
+
+from scorelab.samplers.base import Sampler
+from scorelab.samplers.native import Native, require_positive_start
+
+
+class _Reversed(Sampler):
+    """What the two rules share: the noising SDE dX = f X ds + g dW, run backwards by
+
+    dX = (-f X + g^2 score) ds + g dW                (Anderson 1982; 001_4ca3c1340e19a977.txt, section 1.2).
+
+    A subclass gives the step of the native state, X' = a X + w score + b z.
+    """
+
+    order: ClassVar[int] = 1
+
+    def require(self, schedule, denoiser):
+        """The native state must be a multiple of x everywhere."""
+        super().require(schedule, denoiser)
+        require_positive_start(f"sampler {type(self).__name__}", schedule)
+
+    @abc.abstractmethod
+    def _factors(self, schedule, native):
+        """a, w and b of every step, (steps,) each."""
+
+    def begin(self, schedule, angles):
+        """angle -> the factors of x, of m and of z in the step that starts there."""
+        native = Native(schedule, angles)
+        of_state, weight, of_noise = self._factors(schedule, native)
+        of_x, of_mean = native.of_score(weight)
+        of_x = of_x + of_state * native.scale[:-1]
+        return native.table(*(factor / native.scale[1:] for factor in (of_x, of_mean, of_noise)))
+
+    def step(self, denoiser, x, angle, next_angle, noise, memory):
+        """One step; see `Sampler.step`."""
+        of_x, of_mean, of_noise = memory[angle]
+        posterior_mean = denoiser(x, angle)
+        return x.mul_(of_x).add_(posterior_mean, alpha=of_mean).add_(noise(), alpha=of_noise), memory
+
+
+class ReverseSDE(_Reversed):
+    """X' = X + h (-f X + g^2 score) + g sqrt(h) z: Euler-Maruyama, f, g and the score of the step's start.
+
+    For the OU process this is the discretisation of 000_6c70dbc10a1c9c83.txt, section 5.3, and of
+    004_bfdb7e49cac735be.txt, section 4. Steps must be short where beta(s) is large: the linear part is not solved.
+    """
+
+    def _factors(self, schedule, native):
+        drift, diffusion, length = native.drift[:-1], native.diffusion[:-1], native.length
+        return 1 - length * drift, length * diffusion.square(), diffusion * length.sqrt()
+
+
+class ExponentialIntegrator(_Reversed):
+    """The same SDE, the score frozen over a step and the rest solved exactly (001_4ca3c1340e19a977.txt, equation 8).
+
+    X' = (gamma'/gamma) X + w score + sqrt(sigma^2 (gamma'/gamma)^2 - sigma'^2) z with gamma, sigma the signal and the
+    noise, and w the schedule's `score_weight`: e^h X + 2 (e^h - 1) score + sqrt(e^2h - 1) z for the OU process.
+    """
+
+    def require(self, schedule, denoiser):
+        """The weight of a frozen score must be known."""
+        super().require(schedule, denoiser)
+        if not hasattr(schedule, "score_weight"):
+            raise ValueError(f"sampler ExponentialIntegrator cannot run on {type(schedule).__name__}: no score_weight")
+
+    def _factors(self, schedule, native):
+        signal, variance = native.scale * native.sin, (native.scale * native.cos).square()
+        growth = signal[1:] / signal[:-1]
+        weight = schedule.score_weight(native.time[:-1], native.time[1:])
+        return growth, weight, (growth.square() * variance[:-1] - variance[1:]).clamp_min(0).sqrt()

@@ -1,0 +1,18 @@
+"""Scores of a denoiser, and Langevin steps with them."""
+
+import math
+
+
+def score(denoiser, x, angle: float):
+    """The score of x_phi at an angle in (0, pi/2), (sin m - x)/cos^2; a new tensor."""
+    return denoiser(x, angle).mul(math.sin(angle)).sub_(x).div_(math.cos(angle) ** 2)
+
+
+def langevin_step(x, score, step, noise):
+    """x + step * score + sqrt(2 step) z, in place (000_6c70dbc10a1c9c83.txt, section 3.1)
+
+    step: a number, or a tensor (count, 1) with one a sample.
+    """
+    if isinstance(step, float):
+        return x.add_(score, alpha=step).add_(noise(), alpha=math.sqrt(2 * step))
+    return x.addcmul_(score, step).addcmul_(noise(), (2 * step).sqrt())
