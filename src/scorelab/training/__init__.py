@@ -6,8 +6,8 @@ __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
         "options": ["Training"],
-        "angles": ["AngleLaw"],
-        "objectives": ["OBJECTIVES"],
+        "angles": ["AngleLaw", "angle_law"],
+        "objectives": ["Objective", "build_objective"],
         "trainer": ["Trainer"],
     },
 )

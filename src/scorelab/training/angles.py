@@ -1,28 +1,135 @@
 """Laws of the training angles."""
 
+import abc
 import math
 
 import torch
 
+from scorelab.errors import ConfigError
 from scorelab.targets.quadrature import gauss_legendre
 
 
-class AngleLaw:
-    """The law of a training angle on [low, high]: `uniform` in the angle, or `log_t`, uniform in log tan^2."""
+class AngleLaw(abc.ABC):
+    """The law of a training angle on [low, high]."""
 
-    def __init__(self, name: str, low: float, high: float):
-        self.name = name
-        self.low, self.high = (low, high) if name == "uniform" else (math.log(math.tan(low)), math.log(math.tan(high)))
+    low: float
+    high: float
 
-    def _angle(self, coordinate):
-        return coordinate if self.name == "uniform" else torch.atan(torch.exp(coordinate))
-
+    @abc.abstractmethod
     def sample(self, count: int, generator, dtype=torch.float32):
         """Draw `count` angles, shape (count,)."""
-        coordinate = torch.rand(count, generator=generator, dtype=torch.float64)
-        return self._angle(self.low + (self.high - self.low) * coordinate).to(dtype)
 
+    @abc.abstractmethod
     def quadrature(self, points: int = 64):
         """Angles and weights (points,), float64, for expectations under this law."""
-        coordinate, weights = gauss_legendre(self.low, self.high, points)
-        return self._angle(coordinate), weights / (self.high - self.low)
+
+    @abc.abstractmethod
+    def density(self, angle):
+        """The density at angles of any shape, a radian. Raises ConfigError for a law that has none."""
+
+
+class UniformIn(AngleLaw):
+    """The law of an angle whose coordinate c(angle), a smooth monotone function, is uniform between its two ends.
+
+    Its density is |c'(angle)| / |c(high) - c(low)|. Both functions map float64 tensors elementwise.
+    """
+
+    def __init__(self, coordinate, angle, low: float, high: float):
+        self.coordinate, self.angle, self.low, self.high = coordinate, angle, low, high
+        ends = coordinate(torch.tensor([low, high], dtype=torch.float64))
+        self.first, self.last = ends.tolist()
+
+    def sample(self, count, generator, dtype=torch.float32):
+        """Draw `count` angles, shape (count,)."""
+        share = torch.rand(count, generator=generator, dtype=torch.float64)
+        return self.angle(self.first + (self.last - self.first) * share).to(dtype)
+
+    def quadrature(self, points=64):
+        """Gauss-Legendre in the coordinate."""
+        coordinate, weights = gauss_legendre(self.first, self.last, points)
+        return self.angle(coordinate), weights / (self.last - self.first)
+
+    @torch.enable_grad()
+    def density(self, angle):
+        """The density, with the shape and dtype of `angle`."""
+        at = angle.detach().double().requires_grad_()
+        (slope,) = torch.autograd.grad(self.coordinate(at).sum(), at)
+        return (slope / (self.last - self.first)).abs().to(angle.dtype)
+
+
+class OneOf(AngleLaw):
+    """The uniform law on finitely many angles (points,), float64, in increasing order."""
+
+    def __init__(self, points):
+        self.points = points
+        self.low, self.high = float(points[0]), float(points[-1])
+
+    def sample(self, count, generator, dtype=torch.float32):
+        """Draw `count` angles, shape (count,)."""
+        return self.points[torch.randint(len(self.points), (count,), generator=generator)].to(dtype)
+
+    def quadrature(self, points=64):
+        """The angles themselves, equally weighted: exact, whatever `points` is."""
+        return self.points, torch.full_like(self.points, 1 / len(self.points))
+
+    def density(self, angle):
+        """There is none."""
+        raise ConfigError("training: a law of finitely many angles has no density, which weight: likelihood needs")
+
+
+def _same(angle):
+    return angle
+
+
+def _log_tan(angle):
+    return torch.log(torch.tan(angle))
+
+
+def _from_log_tan(coordinate):
+    return torch.atan(torch.exp(coordinate))
+
+
+def uniform(low, high):
+    """Uniform in the angle."""
+    return UniformIn(_same, _same, low, high)
+
+
+def log_t(low, high):
+    """Uniform in log t = 2 log tan(angle)."""
+    return UniformIn(_log_tan, _from_log_tan, low, high)
+
+
+def native(schedule):
+    """Uniform in the native time of a schedule, from its first angle to its last.
+
+    schedule: has start_angle and end_angle, and the maps time(angle) and angle(time) of float64 tensors, elementwise.
+    Raises ConfigError where the native time of an end is not finite.
+    """
+    law = UniformIn(schedule.time, schedule.angle, schedule.start_angle, schedule.end_angle)
+    if not (math.isfinite(law.first) and math.isfinite(law.last)):
+        raise ConfigError(f"training.angles = native: the schedule's time runs from {law.first:g} to {law.last:g}")
+    return law
+
+
+def single(noise_level):
+    """The one angle at which x / sin = X + noise_level G."""
+    return OneOf(torch.tensor([math.atan(1 / noise_level)], dtype=torch.float64))
+
+
+def ladder(low, high, levels):
+    """`levels` angles whose noise levels sigma = cot(angle) are geometric (Song and Ermon 2019, NCSN)."""
+    ends = _log_tan(torch.tensor([low, high], dtype=torch.float64)).tolist()
+    return OneOf(_from_log_tan(torch.linspace(*ends, levels, dtype=torch.float64)))
+
+
+def angle_law(options, schedule=None) -> AngleLaw:
+    """The law that training options name; `schedule` is needed for `native` alone."""
+    if options.angles == "native":
+        if schedule is None:
+            raise ValueError("angles = native: a schedule is needed")
+        return native(schedule)
+    if options.angles == "single":
+        return single(options.noise_level)
+    if options.angles == "ladder":
+        return ladder(options.angle_min, options.angle_max, options.levels)
+    return {"uniform": uniform, "log_t": log_t}[options.angles](options.angle_min, options.angle_max)

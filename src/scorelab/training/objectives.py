@@ -1,20 +1,257 @@
-"""Objectives: weighted squared errors of the posterior mean.
+"""Objectives: what a training minimises, each a weighted squared error of the posterior mean up to a constant.
 
-Each is E w(phi) |X - m_hat(x_phi, phi)|^2 / n. Its least value is E w(phi) R(phi) / n with R the Bayes risk, and the
-excess over it is E w(phi) |m - m_hat|^2 / n, so that all objectives have the exact posterior mean as their minimiser.
+With a quantity Q = kappa(phi) m + (a function of x) and lambda(phi) a weight,
+
+    regression   lambda |Q(X) - Q_hat|^2                   least expected value  w R
+    explicit     lambda |s - s_hat|^2                                            0
+    implicit     lambda [|s_hat|^2 + 2 tr D_x s_hat]                             -lambda E|s|^2
+
+a coordinate (divided by n), where Q(X) is Q with X for m, s the score of x_phi, R the Bayes risk, w = lambda kappa^2.
+Their expected excess over the least value is E w |m - m_hat|^2 / n for all three: for the first because E[X | x] = m,
+for the last by integration by parts, E<s_hat, s> = -E tr D_x s_hat (004_bfdb7e49cac735be.txt, section 2;
+000_6c70dbc10a1c9c83.txt, section 3.2, equation 1).
 """
 
+import abc
+import math
+
 import torch
+from torch.autograd import forward_ad
+from torch.utils.checkpoint import checkpoint
+
+from scorelab.channel import sin_cos
+from scorelab.errors import ConfigError, ScorelabError
+
+#: entries of the noisy states and directions that are differentiated at a time for an exact trace
+_CHUNK = 2**20
+#: Hang et al. 2023, the signal-to-noise ratio beyond which min_snr weights all angles alike
+_LARGEST_SNR = 5.0
+
+#: quantity -> kappa and kappa sigma, as functions of the angle, None where 1; sigma^2 is the variance of the noise in
+#: the quantity's own coordinate, cos^2 in x = sin X + cos G and cot^2 in X + sigma G, that of `dsm`
+_KAPPA = {
+    "posterior_mean": (None, torch.cos),
+    "velocity": (lambda angle: 1 / torch.cos(angle), None),
+    "noise": (torch.tan, torch.sin),
+    "score": (lambda angle: torch.sin(angle) / torch.cos(angle) ** 2, torch.tan),
+    "dsm": (lambda angle: torch.tan(angle) ** 2, torch.tan),
+}
 
 
-def _posterior_mean(angle):
-    return None
+def root_weight(quantity: str, weight: str, law):
+    """The function from angles to sqrt(w) = sqrt(lambda) kappa, or None where that is 1 at all angles.
+
+    unit: lambda = 1. noise_variance: lambda = sigma^2 (004_bfdb7e49cac735be.txt, section 3). likelihood: the w for
+    which E w |m - m_hat|^2, over the law of angles, is the path KL from its lowest to its highest angle, that is
+    w q = 1/2 dt/dphi with t = tan^2 and q the law's density (Song, Durkan, Murray and Ermon 2021).
+    min_snr: w = min(tan^2, 5) (Hang et al. 2023).
+    """
+    if weight == "likelihood":
+        return lambda angle: torch.sqrt(torch.tan(angle) / law.density(angle)) / torch.cos(angle)
+    if weight == "min_snr":
+        return lambda angle: torch.tan(angle).clamp_max(math.sqrt(_LARGEST_SNR))
+    return _KAPPA[quantity][("unit", "noise_variance").index(weight)]
 
 
-def _velocity(angle):
-    """v - v_hat = (m - m_hat) / cos(phi)."""
-    return 1 / torch.cos(angle)
+class Objective(abc.ABC):
+    """An objective for a target of dimension n.
+
+    root: function from angles to sqrt(w), or None where w = 1. width: tensors of the size of x that a batch holds.
+    """
+
+    width = 1
+
+    def __init__(self, root, target):
+        self.root, self.target, self.n = root, target, target.n
+
+    def root_weight(self, angle):
+        """sqrt(w), with the shape of `angle`, or None where w = 1."""
+        return None if self.root is None else self.root(angle)
+
+    @abc.abstractmethod
+    def columns(self, clean, x, angle, generator):
+        """What the loss needs beside x and angle, a tuple of tensors (count, ...), for many batches at a time."""
+
+    @abc.abstractmethod
+    def losses(self, denoiser, x, angle, *columns):
+        """The loss of each sample, shape (count,)."""
+
+    def loss(self, denoiser, x, angle, *columns):
+        """The mean loss of a batch."""
+        return self.losses(denoiser, x, angle, *columns).mean()
+
+    @abc.abstractmethod
+    def least_value(self, angle, risk):
+        """The least expected loss at angles where the Bayes risk is `risk`, that of the exact posterior mean."""
 
 
-#: name -> function from angles to sqrt(w), None where w = 1
-OBJECTIVES = {"posterior_mean": _posterior_mean, "velocity": _velocity}
+class Regression(Objective):
+    """w |X - m_hat|^2 / n."""
+
+    def columns(self, clean, x, angle, generator):
+        """X sqrt(w) and sqrt(w) (count, 1); X alone where w = 1."""
+        root = self.root_weight(angle)
+        if root is None:
+            return (clean,)
+        root = root.unsqueeze(1)
+        return clean * root, root
+
+    def losses(self, denoiser, x, angle, target, root=None):
+        """The loss of each sample, shape (count,)."""
+        return (_scaled(denoiser(x, angle), root) - target).square().mean(1)
+
+    def loss(self, denoiser, x, angle, target, root=None):
+        """The mean loss of a batch."""
+        return torch.nn.functional.mse_loss(_scaled(denoiser(x, angle), root), target)
+
+    def least_value(self, angle, risk):
+        """w R / n."""
+        root = self.root_weight(angle)
+        return (risk if root is None else root**2 * risk) / self.n
+
+
+def _scaled(estimate, root):
+    return estimate if root is None else estimate * root
+
+
+class Explicit(Regression):
+    """lambda |s - s_hat|^2 / n with the exact score: the regression on the exact posterior mean instead of X."""
+
+    def columns(self, clean, x, angle, generator):
+        """m sqrt(w) and sqrt(w) (count, 1); m alone where w = 1."""
+        return super().columns(self.target.posterior_mean(x, angle), x, angle, generator)
+
+    def least_value(self, angle, risk):
+        """0."""
+        return torch.zeros_like(risk)
+
+
+class Implicit(Objective):
+    """lambda [|s_hat|^2 + 2 tr D_x s_hat] / n, whose trace is summed over all n directions.
+
+    With s_hat = (sin m_hat - x) / cos^2 and w = lambda sin^2 / cos^4 it is
+
+        w / tan^2 { |sin m_hat - x|^2 / cos^2 + 2 (sin tr D_x m_hat - n) } / n,
+
+    regular at phi = 0, and so is its factor for all weights but likelihood: 1 for noise_variance.
+    """
+
+    def columns(self, clean, x, angle, generator):
+        """The factor w / tan^2, shape (count,)."""
+        return (self.factor(angle),)
+
+    def factor(self, angle):
+        """w / tan^2, with the shape of `angle`; at 0 its limit."""
+        angle = angle.clamp_min(1e-30)
+        return (self.root_weight(angle) / torch.tan(angle)).square()
+
+    def losses(self, denoiser, x, angle, factor, *probes):
+        """The loss of each sample, shape (count,)."""
+        sin, cos = (value.squeeze(1) for value in sin_cos(angle, x))
+        squared, divergence = self.terms(denoiser, x, angle, sin, *probes)
+        return factor * (squared / cos**2 + 2 * divergence) / self.n
+
+    def terms(self, denoiser, x, angle, sin):
+        """|sin m_hat - x|^2 and sin tr D_x m_hat - n, shape (count,) each."""
+        residual = sin.unsqueeze(1) * denoiser(x, angle) - x
+        return residual.square().sum(1), sin * trace(denoiser, x, angle) - self.n
+
+    def least_value(self, angle, risk):
+        """-lambda E|s|^2 / n, with E|s|^2 = (n - tan^2 R) / cos^2."""
+        return -self.factor(angle) * (1 - torch.tan(angle) ** 2 * risk / self.n)
+
+
+class Hutchinson(Implicit):
+    """`Implicit` with the mean of v^T D_x m_hat v over random probes v, E v v^T = I, for its trace.
+
+    It is also sliced score matching with reduced variance (Song, Garg, Shi and Ermon 2019).
+    """
+
+    def __init__(self, root, target, law: str, count: int):
+        super().__init__(root, target)
+        self.law, self.width = law, count
+
+    def columns(self, clean, x, angle, generator):
+        """The factor w / tan^2 (count,) and the probes (count, probes, n)."""
+        shape = (len(x), self.width, self.n)
+        if self.law == "gaussian":
+            probes = torch.randn(shape, generator=generator, dtype=x.dtype)
+        else:
+            probes = torch.randint(2, shape, generator=generator).to(x.dtype).mul_(2).sub_(1)
+        return self.factor(angle), probes
+
+    def terms(self, denoiser, x, angle, sin, probes):
+        """|sin m_hat - x|^2 and the estimate of sin tr D_x m_hat - n, shape (count,) each."""
+        estimate, forms = quadratic_forms(denoiser, x, angle, probes)
+        residual = sin.unsqueeze(1) * estimate - x
+        return residual.square().sum(1), sin * forms.mean(1) - self.n
+
+
+class Sliced(Hutchinson):
+    """lambda [(v . s_hat)^2 + 2 v^T D_x s_hat v] / n, the mean over probes (Song, Garg, Shi and Ermon 2019)."""
+
+    def terms(self, denoiser, x, angle, sin, probes):
+        """(v . (sin m_hat - x))^2 and sin v^T D_x m_hat v - |v|^2, means over probes, shape (count,) each."""
+        estimate, forms = quadratic_forms(denoiser, x, angle, probes)
+        residual = sin.unsqueeze(1) * estimate - x
+        along = (probes @ residual.unsqueeze(2)).squeeze(2)
+        return along.square().mean(1), sin * forms.mean(1) - probes.square().sum(2).mean(1)
+
+
+def quadratic_forms(denoiser, x, angle, probes):
+    """m_hat (count, n) and v^T D_x m_hat v (count, probes) for the probes (count, probes, n) of each sample.
+
+    By forward-mode differentiation, v^T D m v = v . d/dh m(x + h v) at h = 0 (004_bfdb7e49cac735be.txt, section 2), of
+    all probes in one pass. Raises ScorelabError for a denoiser that cannot be differentiated so.
+    """
+    count, each, n = probes.shape
+    states, angles = x.repeat_interleave(each, 0), angle.repeat_interleave(each)
+    directions = probes.reshape(-1, n)
+    with forward_ad.dual_level():
+        try:
+            values = denoiser(forward_ad.make_dual(states, directions), angles)
+        except RuntimeError as error:
+            if "forward" not in str(error):  # a mistake of another kind
+                raise
+            raise ScorelabError(
+                f"denoiser {type(denoiser).__name__} cannot be differentiated in forward mode, which objectives "
+                f"{', '.join(IMPLICIT)} need ({str(error).splitlines()[0]})"
+            ) from error
+        values, slopes = forward_ad.unpack_dual(values)
+    if slopes is None:  # m_hat does not depend on x
+        slopes = torch.zeros_like(values)
+    return values.view(count, each, n)[:, 0], (slopes * directions).sum(1).view(count, each)
+
+
+def trace(denoiser, x, angle):
+    """tr D_x m_hat, shape (count,): some directions at a time, which a backward pass goes through again."""
+    count, n = x.shape
+    total = x.new_zeros(count)
+    for directions in torch.eye(n, dtype=x.dtype).split(max(_CHUNK // x.numel(), 1)):
+        probes = directions.expand(count, -1, -1)
+        total = total + checkpoint(_sum_of_forms, denoiser, x, angle, probes, use_reentrant=False)
+    return total
+
+
+def _sum_of_forms(denoiser, x, angle, probes):
+    return quadratic_forms(denoiser, x, angle, probes)[1].sum(1)
+
+
+#: name -> class, for the objectives that differentiate the denoiser
+IMPLICIT = {"implicit": Implicit, "implicit_hutchinson": Hutchinson, "sliced": Sliced}
+#: the lambda of an objective's source, where it is not unit
+_DEFAULT_WEIGHT = dict.fromkeys(("score", "dsm", "explicit", *IMPLICIT), "noise_variance")
+
+
+def build_objective(options, law, target) -> Objective:
+    """The objective that training options name, for a law of angles and a target."""
+    name = options.objective
+    weight = options.weight or _DEFAULT_WEIGHT.get(name, "unit")
+    root = root_weight(name if name in _KAPPA else "score", weight, law)
+    if name in _KAPPA:
+        return Regression(root, target)
+    if name == "explicit":
+        return Explicit(root, target)
+    if weight == "likelihood" and law.low == 0:
+        raise ConfigError(f"training.weight = likelihood: of {name} it grows like 1/angle, and the angles begin at 0")
+    return Implicit(root, target) if name == "implicit" else IMPLICIT[name](root, target, options.probe, options.probes)

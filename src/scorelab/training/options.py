@@ -4,16 +4,22 @@ from typing import Literal
 
 from pydantic import model_validator
 
-from scorelab.options import Angle, Count, Fraction, Natural, NonNegative, Options, Positive
+from scorelab.options import Angle, Count, Fraction, Natural, NonNegative, Options, Positive, Several
 
 
 class Training(Options):
     """A training protocol.
 
     N: samples drawn from the target. epochs, batch_size: passes over them, and samples a step.
-    objective: squared error of the `posterior_mean` (the paper's) or of the `velocity`, which is the former divided by
-        cos^2(phi); each is the mean over coordinates.
-    angles: law of the training angles on [angle_min, angle_max], `uniform` in the angle (the paper's) or `log_t`.
+    objective: squared error of the `posterior_mean` (the paper's), the `velocity`, the `noise` or the score, of x_phi
+        (`score`) or of X + sigma G (`dsm`); score matching with the exact score (`explicit`) or without any score, by
+        the exact trace of the Jacobian (`implicit`), probes of it (`implicit_hutchinson`) or slices (`sliced`). Each is
+        the mean over coordinates; see docs/objectives.md.
+    weight: lambda(phi) before the objective: `unit`, `noise_variance`, `likelihood` or `min_snr`; null for its
+        source's. probe, probes: law and number a sample of the random directions of implicit_hutchinson and sliced.
+    angles: law of the training angles: on [angle_min, angle_max] `uniform` in the angle (the paper's), `log_t`, or
+        `ladder`, `levels` noise levels geometric in cot(angle); `native`, uniform in the schedule's own time; `single`,
+        the one angle where x / sin = X + noise_level G.
     optimizer: adamw, adam or sgd (momentum 0.9). lr: step size, constant or falling to 0 along a cosine, after
         `warmup` steps of linear growth. weight_decay: decoupled for adamw, an L2 term for the others.
     clip: largest Euclidean norm of a gradient, or null. averaging: decay of the running average of the weights that is
@@ -27,10 +33,25 @@ class Training(Options):
     N: Count
     epochs: Count
     batch_size: Count
-    objective: Literal["posterior_mean", "velocity"]
-    angles: Literal["uniform", "log_t"]
+    objective: Literal[
+        "posterior_mean",
+        "velocity",
+        "noise",
+        "score",
+        "dsm",
+        "explicit",
+        "implicit",
+        "implicit_hutchinson",
+        "sliced",
+    ]
+    weight: Literal["unit", "noise_variance", "likelihood", "min_snr"] | None
+    probe: Literal["rademacher", "gaussian"]
+    probes: Count
+    angles: Literal["uniform", "log_t", "native", "single", "ladder"]
     angle_min: Angle
     angle_max: Angle
+    noise_level: Positive
+    levels: Several
     optimizer: Literal["adamw", "adam", "sgd"]
     lr: Positive
     lr_schedule: Literal["constant", "cosine"]
@@ -49,8 +70,13 @@ class Training(Options):
     def _rules(self):
         if not self.angle_min < self.angle_max:
             raise ValueError(f"angle_min = {self.angle_min} must be below angle_max = {self.angle_max}")
-        if self.angles == "log_t" and self.angle_min == 0:
-            raise ValueError("angle_min = 0: angles: log_t needs angle_min > 0")
+        if self.angles in ("log_t", "ladder") and self.angle_min == 0:
+            raise ValueError(f"angle_min = 0: angles: {self.angles} needs angle_min > 0")
+        if self.weight == "likelihood" and self.angles in ("single", "ladder"):
+            raise ValueError(f"weight = likelihood needs angles with a density, angles: {self.angles} has none")
+        by_parts = self.objective in ("implicit", "implicit_hutchinson", "sliced")
+        if self.weight == "likelihood" and by_parts and self.angles == "uniform" and self.angle_min == 0:
+            raise ValueError(f"angle_min = 0: weight: likelihood of objective: {self.objective} needs angle_min > 0")
         if self.keep == "best" and self.validation == 0:
             raise ValueError("keep = best needs validation > 0")
         if self.train_count < 1:

@@ -1,7 +1,6 @@
 """The training loop."""
 
 import contextlib
-import itertools
 import json
 import math
 import time
@@ -13,19 +12,26 @@ from scorelab.channel import mix
 from scorelab.errors import ScorelabError, TrainingDiverged
 from scorelab.randomness import stream
 from scorelab.tensorfile import read_tensors, require_shapes, write_tensors
-from scorelab.training.angles import AngleLaw
-from scorelab.training.objectives import OBJECTIVES
+from scorelab.training.angles import angle_law
+from scorelab.training.objectives import build_objective
 from scorelab.training.options import Training
 from scorelab.training.parameters import FlatParameters
 
 #: entries of a segment: noise is drawn, and noisy states are made, for as many batches at a time as fit
 _SEGMENT = 2**21
 #: exact samples that the excess risk is measured on
-_PROBES = 2000
+_STATES = 2000
+
+
+def training_samples(target, options: Training, seed: int):
+    """The N samples of a training, (N, n)."""
+    return target.sample(options.N, stream(seed, "data"))
 
 
 class Trainer:
     """Minimise an objective over the parameters of a denoiser.
+
+    schedule: for angles uniform in its time. samples: options.N of them, where they are not simply the target's.
 
     The randomness of an epoch is a function of the seed and the epoch's number, and a checkpoint holds everything else
     that the rest of the training depends on, so a training that was stopped and resumed ends with the same weights, bit
@@ -33,26 +39,27 @@ class Trainer:
 
     rows: one dictionary a record, the content of training.csv:
         epoch, step, loss        mean loss over the steps since the last record, mean over coordinates
-        bayes_risk               the least value of the expected loss, that of the exact posterior mean
+        bayes_risk               the least value of the expected loss, that of the exact posterior mean; below 0 for
+                                 objectives without the score
         excess_risk, excess_risk_se   expected loss of the weights that would be kept, minus bayes_risk, and its
                                  standard error, on exact samples
         validation_loss          where samples are held out
         lr, seconds
     """
 
-    def __init__(self, denoiser, target, options: Training, seed: int):
+    def __init__(self, denoiser, target, options: Training, seed: int, schedule=None, samples=None):
         self.denoiser, self.target, self.options, self.seed = denoiser, target, options, seed
-        self.law = AngleLaw(options.angles, options.angle_min, options.angle_max)
-        self.root_weight = OBJECTIVES[options.objective]
+        self.law = angle_law(options, schedule)
+        self.objective = build_objective(options, self.law, target)
         self.flat = FlatParameters(denoiser)
         self.optimizer = self._optimizer()
         self.average = self.flat.value.detach().clone() if options.averaging else None
         self.best, self.best_loss = None, math.inf
         self.epoch, self.step, self.seconds, self.rows, self._saved_epoch = 0, 0, 0.0, [], 0
-        data = target.sample(options.N, stream(seed, "data"))
+        data = training_samples(target, options, seed) if samples is None else samples
         self.data, self.held_out = data[: options.train_count], data[options.train_count :]
         self.bayes_risk = self._bayes_risk()
-        self.probes = self._probes()
+        self.states = self._states()
 
     def _optimizer(self):
         options = self.options
@@ -66,22 +73,20 @@ class Trainer:
     def _bayes_risk(self):
         """The objective's value at the exact posterior mean, by quadrature over the angles."""
         angles, weights = self.law.quadrature()
-        root = self.root_weight(angles)
-        weights = weights if root is None else weights * root**2
-        return float((weights * self.target.bayes_risk(angles)).sum()) / self.target.n
+        return float(weights @ self.objective.least_value(angles, self.target.bayes_risk(angles)))
 
-    def _probes(self):
+    def _states(self):
         """Fixed noisy states with their exact posterior means, for the excess risk."""
         generator = stream(self.seed, "probes")
-        clean = self.target.sample(_PROBES, generator)
-        angle = self.law.sample(_PROBES, generator)
+        clean = self.target.sample(_STATES, generator)
+        angle = self.law.sample(_STATES, generator)
         x = mix(clean, torch.randn(clean.shape, generator=generator), angle)
-        return x, angle, self.target.posterior_mean(x, angle), self.root_weight(angle)
+        return x, angle, self.target.posterior_mean(x, angle), self.objective.root_weight(angle)
 
     @torch.no_grad()
     def excess_risk(self):
         """E w |m - m_hat|^2 / n of the weights that would be kept, and its standard error."""
-        x, angle, exact, root = self.probes
+        x, angle, exact, root = self.states
         with self.kept_weights():
             error = self.denoiser(x, angle) - exact
         squared = (error if root is None else error * root.unsqueeze(1)).square().mean(1).double()
@@ -93,7 +98,7 @@ class Trainer:
         generator = stream(self.seed, "validation", self.epoch)
         total = 0.0
         for batch in self._batches(self.held_out, self.options.validation_batch, generator):
-            total += float(self._loss(*batch)) * len(batch[0])
+            total += float(self.objective.loss(self.denoiser, *batch)) * len(batch[0])
         return total / len(self.held_out)
 
     @contextlib.contextmanager
@@ -164,27 +169,14 @@ class Trainer:
         return options.lr * growth * 0.5 * (1 + math.cos(math.pi * step / options.total_steps))
 
     def _batches(self, samples, batch_size, generator, order=None):
-        """Yield (x, angle, target, root_weight) for each batch, made a segment of many batches at a time.
-
-        x: noisy states. target: clean samples times sqrt(w). root_weight: sqrt(w), None where w = 1.
-        """
-        rows = max(_SEGMENT // (samples.shape[1] * batch_size), 1) * batch_size
+        """Yield (x, angle, *columns) for each batch, made a segment of many batches at a time; see `Objective`."""
+        rows = max(_SEGMENT // (samples.shape[1] * batch_size * self.objective.width), 1) * batch_size
         for first in range(0, len(samples), rows):
             clean = samples[first : first + rows] if order is None else samples[order[first : first + rows]]
             angle = self.law.sample(len(clean), generator)
             x = mix(clean, torch.randn(clean.shape, generator=generator), angle)
-            root = self.root_weight(angle)
-            if root is None:
-                weighted, roots = clean, itertools.repeat(None)
-            else:
-                root = root.unsqueeze(1)
-                weighted, roots = clean * root, root.split(batch_size)
-            columns = (values.split(batch_size) for values in (x, angle, weighted))
-            yield from zip(*columns, roots, strict=False)
-
-    def _loss(self, x, angle, weighted_clean, root):
-        estimate = self.denoiser(x, angle)
-        return torch.nn.functional.mse_loss(estimate if root is None else estimate * root, weighted_clean)
+            columns = (x, angle, *self.objective.columns(clean, x, angle, generator))
+            yield from zip(*(values.split(batch_size) for values in columns), strict=True)
 
     def train_epoch(self):
         """One pass over the training samples; returns the mean loss."""
@@ -194,7 +186,7 @@ class Trainer:
         order = torch.randperm(len(self.data), generator=generator)
         total = 0.0
         for batch in self._batches(self.data, options.batch_size, generator, order):
-            loss = self._loss(*batch)
+            loss = self.objective.loss(self.denoiser, *batch)
             flat.gradient.zero_()
             loss.backward()
             value = loss.item()
@@ -214,9 +206,7 @@ class Trainer:
 
     @torch.no_grad()
     def _diverged(self, value, batch):
-        x, angle, target, root = batch
-        estimate = self.denoiser(x, angle)
-        losses = (estimate if root is None else estimate * root).sub(target).square().mean(1)
+        angle, losses = batch[1], self.objective.losses(self.denoiser, *batch)
         bad = ~torch.isfinite(losses)
         worst = int(torch.where(bad, math.inf, losses).argmax())
         where = f"angle {float(angle[worst]):.6f} rad"

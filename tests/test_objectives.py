@@ -1,0 +1,461 @@
+"""Objectives, their weights and laws of angles: each against the others and against what is known in closed form."""
+
+import functools
+import math
+from types import SimpleNamespace
+from typing import get_args
+
+import pytest
+import torch
+from helpers import assert_close, normal, random_mixture, seeded, standard_error
+from test_config import composed
+from test_training import BASE, network, trainer
+
+from scorelab.channel import mix
+from scorelab.config import check
+from scorelab.denoisers import Denoiser, ExactDenoiser
+from scorelab.errors import ConfigError, ScorelabError
+from scorelab.metrics.path_kl import path_kl
+from scorelab.targets import GaussianMixture
+from scorelab.training import Training, angle_law, build_objective, objectives
+from scorelab.training.angles import ladder, log_t, native, single, uniform
+from scorelab.training.objectives import quadratic_forms, trace
+
+#: torch's own, when it is first asked for a forward-mode derivative
+pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning")
+
+NAMES = get_args(Training.model_fields["objective"].annotation)
+REGRESSIONS = ("posterior_mean", "velocity", "noise", "score", "dsm")
+IMPLICIT = ("implicit", "implicit_hutchinson", "sliced")
+WEIGHTS = ("unit", "noise_variance", "likelihood", "min_snr")
+
+#: a native time that falls from noise to data: sigma of X + sigma G
+FALLING = SimpleNamespace(
+    start_angle=0.1,
+    end_angle=1.4,
+    time=lambda angle: 1 / torch.tan(angle),
+    angle=lambda time: torch.atan(1 / time),
+)
+#: one that rises, t = tan^2
+RISING = SimpleNamespace(
+    start_angle=0.0,
+    end_angle=1.2,
+    time=lambda angle: torch.tan(angle) ** 2,
+    angle=lambda time: torch.atan(torch.sqrt(time)),
+)
+LAWS = {
+    "uniform": uniform(0.1, 1.4),
+    "log_t": log_t(0.1, 1.4),
+    "falling": native(FALLING),
+    "rising": native(RISING),
+    "single": single(0.5),
+    "ladder": ladder(0.1, 1.4, 7),
+}
+
+
+UNEQUAL = random_mixture(2, 3, "per_mode")
+
+
+def objective(name, target, weight=None, law=LAWS["uniform"], probe="rademacher", probes=1):
+    options = SimpleNamespace(objective=name, weight=weight, probe=probe, probes=probes)
+    return build_objective(options, law, target)
+
+
+def gradient(loss, denoiser):
+    """The gradient of a loss with respect to all parameters, flat; those it does not depend on count as 0."""
+    parameters = list(denoiser.parameters())
+    found = torch.autograd.grad(loss, parameters, allow_unused=True)
+    pairs = zip(found, parameters, strict=True)
+    return torch.cat([(torch.zeros_like(p) if g is None else g).flatten() for g, p in pairs])
+
+
+def batch_of(target, law, count, seed=0):
+    """Clean samples, noisy states and angles, float64, and the generator to go on with."""
+    draws = seeded(seed)
+    clean = target.sample(count, draws, torch.float64)
+    angle = law.sample(count, draws, torch.float64)
+    return clean, mix(clean, torch.randn(clean.shape, generator=draws, dtype=torch.float64), angle), angle, draws
+
+
+def losses_of(made, denoiser, clean, x, angle, generator):
+    return made.losses(denoiser, x, angle, *made.columns(clean, x, angle, generator))
+
+
+@functools.cache
+def bayes_risks(target, law):
+    """Angles, weights and Bayes risks of a quadrature over a law."""
+    angle, weights = law.quadrature(16)
+    return angle, weights, target.bayes_risk(angle)
+
+
+def least_value(made, target, law):
+    angle, weights, risk = bayes_risks(target, law)
+    return float(weights @ made.least_value(angle, risk))
+
+
+def one_dimension(angles=(0.3, 0.8, 1.3)):
+    """A mixture on the line, and a rule for E over (x, X) at some angles, exact to rounding.
+
+    x: trapezoidal. X given x: a mixture of normals, with three Gauss-Hermite nodes a mode, exact for the squares of X.
+    Returns the target, X, x and the angle (nodes, ...), and weights that sum to 1.
+    """
+    target = GaussianMixture([0.3, 0.7], [[-1.5], [1.0]], [0.5, 0.8])
+    line = torch.linspace(-12, 12, 1201, dtype=torch.float64)
+    x, angle = torch.cartesian_prod(line, torch.tensor(angles, dtype=torch.float64)).T
+    x = x.unsqueeze(1)
+    density = torch.exp(target.noisy_log_prob(x, angle)) * float(line[1] - line[0]) / len(angles)
+    sin, cos = torch.sin(angle).unsqueeze(1), torch.cos(angle).unsqueeze(1)
+    variance = target.std**2 * sin**2 + cos**2
+    centre = target.means.T + target.std**2 * sin / variance * (x - sin * target.means.T)
+    spread = target.std * cos / torch.sqrt(variance)
+    nodes, shares = torch.tensor([[-(3**0.5), 0.0, 3**0.5], [1 / 6, 2 / 3, 1 / 6]], dtype=torch.float64)
+    clean = centre.unsqueeze(2) + spread.unsqueeze(2) * nodes
+    weights = (density.unsqueeze(1) * target.posterior_weights(x, angle)).unsqueeze(2) * shares
+    each = clean[0].numel()
+    return target, clean.view(-1, 1), x.repeat_interleave(each, 0), angle.repeat_interleave(each), weights.flatten()
+
+
+# Weights. -----------------------------------------------------------------------------------------------------------
+
+
+def whole_weight(name, weight, angle):
+    """w(phi) as the literature has it, for angles uniform on [0.1, 1.4]."""
+    sin, cos = math.sin(angle), math.cos(angle)
+    kappa = {"posterior_mean": 1, "velocity": 1 / cos, "noise": sin / cos, "dsm": (sin / cos) ** 2}
+    kappa = kappa.get(name, sin / cos**2)
+    variance = (cos / sin) ** 2 if name == "dsm" else cos**2
+    likelihood = math.tan(angle) * (1 + math.tan(angle) ** 2) * 1.3
+    snr = min(math.tan(angle) ** 2, 5)
+    weights = {"unit": kappa**2, "noise_variance": variance * kappa**2, "likelihood": likelihood, "min_snr": snr}
+    if weight is None:
+        weight = "unit" if name in ("posterior_mean", "velocity", "noise") else "noise_variance"
+    return weights[weight]
+
+
+@pytest.mark.parametrize("weight", [None, *WEIGHTS])
+@pytest.mark.parametrize("name", REGRESSIONS)
+def test_gradients_at_one_angle_differ_by_the_stated_weight(name, weight):
+    target, denoiser = random_mixture(2, 4), network().double()
+    clean = target.sample(20, seeded(0), torch.float64)
+    plain = objective("posterior_mean", target)
+    for value in (0.2, 0.9, 1.3):
+        angle = torch.full((20,), value, dtype=torch.float64)
+        x = mix(clean, normal(20, 4, seed=1), angle)
+        made = objective(name, target, weight)
+        expected = gradient(plain.loss(denoiser, x, angle, *plain.columns(clean, x, angle, None)), denoiser)
+        actual = gradient(made.loss(denoiser, x, angle, *made.columns(clean, x, angle, None)), denoiser)
+        assert_close(actual, whole_weight(name, weight, value) * expected, rtol=1e-10, atol=1e-14)
+
+
+@pytest.mark.parametrize("name", ["explicit", *IMPLICIT])
+@pytest.mark.parametrize("weight", [None, *WEIGHTS])
+def test_score_matching_has_the_stated_weight(name, weight):
+    """Also in the factor of the regular form, w / tan^2, whose limit at 0 is finite for all but likelihood."""
+    made = objective(name, random_mixture(2, 4), weight)
+    angle = torch.linspace(0.1, 1.4, 9, dtype=torch.float64)
+    expected = torch.tensor([whole_weight(name, weight, value) for value in angle.tolist()], dtype=torch.float64)
+    assert_close(made.root_weight(angle) ** 2, expected, rtol=1e-12)
+    if name in IMPLICIT:
+        assert_close(made.factor(angle), expected / torch.tan(angle) ** 2, rtol=1e-12)
+        if weight != "likelihood":
+            assert_close(made.factor(torch.zeros(1)), torch.ones(1), rtol=1e-6)
+
+
+def test_noise_score_and_dsm_are_one_objective_under_their_own_weights():
+    target, denoiser = random_mixture(3, 4), network().double()
+    drawn = batch_of(target, LAWS["uniform"], 50)
+    noise, score, dsm = (losses_of(objective(name, target), denoiser, *drawn) for name in ("noise", "score", "dsm"))
+    assert_close(score, noise, rtol=1e-10)
+    assert_close(dsm, noise, rtol=1e-10)
+    velocity = losses_of(objective("velocity", target, "noise_variance"), denoiser, *drawn)
+    assert_close(velocity, losses_of(objective("posterior_mean", target), denoiser, *drawn), rtol=1e-10)
+
+
+def test_likelihood_is_noise_prediction_in_log_t_and_the_posterior_mean_in_the_time_of_localization():
+    angle = torch.linspace(0.2, 1.3, 5, dtype=torch.float64)
+    in_log_t = objective("noise", random_mixture(2, 4), "likelihood", LAWS["log_t"]).root_weight(angle) ** 2
+    span = 2 * (math.log(math.tan(1.4)) - math.log(math.tan(0.1)))
+    assert_close(in_log_t, 0.5 * span * torch.tan(angle) ** 2, rtol=1e-12)
+    in_t = objective("posterior_mean", random_mixture(2, 4), "likelihood", LAWS["rising"]).root_weight(angle) ** 2
+    assert_close(in_t, torch.full_like(angle, 0.5 * math.tan(1.2) ** 2), rtol=1e-12)
+
+
+@pytest.mark.parametrize("law", ["uniform", "log_t", "falling"])
+def test_the_excess_risk_of_the_likelihood_weight_is_the_path_kl(law):
+    target, denoiser, law = GaussianMixture.two_modes(n=4), network(), LAWS[law]
+    _, x, angle, _ = batch_of(target, law, 100_000)
+    root = objective("velocity", target, "likelihood", law).root_weight(angle)
+    with torch.no_grad():
+        difference = denoiser(x.float(), angle.float()) - target.posterior_mean(x, angle)
+    excess = (root.unsqueeze(1) * difference).square().sum(1)
+    whole, before = (path_kl(denoiser, target, end, 40, 10_000, seeded(1)) for end in (law.high, law.low))
+    error = math.hypot(standard_error(excess), whole.standard_error, before.standard_error)
+    assert abs(float(excess.mean()) - (whole.total - before.total)) < 4 * error
+
+
+def test_the_trainers_excess_risk_is_measured_in_the_same_unit():
+    run = trainer(weight="likelihood")
+    excess, error = run.excess_risk()
+    whole = path_kl(run.denoiser, run.target, 1.5, 40, 5000, seeded(1))
+    assert abs(4 * excess - whole.total) < 4 * math.hypot(4 * error, whole.standard_error)
+
+
+# What is minimised. -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("weight", WEIGHTS)
+@pytest.mark.parametrize("name", NAMES)
+def test_the_exact_denoiser_scores_the_least_value(name, weight):
+    target, law = UNEQUAL, LAWS["uniform"]
+    made = objective(name, target, weight)
+    with torch.no_grad():
+        losses = losses_of(made, ExactDenoiser(target), *batch_of(target, law, 20_000))
+    assert abs(float(losses.mean()) - least_value(made, target, law)) < 4 * standard_error(losses) + 1e-12
+
+
+def test_the_least_value_without_the_score_is_its_mean_square():
+    target = UNEQUAL
+    for value in (0.2, 0.8, 1.4):
+        angle = torch.tensor(value, dtype=torch.float64)
+        clean, noise = target.sample(200_000, seeded(0), torch.float64), normal(200_000, 3, seed=1)
+        squared = target.noisy_score(mix(clean, noise, value), value).square().mean(1)
+        least = objective("implicit", target, "unit").least_value(angle, target.bayes_risk(angle))
+        assert abs(float(squared.mean()) + float(least)) < 4 * standard_error(squared)
+
+
+@pytest.mark.parametrize("name", ["dsm", "implicit"])
+def test_on_the_line_denoising_and_implicit_score_matching_are_explicit_score_matching(name):
+    """Gradients agree, and losses up to a constant that does not depend on the parameters."""
+    target, clean, x, angle, weights = one_dimension()
+    assert float(weights.sum()) == pytest.approx(1, abs=1e-12)
+    explicit, made = objective("explicit", target), objective(name, target)
+    constants = []
+    for seed in (1, 2):
+        denoiser = network(n=1, seed=seed).double()
+        exact, other = (weights @ losses_of(one, denoiser, clean, x, angle, None) for one in (explicit, made))
+        assert_close(gradient(other, denoiser), gradient(exact, denoiser), rtol=1e-8, atol=1e-9)
+        constants.append(float((other - exact).detach()))
+    assert constants[0] == pytest.approx(constants[1], abs=1e-9)
+    angles = torch.tensor([0.3, 0.8, 1.3], dtype=torch.float64)
+    assert constants[0] == pytest.approx(float(made.least_value(angles, target.bayes_risk(angles)).mean()), abs=1e-9)
+
+
+@pytest.mark.parametrize("name", ["dsm", *IMPLICIT])
+@pytest.mark.parametrize("seed", [1, 2])
+def test_in_more_dimensions_they_are_too(name, seed):
+    target, law, denoiser = random_mixture(2, 4), LAWS["uniform"], network(seed=seed).double()
+    made = objective(name, target, probe="gaussian" if seed == 1 else "rademacher", probes=2)
+    drawn = batch_of(target, law, 50_000)
+    with torch.no_grad():
+        difference = losses_of(made, denoiser, *drawn) - losses_of(objective("explicit", target), denoiser, *drawn)
+    assert abs(float(difference.mean()) - least_value(made, target, law)) < 4 * standard_error(difference)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_objective_trains(name):
+    run = trainer(objective=name, N=1000, epochs=20, validation=0.1)
+    before, _ = run.excess_risk()
+    run.run()
+    after, _ = run.excess_risk()
+    assert after < 0.6 * before
+    assert math.isfinite(run.rows[-1]["validation_loss"])
+
+
+# Traces. ------------------------------------------------------------------------------------------------------------
+
+
+def jacobians(denoiser, x, angle):
+    """D_x m_hat of each sample by finite differences, (count, n, n)."""
+    step = 1e-5
+    columns = []
+    for direction in step * torch.eye(x.shape[1], dtype=x.dtype):
+        columns.append((denoiser(x + direction, angle) - denoiser(x - direction, angle)) / (2 * step))
+    return torch.stack(columns, 2).detach()
+
+
+@pytest.fixture
+def states():
+    """A network with more outputs than hidden units, and states of its dimension at random angles."""
+    return network(n=6).double(), normal(5, 6, seed=3), torch.linspace(0, 1.5, 5, dtype=torch.float64)
+
+
+@pytest.mark.parametrize("n", [6, 20])  # fewer and more outputs than hidden units
+def test_traces_and_jvps_are_those_of_finite_differences(n):
+    denoiser, x, angle = network(n=n).double(), normal(5, n, seed=3), torch.linspace(0, 1.5, 5, dtype=torch.float64)
+    jacobian = jacobians(denoiser, x, angle)
+    assert_close(trace(denoiser, x, angle).detach(), jacobian.diagonal(dim1=1, dim2=2).sum(1), rtol=1e-7, atol=1e-8)
+    probes = normal(5, 3, n, seed=4)
+    estimate, forms = quadratic_forms(denoiser, x, angle, probes)
+    assert_close(estimate, denoiser(x, angle), rtol=1e-12, atol=1e-14)
+    assert_close(forms.detach(), torch.einsum("bpi,bij,bpj->bp", probes, jacobian, probes), rtol=1e-7, atol=1e-7)
+
+
+def test_an_exact_trace_in_pieces_has_the_same_gradient(states, monkeypatch):
+    denoiser, x, angle = states
+    whole = gradient(trace(denoiser, x, angle).square().sum(), denoiser)
+    monkeypatch.setattr(objectives, "_CHUNK", 2 * x.numel())
+    pieces = gradient(trace(denoiser, x, angle).square().sum(), denoiser)
+    assert_close(pieces, whole, rtol=1e-10, atol=1e-14)
+    by_probes = quadratic_forms(denoiser, x, angle, torch.eye(6, dtype=torch.float64).expand(5, -1, -1))[1].sum(1)
+    assert_close(whole, gradient(by_probes.square().sum(), denoiser), rtol=1e-10, atol=1e-14)
+
+
+@pytest.mark.parametrize("law", ["rademacher", "gaussian"])
+def test_hutchinsons_estimator_is_unbiased_and_has_the_stated_variance(law, states):
+    """Variance of v^T J v, S the symmetric part of J: 2 |S|_F^2 for Gaussian probes, without the diagonal for signs."""
+    denoiser, x, angle = states
+    target = random_mixture(2, 6)
+    symmetric = jacobians(denoiser, x, angle)
+    symmetric = 0.5 * (symmetric + symmetric.mT)
+    made = objective("implicit_hutchinson", target, probe=law, probes=40_000)
+    _, probes = made.columns(None, x, angle, seeded(5))
+    with torch.no_grad():
+        forms = quadratic_forms(denoiser, x, angle, probes)[1]
+    diagonal = symmetric.diagonal(dim1=1, dim2=2)
+    expected = 2 * symmetric.square().sum((1, 2)) - (2 * diagonal.square().sum(1) if law == "rademacher" else 0)
+    for sample, mean, variance in zip(forms, diagonal.sum(1), expected, strict=True):
+        assert abs(float(sample.mean() - mean)) < 4 * standard_error(sample)
+        squared = (sample - sample.mean()).square()
+        assert abs(float(squared.mean() - variance)) < 4 * standard_error(squared)
+
+
+@pytest.mark.parametrize("law", ["rademacher", "gaussian"])
+@pytest.mark.parametrize("name", ["implicit_hutchinson", "sliced"])
+def test_probes_and_slices_have_the_expectation_of_the_exact_trace(name, law, states):
+    denoiser, x, angle = states
+    target, count = random_mixture(2, 6), 20_000
+    many, angles = x[2:3].expand(count, -1), angle[2:3].expand(count)
+    with torch.no_grad():
+        exact = losses_of(objective("implicit", target), denoiser, None, x[2:3], angle[2:3], None)
+        made = objective(name, target, probe=law)
+        losses = losses_of(made, denoiser, None, many, angles, seeded(6))
+    assert abs(float(losses.mean() - exact)) < 4 * standard_error(losses)
+
+
+class _Cube(torch.autograd.Function):
+    """A function without a forward-mode derivative."""
+
+    @staticmethod
+    def forward(context, x):
+        context.save_for_backward(x)
+        return x**3
+
+    @staticmethod
+    def backward(context, slope):
+        return 3 * context.saved_tensors[0] ** 2 * slope
+
+
+class Cubic(Denoiser):
+    def __init__(self, forward):
+        super().__init__()
+        self.scale, self.function = torch.nn.Parameter(torch.ones(1)), forward
+
+    def forward(self, x, angle):
+        return self.scale * self.function(x)
+
+
+def test_a_denoiser_without_forward_mode_is_one_line(states):
+    _, x, angle = states
+    with pytest.raises(ScorelabError, match="denoiser Cubic cannot be differentiated in forward mode") as error:
+        quadratic_forms(Cubic(_Cube.apply), x, angle, x.unsqueeze(1))
+    assert "\n" not in str(error.value)
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        quadratic_forms(Cubic(lambda x: x @ x), x, angle, x.unsqueeze(1))
+    estimate, forms = quadratic_forms(Cubic(torch.zeros_like), x, angle, x.unsqueeze(1))
+    assert not bool(forms.any())
+    assert estimate.shape == x.shape
+
+
+# Laws of angles. ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", LAWS)
+def test_angle_laws_and_their_quadratures_agree(name, generator):
+    law = LAWS[name]
+    draws = law.sample(200_000, generator, torch.float64)
+    assert draws.min() >= law.low - 1e-12
+    assert draws.max() <= law.high + 1e-12
+    angles, quadrature = law.quadrature()
+    assert float(quadrature.sum()) == pytest.approx(1.0, abs=1e-12)
+    for power in (1, 2):
+        expected = float((quadrature * angles**power).sum())
+        values = draws**power
+        assert abs(float(values.mean()) - expected) <= 4 * standard_error(values) + 1e-12
+
+
+def test_densities_are_those_in_closed_form():
+    angle = torch.linspace(0.15, 1.15, 7, dtype=torch.float64)
+    sin, cos, tan = torch.sin(angle), torch.cos(angle), torch.tan(angle)
+    expected = {
+        "uniform": torch.full_like(angle, 1 / 1.3),
+        "log_t": 1 / (sin * cos * (math.log(math.tan(1.4)) - math.log(math.tan(0.1)))),
+        "falling": 1 / (sin**2 * (1 / math.tan(0.1) - 1 / math.tan(1.4))),
+        "rising": 2 * tan / cos**2 / math.tan(1.2) ** 2,
+    }
+    for name, density in expected.items():
+        assert_close(LAWS[name].density(angle), density, rtol=1e-12)
+        assert LAWS[name].density(angle.float()).dtype == torch.float32
+
+
+def test_levels_are_geometric_and_a_single_level_is_one_angle():
+    levels = 1 / torch.tan(LAWS["ladder"].points)
+    ratios = levels[:-1] / levels[1:]
+    assert_close(ratios, ratios[:1].expand(6), rtol=1e-12)
+    assert_close(levels[[0, -1]], [1 / math.tan(0.1), 1 / math.tan(1.4)], rtol=1e-12)
+    assert set(LAWS["single"].sample(5, seeded(0), torch.float64).tolist()) == {math.atan(2)}
+
+
+def test_native_angles_are_those_of_the_runs_schedule():
+    options = Training(**{**BASE, "angles": "native"})
+    with pytest.raises(ValueError, match="a schedule is needed"):
+        angle_law(options)
+    law = angle_law(options, RISING)
+    assert (law.low, law.high) == (0.0, 1.2)
+    endless = SimpleNamespace(**{**vars(FALLING), "start_angle": 0.0})
+    with pytest.raises(ConfigError, match="the schedule's time runs from inf"):
+        angle_law(options, endless)
+
+
+# Options. -----------------------------------------------------------------------------------------------------------
+
+
+def test_every_name_composes():
+    for name in NAMES:
+        check(composed(f"training.objective={name}"))
+        for weight in (None, *WEIGHTS):
+            Training(**{**BASE, "objective": name, "weight": weight, "angle_min": 0.1})
+    for weight in WEIGHTS:
+        check(composed(f"training.weight={weight}"))
+    for law in get_args(Training.model_fields["angles"].annotation):
+        assert check(composed(f"training.angles={law}", "training.angle_min=0.1")).options("training").angles == law
+    ncsn = check(composed("training=ncsn")).options("training")
+    assert angle_law(ncsn).low == pytest.approx(math.atan(1 / 50))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "says"),
+    [
+        (["objective=scores"], "training.objective = scores: must be 'posterior_mean', 'velocity'"),
+        (["weight=snr"], "training.weight = snr: must be 'unit'"),
+        (["angles=ladder"], "angle_min = 0: angles: ladder needs angle_min > 0"),
+        (["weight=likelihood", "angles=single"], "needs angles with a density, angles: single has none"),
+        (["weight=likelihood", "angles=ladder", "angle_min=0.1"], "angles: ladder has none"),
+        (["weight=likelihood", "objective=implicit"], "likelihood of objective: implicit needs angle_min > 0"),
+        (["noise_level=0"], "training.noise_level = 0: allowed is a number > 0"),
+        (["levels=1"], "training.levels = 1: allowed is an integer >= 2"),
+        (["probes=0"], "training.probes = 0: allowed is an integer >= 1"),
+        (["probe=uniform"], "must be 'rademacher' or 'gaussian'"),
+    ],
+)
+def test_a_mistake_is_one_line(overrides, says):
+    with pytest.raises(ConfigError) as mistake:
+        check(composed(*(f"training.{override}" for override in overrides)))
+    assert says in str(mistake.value)
+    assert "\n" not in str(mistake.value)
+
+
+def test_a_likelihood_that_is_infinite_is_refused():
+    with pytest.raises(ConfigError, match="the angles begin at 0"):
+        objective("implicit", random_mixture(2, 4), "likelihood", LAWS["rising"])
+    with pytest.raises(ConfigError, match="no density"):
+        LAWS["ladder"].density(torch.ones(1))
