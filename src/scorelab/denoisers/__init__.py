@@ -5,9 +5,12 @@ from scorelab._lazy import lazy_exports
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
-        "base": ["Denoiser"],
+        "base": ["Denoiser", "Part"],
         "exact": ["ExactDenoiser"],
         "outer_product": ["OuterProductDenoiser"],
-        "options": ["DenoiserOptions", "Exact", "OuterProduct"],
+        "options": ["DenoiserOptions", "Exact", "MixtureAware", "OuterProduct", "PhaseAware", "Student"],
+        "mixture_aware": ["MixtureAwareDenoiser"],
+        "phase_aware": ["PhaseAwareDenoiser"],
+        "student": ["StudentDenoiser"],
     },
 )

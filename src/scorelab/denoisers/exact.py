@@ -6,6 +6,8 @@ from scorelab.denoisers.base import Denoiser
 class ExactDenoiser(Denoiser):
     """The target's own posterior mean: what a perfectly trained network computes. Nothing is trained."""
 
+    exact = True
+
     def __init__(self, target):
         super().__init__()
         self.target = target

@@ -1,13 +1,19 @@
 """What `conf/denoiser` may say."""
 
 import abc
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
-from scorelab.options import Count, Options
+from pydantic import Field, model_validator
+
+from scorelab.errors import ConfigError
+from scorelab.options import Count, NonNegative, Options, Positive, Several
 
 
 class DenoiserOptions(Options):
     """Base of the options that build a `Denoiser`."""
+
+    #: whether it is the exact posterior mean of its target, with a score and a density
+    exact: ClassVar[bool] = False
 
     @abc.abstractmethod
     def build(self, n: int, target):
@@ -16,6 +22,8 @@ class DenoiserOptions(Options):
 
 class Exact(DenoiserOptions):
     """The target's own posterior mean; no training."""
+
+    exact: ClassVar[bool] = True
 
     def build(self, n, target):
         from scorelab.denoisers.exact import ExactDenoiser
@@ -48,3 +56,84 @@ class OuterProduct(DenoiserOptions):
         from scorelab.denoisers.outer_product import OuterProductDenoiser
 
         return OuterProductDenoiser(n, self)
+
+
+class Student(DenoiserOptions):
+    """The posterior mean of a mixture with learned means and weights.
+
+    K: modes, >= 1. std: the standard deviation of every mode, known. initial_std: of each coordinate of the random
+    initial means.
+    """
+
+    K: Count
+    std: Positive
+    initial_std: Positive
+
+    def build(self, n, target=None):
+        from scorelab.denoisers.student import StudentDenoiser
+
+        return StudentDenoiser(n, self)
+
+
+class _Several(DenoiserOptions):
+    """Base of the options of denoisers made of several networks of one kind.
+
+    network: a node as in conf/denoiser, one with parameters.
+    """
+
+    network: dict[str, Any]
+
+    @model_validator(mode="after")
+    def _network(self):
+        if self._node().options is not None and self._node().options.exact:
+            raise ValueError("network: a denoiser that is trained is needed")
+        return self
+
+    def _node(self):
+        from scorelab.config import component
+
+        try:
+            return component("denoiser", self.network)
+        except ConfigError as error:
+            raise ValueError(f"network: {error}") from None
+
+    def _networks(self, count, n, target):
+        return [self._node().build(n=n, target=target) for _ in range(count)]
+
+
+class PhaseAware(_Several):
+    """A network for each phase of the noise level; see `scorelab.denoisers.phase_aware`.
+
+    switches: increasing times t = tan^2 at which the next network takes over, or `speciation`, the target's own.
+    overlap: radians that each network trains beyond its phase.
+    """
+
+    switches: list[Positive | Literal["speciation"]] = Field(min_length=1)
+    overlap: NonNegative
+
+    def build(self, n, target):
+        from scorelab.denoisers.phase_aware import PhaseAwareDenoiser, switch_angles
+
+        switches = switch_angles(self.switches, target)
+        return PhaseAwareDenoiser(self._networks(len(switches) + 1, n, target), switches, self.overlap)
+
+
+class MixtureAware(_Several):
+    """A network for each side of the data; see `scorelab.denoisers.mixture_aware`.
+
+    split: `principal_component` (two sides) or `kmeans`. sides: their number, >= 2.
+    """
+
+    split: Literal["principal_component", "kmeans"]
+    sides: Several
+
+    @model_validator(mode="after")
+    def _sides(self):
+        if self.split == "principal_component" and self.sides != 2:
+            raise ValueError(f"sides = {self.sides}: split: principal_component makes 2; kmeans makes any number")
+        return self
+
+    def build(self, n, target):
+        from scorelab.denoisers.mixture_aware import MixtureAwareDenoiser
+
+        return MixtureAwareDenoiser(self._networks(self.sides, n, target), self.split, n)

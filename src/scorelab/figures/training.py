@@ -1,33 +1,56 @@
-"""Training: the loss beside the Bayes risk, and the excess of one over the other."""
+"""Training: the loss beside its least value, and the excess of one over the other."""
 
 import numpy
 
-from scorelab.figures.style import COLUMN, EXACT, LEARNED, THIRD, new_figure
+from scorelab.figures.style import COLUMN, EXACT, FAINT, LEARNED, THIRD, new_figure
+
+#: of the parts of a denoiser
+_COLOURS = (LEARNED, THIRD, "#009E73", "#CC79A7", FAINT)
 
 
 def figure(arrays):
-    """arrays: the columns of training.csv, (records,) each."""
+    """arrays: the columns of training.csv, (records,) each; `part` where a denoiser is trained in several."""
     drawing = new_figure(COLUMN, 3.6)
     top, bottom = drawing.subplots(2, 1, sharex=True)
-    step, loss, bayes = arrays["step"], arrays["loss"], arrays["bayes_risk"]
-    style = {"marker": "o", "markersize": 2.5} if len(step) < 25 else {}
-    top.plot(step, loss, color=LEARNED, label="training loss", **style)
-    if "validation_loss" in arrays:
-        top.plot(step, arrays["validation_loss"], color=THIRD, linewidth=0.9, label="validation loss", **style)
-    top.axhline(bayes[0], color=EXACT, linestyle="--", linewidth=1.0, label="Bayes risk")
-    settled = numpy.sort(loss)[: max(3 * len(loss) // 4, 1)]
-    if loss.max() > bayes[0] + 20 * (settled.max() - bayes[0]):
+    parts = arrays.get("part", numpy.full(len(arrays["step"]), ""))
+    for number, name in enumerate(dict.fromkeys(parts.tolist())):
+        rows = parts == name
+        columns = {key: values[rows] for key, values in arrays.items()}
+        colour = _COLOURS[number % len(_COLOURS)]
+        _loss(top, columns, colour, name.replace("_", " "), several="part" in arrays)
+        _excess(bottom, columns, colour)
+    settled = numpy.sort(arrays["loss"])[: max(3 * len(parts) // 4, 1)]
+    least = arrays["bayes_risk"].min()
+    if arrays["loss"].max() > least + 20 * (settled.max() - least) and least > 0:
         top.set_yscale("log")
     top.set_ylabel("loss per coordinate")
     top.legend()
-    excess, error = arrays["excess_risk"], arrays["excess_risk_se"]
-    bottom.plot(step, excess, color=LEARNED, **style)
-    low = numpy.maximum(excess - 2 * error, excess / 3)
-    bottom.fill_between(step, low, excess + 2 * error, color=LEARNED, alpha=0.25, linewidth=0)
-    if (excess > 0).all():
+    if (arrays["excess_risk"] > 0).all():
         bottom.set_yscale("log")
     bottom.set_ylabel("excess risk per coordinate")
     bottom.set_xlabel("optimiser step")
     bottom.set_xlim(0, None)
     drawing.align_ylabels()
     return drawing
+
+
+def _style(columns):
+    return {"marker": "o", "markersize": 2.5} if len(columns["step"]) < 25 else {}
+
+
+def _loss(axes, columns, colour, name, several):
+    axes.plot(columns["step"], columns["loss"], color=colour, label=name or "training loss", **_style(columns))
+    if "validation_loss" in columns:
+        style = {"color": colour, "linestyle": ":"} if several else {"color": THIRD}
+        label = None if several else "validation loss"
+        axes.plot(columns["step"], columns["validation_loss"], linewidth=0.9, label=label, **style, **_style(columns))
+    least = columns["bayes_risk"][0]
+    style = {"color": colour} if several else {"color": EXACT, "label": "least value"}
+    axes.axhline(least, linestyle="--", linewidth=1.0, **style)
+
+
+def _excess(axes, columns, colour):
+    step, excess, error = (columns[name] for name in ("step", "excess_risk", "excess_risk_se"))
+    axes.plot(step, excess, color=colour, **_style(columns))
+    low = numpy.maximum(excess - 2 * error, excess / 3)
+    axes.fill_between(step, low, excess + 2 * error, color=colour, alpha=0.25, linewidth=0)

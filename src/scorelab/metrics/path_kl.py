@@ -33,18 +33,20 @@ def path_kl(denoiser, target, end_angle: float, points: int, draws: int, generat
 
     By Girsanov's theorem this is the KL divergence between the laws of the paths of dY = m dt + dW and of
     dY = m_hat dt + dW (000_6c70dbc10a1c9c83.txt, equation A.5, is its empirical form). The integral over the angle is
-    by Gauss-Legendre quadrature, the expectation over `draws` independent exact states an angle.
+    by Gauss-Legendre quadrature, the expectation over `draws` independent exact states an angle. A denoiser that
+    chooses one of several processes first is compared with the exact one of its choice, and adds the KL of the choices.
     """
     angle, weights = gauss_legendre(0.0, end_angle, points)
     mean, error = torch.empty_like(angle), torch.empty_like(angle)
     for k, value in enumerate(angle.tolist()):
         clean = target.sample(draws, generator)
         x = mix(clean, torch.randn(clean.shape, generator=generator), value)
-        squared = (target.posterior_mean(x, value) - denoiser(x, value)).double().square().sum(1)
+        learned, exact = denoiser.knowing(clean, target)
+        squared = (exact(x, value) - learned(x, value)).double().square().sum(1)
         mean[k], error[k] = squared.mean(), squared.std() / math.sqrt(draws)
     t = torch.tan(angle) ** 2
     half_rate = torch.tan(angle) * (1 + t)  # 1/2 dt/d angle
-    total = float((weights * half_rate * mean).sum())
+    total = float((weights * half_rate * mean).sum()) + denoiser.choice_kl(target)
     standard_error = float((weights * half_rate * error).square().sum().sqrt())
     return PathKL(angle, t, mean, error, half_rate * mean, half_rate * error, total, standard_error)
 

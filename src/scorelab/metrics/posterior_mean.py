@@ -28,7 +28,8 @@ def compare_posterior_means(denoiser, target, clean, angles, generator, trained_
     rows, arrays = [], {"signal": [], "exact": [], "learned": []}
     for angle in angles:
         x = mix(clean, torch.randn(clean.shape, generator=generator), angle)
-        exact, learned = target.posterior_mean(x, angle), denoiser(x, angle)
+        of_learned, of_exact = denoiser.knowing(clean, target)
+        exact, learned = of_exact(x, angle), of_learned(x, angle)
         squared = (learned - exact).double().square().sum(1)
         size = exact.double().square().sum(1).clamp_min(0.1)
         relative = torch.sqrt(squared / size)

@@ -56,6 +56,19 @@ class Target(abc.ABC):
         ]
         return torch.stack(risks).reshape(angle.shape)
 
+    def speciation_angle(self) -> float | None:
+        """The angle around which the noisy state tells the modes apart; None where there is none."""
+        return None
+
+    def restricted(self, side_of, side: int) -> tuple[float, "Target"]:
+        """The share and the law of the samples on one side, of the modes whose means lie there.
+
+        side_of: function from points (count, n) to the number of their side (count,). This default measures the share
+        on 65536 samples, and its law is the whole.
+        """
+        share = (side_of(self.sample(65536, stream(0, "sides"))) == side).double().mean()
+        return float(share), self
+
     def orthogonal_variance(self, direction: torch.Tensor) -> float:
         """The mean variance a coordinate in the space orthogonal to a direction; this default uses 65536 samples."""
         x = self.sample(65536, stream(0, "orthogonal variance"), torch.float64)

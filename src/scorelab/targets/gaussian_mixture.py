@@ -170,6 +170,21 @@ class GaussianMixture(Target):
         apart = apart + radius2.unsqueeze(1) * (shrink[k + 1 :] - shrink[k]) ** 2
         return (gamma[:, k + 1 :] * apart).sum(1)
 
+    def speciation_angle(self):
+        """See `scorelab.targets.speciation`."""
+        from scorelab.targets.speciation import speciation_angle
+
+        return speciation_angle(self)
+
+    def restricted(self, side_of, side):
+        """The weight and the mixture of the modes whose means lie on one side; see `Target.restricted`."""
+        here = side_of(self.means) == side
+        if not bool(here.any()) or bool(here.all()):
+            return super().restricted(side_of, side)
+        law = GaussianMixture(self._weights[here], self.means[here], self.std[here])
+        law.direction = self.direction
+        return float(self._weights[here].sum()), law
+
     def projection(self, direction):
         """The exact law of <X, d>/|d|^2 for a direction d (n,). Raises ValueError if d is 0 or of another length."""
         direction = torch.as_tensor(direction, dtype=torch.float64)

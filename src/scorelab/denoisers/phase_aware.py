@@ -1,0 +1,56 @@
+"""A denoiser for each phase of the noise level."""
+
+import itertools
+import math
+
+import torch
+
+from scorelab.channel import HALF_PI
+from scorelab.denoisers.base import Denoiser, Part
+
+
+class PhaseAwareDenoiser(Denoiser):
+    """One denoiser for each phase, switched at given times (000_6c70dbc10a1c9c83.txt, section 7.7).
+
+    denoisers: one more than `switches`, increasing angles in radians at which the next one takes over. Each is trained
+    on all samples, at the angles of its phase and `overlap` radians beyond, as the published code does.
+    """
+
+    def __init__(self, denoisers, switches, overlap: float):
+        super().__init__()
+        self.phases = torch.nn.ModuleList(denoisers)
+        self.overlap = overlap
+        self.register_buffer("switches", torch.tensor(switches, dtype=torch.float64))
+
+    def forward(self, x, angle):
+        """The posterior mean of the phase that the angle lies in, shape (count, n); see `Denoiser.forward`."""
+        angle = torch.as_tensor(angle, device=x.device)
+        phase = torch.bucketize(angle.double(), self.switches, right=True)
+        if not angle.dim():
+            return self.phases[int(phase)](x, angle)
+        mean = torch.empty_like(x)
+        for number, denoiser in enumerate(self.phases):
+            here = phase == number
+            mean[here] = denoiser(x[here], angle[here])
+        return mean
+
+    def parts(self, samples, target):
+        """Each phase on all samples."""
+        ends = [0.0, *self.switches.tolist(), HALF_PI]
+        return [
+            Part(f"phase_{k + 1}", denoiser, samples, target, (ends[k] - self.overlap, ends[k + 1] + self.overlap))
+            for k, denoiser in enumerate(self.phases)
+        ]
+
+
+def switch_angles(switches, target) -> list[float]:
+    """The angles of switches given as times t = tan^2, or as `speciation`, the target's.
+
+    Raises ValueError where they do not increase, or for a target that has no speciation time.
+    """
+    angles = [target.speciation_angle() if name == "speciation" else math.atan(math.sqrt(name)) for name in switches]
+    if None in angles:
+        raise ValueError("switches: speciation: this target has no speciation time; a time t > 0 is needed")
+    if any(low >= high for low, high in itertools.pairwise(angles)):
+        raise ValueError(f"switches = {switches}: their times must increase")
+    return angles

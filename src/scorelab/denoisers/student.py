@@ -1,0 +1,36 @@
+"""The student: the posterior mean of a mixture whose means and weights are learned."""
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from scorelab.channel import sin_cos
+from scorelab.denoisers.base import Denoiser
+
+if TYPE_CHECKING:
+    from scorelab.denoisers.options import Student
+
+
+class StudentDenoiser(Denoiser):
+    """The exact posterior mean of sum_k w_k N(mu_k, std^2 I), with the means (K, n) and the weights (K,) as parameters:
+
+        m = [std^2 sin x + cos^2 sum_k gamma_k mu_k] / v,     v = std^2 sin^2 + cos^2
+        gamma = softmax(log w_k + (sin <x, mu_k> - sin^2 |mu_k|^2 / 2) / v)
+
+    For K = 2 and opposite means it is the student network of 000_6c70dbc10a1c9c83.txt, section 8.2. The weights are
+    softmax(`log_weights`).
+    """
+
+    def __init__(self, n: int, options: "Student"):
+        super().__init__()
+        self.std = options.std
+        self.means = torch.nn.Parameter(options.initial_std * torch.randn(options.K, n))
+        self.log_weights = torch.nn.Parameter(torch.zeros(options.K))
+
+    def forward(self, x, angle):
+        """The posterior mean, shape (count, n); see `Denoiser.forward`."""
+        sin, cos = sin_cos(angle, x)
+        variance = self.std**2 * sin**2 + cos**2
+        logits = (sin * (x @ self.means.T) - 0.5 * sin**2 * self.means.square().sum(1)) / variance
+        gamma = torch.softmax(torch.log_softmax(self.log_weights, 0) + logits, -1)
+        return (self.std**2 * sin / variance) * x + (gamma * (cos**2 / variance)) @ self.means
