@@ -18,6 +18,7 @@ SMALL = (
     "study.path_kl_draws=50",
     "study.posterior_mean_draws=50",
     "study.floor_repeats=10",
+    "study.trajectories=0",
     "threads=1",
 )
 

@@ -92,5 +92,9 @@ def test_an_interrupted_run_is_marked_and_says_how_to_go_on(small, tmp_path):
 
 def test_help_names_groups_and_options(tmp_path):
     text = run_py("--help", cwd=tmp_path).stdout
-    for expected in ("denoiser: exact, relu, tanh, velocity", "training: author, fast, paper", "stage=plot run=DIR"):
+    for expected in (
+        "denoiser: exact, mixture_aware, phase_aware, relu, student, tanh",
+        "schedule: ddpm, edm, localization",
+        "stage=plot run=DIR",
+    ):
         assert expected in text

@@ -21,9 +21,18 @@ def options_of(group):
     return sorted(path.stem for path in (config_folder() / group).glob("*.yaml"))
 
 
+#: what an option needs beside it
+COMPANIONS = {
+    "mala": ["denoiser=exact"],
+    "annealed_langevin": ["schedule=ve"],
+    "reverse_sde": ["schedule=ou"],
+    "exponential_integrator": ["schedule=ou"],
+}
+
+
 @pytest.mark.parametrize(("group", "name"), [(group, name) for group in GROUPS for name in options_of(group)])
 def test_every_option_composes_and_builds(group, name, generator):
-    config = check(composed(f"{group}={name}"))
+    config = check(composed(f"{group}={name}", *COMPANIONS.get(name, ())))
     target = check(composed())["target"].build(generator=generator)
     component = config[group]
     assert component.build(n=target.n, target=target, generator=generator) is not None
@@ -145,7 +154,7 @@ def test_every_key_of_a_group_is_explained_where_it_stands():
             assert lines[0].startswith("#"), path
             if "defaults:" not in path.read_text():
                 for line in lines:
-                    if line and not line.startswith(("#", "_target_")):
+                    if line and not line.startswith(("#", " ", "_target_")):
                         assert "#" in line, f"{path}: {line}"
 
 

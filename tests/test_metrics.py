@@ -9,7 +9,7 @@ import torch
 from helpers import assert_close, normal, random_mixture, seeded, standard_error
 from scipy import stats
 
-from scorelab.denoisers import ExactDenoiser
+from scorelab.denoisers import Denoiser, ExactDenoiser
 from scorelab.metrics.path_kl import parametric_floor, path_kl
 from scorelab.metrics.posterior_mean import compare_posterior_means, published_angles
 from scorelab.metrics.projection import LawComparison, mode_weights, orthogonal_metrics, project, projection_metrics
@@ -209,7 +209,7 @@ def test_orthogonal_variance_shows_collapse_and_ignores_the_signal(two_modes, ex
 # The KL divergence of path measures. --------------------------------------------------------------------------------
 
 
-class Changed(torch.nn.Module):
+class Changed(Denoiser):
     """A function of the exact posterior mean."""
 
     def __init__(self, target, change):

@@ -47,7 +47,7 @@ def test_a_run_leaves_what_it_promises(finished):
 
 def test_the_log_says_what_happened(finished):
     text = (finished.directory / "run.log").read_text()
-    for expected in ("Bayes risk", "training 4/4 epochs", "T = 99.3", "measuring"):
+    for expected in ("least loss", "training 4/4 epochs", "T = 99.3", "measuring"):
         assert expected in text
 
 

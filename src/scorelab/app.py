@@ -182,6 +182,8 @@ def merge(run: runs.Run, asked: dict, overrides: list[str], groups: set[str]) ->
     if not resuming and stage in ("all", "train"):
         raise ConfigError(f"run = {run.path}: goes with stage=sample, analyse or plot, not with stage={stage}")
     free = {"sample": ("schedule", "sampler", "study"), "analyse": ("study",)}.get(stage, ())
+    if config.data["training"]["angles"] == "native":  # trained over the schedule's own time
+        free = tuple(group for group in free if group != "schedule")
     fixed = [key for key in (*GROUPS, "seed", "extensions") if key not in free]
     changed = differences({k: before.essential[k] for k in fixed}, {k: config.essential[k] for k in fixed})
     if changed:

@@ -153,8 +153,15 @@ def check(data: Mapping[str, Any]) -> Config:
         if not isinstance(data.get(group), Mapping):
             raise ConfigError(f"{group}: an option of this group is needed, as in {group}=NAME")
         components[group] = component(group, data[group], general.extensions)
+    denoiser = components["denoiser"]
+    try:
+        components["sampler"].options.require(components["schedule"].options, denoiser.options or denoiser.cls)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
     checked = {group: {"_target_": item.path, **_plain(item)} for group, item in components.items()}
-    return Config(general, components, {**checked, **general.model_dump(mode="json")})
+    config = Config(general, components, {**checked, **general.model_dump(mode="json")})
+    config.options("study").require(config)
+    return config
 
 
 def sweep_options(node: Mapping[str, Any]) -> Sweep:

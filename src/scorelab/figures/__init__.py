@@ -3,7 +3,17 @@
 import importlib
 
 #: figures that a run draws, by the name of their file; each is a module here with a function `figure(arrays)`
-NAMES = ("projection", "posterior_mean", "errors", "training")
+NAMES = (
+    "projection",
+    "posterior_mean",
+    "errors",
+    "training",
+    "trajectories",
+    "laws",
+    "langevin",
+    "sampler_accuracy",
+    "conditional_mean",
+)
 
 
 def draw(name: str, arrays: dict):

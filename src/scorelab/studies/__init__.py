@@ -1,6 +1,9 @@
 """Studies: what a run does. The default one trains, samples, measures and draws."""
 
 from scorelab.studies.base import Study
+from scorelab.studies.conditional_mean import ConditionalMean
 from scorelab.studies.generate import Generate
+from scorelab.studies.langevin import Langevin
+from scorelab.studies.sampler_accuracy import SamplerAccuracy
 
-__all__ = ["Generate", "Study"]
+__all__ = ["ConditionalMean", "Generate", "Langevin", "SamplerAccuracy", "Study"]

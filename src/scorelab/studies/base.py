@@ -12,6 +12,9 @@ class Study(Options):
     on its own.
     """
 
+    def require(self, config) -> None:
+        """Raise ConfigError if the study cannot run with the rest of a checked configuration."""
+
     @abc.abstractmethod
     def run_stage(self, stage: str, context) -> None:
         """Do one stage; `context` is a `scorelab.studies.context.Context`."""

@@ -7,10 +7,12 @@ import numpy
 from scorelab.config import Config
 from scorelab.denoisers.files import load_denoiser, save_denoiser
 from scorelab.errors import ScorelabError
-from scorelab.figures.files import load_arrays, save_arrays
+from scorelab.figures import draw
+from scorelab.figures.files import load_arrays, save_arrays, save_figure
 from scorelab.files import read_json, write_bytes, write_json
 from scorelab.randomness import default_stream, stream, stream_seed
 from scorelab.runs import Run
+from scorelab.samplers.risk import grid_of
 
 
 class Context:
@@ -36,6 +38,11 @@ class Context:
     def sampler(self):
         """The sampler."""
         return self.config["sampler"].build()
+
+    @cached_property
+    def angles(self):
+        """The sampler's grid of angles, (steps + 1,), on this run's schedule, target and denoiser."""
+        return grid_of(self.sampler, self.schedule, self.target, self.denoiser)
 
     @cached_property
     def training(self):
@@ -88,7 +95,8 @@ class Context:
         import pandas
 
         table = pandas.read_csv(self.run / name)
-        return {column: table[column].to_numpy() for column in table}
+        texts = {column: table[column].dtype.kind not in "biuf" for column in table}
+        return {column: table[column].to_numpy(str if texts[column] else None) for column in table}
 
     def save_arrays(self, figure: str, arrays: dict):
         """Write the arrays that a figure is drawn from, as figures/<figure>.npz."""
@@ -97,3 +105,11 @@ class Context:
     def all_arrays(self) -> dict[str, dict[str, numpy.ndarray]]:
         """Figure name -> the arrays it is drawn from."""
         return {path.stem: load_arrays(path) for path in sorted((self.run / "figures").glob("*.npz"))}
+
+    def draw_figures(self):
+        """Draw every figure whose arrays are there, in the formats that are wanted."""
+        wanted = self.config.general.figures
+        for name, arrays in self.all_arrays().items():
+            figure = draw(name, arrays)
+            for extension in wanted.formats:
+                save_figure(figure, self.run / "figures" / f"{name}.{extension}", wanted.dpi)

@@ -14,6 +14,8 @@ def summary(run: Run):
     console = Console()
     if "projection" in metrics:
         console.print(_table(metrics))
+    if "langevin" in metrics:
+        console.print(_langevin(metrics["langevin"]))
     figures = sorted(path for path in (run / "figures").glob("*") if path.suffix != ".npz")
     for path in [*figures, run / "metrics.json"]:
         console.print(_short(path), soft_wrap=True, highlight=False, markup=False)
@@ -42,4 +44,13 @@ def _table(metrics: dict) -> Table:
     for name, value, error, against, reference in rows:
         held = "" if reference is None else f"{against} {reference:.4g}"
         table.add_row(name, f"{value:.4g}", f"{error:.2g}", held)
+    return table
+
+
+def _langevin(metrics: dict) -> Table:
+    table = Table("", "evaluations", "mode weight", "± s.e.", "W1", "± s.e.", box=None, pad_edge=False)
+    table.add_row("exact samples", "", *(f"{metrics[key]:.4g}" for key in ("weight_exact", "weight_floor", "w1_floor")))
+    for name, method in metrics["methods"].items():
+        keys = ("weight", "weight_standard_error", "w1", "w1_standard_error")
+        table.add_row(name, str(method["evaluations"]), *(f"{method[key]:.4g}" for key in keys))
     return table

@@ -3,7 +3,9 @@
 import importlib
 from typing import Literal
 
-from scorelab.options import Several
+from pydantic import field_validator
+
+from scorelab.options import Natural, Several
 from scorelab.studies.base import Study
 
 
@@ -14,6 +16,8 @@ class Generate(Study):
     posterior_mean_draws: noisy states an angle of the posterior-mean figure. posterior_mean_data: their clean samples,
     exact ones of the `target` or the generated `samples` (as the published code took them).
     floor_repeats: sets of exact samples that noise floors are measured on, and bootstrap sets for standard errors.
+    trajectories: first samples whose paths are measured and drawn, none where the sampler stays at one angle; 0 for
+    none, else >= 2. animation: whether the paths are also drawn as figures/trajectories.gif.
     """
 
     path_kl_angles: Several
@@ -21,6 +25,15 @@ class Generate(Study):
     posterior_mean_draws: Several
     posterior_mean_data: Literal["target", "samples"]
     floor_repeats: Several
+    trajectories: Natural = 0
+    animation: bool = False
+
+    @field_validator("trajectories")
+    @classmethod
+    def _none_or_several(cls, count):
+        if count == 1:
+            raise ValueError("0, or an integer >= 2, is needed: one path has no spread")
+        return count
 
     def run_stage(self, stage, context):
         """Do one stage; the module of that name below this package is imported only now."""

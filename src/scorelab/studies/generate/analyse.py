@@ -7,7 +7,10 @@ import torch
 from scorelab.metrics.path_kl import parametric_floor, path_kl
 from scorelab.metrics.posterior_mean import compare_posterior_means, published_angles
 from scorelab.metrics.projection import orthogonal_metrics, projection_metrics
-from scorelab.randomness import stream
+from scorelab.metrics.trajectories import Record, law_metrics, trajectory_metrics
+from scorelab.randomness import BLOCK, stream, stream_seed
+from scorelab.samplers.loop import draw_samples
+from scorelab.targets import ProjectedLaw
 
 log = logging.getLogger("scorelab")
 
@@ -18,6 +21,7 @@ def run(study, context):
     _projection(study, context)
     errors = _path_kl(study, context) | _posterior_mean(study, context)
     context.save_arrays("errors", errors)
+    _trajectories(study, context)
     if (context.run / "training.csv").is_file():
         context.save_arrays("training", context.read_table("training.csv"))
 
@@ -28,7 +32,8 @@ def _trained_on(context):
 
 def _projection(study, context):
     target, generator = context.target, stream(context.seed, "floors")
-    output_law = target.output_law(context.schedule.end_angle, context.sampler.output)
+    end = context.sampler.end_angle(context.schedule)
+    output_law = target.output_law(end, context.sampler.output)
     metrics, arrays = projection_metrics(context.samples, target, output_law, study.floor_repeats, generator)
     context.update_metrics("projection", metrics)
     context.update_metrics("orthogonal", orthogonal_metrics(context.samples, target, output_law))
@@ -67,3 +72,27 @@ def _posterior_mean(study, context):
     context.update_metrics("posterior_mean", columns)
     context.save_arrays("posterior_mean", arrays | {name: columns[name] for name in ("angle", "t", "relative_error")})
     return {f"posterior_mean_{name}": values for name, values in columns.items()}
+
+
+def _trajectories(study, context):
+    """The first samples of the run once more, this time observed on their way."""
+    figures = ("trajectories", "laws")
+    for path in (path for name in figures for path in (context.run / "figures").glob(f"{name}.*")):
+        path.unlink()  # of a stage that is done again, perhaps without them
+    angles, target = context.angles, context.target
+    known = isinstance(target.projection(target.direction), ProjectedLaw)
+    if not study.trajectories or not float(angles[-1]) > float(angles[0]) or not known:
+        context.update_metrics("trajectories", {"count": 0})
+        return
+    count = min(study.trajectories, context.sampler.count)
+    record = Record(target, angles, count)
+    first = context.sampler.model_copy(update={"count": count, "batch_size": count + BLOCK, "output": "scaled"})
+    seed = stream_seed(context.seed, "sampling")
+    for _ in draw_samples(first, context.schedule, context.denoiser, target.n, seed, angles=angles, observe=record):
+        pass
+    generator = stream(context.seed, "trajectories")
+    measured = (trajectory_metrics, law_metrics)
+    results = [metrics_of(record, study.floor_repeats, generator) for metrics_of in measured]
+    context.update_metrics("trajectories", {key: value for metrics, _ in results for key, value in metrics.items()})
+    for name, (_, arrays) in zip(figures, results, strict=True):
+        context.save_arrays(name, arrays)

@@ -1,13 +1,47 @@
 """Stage `plot`: figures/*, each from the arrays beside it."""
 
-from scorelab.figures import draw
-from scorelab.figures.files import save_figure
+import io
+
+import numpy
+
+from scorelab.files import write_bytes
 
 
 def run(study, context):
     """Draw every figure whose arrays are there."""
-    wanted = context.config.general.figures
-    for name, arrays in context.all_arrays().items():
-        figure = draw(name, arrays)
-        for extension in wanted.formats:
-            save_figure(figure, context.run / "figures" / f"{name}.{extension}", wanted.dpi)
+    context.draw_figures()
+    every = context.all_arrays()
+    moving = context.run / "figures" / "trajectories.gif"
+    moving.unlink(missing_ok=True)  # of a stage that is done again, perhaps without it
+    if study.animation and "trajectories" in every:
+        _animate(every["trajectories"], moving)
+
+
+def _animate(arrays, path):
+    """Write the animated trajectories as a GIF with one palette for all frames, so that only what moves is stored."""
+    from PIL import Image
+
+    from scorelab.figures.style import house_style
+    from scorelab.figures.trajectories import RATE, STILL, animation
+
+    with house_style():
+        frames = list(animation(arrays))
+    colours = Image.new("P", (1, 1))
+    colours.putpalette(_palette(frames[-1]))
+    pictures = [Image.fromarray(frame).quantize(palette=colours, dither=Image.Dither.NONE) for frame in frames]
+    for picture in pictures:
+        picture.putpalette([value | value >> 6 for value in colours.getpalette()])  # from 6 bits to 8: white is 255
+    durations = [round(1000 / RATE)] * (len(frames) - 1) + [round(1000 * STILL)]
+    content = io.BytesIO()
+    pictures[0].save(content, "gif", save_all=True, append_images=pictures[1:], duration=durations, loop=0)
+    write_bytes(path, content.getvalue())
+
+
+def _palette(picture) -> list[int]:
+    """64 greys, a multiple of 4 each as Pillow looks colours up to 6 bits, and the 192 colours that fit a picture
+    (height, width, 3) best."""
+    from PIL import Image
+
+    greys = numpy.arange(0, 256, 4).repeat(3)
+    coloured = picture[numpy.ptp(picture, axis=2) > 8]
+    return [*greys.tolist(), *Image.fromarray(coloured[numpy.newaxis]).quantize(192).getpalette()]

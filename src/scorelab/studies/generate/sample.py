@@ -2,11 +2,13 @@
 
 import io
 import logging
+import math
 import time
 
 import numpy
 import torch
 
+from scorelab.channel import HALF_PI
 from scorelab.errors import ScorelabError
 from scorelab.files import write_chunks
 from scorelab.progress import Progress
@@ -19,12 +21,13 @@ log = logging.getLogger("scorelab")
 def run(study, context):
     """Draw the samples batch by batch into a file, which is put in its place when it is whole."""
     sampler, schedule = context.sampler, context.schedule
-    log.info("sampling: %s", schedule.describe(sampler.steps))
+    log.info("sampling: %s, %s", type(sampler).__name__, schedule.describe(sampler.steps))
     started = time.perf_counter()
     write_chunks(context.run / "samples.npy", _file(context))
     values = {"nfe": sampler.nfe, "seconds": time.perf_counter() - started, "count": sampler.count}
     values |= {"steps": sampler.steps, "output": sampler.output}
-    values |= {"T": schedule.end_snr, "end_angle": schedule.end_angle}
+    end = sampler.end_angle(schedule)
+    values |= {"T": math.tan(end) ** 2 if end < HALF_PI else None, "end_angle": end}
     context.update_metrics("sampling", values)
 
 
@@ -38,11 +41,10 @@ def _file(context):
     yield header.getvalue()
     done = 0
     with Progress("sampling", sampler.count, "samples") as progress:
-        for batch in draw_samples(
-            sampler, context.schedule, context.denoiser, n, stream_seed(context.seed, "sampling")
-        ):
+        seed = stream_seed(context.seed, "sampling")
+        for batch in draw_samples(sampler, context.schedule, context.denoiser, n, seed, angles=context.angles):
             if not bool(torch.isfinite(batch).all()):
-                raise ScorelabError(f"sampling: not finite after {sampler.steps} steps; the denoiser diverges")
+                raise ScorelabError(f"sampling: {sampler.output} of the last state is not finite")
             yield batch.numpy().astype("<f4", copy=False).tobytes()
             done += len(batch)
             progress.update(done)

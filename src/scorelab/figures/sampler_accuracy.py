@@ -1,0 +1,68 @@
+"""The error of each sampler against the number of denoiser evaluations, a column a grid."""
+
+import numpy
+
+from scorelab.figures.style import EXACT, FAINT, PAGE, new_figure
+from scorelab.schedules.base import GRID_LABELS
+
+_COLOURS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
+_MARKERS = "osD^vPX*"
+_ROWS = (
+    ("w1", r"$W_1$ of the projection"),
+    ("mode_weight_error", "error of the mode weight"),
+    ("orthogonal_variance_error", "error of the\northogonal variance"),
+)
+
+
+def figure(arrays):
+    """arrays: the columns of accuracy.csv, (settings,) each, with the errors and noises of `analyse`, and the fitted
+    order of each pair of grid and sampler, (pairs,)."""
+    grids = list(dict.fromkeys(arrays["grid"].tolist()))
+    samplers = list(dict.fromkeys(arrays["sampler"].tolist()))
+    drawing = new_figure(max(PAGE, 1.75 * len(grids)), 5.4)
+    panels = drawing.subplots(len(_ROWS), len(grids), sharex=True, sharey="row", squeeze=False)
+    for column, grid in enumerate(grids):
+        for row, (name, label) in enumerate(_ROWS):
+            axes = panels[row, column]
+            _panel(axes, arrays, grid, samplers, name)
+            if column == 0:
+                axes.set_ylabel(label)
+        panels[0, column].set_title(f"uniform in {GRID_LABELS[grid]}" if len(grids) < 4 else grid.replace("_", " "))
+    low, _ = panels[2, 0].get_ylim()
+    panels[2, 0].set_ylim(low, 20.0)  # room for the orders
+    for column, grid in enumerate(grids):
+        _orders(panels[2, column], arrays, grid, samplers)
+    handles, labels = panels[0, 0].get_legend_handles_labels()
+    drawing.legend(handles, labels, loc="outside upper center", ncols=4)
+    drawing.supxlabel("denoiser evaluations a sample", fontsize=8)
+    return drawing
+
+
+def _panel(axes, arrays, grid, samplers, name):
+    for number, sampler in enumerate(samplers):
+        rows = (arrays["grid"] == grid) & (arrays["sampler"] == sampler)
+        order = numpy.argsort(arrays["nfe"][rows])
+        nfe, values = arrays["nfe"][rows][order], arrays[name][rows][order]
+        style = {"color": _COLOURS[number % 8], "marker": _MARKERS[number % 8], "markersize": 3, "linewidth": 0.9}
+        axes.plot(nfe, numpy.maximum(values, 1e-6), label=sampler, **style)
+    noise = arrays["w1_floor"][0] if name == "w1" else arrays[name.replace("_error", "_noise")].max()
+    axes.axhline(noise, color=EXACT, linestyle="--", linewidth=0.8, label="noise floor" if name == "w1" else None)
+    axes.set_xscale("log", base=2)
+    axes.set_yscale("log")
+    axes.set_ylim(bottom=noise / 4)
+    ticks = numpy.unique(2 ** numpy.round(numpy.log2(arrays["nfe"])).astype(int))
+    axes.set_xticks(ticks, [str(tick) for tick in ticks])
+    axes.minorticks_off()
+    axes.grid(color=FAINT, alpha=0.25, linewidth=0.4)
+
+
+def _orders(axes, arrays, grid, samplers):
+    """The fitted orders, in the colours of the lines, in two columns above them."""
+    number = 0
+    for colour, sampler in zip(_COLOURS, samplers, strict=False):
+        pair = (arrays["setting_grid"] == grid) & (arrays["setting_sampler"] == sampler)
+        order = arrays["setting_order"][pair]
+        if len(order) and numpy.isfinite(order[0]):
+            style = {"transform": axes.transAxes, "va": "top", "fontsize": 6, "color": colour}
+            axes.text(0.3 + 0.37 * (number % 2), 0.98 - 0.075 * (number // 2), f"order {order[0]:.1f}", **style)
+            number += 1

@@ -1,0 +1,61 @@
+"""The conditional mean of two modes, exactly: nothing is trained or sampled."""
+
+import importlib
+
+from pydantic import Field, field_validator, model_validator
+
+from scorelab.errors import ConfigError
+from scorelab.options import Positive, Several, show
+from scorelab.studies.base import Study
+
+
+class ConditionalMean(Study):
+    """The posterior mean of two modes along their difference: its curves, slopes, t_sharp and distance from a line.
+
+    For a target of two modes of one standard deviation, whatever their weights and means.
+    times: of the curves. t_min, t_max: ends of what is drawn against t. thresholds: the slopes 1/epsilon of equation
+    (17) that metrics.json has t_sharp for. points: of each drawn curve. switches: name -> time between the two networks
+    of phase-aware modelling.
+    """
+
+    times: list[Positive] = Field(min_length=1)
+    t_min: Positive
+    t_max: Positive
+    thresholds: list[Positive] = Field(min_length=1)
+    points: Several
+    switches: dict[str, Positive]
+
+    @field_validator("times", "thresholds")
+    @classmethod
+    def _in_order(cls, values):
+        return sorted(set(values))
+
+    @model_validator(mode="after")
+    def _range(self):
+        if not self.t_min < self.t_max:
+            raise ValueError(f"t_min = {self.t_min:g}, t_max = {self.t_max:g}: t_min < t_max is needed")
+        if "speciation" in self.switches:
+            raise ValueError(f"switches = {show(self.switches)}: speciation is a name of the study's own")
+        return self
+
+    def exact(self, target):
+        """The closed form for a target. Raises ConfigError for any but two modes of one standard deviation."""
+        from scorelab.metrics.conditional_mean import TwoModeMean
+
+        try:
+            return TwoModeMean.of(target)
+        except ValueError as error:
+            raise ConfigError(f"target of study=conditional_mean: {error}") from None
+
+    def require(self, config):
+        """Raise ConfigError unless the target has two modes of one standard deviation."""
+        from scorelab.randomness import stream
+
+        self.exact(config["target"].build(generator=stream(config.general.seed, "target")))
+
+    def run_stage(self, stage, context):
+        """Do one stage; there is nothing to train or to sample."""
+        if stage == "analyse":
+            importlib.import_module(f"{__name__}.analyse").run(self, context)
+        elif stage == "plot":
+            context.draw_figures()

@@ -1,0 +1,64 @@
+"""Stage `analyse`: fitted orders and the budgets that reach the floor, in metrics.json, and the figure's arrays."""
+
+import numpy
+
+#: W1 within this factor of its floor counts as at the floor
+AT_FLOOR = 1.25
+#: errors above this many noise floors count for a fitted order
+_ABOVE_NOISE = 3.0
+
+
+def run(study, context):
+    """Fit and compare."""
+    table = context.read_table("accuracy.csv")
+    count = context.sampler.count
+    arrays = table | _errors(table, count, context.target.n)
+    settings = list(dict.fromkeys(zip(table["grid"].tolist(), table["sampler"].tolist(), strict=True)))
+    metrics = {}
+    for grid, sampler in settings:
+        rows = (table["grid"] == grid) & (table["sampler"] == sampler)
+        nfe, w1 = table["nfe"][rows], table["w1"][rows]
+        values = {"nfe_at_floor": first_within(nfe, w1, AT_FLOOR * table["w1_floor"][rows])}
+        for name in ("w1", "orthogonal_variance"):
+            order, points = fit_order(
+                table["steps"][rows], arrays[f"{name}_error"][rows], arrays[f"{name}_noise"][rows]
+            )
+            values |= {f"{name}_order": order, f"{name}_order_points": points}
+        metrics.setdefault(grid, {})[sampler] = values
+    context.update_metrics("sampler_accuracy", {"w1_floor": float(table["w1_floor"][0]), "grids": metrics})
+    orders = [metrics[grid][sampler]["orthogonal_variance_order"] for grid, sampler in settings]
+    arrays |= {"setting_grid": [g for g, _ in settings], "setting_sampler": [s for _, s in settings]}
+    arrays["setting_order"] = [numpy.nan if order is None else order for order in orders]
+    context.save_arrays("sampler_accuracy", arrays)
+
+
+def _errors(table, count, n):
+    """The three errors and the noise that each is measured with."""
+    exact, weight = table["orthogonal_variance_exact"], table["mode_weight_exact"]
+    return {
+        # W1 of noisy samples does not go below its floor: what the sampler adds to it
+        "w1_error": numpy.sqrt(numpy.maximum(table["w1"] ** 2 - table["w1_floor"] ** 2, 0)),
+        "w1_noise": table["w1_floor"],
+        "mode_weight_error": numpy.abs(table["mode_weight"] - weight),
+        "mode_weight_noise": numpy.sqrt(weight * (1 - weight) / count),
+        "orthogonal_variance_error": numpy.abs(table["orthogonal_variance"] - exact),
+        "orthogonal_variance_noise": exact * numpy.sqrt(2 / (count * max(n - 1, 1))),
+    }
+
+
+def fit_order(steps, errors, noise):
+    """The slope of log error against log step, over the points above the noise and in the falling part, and their
+    number; None with fewer than three."""
+    use = (errors > _ABOVE_NOISE * noise) & (errors < 0.5)
+    if use.sum() < 3:
+        return None, int(use.sum())
+    slope = numpy.polyfit(numpy.log(steps[use]), numpy.log(errors[use]), 1)[0]
+    return float(-slope), int(use.sum())
+
+
+def first_within(nfe, values, limit):
+    """The least budget from which on the values stay within the limit; None if they never do."""
+    order = numpy.argsort(nfe)
+    inside = (values <= limit)[order]
+    stays = numpy.flip(numpy.logical_and.accumulate(numpy.flip(inside)))
+    return int(nfe[order][stays.argmax()]) if stays.any() else None

@@ -1,0 +1,70 @@
+"""Stage `sample`: accuracy.csv, one row for each grid, sampler and budget."""
+
+import logging
+import math
+import time
+
+import torch
+
+from scorelab.errors import ScorelabError
+from scorelab.metrics.projection import LawComparison, mode_weights, orthogonal_metrics, project
+from scorelab.progress import Progress
+from scorelab.randomness import stream, stream_seed
+from scorelab.samplers.loop import draw_samples
+from scorelab.samplers.risk import grid_of
+
+log = logging.getLogger("scorelab")
+
+
+def run(study, context):
+    """Simulate everything; a sampler that cannot run on the schedule, or diverges, is left out and logged."""
+    target = context.target
+    common = {name: getattr(context.sampler, name) for name in ("count", "batch_size", "output")}
+    comparison = LawComparison(target.projection(target.direction), common["count"])
+    floor, deviation = comparison.floor(study.floor_repeats, stream(context.seed, "floors"))["w1"]
+    jobs = [(grid, name, budget) for grid in study.grids for name in study.samplers for budget in study.evaluations]
+    rows = []
+    with Progress("sampling", len(jobs), "settings") as progress:
+        for number, (grid, name, budget) in enumerate(jobs):
+            progress.update(number, f"{grid} {name} {budget}")
+            rule = study.rule(name, context.config, steps=1, **common)
+            each = rule.nfe - (common["output"] != "scaled")
+            rule = rule.model_copy(update={"steps": max(budget // each, 1)})
+            schedule = study.schedule(grid, context.config)
+            try:
+                rule.require(schedule, context.denoiser)
+                row = _measure(study, context, rule, schedule, comparison)
+            except (ScorelabError, ValueError) as error:
+                log.info("%s on the grid %s with %d evaluations left out: %s", name, grid, budget, error)
+                continue
+            rows.append({"grid": grid, "sampler": name, "steps": rule.steps, "nfe": rule.nfe} | row)
+        progress.update(len(jobs))
+    if not rows:
+        raise ScorelabError("study: none of study.samplers can run on this schedule with this denoiser")
+    for row in rows:
+        row |= {"w1_floor": floor, "w1_floor_deviation": deviation}
+    context.write_table("accuracy.csv", rows)
+
+
+def _measure(study, context, rule, schedule, comparison):
+    """W1 of the projection, weight of the first mode and orthogonal variance: means over sets and standard errors."""
+    target, angles = context.target, grid_of(rule, schedule, context.target, context.denoiser)
+    law = target.output_law(rule.end_angle(schedule), rule.output)
+    found, started = [], time.perf_counter()
+    for repeat in range(study.repeats):
+        seed = stream_seed(context.seed, "sampling", repeat)
+        samples = torch.cat(list(draw_samples(rule, schedule, context.denoiser, target.n, seed, angles=angles)))
+        weights = mode_weights(samples, target, stream(context.seed, "mode weights"))
+        orthogonal = orthogonal_metrics(samples, target, law)
+        w1 = comparison.wasserstein_1(project(samples, target.direction))
+        found.append((w1, weights["mode_weight"], orthogonal["variance"]))
+    seconds = (time.perf_counter() - started) / study.repeats
+    found = torch.tensor(found, dtype=torch.float64)
+    errors = found.std(0) / math.sqrt(study.repeats)
+    columns = ("w1", "mode_weight", "orthogonal_variance")
+    row = {}
+    for name, mean, error in zip(columns, found.mean(0).tolist(), errors.tolist(), strict=True):
+        row |= {name: mean, f"{name}_se": error}
+    row |= {"mode_weight_exact": weights["mode_weight_exact"]}
+    row |= {"orthogonal_variance_exact": orthogonal["variance_exact_at_T"], "seconds": seconds}
+    return row
