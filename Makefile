@@ -1,6 +1,7 @@
 # `make` alone lists the targets. The environment is made once, in .venv, by whatever target needs it.
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench bench-sampling clean
+.PHONY: help demo test lint bench bench-sampling reproduce-quick reproduce-paper clean
+.PHONY: fig01 fig02 fig03 fig04 fig05 fig06 fig07 fig08
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -29,6 +30,35 @@ bench: $(READY) ## time training against a plain loop and the machine's own rate
 
 bench-sampling: $(READY) ## evaluations, time and memory that samplers need: about ten minutes
 	$(BIN)/python scripts/bench_sampling.py
+
+# A sweep that was stopped goes on where it was, job by job and within a job.
+define reproduce
+	if [ -f outputs/$@/sweep.json ]; then \
+	    $(BIN)/python run.py -m sweep.resume=outputs/$@ hydra/launcher=joblib hydra.launcher.n_jobs=$(JOBS); \
+	else \
+	    $(BIN)/python run.py -m sweep.jobs=scripts/jobs/$(subst -,_,$@).yaml hydra.sweep.dir=outputs/$@ threads=1 \
+	        hydra/launcher=joblib hydra.launcher.n_jobs=$(JOBS); \
+	fi
+endef
+JOBS ?= 2
+
+reproduce-quick: $(READY) ## the figures of the semester paper, section 7, on a budget of minutes
+	$(reproduce)
+
+reproduce-paper: $(READY) ## the same with the published budgets: hours; stop and start again at will
+	$(reproduce)
+
+# One figure of the paper with its published budget; make fig02 ARGS="setting=3 training=author" for another.
+fig01: PRESET = fig01_exact
+fig02: PRESET = fig02_relu
+fig03: PRESET = fig03_relu
+fig04: PRESET = fig04_tanh
+fig05: PRESET = fig05_tanh
+fig06: PRESET = fig06_mixture_tanh
+fig07: PRESET = fig07_phase_aware
+fig08: PRESET = fig08_phase_aware
+fig01 fig02 fig03 fig04 fig05 fig06 fig07 fig08: $(READY)
+	$(BIN)/python run.py +experiment=$(PRESET) $(ARGS)
 
 clean: ## remove the environment and caches; outputs/ stays
 	rm -rf .venv .pytest_cache .ruff_cache build dist

@@ -23,6 +23,7 @@ from scorelab.config import GROUPS, Config, check, differences
 from scorelab.errors import ConfigError, ScorelabError, one_line
 from scorelab.execution import execute
 from scorelab.options import nearest
+from scorelab.published import published
 
 log = logging.getLogger("scorelab")
 #: whether the user asked for a traceback with every error; read before `main` sets the variable for its own ends
@@ -41,6 +42,7 @@ def override_names(overrides) -> str:
 
 # What conf/config.yaml interpolates beside Hydra's own.
 OmegaConf.register_new_resolver("override_names", override_names, replace=True)
+OmegaConf.register_new_resolver("published", published, replace=True)
 
 
 class ReserveDirectory(Callback):
@@ -141,7 +143,8 @@ def plain(config) -> dict:
     try:
         return OmegaConf.to_container(own, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
-        raise ConfigError(one_line(error).split(": ", 1)[-1]) from None
+        text = one_line(error).split(": ", 1)[-1].split(" full_key: ")[0]
+        raise ConfigError(text.removeprefix("ConfigError raised while resolving interpolation: ")) from None
 
 
 def existing_run(config) -> Path | None:

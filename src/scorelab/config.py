@@ -54,7 +54,7 @@ class General(Options):
 
     seed: the one integer that every random number follows from. stage: `all`, or one stage on the run directory `run`.
     run: an existing run directory, for a stage. threads: of torch on the CPU, null for its default.
-    extensions: packages whose classes a configuration may name.
+    extensions: packages whose classes a configuration may name. setting: of the semester paper, for the presets.
     """
 
     seed: Natural
@@ -62,6 +62,7 @@ class General(Options):
     run: str | None
     threads: int | None = Field(ge=1)
     extensions: list[str]
+    setting: int | None = Field(ge=1, le=4)
     figures: Figures
     sweep: Sweep
 

@@ -10,6 +10,7 @@ from scorelab.options import Angle, Count, Fraction, Natural, NonNegative, Optio
 class Training(Options):
     """A training protocol.
 
+    protocol: its name, which the presets and the report know it by.
     N: samples drawn from the target. epochs, batch_size: passes over them, and samples a step.
     objective: squared error of the `posterior_mean` (the paper's), the `velocity`, the `noise` or the score, of x_phi
         (`score`) or of X + sigma G (`dsm`); score matching with the exact score (`explicit`) or without any score, by
@@ -30,6 +31,7 @@ class Training(Options):
     resume: a run directory whose training was interrupted.
     """
 
+    protocol: str
     N: Count
     epochs: Count
     batch_size: Count
