@@ -1,6 +1,6 @@
 # `make` alone lists the targets. The environment is made once, in .venv, by whatever target needs it.
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench bench-sampling reproduce-quick reproduce-paper clean
+.PHONY: help demo test lint bench bench-sampling reproduce-quick reproduce-paper report clean
 .PHONY: fig01 fig02 fig03 fig04 fig05 fig06 fig07 fig08
 
 PYTHON ?= python3
@@ -47,6 +47,9 @@ reproduce-quick: $(READY) ## the figures of the semester paper, section 7, on a 
 
 reproduce-paper: $(READY) ## the same with the published budgets: hours; stop and start again at will
 	$(reproduce)
+
+report: $(READY) ## report.md and report.html of a reproduction; make report DIR=outputs/reproduce-paper for another
+	$(BIN)/python -m scorelab.reproduction $(or $(DIR),outputs/reproduce-quick)
 
 # One figure of the paper with its published budget; make fig02 ARGS="setting=3 training=author" for another.
 fig01: PRESET = fig01_exact

@@ -77,7 +77,15 @@ def test_a_traceback_is_for_those_who_ask(tmp_path):
 def test_an_interrupted_run_is_marked_and_says_how_to_go_on(small, tmp_path):
     small = [override for override in small if "epochs" not in override]
     command = [sys.executable, str(ROOT / "run.py"), *small, "training.epochs=100000", "hydra.run.dir=here"]
-    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    process = subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        # a test run in the background is told to ignore the signal, and its children would be too
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     checkpoint = tmp_path / "here" / "checkpoint.safetensors"
     deadline = time.monotonic() + 60
     while not checkpoint.is_file() and time.monotonic() < deadline:

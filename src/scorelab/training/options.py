@@ -31,7 +31,7 @@ class Training(Options):
     resume: a run directory whose training was interrupted.
     """
 
-    protocol: str
+    protocol: str = "custom"
     N: Count
     epochs: Count
     batch_size: Count

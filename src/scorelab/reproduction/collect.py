@@ -1,0 +1,187 @@
+"""From the runs below a directory to what a report needs of each."""
+
+import functools
+import json
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+
+import yaml
+
+from scorelab.errors import ScorelabError, one_line
+from scorelab.files import read_json
+from scorelab.published import SETTINGS, published
+from scorelab.runs import Run
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure of section 7: its presets, what is drawn, the preset whose setting-2 runs have it too."""
+
+    number: int
+    title: str
+    presets: tuple[str, ...]
+    picture: str = "projection"
+    shares: str | None = None
+    printed: str | None = None  # its errors in published.json
+
+    def has(self, entry: "Entry") -> bool:
+        """Whether a run belongs to the figure."""
+        return entry.preset in self.presets or (entry.preset == self.shares and entry.setting == 2)
+
+
+FIGURES = (
+    Figure(1, "the exact posterior mean", ("fig01_exact",)),
+    Figure(2, "samples of the relu network", ("fig02_relu",)),
+    Figure(3, "posterior means, relu", ("fig03_relu",), "posterior_mean", "fig02_relu", "relu"),
+    Figure(4, "samples of the tanh network", ("fig04_tanh",)),
+    Figure(5, "posterior means, tanh", ("fig05_tanh",), "posterior_mean", "fig04_tanh", "tanh"),
+    Figure(6, "one network a mode", ("fig06_mixture_relu", "fig06_mixture_tanh")),
+    Figure(7, "one network a phase", ("fig07_phase_aware",)),
+    Figure(
+        8,
+        "posterior means, one network a phase",
+        ("fig08_phase_aware",),
+        "posterior_mean",
+        "fig07_phase_aware",
+        "phase_aware_tanh",
+    ),
+)
+
+
+@dataclass
+class Entry:
+    """One run; without `metrics` unless it is done."""
+
+    name: str
+    path: Path
+    state: str
+    error: str | None = None
+    overrides: list[str] = field(default_factory=list)
+    config: dict = field(default_factory=dict)
+    metrics: dict | None = None
+
+    def number(self, key: str):
+        """A number of metrics.json by its dotted name; None where there is none."""
+        return _dotted(self.metrics, key)
+
+    @property
+    def preset(self) -> str | None:
+        """The preset of conf/experiment that was asked for."""
+        return self._asked("experiment")
+
+    @property
+    def setting(self):
+        """1 to 4, or None."""
+        return self._configured("setting")
+
+    @property
+    def protocol(self) -> str | None:
+        """`paper`, `author` or another; None where nothing was trained."""
+        return self._configured("training.protocol") if self.trained else None
+
+    @property
+    def seed(self):
+        """The seed of the run."""
+        return self._configured("seed")
+
+    @property
+    def trained(self) -> bool:
+        """Whether there was anything to train."""
+        return self.metrics is None or bool(self.number("training.steps"))
+
+    @property
+    def N(self):
+        """Samples, those that validate included."""
+        return self._configured("training.N") if self.trained else None
+
+    @property
+    def epochs(self):
+        """Passes over them."""
+        return self._configured("training.epochs") if self.trained else None
+
+    @property
+    def share(self) -> float | None:
+        """N x epochs as a share of what was published for the setting and protocol."""
+        if self.setting not in SETTINGS or not (self.N and self.epochs):
+            return None
+        whole = published("N", self.setting, self.protocol) * published("epochs", self.setting, self.protocol)
+        return self.N * self.epochs / whole
+
+    @property
+    def network(self) -> str | None:
+        """L and m of the network, or of each of them."""
+        denoiser = self.config.get("denoiser") or {}
+        inner = denoiser.get("network") or denoiser
+        return f"L={inner['L']}, m={inner['m']}" if self.trained and {"L", "m"} <= inner.keys() else None
+
+    def picture(self, name: str) -> Path | None:
+        """A picture of the run, if it was drawn."""
+        path = self.path / "figures" / f"{name}.png"
+        return path if path.is_file() else None
+
+    def _asked(self, key: str):
+        pairs = (override.lstrip("+~").partition("=") for override in self.overrides)
+        return {name: value for name, _, value in pairs}.get(key)
+
+    def _configured(self, key: str):
+        value = _dotted(self.config, key)
+        if value is None and self._asked(key) is not None:
+            return yaml.safe_load(self._asked(key))
+        return value
+
+
+def collect(directory: Path | str) -> list[Entry]:
+    """Every run below a directory, and every job of its sweep that has none yet, in their order.
+
+    Raises ScorelabError if there is neither.
+    """
+    directory = Path(directory)
+    found = {path.parent.name: _entry(path.parent) for path in directory.glob("*/status.json")}
+    for number, overrides in enumerate(_jobs(directory)):
+        found.setdefault(str(number), Entry(str(number), directory / str(number), "pending", None, overrides))
+    if not found:
+        raise ScorelabError(f"{directory}: no run directory below it")
+    return sorted(found.values(), key=lambda entry: _natural(entry.name))
+
+
+@functools.cache
+def published_numbers() -> dict:
+    """What the published notebooks print, with its source."""
+    return json.loads((resources.files("scorelab.reproduction") / "published.json").read_text())
+
+
+def _jobs(directory: Path) -> list[list[str]]:
+    path = directory / "sweep.json"
+    return read_json(path).get("jobs", []) if path.is_file() else []
+
+
+def _entry(path: Path) -> Entry:
+    entry = Entry(path.name, path, "unreadable")
+    run = Run(path)
+    try:
+        if (path / "config.yaml").is_file():
+            entry.config = yaml.safe_load((path / "config.yaml").read_text()) or {}
+        status = run.status
+        entry.overrides = status.get("overrides") or _hydra_overrides(path)
+        if status["state"] == "done":
+            entry.metrics = run.metrics
+        entry.state, entry.error = status["state"], status.get("error")
+    except (ScorelabError, OSError, KeyError, yaml.YAMLError) as error:
+        entry.error = one_line(error)
+    return entry
+
+
+def _hydra_overrides(path: Path) -> list[str]:
+    path = path / ".hydra" / "overrides.yaml"
+    return yaml.safe_load(path.read_text()) or [] if path.is_file() else []
+
+
+def _dotted(value, key: str):
+    for part in key.split("."):
+        value = value.get(part) if isinstance(value, dict) else None
+    return value
+
+
+def _natural(name: str):
+    return (0, int(name), "") if name.isdigit() else (1, 0, name)

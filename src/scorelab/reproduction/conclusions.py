@@ -1,0 +1,183 @@
+"""Sentences that the numbers write."""
+
+import math
+import statistics
+
+from scorelab.reproduction.collect import Entry, Figure, published_numbers
+
+#: within this factor of a published error counts as reproduced; within so many standard errors, or deviations, as equal
+FACTOR, DEVIATIONS = 1.5, 2.0
+_SAME_T = 0.0051  # published times are printed with two decimals
+
+
+def over_floor(entry: Entry) -> float | None:
+    """W1 over its floor."""
+    w1, floor = entry.number("projection.w1"), entry.number("projection.w1_floor")
+    return w1 / floor if w1 is not None and floor else None
+
+
+def at_floor(entry: Entry) -> bool:
+    """Whether W1 is within two deviations of what as many exact samples score."""
+    w1, floor = entry.number("projection.w1"), entry.number("projection.w1_floor")
+    spread = entry.number("projection.w1_floor_deviation")
+    return None not in (w1, floor, spread) and w1 <= floor + DEVIATIONS * spread
+
+
+def weight_off(entry: Entry) -> float | None:
+    """Distance of the mode weight from the exact one, in standard errors."""
+    weight, error, exact = (entry.number(f"projection.mode_weight{part}") for part in ("", "_standard_error", "_exact"))
+    return abs(weight - exact) / error if None not in (weight, exact) and error else None
+
+
+def ratios(figure: Figure, entry: Entry) -> list[float | None]:
+    """Relative errors over the published ones, None at a time that was not published or in another setting."""
+    ours = _errors(entry)
+    return [
+        error / theirs if theirs and error is not None else None
+        for (_, error), theirs in zip(ours, published_errors(figure, entry), strict=True)
+    ]
+
+
+def published_errors(figure: Figure, entry: Entry) -> list[float | None]:
+    """The published relative error at each time of a run, None where there is none."""
+    if not comparable(figure) or entry.setting != 2:
+        return [None] * len(_errors(entry))
+    theirs = published_numbers()[figure.printed]
+    known = list(zip(theirs["t"], theirs["percent"], strict=True))
+    return [next((p / 100 for t, p in known if abs(t - ours) < _SAME_T), None) for ours, _ in _errors(entry)]
+
+
+def comparable(figure: Figure) -> bool:
+    """Whether the published errors are at the angles of the runs."""
+    return figure.printed in ("relu", "tanh")
+
+
+def within(values: list[float | None]) -> tuple[int, int]:
+    """How many ratios are within the factor, and how many there are."""
+    known = [value for value in values if value is not None]
+    return sum(1 / FACTOR <= value <= FACTOR for value in known), len(known)
+
+
+def conclude(figure: Figure, entries: list[Entry], others: list[Entry] = ()) -> str:
+    """One sentence on the done runs of a figure; `others` are all runs, to compare with."""
+    if not entries:
+        return "No run of this figure is done."
+    return _of_errors(figure, entries, others) if figure.picture == "posterior_mean" else _of_samples(entries)
+
+
+def overall(entries: list[Entry]) -> str:
+    """One sentence on all done runs."""
+    ranked = sorted((e for e in entries if over_floor(e) is not None and e.trained), key=over_floor)
+    if not ranked:
+        return "No trained run is done."
+    best, worst = ranked[0], ranked[-1]
+    right = sum(_right(e) for e in ranked)
+    return (
+        f"Trained runs with W1 at its floor: {sum(map(at_floor, ranked))} of {len(ranked)}; with the mode weight "
+        f"within {DEVIATIONS:g} s.e. of the exact one: {right} of {len(ranked)}; nearest to the floor is "
+        f"{_named(best)} with {over_floor(best):.3g} times the floor, furthest {_named(worst)} with "
+        f"{over_floor(worst):.3g} times{_carried(ranked)}."
+    )
+
+
+def _of_samples(entries: list[Entry]) -> str:
+    known = [entry for entry in entries if over_floor(entry) is not None]
+    if not known:
+        return "No run has a W1."
+    best = min(known, key=over_floor)
+    w1, floor = best.number("projection.w1"), best.number("projection.w1_floor")
+    text = f"W1 is {w1:.3g}, {over_floor(best):.3g} times its floor of {floor:.2g}"
+    reached, right = sum(map(at_floor, known)), sum(map(_right, known))
+    if len(known) == 1:
+        exact = best.number("projection.mode_weight_exact")
+        off = weight_off(best)
+        standing = "at the floor" if reached else "above what exact samples score"
+        weight = "" if off is None else f", and the mode weight is {off:.2g} s.e. from the exact {exact:g}"
+        return f"{text}, {standing}{weight}{'' if off is None else _verdict(off)}{_carried(known)}."
+    return (
+        f"The best {text}, in {_named(best)}; at the floor: {reached} of {len(known)} runs; mode weight within "
+        f"{DEVIATIONS:g} s.e. of the exact one: {right} of {len(known)}{_spread(known)}{_carried(known)}."
+    )
+
+
+def _of_errors(figure: Figure, entries: list[Entry], others: list[Entry]) -> str:
+    compared = [(entry, ratios(figure, entry)) for entry in entries]
+    compared = [(entry, values) for entry, values in compared if within(values)[1]]
+    if not compared:
+        return _alone(figure, entries, others)
+    entry, values = max(compared, key=lambda pair: (within(pair[1])[0], -_distance(pair[1])))
+    count, of = within(values)
+    known = [value for value in values if value is not None]
+    best = "" if len(compared) == 1 else f", the best of {len(compared)} runs"
+    above, below = sum(value > FACTOR for value in known), sum(value < 1 / FACTOR for value in known)
+    rest = f"; {above} are larger and {below} smaller" if above or below else ""
+    return (
+        f"In {_named(entry)}{best}, {count} of {of} relative errors are within a factor of {FACTOR:g} of the published "
+        f"ones{rest} (ratios {min(known):.2f} to {max(known):.2f})."
+    )
+
+
+def _alone(figure: Figure, entries: list[Entry], others: list[Entry]) -> str:
+    known = [(entry, errors) for entry in entries if (errors := [e for e in _errors(entry) if e[1] is not None])]
+    if not known:
+        return "No run has relative errors."
+    entry, errors = min(known, key=lambda pair: statistics.fmean(error for _, error in pair[1]))
+    (low_t, low), (high_t, high) = min(errors, key=lambda e: e[1]), max(errors, key=lambda e: e[1])
+    text = (
+        f"In {_named(entry)} the relative error lies between {100 * low:.3g} % (t = {low_t:.3g}) and "
+        f"{100 * high:.3g} % (t = {high_t:.3g})"
+    )
+    twin = next((other for other in others if _twins(entry, other)), None)
+    if figure.printed == "phase_aware_tanh" and twin:
+        pairs = [(a, b) for (_, a), (_, b) in zip(_errors(entry), _errors(twin), strict=False) if None not in (a, b)]
+        smaller = sum(a < b for a, b in pairs)
+        text += (
+            f", and is below that of the single tanh network of equal N and epochs at {smaller} of {len(pairs)} angles"
+        )
+    return text + "."
+
+
+def _errors(entry: Entry) -> list[tuple[float, float | None]]:
+    times, errors = (entry.number(f"posterior_mean.{key}") or [] for key in ("t", "relative_error"))
+    return list(zip(times, errors, strict=True))
+
+
+def _twins(entry: Entry, other: Entry) -> bool:
+    same = all(getattr(entry, key) == getattr(other, key) for key in ("setting", "protocol", "seed", "N", "epochs"))
+    return other.preset in ("fig04_tanh", "fig05_tanh") and other.metrics is not None and same
+
+
+def _right(entry: Entry) -> bool:
+    off = weight_off(entry)
+    return off is not None and off <= DEVIATIONS
+
+
+def _verdict(off: float) -> str:
+    return ", which agrees" if off <= DEVIATIONS else ", which does not agree"
+
+
+def _spread(entries: list[Entry]) -> str:
+    totals = [total for entry in entries if (total := entry.number("path_kl.total")) is not None]
+    return f"; path KL {min(totals):.3g} to {max(totals):.3g} nats" if totals else ""
+
+
+def _distance(values) -> float:
+    return statistics.fmean(abs(math.log(value)) if value else math.inf for value in values if value is not None)
+
+
+def _named(entry: Entry) -> str:
+    parts = [entry.preset] + ([f"setting {entry.setting}"] if entry.setting else [])
+    parts += [entry.protocol] if entry.protocol else []
+    parts += [f"{100 * entry.share:.3g} % of the budget"] if entry.share not in (None, 1) else []
+    return f"run {entry.name} ({', '.join(part for part in parts if part)})"
+
+
+def _carried(entries: list[Entry]) -> str:
+    """Runs whose W1 a few samples carry: its standard error is above half of it, and it is not at the floor."""
+    names = [entry.name for entry in entries if not at_floor(entry) and _half_error(entry)]
+    return f"; a few samples carry the W1 of run {', '.join(names)}, whose s.e. is above half of it" if names else ""
+
+
+def _half_error(entry: Entry) -> bool:
+    error = entry.number("projection.w1_standard_error")
+    return error is not None and error > entry.number("projection.w1") / 2

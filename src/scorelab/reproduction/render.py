@@ -1,0 +1,107 @@
+"""Blocks of a report as Markdown and as one HTML page that needs nothing else."""
+
+import base64
+import html
+import urllib.parse
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Heading:
+    """A heading of level 1 or 2."""
+
+    level: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Paragraph:
+    """Plain text; a conclusion stands out."""
+
+    text: str
+    conclusion: bool = False
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What is shown, and the number that it is sorted by."""
+
+    text: str
+    value: float | None = None
+
+
+@dataclass(frozen=True)
+class Table:
+    """Headings and rows of cells."""
+
+    headings: list[str]
+    rows: list[list[Cell]]
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Files with their captions."""
+
+    items: list[tuple[Path, str]]
+
+
+def markdown(blocks: list, home: Path) -> str:
+    """Blocks as Markdown; pictures are links relative to `home`."""
+    parts = []
+    for block in blocks:
+        match block:
+            case Heading(level, text):
+                parts.append(f"{'#' * level} {text}")
+            case Paragraph(text, conclusion):
+                parts.append(f"**{_escaped(text)}**" if conclusion else _escaped(text))
+            case Table(headings, rows):
+                lines = [headings, ["---"] * len(headings), *([cell.text for cell in row] for row in rows)]
+                parts.append("\n".join(f"| {' | '.join(map(_escaped, line))} |" for line in lines))
+            case Pictures(items):
+                links = (urllib.parse.quote(path.relative_to(home).as_posix()) for path, _ in items)
+                lines = (f"![{caption}]({link})" for link, (_, caption) in zip(links, items, strict=True))
+                parts.append("\n\n".join(lines))
+    return "\n\n".join(parts) + "\n"
+
+
+def page(blocks: list, title: str) -> str:
+    """Blocks as one HTML page with its pictures inside."""
+    frame = (resources.files("scorelab.reproduction") / "page.html").read_text()
+    before, after = frame.replace("{{title}}", html.escape(title)).split("{{body}}")
+    return before + "\n".join(map(_element, blocks)) + after
+
+
+def _element(block) -> str:
+    match block:
+        case Heading(level, text):
+            return f"<h{level}>{html.escape(text)}</h{level}>"
+        case Paragraph(text, conclusion):
+            mark = ' class="conclusion"' if conclusion else ""
+            return f"<p{mark}>{html.escape(text)}</p>"
+        case Table(headings, rows):
+            head = "".join(f'<th><button type="button">{html.escape(text)}</button></th>' for text in headings)
+            body = "\n".join(f"<tr>{''.join(map(_data, row))}</tr>" for row in rows)
+            return f'<div class="table"><table><thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>'
+        case Pictures(items):
+            return f'<div class="pictures">{"".join(_picture(path, caption) for path, caption in items)}</div>'
+    raise TypeError(type(block))
+
+
+def _data(cell: Cell) -> str:
+    kind = ' class="long"' if len(cell.text) > 60 else ""
+    kind = kind if cell.value is None else f' class="number" data-value="{cell.value!r}"'
+    return f"<td{kind}>{html.escape(cell.text)}</td>"
+
+
+def _picture(path: Path, caption: str) -> str:
+    content = base64.b64encode(path.read_bytes()).decode()
+    text = html.escape(caption, quote=True)
+    image = f'<img alt="{text}" src="data:image/png;base64,{content}">'
+    return f'<figure><button type="button">{image}</button><figcaption>{text}</figcaption></figure>'
+
+
+def _escaped(text: str) -> str:
+    text = " ".join(str(text).split())
+    return text.replace("\\", "\\\\").replace("|", "\\|").replace("*", "\\*").replace("<", "&lt;")

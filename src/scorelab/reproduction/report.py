@@ -1,0 +1,232 @@
+"""What the report says, figure by figure."""
+
+import math
+import statistics
+from pathlib import Path
+
+from scorelab.files import write_text
+from scorelab.published import SETTINGS
+from scorelab.reproduction import conclusions
+from scorelab.reproduction.collect import FIGURES, Entry, Figure, collect, published_numbers
+from scorelab.reproduction.protocols import differences
+from scorelab.reproduction.render import Cell, Heading, Paragraph, Pictures, Table, markdown, page
+
+_NONE = "—"
+
+
+def write_report(directory: Path | str) -> tuple[Path, Path]:
+    """Write report.md and report.html of the runs below a directory, and return their paths.
+
+    Raises ScorelabError if there is no run below it.
+    """
+    directory = Path(directory)
+    blocks = contents(collect(directory), directory.resolve().name)
+    paths = directory / "report.md", directory / "report.html"
+    write_text(paths[0], markdown(blocks, directory))
+    write_text(paths[1], page(blocks, blocks[0].text))
+    return paths
+
+
+def contents(entries: list[Entry], name: str) -> list:
+    """The blocks of the report."""
+    done = [entry for entry in entries if entry.metrics is not None]
+    rest = [entry for entry in entries if entry.metrics is None]
+    blocks = [
+        Heading(1, f"The figures of the semester paper: {name}"),
+        Paragraph(f"{len(done)} of {len(entries)} runs are done. Values are ± one standard error."),
+        Paragraph(conclusions.overall(done), conclusion=True),
+    ]
+    if done:
+        blocks += [Heading(2, "The presets side by side"), _comparison(done)]
+        blocks.append(
+            Paragraph(
+                "Means over seeds. The share of the budget is N × epochs over that of the setting. A W1 is at its "
+                f"floor within {conclusions.DEVIATIONS:g} deviations of what as many exact samples score. The path KL "
+                "goes up to T, and compares where T is the same; for one network a mode it is of each side's process."
+            )
+        )
+    for figure in FIGURES:
+        blocks += _section(figure, done)
+    others = [entry for entry in done if not any(figure.has(entry) for figure in FIGURES)]
+    if others:
+        blocks += [Heading(2, "Runs of no figure"), _runs(others)]
+    if rest:
+        blocks += [Heading(2, "Not done"), _not_done(rest)]
+    return [*blocks, *_protocols()]
+
+
+def _section(figure: Figure, done: list[Entry]) -> list:
+    entries = [entry for entry in done if figure.has(entry)]
+    sentence = conclusions.conclude(figure, entries, done)
+    blocks = [Heading(2, f"Figure {figure.number}: {figure.title}"), Paragraph(sentence, conclusion=True)]
+    if not entries:
+        return blocks
+    pictures = [(path, _caption(entry)) for entry in entries if (path := entry.picture(figure.picture))]
+    blocks += [Pictures(pictures)] if pictures else []
+    blocks.append(_runs(entries, figure))
+    if figure.picture == "posterior_mean":
+        blocks += [_errors(figure, entries), Paragraph(_footnote(figure))]
+    rerun = published_numbers()["rerun_of_that_code_setting_1_two_cores"]
+    network = {2: "relu", 4: "tanh"}.get(figure.number)
+    if network:
+        theirs = rerun[network]
+        blocks.append(
+            Paragraph(
+                f"The published code itself, run again in setting 1: W1 {theirs['w1_5000']:g}, mode weight "
+                f"{theirs['mode_weight']:g}, path KL {theirs['path_kl_nats']:g} nats."
+            )
+        )
+    return blocks
+
+
+def _runs(entries: list[Entry], figure: Figure | None = None) -> Table:
+    compared = figure is not None and conclusions.comparable(figure)
+    headings = ["run", "preset", "setting", "protocol", "W1", "W1 floor", "W1 / floor", "KS", "mode weight", "exact"]
+    headings += ["path KL (nats)"] + ([f"within {conclusions.FACTOR:g}"] if compared else [])
+    headings += ["T", "share", "N", "epochs", "steps", "network", "seed"]
+    rows = []
+    for entry in entries:
+        row = [Cell(entry.name), _text(entry.preset), _text(entry.setting), _text(entry.protocol)]
+        row.append(_measured(entry, "projection.w1", "projection.w1_standard_error"))
+        row += [_plain(entry.number("projection.w1_floor"), 2), _plain(conclusions.over_floor(entry), 3)]
+        row.append(_measured(entry, "projection.ks", "projection.ks_standard_error"))
+        row.append(_measured(entry, "projection.mode_weight", "projection.mode_weight_standard_error"))
+        row.append(_plain(entry.number("projection.mode_weight_exact")))
+        row.append(_measured(entry, "path_kl.total", "path_kl.standard_error"))
+        if compared:
+            count, of = conclusions.within(conclusions.ratios(figure, entry))
+            row.append(Cell(f"{count} of {of}", count) if of else Cell(_NONE))
+        row += [_plain(entry.number("sampling.T")), _percent(entry.share), _plain(entry.N), _plain(entry.epochs)]
+        row += [_plain(entry.number("training.steps") or None), _text(entry.network), _plain(entry.seed)]
+        rows.append(row)
+    return Table(headings, rows)
+
+
+def _errors(figure: Figure, entries: list[Entry]) -> Table:
+    """Relative errors in per cent by time, beside the published ones where there are any."""
+    compared = conclusions.comparable(figure) and any(entry.setting == 2 for entry in entries)
+    times = sorted({t for entry in entries for t in entry.number("posterior_mean.t") or []})
+    headings = ["t"] + (["published (%)"] if compared else [])
+    rows = {t: [_plain(t)] for t in times}
+    if compared:
+        printed = {}
+        for entry in entries:
+            for t, value in zip(_series(entry, "t"), conclusions.published_errors(figure, entry), strict=True):
+                printed[t] = printed.get(t) or value
+        for t in times:
+            rows[t].append(_plain(None if printed[t] is None else 100 * printed[t]))
+    for entry in entries:
+        headings += [f"run {entry.name} (%)"] + (["ratio"] if compared else [])
+        found = dict(
+            zip(
+                _series(entry, "t"),
+                zip(
+                    _series(entry, "relative_error"),
+                    _series(entry, "relative_error_se"),
+                    conclusions.ratios(figure, entry),
+                    strict=True,
+                ),
+                strict=True,
+            )
+        )
+        for t in times:
+            error, se, ratio = found.get(t, (None, None, None))
+            rows[t].append(_with_error(error, se, 100))
+            if compared:
+                rows[t].append(Cell(_NONE) if ratio is None else Cell(f"{ratio:.2f}", ratio))
+    return Table(headings, list(rows.values()))
+
+
+def _comparison(done: list[Entry]) -> Table:
+    """One row for each preset, setting, protocol and budget; means over what is left, the seeds."""
+    groups = {}
+    for entry in done:
+        key = (entry.preset, entry.setting, entry.protocol, entry.N, entry.epochs, entry.network)
+        groups.setdefault(key, []).append(entry)
+    headings = ["preset", "setting", "protocol", "share", "runs", "W1", "W1 / floor", "mode weight", "off (s.e.)"]
+    headings += ["T", "path KL (nats)"]
+    rows = []
+    for (preset, setting, protocol, *_), group in groups.items():
+        row = [_text(preset), _text(setting), _text(protocol), _percent(group[0].share), _plain(len(group))]
+        row += [_mean(group, "projection.w1"), _plain(_average(map(conclusions.over_floor, group)), 3)]
+        row += [_mean(group, "projection.mode_weight"), _plain(_average(map(conclusions.weight_off, group)), 2)]
+        row += [_mean(group, "sampling.T"), _mean(group, "path_kl.total")]
+        rows.append(row)
+    return Table(headings, rows)
+
+
+def _not_done(entries: list[Entry]) -> Table:
+    rows = [
+        [Cell(entry.name), Cell(entry.state), _text(entry.error), Cell(" ".join(entry.overrides) or _NONE)]
+        for entry in entries
+    ]
+    return Table(["run", "state", "error", "asked for"], rows)
+
+
+def _protocols() -> list:
+    headings = ["setting", "N", "epochs", "L", "m"]
+    settings = [[Cell(str(key)), *(_plain(value[name]) for name in headings[1:])] for key, value in SETTINGS.items()]
+    return [
+        Heading(2, "The settings, and where the published code departs from the text"),
+        Table(headings, settings),
+        Table(["", "paper (the text)", "author (the code)"], [[Cell(cell) for cell in row] for row in differences()]),
+    ]
+
+
+def _footnote(figure: Figure) -> str:
+    numbers = published_numbers()
+    theirs = numbers[figure.printed]
+    if conclusions.comparable(figure):
+        return f"Relative error: {numbers['what']}. Published: {numbers['source']}."
+    return (
+        f"Ours alone: the published errors are on another grid of {len(theirs['t'])} angles, "
+        f"from {theirs['percent'][0]:g} % at t = {theirs['t'][0]:g} "
+        f"to {theirs['percent'][-1]:g} % at t = {theirs['t'][-1]:g}."
+    )
+
+
+def _caption(entry: Entry) -> str:
+    parts = [f"run {entry.name}", entry.preset, f"setting {entry.setting}" if entry.setting else None, entry.protocol]
+    parts.append(f"seed {entry.seed}" if entry.seed is not None else None)
+    return ", ".join(part for part in parts if part)
+
+
+def _series(entry: Entry, key: str) -> list:
+    return entry.number(f"posterior_mean.{key}") or []
+
+
+def _text(value) -> Cell:
+    return Cell(_NONE if value is None else str(value))
+
+
+def _plain(value, digits: int = 4) -> Cell:
+    if value is None:
+        return Cell(_NONE)
+    return Cell(str(value) if isinstance(value, int) else f"{value:.{digits}g}", value)
+
+
+def _percent(share: float | None) -> Cell:
+    return Cell(_NONE) if share is None else Cell(f"{100 * share:.3g} %", share)
+
+
+def _measured(entry: Entry, key: str, error: str) -> Cell:
+    return _with_error(entry.number(key), entry.number(error))
+
+
+def _with_error(value, error, scale: float = 1) -> Cell:
+    """A number to the second digit of its standard error."""
+    if value is None:
+        return Cell(_NONE)
+    if not error:
+        return Cell(f"{scale * value:.4g}", value)
+    decimals = max(0, 1 - math.floor(math.log10(scale * error)))
+    return Cell(f"{scale * value:.{decimals}f} ± {scale * error:.{decimals}f}", value)
+
+
+def _mean(entries: list[Entry], key: str) -> Cell:
+    return _plain(_average(entry.number(key) for entry in entries), 3)
+
+
+def _average(values) -> float | None:
+    known = [value for value in values if value is not None]
+    return statistics.fmean(known) if known else None
