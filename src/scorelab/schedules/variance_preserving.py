@@ -57,7 +57,24 @@ class VariancePreserving(Schedule):
         return 2 * self.terminal_std**2 * (self.log_signal(next_time) - self.log_signal(time)).expm1()
 
 
-class OU(VariancePreserving):
+class _FromT(VariancePreserving):
+    """A clock that is sampled from T, where the stationary law is taken for its own, to t_min."""
+
+    T: Positive
+    t_min: Positive
+
+    @property
+    def start_time(self):
+        """T."""
+        return self.T
+
+    @property
+    def end_time(self):
+        """t_min."""
+        return self.t_min
+
+
+class OU(_FromT):
     """dX = -beta X ds + sigma dW (004_bfdb7e49cac735be.txt, section 3).
 
     001_4ca3c1340e19a977.txt has beta = 1, sigma^2 = 2.
@@ -69,8 +86,6 @@ class OU(VariancePreserving):
 
     beta: Positive
     sigma: Positive
-    T: Positive
-    t_min: Positive
 
     label: ClassVar[str] = "Ornstein-Uhlenbeck process"
 
@@ -79,16 +94,6 @@ class OU(VariancePreserving):
         if not self.t_min < self.T:
             raise ValueError(f"t_min = {self.t_min}: a time in (0, T) = (0, {self.T:g}) is needed")
         return self
-
-    @property
-    def start_time(self):
-        """T."""
-        return self.T
-
-    @property
-    def end_time(self):
-        """t_min."""
-        return self.t_min
 
     @property
     def terminal_std(self):
@@ -111,7 +116,7 @@ _FIRST = 0.5 * math.pi * _OFFSET / (1 + _OFFSET)
 _TURN = 0.5 * math.pi / (1 + _OFFSET)
 
 
-class VP(VariancePreserving):
+class VP(_FromT):
     """dX = -beta(s)/2 X ds + sqrt(beta(s)) dW on [0, 1], the VP SDE of Song et al. (2021), equation (11).
 
     beta: `linear`, beta(s) = beta_min + s (beta_max - beta_min); `cosine`, signal = cos(pi/2 (s + 0.008)/1.008) over
@@ -122,8 +127,6 @@ class VP(VariancePreserving):
     beta: Literal["linear", "cosine"]
     beta_min: NonNegative
     beta_max: Positive
-    T: Positive
-    t_min: Positive
 
     label: ClassVar[str] = "VP SDE"
     times: ClassVar[str] = "0 <= s (and s <= 1 where beta is cosine)"
@@ -135,16 +138,6 @@ class VP(VariancePreserving):
         if self.beta == "linear" and not self.beta_min <= self.beta_max:
             raise ValueError(f"beta_min = {self.beta_min}: at most beta_max = {self.beta_max} is allowed")
         return self
-
-    @property
-    def start_time(self):
-        """T."""
-        return self.T
-
-    @property
-    def end_time(self):
-        """t_min."""
-        return self.t_min
 
     def log_signal(self, time):
         """-1/2 int_0^s beta; not a number outside of the clock, which the linear beta continues beyond s = 1."""
