@@ -1,7 +1,7 @@
 # `make` alone lists the targets. The environment is made once, in .venv, by whatever target needs it.
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint bench bench-sampling reproduce-quick reproduce-paper report clean
-.PHONY: fig01 fig02 fig03 fig04 fig05 fig06 fig07 fig08
+.PHONY: fig01 fig02 fig03 fig04 fig05 fig06 fig07 fig08 fig09
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -60,7 +60,8 @@ fig05: PRESET = fig05_tanh
 fig06: PRESET = fig06_mixture_tanh
 fig07: PRESET = fig07_phase_aware
 fig08: PRESET = fig08_phase_aware
-fig01 fig02 fig03 fig04 fig05 fig06 fig07 fig08: $(READY)
+fig09: PRESET = fig09_two_stage
+fig01 fig02 fig03 fig04 fig05 fig06 fig07 fig08 fig09: $(READY)
 	$(BIN)/python run.py +experiment=$(PRESET) $(ARGS)
 
 clean: ## remove the environment and caches; outputs/ stays

@@ -15,7 +15,7 @@ SETTINGS = {
 }
 #: what does not depend on the setting: t at which phases switch, clean samples of the posterior-mean figures
 COMMON = {"switch": 1.0, "posterior_mean_data": "target"}
-#: where the published code differs: its setting 4 was built with the default network, and is setting 3 with another seed
+#: where the published code differs: its setting 4 has the default network, and is setting 3 with another seed
 AUTHOR = {"switch": 2.0, "posterior_mean_data": "samples"}
 AUTHOR_SETTINGS = {4: {"L": 3, "m": 256}}
 

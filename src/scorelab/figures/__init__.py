@@ -13,6 +13,7 @@ NAMES = (
     "langevin",
     "sampler_accuracy",
     "conditional_mean",
+    "two_stage",
 )
 
 

@@ -5,5 +5,6 @@ from scorelab.studies.conditional_mean import ConditionalMean
 from scorelab.studies.generate import Generate
 from scorelab.studies.langevin import Langevin
 from scorelab.studies.sampler_accuracy import SamplerAccuracy
+from scorelab.studies.two_stage import TwoStage
 
-__all__ = ["ConditionalMean", "Generate", "Langevin", "SamplerAccuracy", "Study"]
+__all__ = ["ConditionalMean", "Generate", "Langevin", "SamplerAccuracy", "Study", "TwoStage"]

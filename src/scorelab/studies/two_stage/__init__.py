@@ -1,0 +1,93 @@
+"""Two-stage recovery of the mean of a symmetric two-mode mixture by its own posterior mean. One module a stage."""
+
+import importlib
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import model_validator
+
+from scorelab.options import Count, Options, Positive, Several
+from scorelab.studies.base import Study
+
+#: protocol -> (learning rate, steps) of the two stages; None for the study's own rate
+OWN = {
+    "exact": ((None, 1000), (None, 1000)),
+    "text": ((0.1, 500), (1.0, 1_000_000)),  # the text has the steps only: rates of the published code
+    "author": ((0.1, 1500), (1.0, 20_000)),
+}
+#: share of the distance that a step of the study's own learning rate takes away once tanh is saturated
+CONTRACTION = 0.01
+
+
+class Stage(Options):
+    """t: signal-to-noise ratio, the time of stochastic localization. lr: learning rate of the loss per coordinate.
+    steps: of gradient descent. Of both null for the protocol's own."""
+
+    t: Positive
+    lr: Positive | None
+    steps: Count | None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A stage with its numbers filled in. number: 1 or 2."""
+
+    number: int
+    t: float
+    lr: float
+    steps: int
+
+
+class TwoStage(Study):
+    """Gradient descent on mu for 1/2 N(mu*, I) + 1/2 N(-mu*, I), mu* = constant (1, ..., 1), first at high, then at low
+    noise: 000_6c70dbc10a1c9c83.txt, sections 8.1 and 8.2, figure 9.
+
+    n: dimension. constant: each coordinate of mu*. samples: N of a start. starts: independent repetitions, each with a
+    random start mu_0 ~ N(0, initial_std^2 I), samples and noise of its own.
+    stage1, stage2: see `Stage`. objective: what is descended, stochastic localization's |X - m(Y_t)|^2 or DDPM's
+    |score + Z/cos|^2 at the same signal-to-noise ratio.
+    protocol: `exact` (gradients of the objective), `text` (the approximate gradients printed in section 8) or `author`
+    (the published code: noise drawn once, and dropped from the loss of the second stage).
+    loss: over `samples`, or the `population`. noise: of `samples`, whether its expectation is taken (`averaged`) or it
+    is `drawn` once a sample and stage; `author` has its own.
+    """
+
+    n: Several
+    constant: Positive
+    samples: Several
+    starts: Several
+    initial_std: Positive
+    stage1: Stage
+    stage2: Stage
+    objective: Literal["stochastic_localization", "ddpm"]
+    protocol: Literal["exact", "text", "author"]
+    loss: Literal["samples", "population"]
+    noise: Literal["averaged", "drawn"]
+
+    @model_validator(mode="after")
+    def _check(self):
+        if not self.stage1.t < self.stage2.t:
+            given = f"stage1.t = {self.stage1.t:g}, stage2.t = {self.stage2.t:g}"
+            raise ValueError(f"{given}: the first stage has more noise, that is, a smaller t")
+        if self.protocol == "author" and self.objective == "ddpm":
+            raise ValueError("objective = ddpm: protocol=author has stochastic_localization alone")
+        return self
+
+    @property
+    def plans(self) -> tuple[Plan, Plan]:
+        """Both stages."""
+        return tuple(self._plan(number, stage) for number, stage in enumerate((self.stage1, self.stage2), 1))
+
+    def _plan(self, number: int, stage: Stage) -> Plan:
+        lr, steps = OWN[self.protocol][number - 1]
+        if lr is None:  # the second derivative in every direction where tanh = +-1 is 2 cos^4, or 2 sin^2, over n
+            sin2, cos2 = stage.t / (1 + stage.t), 1 / (1 + stage.t)
+            lr = CONTRACTION * self.n / (2 * sin2 if self.objective == "ddpm" else 2 * cos2**2)
+        return Plan(number, stage.t, stage.lr or lr, stage.steps or steps)
+
+    def run_stage(self, stage, context):
+        """Do one stage; there is nothing to sample."""
+        if stage == "plot":
+            context.draw_figures()
+        elif stage != "sample":
+            importlib.import_module(f"{__name__}.{stage}").run(self, context)

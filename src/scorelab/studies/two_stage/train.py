@@ -1,0 +1,142 @@
+"""Stage `train`: two_stage.csv and two_stage.npz, the descents of every start over its samples and the population."""
+
+import logging
+
+import numpy
+import torch
+
+from scorelab.figures.files import save_arrays
+from scorelab.progress import Progress
+from scorelab.randomness import stream
+from scorelab.studies.two_stage.losses import loss_of
+
+log = logging.getLogger("scorelab")
+
+#: rows of a curve: half of them linearly, half geometrically spaced
+_POINTS = 400
+#: a start has diverged where |mu| is this many times |mu_0| + |mu*|
+_EXPLODED = 1e3
+_PIECE = 100  # steps between two reports of progress
+CURVES = ("loss", "cosine", "distance", "norm")
+
+
+def run(study, context):
+    """Descend. Of the curves, the distance and the cosine are up to the sign of mu, which the mixture leaves open."""
+    star = torch.full((study.n,), study.constant, dtype=torch.float64)
+    draws = [_draw(study, stream(context.seed, "two stages", start), star) for start in range(study.starts)]
+    initial, signs, clean, *noise = (torch.stack(parts) for parts in zip(*draws, strict=True))
+    arrays = {"options": study.model_dump_json(), "star": star, "initial": initial}
+    arrays["labelled"] = _labelled(study, signs, clean, noise)
+    kinds = ("samples", "population") if study.loss == "samples" else ("population",)
+    rows = []
+    with Progress("descending", len(kinds) * sum(plan.steps for plan in study.plans), "steps") as progress:
+        for number, kind in enumerate(kinds):
+            data = [(clean, each) if kind == "samples" else () for each in noise]
+            descent = Descent(initial, star)
+            for plan, given in zip(study.plans, data, strict=True):
+                done = number * sum(each.steps for each in study.plans) + sum(
+                    each.steps for each in study.plans[: plan.number - 1]
+                )
+                curves = descent.run(plan, loss_of(study, plan, star, *given), lambda k, d=done: progress.update(d + k))
+                arrays |= {f"{kind}.stage{plan.number}.{name}": curve for name, curve in curves.items()}
+                arrays[f"{kind}.mu{plan.number}"] = descent.mu
+                rows += _rows(kind, plan.number, curves)
+            arrays[f"{kind}.diverged"] = descent.diverged
+            for start, (stage, step) in enumerate(descent.diverged.tolist()):
+                if stage:
+                    log.info("start %d diverged in stage %d at step %d, over the %s", start, stage, step, kind)
+    save_arrays(context.run / "two_stage.npz", {name: numpy.asarray(values) for name, values in arrays.items()})
+    context.write_table("two_stage.csv", rows)
+
+
+def _draw(study, generator, star):
+    """One start, a function of its stream: mu_0 (n,), signs (N,), samples (N, n), noise of both stages."""
+
+    def normal(*shape):
+        return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+    initial = study.initial_std * normal(study.n)
+    signs = 2.0 * torch.randint(0, 2, (study.samples,), generator=generator) - 1
+    clean = signs.unsqueeze(1) * star + normal(study.samples, study.n)
+    return initial, signs, clean, *(normal(study.samples, study.n) for _ in range(2))
+
+
+def _labelled(study, signs, clean, noise):
+    """What the second stage would find if it knew the signs s_i, (starts, n): mean s_i X_i, with the noise of its
+    residual where that is drawn once."""
+    if study.loss == "population":
+        return torch.full((study.starts, study.n), study.constant, dtype=torch.float64)
+    if noise_factor(study) > 1:
+        clean = clean - study.stage2.t**0.5 * noise[1]
+    return (signs.unsqueeze(-1) * clean).mean(1)
+
+
+def noise_factor(study) -> float:
+    """Variance of a coordinate of what the second stage averages over the samples: 1, or 1 + t where each sample comes
+    with one draw of noise, as X - E[X | Y_t, sign] = (X - sqrt(t) G -+ mu)/(t+1)."""
+    return 1 + study.stage2.t if study.protocol == "exact" and study.noise == "drawn" else 1.0
+
+
+class Descent:
+    """Gradient descent of all starts at once; those that diverge stay where they were, the others go on.
+
+    mu (starts, n). diverged (starts, 2): stage and step at which a start did, zeros where it did not.
+    """
+
+    def __init__(self, initial, star):
+        self.mu, self.star = initial.clone(), star
+        self.diverged = torch.zeros(len(initial), 2, dtype=torch.int64)
+        self.limit = _EXPLODED * (initial.norm(dim=-1) + star.norm())
+
+    def run(self, plan, loss, report) -> dict:
+        """Take the steps of one stage: `step` (rows,) and the curves (rows, starts), nan after a start has diverged."""
+        recorded, steps = [], recorded_steps(plan.steps)
+        wanted = set(steps.tolist())
+        for k in range(plan.steps + 1):
+            value, gradient = loss(self.mu)
+            alive = self._alive(value, plan.number, k)
+            if k in wanted:
+                recorded.append(torch.where(alive, self._measure(value), torch.nan))
+            if k < plan.steps:
+                self.mu = torch.where(alive.unsqueeze(-1), self.mu - plan.lr * gradient, self.mu)
+            if k % _PIECE == 0 or k == plan.steps:
+                report(k)
+            if not bool(alive.any()):
+                recorded += [torch.full_like(recorded[0], torch.nan)] * (len(steps) - len(recorded))
+                report(plan.steps)
+                break
+        curves = torch.stack(recorded, 1)
+        return {"step": steps} | dict(zip(CURVES, curves.numpy(), strict=True))
+
+    def _alive(self, value, stage, step):
+        """Which starts have not diverged, (starts,); those that just did are noted."""
+        before = self.diverged[:, 0] == 0
+        fine = torch.isfinite(value) & (self.mu.norm(dim=-1) < self.limit)  # also false where mu is not finite
+        self.diverged[before & ~fine] = torch.tensor([stage, step])
+        return before & fine
+
+    def _measure(self, value):
+        """The curves at one step, (4, starts)."""
+        norm, product = self.mu.norm(dim=-1), self.mu @ self.star
+        side = torch.where(product < 0, -1.0, 1.0).unsqueeze(-1)
+        distance = (side * self.mu - self.star).norm(dim=-1)
+        return torch.stack([value, product.abs() / (norm * self.star.norm()), distance, norm])
+
+
+def recorded_steps(steps: int) -> numpy.ndarray:
+    """Steps 0 ... steps that a curve has rows for."""
+    half = _POINTS // 2
+    return numpy.unique(
+        numpy.rint(numpy.r_[0, numpy.geomspace(1, steps, half), numpy.linspace(0, steps, half)])
+    ).astype(int)
+
+
+def _rows(kind, stage, curves):
+    """Rows of two_stage.csv; none where a start has diverged."""
+    return [
+        {"loss_over": kind, "start": start, "stage": stage, "step": int(step)}
+        | {name: float(curves[name][row, start]) for name in CURVES}
+        for start in range(curves["loss"].shape[1])
+        for row, step in enumerate(curves["step"])
+        if numpy.isfinite(curves["loss"][row, start])
+    ]
