@@ -16,7 +16,7 @@ X = numpy.linspace(-1, 1, 50)
 ERRORS = {
     **{
         f"posterior_mean_{name}": numpy.linspace(0.1, 1.4, 12)
-        for name in ("angle", "relative_error", "relative_error_se")
+        for name in ("angle", "relative_error", "relative_error_se", "squared_error", "squared_error_se", "bayes_risk")
     },
     **{f"path_kl_{name}": numpy.linspace(0.1, 1.4, 8) for name in ("angle", "density", "density_se")},
 }

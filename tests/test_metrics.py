@@ -13,6 +13,7 @@ from scorelab.denoisers import Denoiser, ExactDenoiser
 from scorelab.metrics.path_kl import parametric_floor, path_kl
 from scorelab.metrics.posterior_mean import compare_posterior_means, published_angles
 from scorelab.metrics.projection import LawComparison, mode_weights, orthogonal_metrics, project, projection_metrics
+from scorelab.reproduction.collect import published_numbers
 from scorelab.targets import GaussianMixture, ProjectedLaw
 
 LAW = ProjectedLaw([0.7, 0.3], [0.3, -0.7], [0.1, 0.25])
@@ -341,3 +342,9 @@ def test_published_angles_are_twelve():
     assert angles[0] == 0.1
     step = 18 * (math.pi / 2 - 0.2) / 199
     assert_close(torch.tensor(angles, dtype=torch.float64).diff(), torch.full((11,), step, dtype=torch.float64), 1e-12)
+
+
+def test_with_a_switch_the_angles_are_those_of_the_published_figure_8():
+    times = [math.tan(angle) ** 2 for angle in published_angles([2.0])]
+    published = published_numbers()["phase_aware_tanh"]["t"]
+    assert times == pytest.approx(published, abs=0.0051)

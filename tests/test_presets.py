@@ -37,6 +37,7 @@ def test_a_preset_has_the_budget_of_its_setting_and_the_network_of_its_protocol(
     assert config.data["study"]["posterior_mean_data"] == ("samples" if protocol == "author" else "target")
     if "phase" in name:
         assert denoiser["switches"] == [2.0 if protocol == "author" else 1.0]
+        assert config.data["study"]["posterior_mean_switches"] == denoiser["switches"]
 
 
 @pytest.mark.parametrize("name", OF_SECTION_7)

@@ -1,15 +1,16 @@
-"""Where along the angle a denoiser errs: relative error, and the density of the path KL."""
+"""Where along the angle a denoiser errs: relative error, excess beside Bayes risk, and the density of the path KL."""
 
 import numpy
 
-from scorelab.figures.style import COLUMN, FAINT, LEARNED, THIRD, new_figure, time_axis
+from scorelab.figures.style import COLUMN, EXACT, FAINT, LEARNED, THIRD, new_figure, time_axis
 
 
 def figure(arrays):
-    """arrays: posterior_mean_{angle, relative_error, relative_error_se, relative_error_floor} (12,) and
-    path_kl_{angle, density, density_se} (points,); without a floor for a denoiser that was not trained."""
-    drawing = new_figure(COLUMN, 4.0)
-    top, bottom = drawing.subplots(2, 1, sharex=True)
+    """arrays: posterior_mean_{angle, relative_error, relative_error_se, relative_error_floor, squared_error,
+    squared_error_se, bayes_risk} (angles,) and path_kl_{angle, density, density_se} (points,); without a floor for a
+    denoiser that was not trained. The middle panel has both parts of E|X - m_hat|^2 = E|X - m|^2 + E|m_hat - m|^2."""
+    drawing = new_figure(COLUMN, 5.2)
+    top, middle, bottom = drawing.subplots(3, 1, sharex=True)
     angle, error = arrays["posterior_mean_angle"], 100 * arrays["posterior_mean_relative_error"]
     spread = 100 * arrays["posterior_mean_relative_error_se"]
     top.errorbar(angle, error, yerr=2 * spread, fmt="o-", color=LEARNED, markersize=3, label="learned")
@@ -19,6 +20,13 @@ def figure(arrays):
         top.legend()
     _log_or_zero(top, error)
     top.set_ylabel("relative error (%)")
+
+    excess, spread = arrays["posterior_mean_squared_error"], arrays["posterior_mean_squared_error_se"]
+    middle.plot(angle, arrays["posterior_mean_bayes_risk"], "s--", color=EXACT, markersize=2.5, label="Bayes risk")
+    middle.errorbar(angle, excess, yerr=2 * spread, fmt="o-", color=LEARNED, markersize=3, label="excess risk")
+    _log_or_zero(middle, excess)
+    middle.set_ylabel("risk (squared norm)")
+    middle.legend()
 
     angle, density, spread = (arrays[f"path_kl_{name}"] for name in ("angle", "density", "density_se"))
     bottom.plot(angle, density, color=THIRD)

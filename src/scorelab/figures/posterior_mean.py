@@ -1,4 +1,4 @@
-"""The exact against the learned posterior mean at twelve angles: figures 3 and 5 of the semester paper."""
+"""The exact against the learned posterior mean, an angle a panel: figures 3, 5 and 8 of the semester paper."""
 
 import numpy
 
@@ -7,10 +7,11 @@ from scorelab.figures.style import EXACT, LEARNED, PAGE, new_figure
 
 def figure(arrays):
     """arrays: signal, exact, learned (angles, count); angle, t, relative_error (angles,)."""
-    drawing = new_figure(PAGE, 5.0)
     count = len(arrays["t"])
     columns = 4
-    grid = drawing.subplots(-(-count // columns), columns, squeeze=False)
+    rows = -(-count // columns)
+    drawing = new_figure(PAGE, 0.5 + 1.5 * rows)
+    grid = drawing.subplots(rows, columns, squeeze=False)
     for k, axes in enumerate(grid.flat):
         if k >= count:
             axes.remove()

@@ -1,5 +1,6 @@
 """The learned posterior mean against the exact one, at fixed angles."""
 
+import itertools
 import math
 
 import numpy
@@ -8,9 +9,13 @@ import torch
 from scorelab.channel import mix
 
 
-def published_angles() -> list[float]:
-    """The twelve angles of figures 3 and 5: every eighteenth of 200 points on [0.1, pi/2 - 0.1]."""
-    return numpy.linspace(0.1, math.pi / 2 - 0.1, 200)[::18].tolist()
+def published_angles(switches=()) -> list[float]:
+    """The twelve angles of figures 3 and 5: every eighteenth of 200 points on [0.1, pi/2 - 0.1].
+
+    switches: times t in order, between which there are twelve such angles each, as in figure 8.
+    """
+    ends = [0.1, *(math.atan(math.sqrt(t)) for t in switches), math.pi / 2 - 0.1]
+    return [angle for low, high in itertools.pairwise(ends) for angle in numpy.linspace(low, high, 200)[::18].tolist()]
 
 
 @torch.no_grad()

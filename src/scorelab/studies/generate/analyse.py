@@ -63,7 +63,7 @@ def _posterior_mean(study, context):
         clean = torch.tensor(context.samples[:count])
     else:
         clean = context.target.sample(count, generator)
-    angles = published_angles()
+    angles = published_angles(study.posterior_mean_switches)
     rows, arrays = compare_posterior_means(
         context.denoiser, context.target, clean, angles, generator, _trained_on(context)
     )
