@@ -1,6 +1,6 @@
 # `make` alone lists the targets. The environment is made once, in .venv, by whatever target needs it.
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench bench-sampling reproduce-quick reproduce-paper report clean
+.PHONY: help demo test lint bench bench-sampling claims reproduce-quick reproduce-paper report clean
 .PHONY: fig01 fig02 fig03 fig04 fig05 fig06 fig07 fig08 fig09
 
 PYTHON ?= python3
@@ -50,6 +50,9 @@ reproduce-paper: $(READY) ## the same with the published budgets: hours; stop an
 
 report: $(READY) ## report.md and report.html of a reproduction; make report DIR=outputs/reproduce-paper for another
 	$(BIN)/python -m scorelab.reproduction $(or $(DIR),outputs/reproduce-quick)
+
+claims: $(READY) ## the statements of the seeds, put to the test: writes docs/claims.md
+	$(BIN)/python run.py study=claims claims.docs=docs
 
 # One figure of the paper with its published budget; make fig02 ARGS="setting=3 training=author" for another.
 fig01: PRESET = fig01_exact

@@ -62,6 +62,10 @@ class ReserveDirectory(Callback):
                 return
             checked = check(plain(config))
             require_existing_for(checked)
+            listing = checked.options("study").listing(checked)
+            if listing is not None:
+                print(listing)
+                sys.exit(0)
             chosen = any(str(override).startswith("hydra.run.dir=") for override in config.hydra.overrides.hydra)
             config.hydra.run.dir = str(runs.claim(wanted) if chosen else runs.reserve(wanted))
 

@@ -18,7 +18,7 @@ import pydantic
 from pydantic import Field, field_validator
 
 from scorelab.errors import ConfigError
-from scorelab.options import Natural, Options, explain, nearest, show
+from scorelab.options import Count, Natural, Options, explain, nearest, show
 
 #: group -> the contracts that a class named there must derive from, as module and class
 GROUPS = {
@@ -49,12 +49,24 @@ class Sweep(Options):
     dry_run: bool
 
 
+class Claims(Options):
+    """Options of study=claims. only: ids or seeds, all for none. quick: a share of the draws. jobs: processes, null for
+    one a core. docs: a folder that the page and its pictures are also written to."""
+
+    list: bool
+    only: list[str]
+    quick: bool
+    jobs: Count | None
+    docs: str | None
+
+
 class General(Options):
     """The keys of conf/config.yaml that are not groups.
 
     seed: the one integer that every random number follows from. stage: `all`, or one stage on the run directory `run`.
     run: an existing run directory, for a stage. threads: of torch on the CPU, null for its default.
     extensions: packages whose classes a configuration may name. setting: of the semester paper, for the presets.
+    claims: of study=claims alone.
     """
 
     seed: Natural
@@ -65,6 +77,7 @@ class General(Options):
     setting: int | None = Field(ge=1, le=4)
     figures: Figures
     sweep: Sweep
+    claims: Claims | None = None
 
     @field_validator("extensions")
     @classmethod

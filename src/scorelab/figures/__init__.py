@@ -14,12 +14,13 @@ NAMES = (
     "sampler_accuracy",
     "conditional_mean",
     "two_stage",
+    "claim",
 )
 
 
 def draw(name: str, arrays: dict):
-    """Draw the figure `name` from its arrays, in the style of the house."""
+    """Draw the figure `name` from its arrays, in the style of the house; `claim-S2-03` is a `claim`."""
     from scorelab.figures.style import house_style
 
     with house_style():
-        return importlib.import_module(f"scorelab.figures.{name}").figure(arrays)
+        return importlib.import_module(f"scorelab.figures.{name.partition('-')[0]}").figure(arrays)

@@ -1,10 +1,11 @@
 """Studies: what a run does. The default one trains, samples, measures and draws."""
 
 from scorelab.studies.base import Study
+from scorelab.studies.claims import Claims
 from scorelab.studies.conditional_mean import ConditionalMean
 from scorelab.studies.generate import Generate
 from scorelab.studies.langevin import Langevin
 from scorelab.studies.sampler_accuracy import SamplerAccuracy
 from scorelab.studies.two_stage import TwoStage
 
-__all__ = ["ConditionalMean", "Generate", "Langevin", "SamplerAccuracy", "Study", "TwoStage"]
+__all__ = ["Claims", "ConditionalMean", "Generate", "Langevin", "SamplerAccuracy", "Study", "TwoStage"]

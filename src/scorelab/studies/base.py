@@ -15,6 +15,9 @@ class Study(Options):
     def require(self, config) -> None:
         """Raise ConfigError if the study cannot run with the rest of a checked configuration."""
 
+    def listing(self, config) -> str | None:
+        """What to print instead of running, for a checked configuration that asks for a list; None to run."""
+
     @abc.abstractmethod
     def run_stage(self, stage: str, context) -> None:
         """Do one stage; `context` is a `scorelab.studies.context.Context`."""

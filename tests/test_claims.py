@@ -1,0 +1,150 @@
+"""Claims: the rule that turns numbers into verdicts, the study, and every claim on a share of its draws."""
+
+import json
+import math
+import subprocess
+import sys
+
+import pytest
+
+import scorelab
+from scorelab.claims import CORRECTED, FAILS, HOLDS, Budget, Evidence, at_least, at_most, claim, equal, judge
+from scorelab.claims.claim import REGISTRY, UNDECIDED
+from scorelab.claims.registry import every_claim, select
+from scorelab.errors import ConfigError, ScorelabError
+
+CLAIMS = every_claim()
+TRUE, FALSE, UNCLEAR = equal("", 1, 1), equal("", 1, 2), equal("", 1, 1, error=1)
+
+
+def measure(name):
+    """The verdict of a claim on a share of its draws."""
+    return judge(CLAIMS[name].measure(Budget(quick=True, seed=0, claim=name)))
+
+
+@pytest.mark.parametrize("name", CLAIMS)
+def test_a_claim_has_the_verdict_that_is_recorded(name):
+    evidence = CLAIMS[name].measure(Budget(quick=True, seed=0, claim=name))
+    assert judge(evidence) == CLAIMS[name].recorded, evidence
+    assert "{" not in CLAIMS[name].finding.format(**evidence.numbers)
+    assert evidence.counterexample or CLAIMS[name].recorded != FAILS
+
+
+@pytest.mark.parametrize(
+    ("stated", "corrected", "verdict"),
+    [
+        ([TRUE, TRUE], [], HOLDS),
+        ([TRUE, FALSE], [TRUE], CORRECTED),
+        ([TRUE, FALSE], [TRUE, FALSE], FAILS),
+        ([FALSE], [], FAILS),
+        ([TRUE, UNCLEAR], [TRUE], UNDECIDED),
+        ([FALSE, UNCLEAR], [TRUE], CORRECTED),
+        ([FALSE], [TRUE, UNCLEAR], UNDECIDED),
+        ([], [TRUE], UNDECIDED),
+    ],
+)
+def test_the_rule(stated, corrected, verdict):
+    assert judge(Evidence(stated, corrected)) == verdict
+
+
+@pytest.mark.parametrize(
+    ("comparison", "outcome"),
+    [
+        (equal("", 1 + 1e-11, 1), True),
+        (equal("", 1 + 1e-9, 1), False),
+        (equal("", 1.03, 1, error=0.01), True),
+        (equal("", 1.05, 1, error=0.01), False),
+        (equal("", 1.05, 1, error=0.05), None),
+        (equal("", 1.05, 1, error=0.05, resolution=0.3), True),
+        (equal("", math.nan, 1), False),
+        (at_most("", 1, 1), True),
+        (at_most("", 1, 1.03, error=0.01), None),
+        (at_most("", 1, 1.05, error=0.01), True),
+        (at_most("", 1.05, 1, error=0.01), False),
+        (at_most("", math.inf, 1), None),
+        (at_least("", 1.05, 1, error=0.01), True),
+        (at_least("", 1, 1.05, error=0.01), False),
+    ],
+)
+def test_comparisons_know_what_their_error_bars_allow(comparison, outcome):
+    assert comparison.outcome is outcome
+
+
+def test_claims_are_named_after_their_seeds_and_say_where_they_stand():
+    for name, each in CLAIMS.items():
+        assert each.id == name
+        assert each.source.partition(".txt")[0][:3] == f"00{name[1]}"
+
+
+def test_claims_are_chosen_by_id_and_by_seed():
+    assert [each.id for each in select(CLAIMS, ["S0-02"])] == ["S0-02"]
+    assert {each.seed for each in select(CLAIMS, ["S0"])} == {"S0"}
+    assert len(select(CLAIMS, [])) == len(CLAIMS)
+    with pytest.raises(ConfigError, match=r"claims.only = S0-2: unknown; did you mean S0-02\?"):
+        select(CLAIMS, ["S0-2"])
+
+
+def test_a_declaration_has_to_be_consistent():
+    def declare(**more):
+        words = {"source": "", "statement": "", "finding": ""}
+        claim("S9-99", **words, **more)(lambda budget: Evidence([]))
+
+    for wrong in (
+        {"recorded": "true"},
+        {"recorded": HOLDS, "fault": "error"},
+        {"recorded": CORRECTED, "fault": "error"},
+    ):
+        with pytest.raises(ValueError, match="S9-99"):
+            declare(**wrong)
+    assert "S9-99" not in REGISTRY
+
+
+@pytest.fixture
+def extension(tmp_path, monkeypatch):
+    """A package with one claim that is wrong about its verdict and one that breaks."""
+    (tmp_path / "homemade.py").write_text("""
+from scorelab.claims import Evidence, HOLDS, claim, equal
+
+@claim("S9-01", source="a book", statement="2 + 2 = 5", recorded=HOLDS, finding="It is {sum:g}.")
+def addition(budget):
+    return Evidence([equal("2 + 2", 2 + 2, 5)], numbers={"sum": 4.0})
+
+@claim("S9-02", source="a book", statement="1/0 = 1", recorded=HOLDS, finding="")
+def division(budget):
+    return Evidence([equal("1/0", 1 / 0, 1)])
+""")
+    monkeypatch.syspath_prepend(tmp_path)
+    yield "homemade"
+    sys.modules.pop("homemade", None)
+    for name in ("S9-01", "S9-02"):
+        REGISTRY.pop(name, None)
+
+
+def test_another_verdict_than_the_recorded_one_is_an_error_and_takes_no_other_claim_with_it(extension, tmp_path):
+    run = tmp_path / "run"
+    with pytest.raises(ScorelabError, match=r"S9-01 fails \(recorded: holds\); S9-02 error .*division by zero"):
+        scorelab.run(["study=claims", "extensions=[homemade]", "claims.only=[S9,S0-02]", "claims.jobs=1"], run)
+    verdicts = {result["id"]: result["verdict"] for result in json.loads((run / "claims.json").read_text())}
+    assert verdicts == {"S0-02": CORRECTED, "S9-01": FAILS, "S9-02": "error"}
+    page = (run / "claims.md").read_text()
+    assert "| fails |  | [S9-01](#s9-01) | a book | 2 + 2 = 5 |" in page
+    assert "It is 4." in page
+
+
+def test_the_page_is_written_where_it_is_wanted(tmp_path):
+    asked = ["study=claims", "claims.quick=true", "claims.jobs=1"]
+    with pytest.raises(ScorelabError, match=r"claims.docs = .*: the page has every claim"):
+        scorelab.run([*asked, "claims.only=[S0-02]", f"claims.docs={tmp_path}"])
+    result = scorelab.run([*asked, "claims.only=[S0-02]"], tmp_path / "run")
+    assert result.metrics["claims"]["verdicts"] == {CORRECTED: 1}
+    assert result.metrics["claims"]["unexpected"] == []
+
+
+def test_claims_are_listed_without_a_run_directory(tmp_path):
+    from scorelab.app import config_folder
+
+    command = [sys.executable, str(config_folder().parent / "run.py"), "study=claims", "claims.list=true"]
+    listed = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert listed.returncode == 0, listed.stderr
+    assert [line[:5] for line in listed.stdout.splitlines() if line[0] == "S"] == list(CLAIMS)
+    assert not list(tmp_path.iterdir())
