@@ -14,7 +14,8 @@ from scorelab.config import component
 from scorelab.errors import ConfigError, ScorelabError
 from scorelab.figures import NAMES, draw
 from scorelab.studies.two_stage import TwoStage
-from scorelab.studies.two_stage.losses import expectations, high_noise_constants, loss_of, student
+from scorelab.studies.two_stage.losses import loss_of
+from scorelab.theory.student import expectations, high_noise_constants, student
 from scorelab.targets import GaussianMixture
 
 QUICK = (

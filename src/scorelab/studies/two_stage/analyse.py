@@ -6,8 +6,8 @@ import numpy
 
 from scorelab.errors import ScorelabError
 from scorelab.figures.files import load_arrays
-from scorelab.studies.two_stage.losses import high_noise_constants
 from scorelab.studies.two_stage.train import CURVES, noise_factor
+from scorelab.theory.student import high_noise_constants
 
 
 def run(study, context):

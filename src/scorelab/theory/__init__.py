@@ -1,0 +1,1 @@
+"""Closed forms and quadratures that studies and claims share."""
