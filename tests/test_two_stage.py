@@ -15,8 +15,8 @@ from scorelab.errors import ConfigError, ScorelabError
 from scorelab.figures import NAMES, draw
 from scorelab.studies.two_stage import TwoStage
 from scorelab.studies.two_stage.losses import loss_of
-from scorelab.theory.student import expectations, high_noise_constants, student
 from scorelab.targets import GaussianMixture
+from scorelab.theory.student import expectations, high_noise_constants, student
 
 QUICK = (
     "study=two_stage",
