@@ -16,7 +16,7 @@ from scorelab.runs import Run
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure of section 7: its presets, what is drawn, the preset whose setting-2 runs have it too."""
+    """A figure of sections 7 and 8: its presets, what is drawn, the preset whose setting-2 runs have it too."""
 
     number: int
     title: str
@@ -46,6 +46,7 @@ FIGURES = (
         "fig07_phase_aware",
         "phase_aware_tanh",
     ),
+    Figure(9, "recovery of mu* in two stages", ("fig09_two_stage",), "two_stage"),
 )
 
 

@@ -3,6 +3,8 @@
 import math
 import statistics
 
+import numpy
+
 from scorelab.reproduction.collect import Entry, Figure, published_numbers
 
 #: within this factor of a published error counts as reproduced; within so many standard errors, or deviations, as equal
@@ -39,17 +41,19 @@ def ratios(figure: Figure, entry: Entry) -> list[float | None]:
 
 
 def published_errors(figure: Figure, entry: Entry) -> list[float | None]:
-    """The published relative error at each time of a run, None where there is none."""
-    if not comparable(figure) or entry.setting != 2:
-        return [None] * len(_errors(entry))
+    """The published relative error at each time of a run; all None in another setting, or on another grid of angles."""
+    times = [t for t, _ in _errors(entry)]
+    none = [None] * len(times)
+    if figure.printed is None or entry.setting != 2:
+        return none
     theirs = published_numbers()[figure.printed]
-    known = list(zip(theirs["t"], theirs["percent"], strict=True))
-    return [next((p / 100 for t, p in known if abs(t - ours) < _SAME_T), None) for ours, _ in _errors(entry)]
+    same = len(times) == len(theirs["t"]) and all(abs(a - b) < _SAME_T for a, b in zip(times, theirs["t"], strict=True))
+    return [percent / 100 for percent in theirs["percent"]] if same else none
 
 
-def comparable(figure: Figure) -> bool:
-    """Whether the published errors are at the angles of the runs."""
-    return figure.printed in ("relu", "tanh")
+def comparable(figure: Figure, entries: list[Entry]) -> bool:
+    """Whether published errors are at the angles of any of the runs."""
+    return any(error is not None for entry in entries for error in published_errors(figure, entry))
 
 
 def within(values: list[float | None]) -> tuple[int, int]:
@@ -62,6 +66,8 @@ def conclude(figure: Figure, entries: list[Entry], others: list[Entry] = ()) -> 
     """One sentence on the done runs of a figure; `others` are all runs, to compare with."""
     if not entries:
         return "No run of this figure is done."
+    if figure.picture == "two_stage":
+        return _of_recovery(entries)
     return _of_errors(figure, entries, others) if figure.picture == "posterior_mean" else _of_samples(entries)
 
 
@@ -100,6 +106,28 @@ def _of_samples(entries: list[Entry]) -> str:
     )
 
 
+def _of_recovery(entries: list[Entry]) -> str:
+    def ends(entry, key):
+        return entry.number(f"two_stage.{key}")
+
+    known = [entry for entry in entries if ends(entry, "stage2_distance_mean") is not None]
+    if not known:
+        return "No start of any run came to an end."
+    entry = min(known, key=lambda entry: ends(entry, "stage2_distance_mean"))
+    distance, floor, spread = (ends(entry, key) for key in ("stage2_distance_mean", "floor", "floor_deviation"))
+    starts = len(ends(entry, "initial_cosine"))
+    left = starts - ends(entry, "diverged_count")
+    cosines = [cosine for cosine in ends(entry, "stage2_cosine") if cosine is not None]
+    error = ends(entry, "stage2_distance_standard_error")
+    shown = f"{distance:.3f}" + (f" ± {error:.3f}" if error else "")
+    at = abs(distance - floor) <= DEVIATIONS * spread / math.sqrt(left)
+    return (
+        f"In {_named(entry)}, {left} of {starts} starts came to an end: |cos| after stage 2 is at least "
+        f"{min(cosines):.5f}, and the distance to mu* {shown}, {'at' if at else 'not at'} the {floor:.3f} that "
+        f"{ends(entry, 'samples')} samples allow on average."
+    )
+
+
 def _of_errors(figure: Figure, entries: list[Entry], others: list[Entry]) -> str:
     compared = [(entry, ratios(figure, entry)) for entry in entries]
     compared = [(entry, values) for entry, values in compared if within(values)[1]]
@@ -129,10 +157,11 @@ def _alone(figure: Figure, entries: list[Entry], others: list[Entry]) -> str:
     )
     twin = next((other for other in others if _twins(entry, other)), None)
     if figure.printed == "phase_aware_tanh" and twin:
-        pairs = [(a, b) for (_, a), (_, b) in zip(_errors(entry), _errors(twin), strict=False) if None not in (a, b)]
-        smaller = sum(a < b for a, b in pairs)
+        theirs = [pair for pair in _errors(twin) if pair[1] is not None]
+        smaller = sum(_between(errors, t) < error for t, error in theirs)
         text += (
-            f", and is below that of the single tanh network of equal N and epochs at {smaller} of {len(pairs)} angles"
+            ", and interpolated in log t it is below that of the single tanh network of equal N and epochs at "
+            f"{smaller} of its {len(theirs)} angles"
         )
     return text + "."
 
@@ -140,6 +169,12 @@ def _alone(figure: Figure, entries: list[Entry], others: list[Entry]) -> str:
 def _errors(entry: Entry) -> list[tuple[float, float | None]]:
     times, errors = (entry.number(f"posterior_mean.{key}") or [] for key in ("t", "relative_error"))
     return list(zip(times, errors, strict=True))
+
+
+def _between(errors: list[tuple[float, float]], t: float) -> float:
+    """An error interpolated linearly in log t."""
+    times, values = zip(*errors, strict=True)
+    return float(numpy.interp(math.log(t), [math.log(time) for time in times], values))
 
 
 def _twins(entry: Entry, other: Entry) -> bool:

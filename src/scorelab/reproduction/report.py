@@ -37,7 +37,8 @@ def contents(entries: list[Entry], name: str) -> list:
         Paragraph(conclusions.overall(done), conclusion=True),
     ]
     if done:
-        blocks += [Heading(2, "The presets side by side"), _comparison(done)]
+        sampled = [entry for entry in done if entry.number("projection.w1") is not None]
+        blocks += [Heading(2, "The presets side by side"), _comparison(sampled)]
         blocks.append(
             Paragraph(
                 "Means over seeds. The share of the budget is N × epochs over that of the setting. A W1 is at its "
@@ -63,9 +64,11 @@ def _section(figure: Figure, done: list[Entry]) -> list:
         return blocks
     pictures = [(path, _caption(entry)) for entry in entries if (path := entry.picture(figure.picture))]
     blocks += [Pictures(pictures)] if pictures else []
+    if figure.picture == "two_stage":
+        return [*blocks, _recovery(entries)]
     blocks.append(_runs(entries, figure))
     if figure.picture == "posterior_mean":
-        blocks += [_errors(figure, entries), Paragraph(_footnote(figure))]
+        blocks += [_errors(figure, entries), Paragraph(_footnote(figure, entries))]
     rerun = published_numbers()["rerun_of_that_code_setting_1_two_cores"]
     network = {2: "relu", 4: "tanh"}.get(figure.number)
     if network:
@@ -80,7 +83,7 @@ def _section(figure: Figure, done: list[Entry]) -> list:
 
 
 def _runs(entries: list[Entry], figure: Figure | None = None) -> Table:
-    compared = figure is not None and conclusions.comparable(figure)
+    compared = figure is not None and conclusions.comparable(figure, entries)
     headings = ["run", "preset", "setting", "protocol", "W1", "W1 floor", "W1 / floor", "KS", "mode weight", "exact"]
     headings += ["path KL (nats)"] + ([f"within {conclusions.FACTOR:g}"] if compared else [])
     headings += ["T", "share", "N", "epochs", "steps", "network", "seed"]
@@ -104,7 +107,7 @@ def _runs(entries: list[Entry], figure: Figure | None = None) -> Table:
 
 def _errors(figure: Figure, entries: list[Entry]) -> Table:
     """Relative errors in per cent by time, beside the published ones where there are any."""
-    compared = conclusions.comparable(figure) and any(entry.setting == 2 for entry in entries)
+    compared = conclusions.comparable(figure, entries)
     times = sorted({t for entry in entries for t in entry.number("posterior_mean.t") or []})
     headings = ["t"] + (["published (%)"] if compared else [])
     rows = {t: [_plain(t)] for t in times}
@@ -135,6 +138,25 @@ def _errors(figure: Figure, entries: list[Entry]) -> Table:
             if compared:
                 rows[t].append(Cell(_NONE) if ratio is None else Cell(f"{ratio:.2f}", ratio))
     return Table(headings, list(rows.values()))
+
+
+def _recovery(entries: list[Entry]) -> Table:
+    """Where the descents of each run ended."""
+    headings = ["run", "protocol", "objective", "starts", "diverged", "steps", "|cos| after stage 1", "after stage 2"]
+    headings += ["distance after stage 1", "after stage 2", "floor", "over the population"]
+    rows = []
+    for entry in entries:
+        of = {key: entry.number(f"two_stage.{key}") for key in ("protocol", "objective", "steps", "initial_cosine")}
+        row = [Cell(entry.name), _text(of["protocol"]), _text(of["objective"]), _plain(len(of["initial_cosine"]))]
+        row += [_plain(entry.number("two_stage.diverged_count")), Cell(" + ".join(map(str, of["steps"])))]
+        for name in ("cosine", "distance"):
+            for stage in (1, 2):
+                key = f"two_stage.stage{stage}_{name}"
+                row.append(_measured(entry, f"{key}_mean", f"{key}_standard_error"))
+        row += [_plain(entry.number("two_stage.floor"))]
+        row += [_plain(entry.number("two_stage.population.stage2_distance_mean"), 2)]
+        rows.append(row)
+    return Table(headings, rows)
 
 
 def _comparison(done: list[Entry]) -> Table:
@@ -173,10 +195,10 @@ def _protocols() -> list:
     ]
 
 
-def _footnote(figure: Figure) -> str:
+def _footnote(figure: Figure, entries: list[Entry]) -> str:
     numbers = published_numbers()
     theirs = numbers[figure.printed]
-    if conclusions.comparable(figure):
+    if conclusions.comparable(figure, entries):
         return f"Relative error: {numbers['what']}. Published: {numbers['source']}."
     return (
         f"Ours alone: the published errors are on another grid of {len(theirs['t'])} angles, "
