@@ -1,6 +1,6 @@
 # `make` alone lists the targets. The environment is made once, in .venv, by whatever target needs it.
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench bench-sampling claims reproduce-quick reproduce-paper report clean
+.PHONY: help demo test lint bench bench-sampling claims architectures reproduce-quick reproduce-paper report clean
 .PHONY: fig01 fig02 fig03 fig04 fig05 fig06 fig07 fig08 fig09
 
 PYTHON ?= python3
@@ -32,24 +32,28 @@ bench-sampling: $(READY) ## evaluations, time and memory that samplers need: abo
 	$(BIN)/python scripts/bench_sampling.py
 
 # A sweep that was stopped goes on where it was, job by job and within a job.
-define reproduce
+define sweep
 	if [ -f outputs/$@/sweep.json ]; then \
 	    $(BIN)/python run.py -m sweep.resume=outputs/$@ hydra/launcher=joblib hydra.launcher.n_jobs=$(JOBS); \
 	else \
-	    $(BIN)/python run.py -m sweep.jobs=scripts/jobs/$(subst -,_,$@).yaml hydra.sweep.dir=outputs/$@ threads=1 \
-	        hydra/launcher=joblib hydra.launcher.n_jobs=$(JOBS); \
+	    $(BIN)/python run.py -m sweep.jobs=scripts/jobs/$(subst -,_,$@).yaml $(ALSO) hydra.sweep.dir=outputs/$@ \
+	        threads=1 hydra/launcher=joblib hydra.launcher.n_jobs=$(JOBS); \
 	fi
 endef
 JOBS ?= 2
 
-reproduce-quick: $(READY) ## the figures of the semester paper, section 7, on a budget of minutes
-	$(reproduce)
+reproduce-quick: $(READY) ## the figures of the semester paper on a budget of minutes
+	$(sweep)
 
 reproduce-paper: $(READY) ## the same with the published budgets: hours; stop and start again at will
-	$(reproduce)
+	$(sweep)
 
 report: $(READY) ## report.md and report.html of a reproduction; make report DIR=outputs/reproduce-paper for another
 	$(BIN)/python -m scorelab.reproduction $(or $(DIR),outputs/reproduce-quick)
+
+architectures: ALSO = seed=0,1,2,3 sampler.count=20000 study.trajectories=0
+architectures: $(READY) ## which architecture suits the score of a mixture: 25 configurations, four seeds; half an hour
+	$(sweep)
 
 claims: $(READY) ## the statements of the seeds, put to the test: writes docs/claims.md
 	$(BIN)/python run.py study=claims claims.docs=docs

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy
 import pandas
 import pytest
 from test_cli import ROOT, run_py
@@ -13,6 +14,7 @@ from test_run import without_times
 
 import scorelab
 from scorelab.errors import ConfigError, ScorelabError
+from scorelab.figures import draw
 from scorelab.gather import gather, summarise
 from scorelab.runs import Run
 from scorelab.sweep import read_jobs
@@ -65,6 +67,48 @@ def test_only_what_varies_is_a_column_and_seeds_are_grouped(sweep):
 
 def test_one_figure_shows_every_job(sweep):
     assert (sweep[1] / "figures" / "projection.png").stat().st_size > 10_000
+
+
+@pytest.fixture
+def finished(tmp_path):
+    """A sweep of three configurations of many keys, two of them with two seeds, as it lies on disk when it is done."""
+    asked = [{"denoiser": "tanh"}, {"denoiser": "relu", "denoiser.m": 8}, {"denoiser.L": 1, "training.lr": 0.1, "N": 3}]
+    for number in range(5):
+        run, seed = tmp_path / str(number), number // 3
+        run.mkdir()
+        overrides = [f"{key}={value}" for key, value in {**asked[number % 3], "seed": seed}.items()]
+        (run / "status.json").write_text(json.dumps({"state": "done", "overrides": overrides, "stages": []}))
+        (run / "config.yaml").write_text("{denoiser: {m: 256, L: 3}, training: {lr: 0.3}, N: 7}")
+        laws = {"w1": 0.1 + number, "w1_floor": 0.01, "mode_weight": 0.6, "mode_weight_exact": 0.7}
+        (run / "metrics.json").write_text(json.dumps({"projection": laws, "path_kl": {"total": 2.0 * number + 1}}))
+    return tmp_path
+
+
+def test_of_several_seeds_a_figure_compares_the_configurations(finished):
+    gather(finished)
+    arrays = numpy.load(finished / "figures" / "comparison.npz")
+    assert list(arrays["labels"]) == ["denoiser=tanh", "denoiser=relu, m=8", "L=1, lr=0.1, N=3"]
+    numpy.testing.assert_array_equal(arrays["path_kl.total"], [[1, 7], [3, 9], [5, numpy.nan]])
+    assert float(arrays["exact.projection.mode_weight"]) == 0.7
+    left, middle, _ = draw("comparison", dict(arrays)).axes
+    assert [text.get_text() for text in left.get_yticklabels()] == list(arrays["labels"])
+    errors = [container.lines[0].get_xdata()[0] for container in middle.containers]
+    assert errors == pytest.approx([1.6, 2.6, 2.1])
+
+
+def test_where_many_keys_are_swept_the_table_says_what_each_job_asked_for(finished):
+    gather(finished)
+    text = (finished / "sweep.md").read_text()
+    assert "| configuration | count | W1 |" in text
+    assert "| denoiser=relu, m=8 | 2 | 2.6 ± 1.5 |" in text
+    assert "![comparison](figures/comparison.png)" in text
+
+
+def test_one_seed_each_is_not_compared(finished):
+    for name in ("3", "4"):
+        shutil.rmtree(finished / name)
+    gather(finished)
+    assert not (finished / "figures").exists()
 
 
 def test_a_job_gives_the_same_numbers_alone(sweep, small, tmp_path):

@@ -1,4 +1,4 @@
-"""Gather the runs below a directory into sweep.csv, sweep.md and one figure, from what lies there alone.
+"""Gather the runs below a directory into sweep.csv, sweep.md and two figures, from what lies there alone.
 
 It works on a sweep that is finished, running or interrupted, and on any folder of single runs.
 """
@@ -24,13 +24,17 @@ MAIN = {
     "training.seconds": "training (s)",
 }
 _BOOKKEEPING = ("seed",)
+#: sweep.md has a column for each parameter up to so many, else one that names what each job asked for
+_COLUMNS = 4
 
 
 def gather(directory: Path | str) -> pandas.DataFrame:
-    """Write sweep.csv, sweep.md and figures/projection.png; return the table, one row a job.
+    """Write sweep.csv, sweep.md and figures/projection.png, with several seeds also figures/comparison.png; return the
+    table, one row a job.
 
     Columns: job, state, error, the swept parameters (those overrides whose values vary, and no others), and every
-    number of metrics.json by its dotted name. Raises ScorelabError if there is no run below the directory.
+    number of metrics.json by its dotted name. Its attribute `labels` has what each job asked for of the swept
+    parameters but the seed. Raises ScorelabError if there is no run below the directory.
     """
     directory = Path(directory)
     found = sorted((path.parent for path in directory.glob("*/status.json")), key=_natural)
@@ -50,6 +54,7 @@ def gather(directory: Path | str) -> pandas.DataFrame:
     constant = [name for name in swept if table[name].nunique(dropna=False) == 1]
     table = table.drop(columns=constant).rename(columns={name: name[1:] for name in swept if name not in constant})
     parameters = [name[1:] for name in swept if name not in constant]
+    table.attrs["labels"] = dict(zip(table["job"], _labels(table, parameters), strict=True))
     for name in parameters:  # a job that did not set what others did has the value of its configuration
         table[name] = [
             _configured(run, name) if pandas.isna(value) else value
@@ -66,12 +71,11 @@ def gather(directory: Path | str) -> pandas.DataFrame:
 
 def summarise(table: pandas.DataFrame) -> pandas.DataFrame:
     """The done jobs grouped over seeds: parameters, count, and mean and standard error of each main metric."""
-    parameters = [name for name in table.attrs["parameters"] if name not in _BOOKKEEPING]
+    parameters = _grouping(table)
     done = table[table["state"] == "done"]
     metrics = [name for name in MAIN if name in done and done[name].notna().any()]
-    groups = done.groupby(parameters, dropna=False, sort=False) if parameters else [((), done)]
     rows = []
-    for key, group in groups:
+    for key, group in _groups(table):
         row = dict(zip(parameters, key, strict=True)) | {"count": len(group)}
         for name in metrics:
             values = group[name].dropna().to_numpy(float)
@@ -81,10 +85,35 @@ def summarise(table: pandas.DataFrame) -> pandas.DataFrame:
     return pandas.DataFrame(rows, columns=[*parameters, "count", *(f for n in metrics for f in (n, f"{n}.se"))])
 
 
+def _grouping(table: pandas.DataFrame) -> list[str]:
+    """The parameters that make a configuration."""
+    return [name for name in table.attrs["parameters"] if name not in _BOOKKEEPING]
+
+
+def _groups(table: pandas.DataFrame):
+    """The done jobs of each configuration, over seeds: values of the parameters, rows."""
+    done, parameters = table[table["state"] == "done"], _grouping(table)
+    return done.groupby(parameters, dropna=False, sort=False) if parameters else [((), done)]
+
+
+def _labels(table: pandas.DataFrame, parameters: list[str]):
+    """Of each job, what it asked for itself; values of its configuration are not filled in yet."""
+    names = [name for name in parameters if name not in _BOOKKEEPING]
+    for row in table[names].to_dict("records"):
+        given = {_short(name): value for name, value in row.items() if not pandas.isna(value)}
+        yield ", ".join(
+            f"{name}={value:.12g}" if isinstance(value, float) else f"{name}={value}" for name, value in given.items()
+        )
+
+
+def _short(name: str) -> str:
+    return name.rpartition(".")[2]
+
+
 def print_sweep(table: pandas.DataFrame, directory: Path):
     """Print the summary, every job that is not done with its error, and where things are."""
     console = Console(width=None if Console().is_terminal else 200)
-    console.print(_text_table(summarise(table)), highlight=False, soft_wrap=True)
+    console.print(_text_table(table), highlight=False, soft_wrap=True)
     for row in table[table["state"] != "done"].to_dict("records"):
         parameters = " ".join(f"{name}={row[name]}" for name in table.attrs["parameters"])
         why = f": {row['error']}" if isinstance(row["error"], str) else ""
@@ -139,20 +168,23 @@ def _number(value, error) -> str:
     return f"{value:.4g}" if not numpy.isfinite(error) else f"{value:.4g} ± {error:.2g}"
 
 
-def _cells(summary: pandas.DataFrame) -> tuple[list[str], list[list[str]]]:
+def _cells(table: pandas.DataFrame) -> tuple[list[str], list[list[str]]]:
+    summary, parameters = summarise(table), _grouping(table)
     metrics = [name for name in MAIN if name in summary]
-    parameters = list(summary.columns[: list(summary.columns).index("count")])
+    leading = [[str(row[name]) for name in parameters] for row in summary.to_dict("records")]
+    if len(parameters) > _COLUMNS:
+        parameters = ["configuration"]
+        leading = [[table.attrs["labels"][group["job"].iloc[0]]] for _, group in _groups(table)]
     heading = [*parameters, "count", *(MAIN[name] for name in metrics)]
     rows = [
-        [*(str(row[name]) for name in parameters), f"{row['count']:.0f}"]
-        + [_number(row[name], row[f"{name}.se"]) for name in metrics]
-        for row in summary.to_dict("records")
+        [*values, f"{row['count']:.0f}", *(_number(row[name], row[f"{name}.se"]) for name in metrics)]
+        for values, row in zip(leading, summary.to_dict("records"), strict=True)
     ]
     return heading, rows
 
 
 def _markdown(name: str, table: pandas.DataFrame) -> str:
-    heading, rows = _cells(summarise(table))
+    heading, rows = _cells(table)
     lines = [f"# {name}", "", f"{len(table)} jobs, {(table['state'] == 'done').sum()} done."]
     lines += ["Mean ± standard error over seeds; `count` runs each.", ""]
     lines += [_line(heading), _line(["---"] * len(heading)), *map(_line, rows)]
@@ -163,6 +195,8 @@ def _markdown(name: str, table: pandas.DataFrame) -> str:
         lines += [_line(["" if value is None else str(value) for value in row]) for row in rest[columns].to_numpy()]
     if "projection.w1" in table:
         lines += ["", "![projections](figures/projection.png)"]
+    if _compares(table):
+        lines += ["", "![comparison](figures/comparison.png)"]
     return "\n".join(lines) + "\n"
 
 
@@ -170,27 +204,53 @@ def _line(cells) -> str:
     return "| " + " | ".join(str(cell).replace("|", "\\|") for cell in cells) + " |"
 
 
-def _text_table(summary: pandas.DataFrame):
+def _text_table(table: pandas.DataFrame):
     from rich.table import Table
 
-    heading, rows = _cells(summary)
-    table = Table(*heading, box=None, pad_edge=False)
+    heading, rows = _cells(table)
+    shown = Table(*heading, box=None, pad_edge=False)
     for row in rows:
-        table.add_row(*row)
-    return table
+        shown.add_row(*row)
+    return shown
+
+
+def _compares(table: pandas.DataFrame) -> bool:
+    """Whether there are several configurations, and several seeds of one of them."""
+    sizes = [len(group) for _, group in _groups(table)]
+    return "projection.w1" in table and len(sizes) > 1 and max(sizes) > 1
+
+
+def _comparison(table: pandas.DataFrame) -> dict:
+    """The arrays of the figure `comparison`."""
+    groups = [group for _, group in _groups(table)]
+    arrays = {"labels": [table.attrs["labels"][group["job"].iloc[0]] or "as configured" for group in groups]}
+    for name in ("path_kl.total", "projection.w1", "projection.mode_weight"):
+        seeds = max(map(len, groups))
+        arrays[name] = [[*group[name], *[numpy.nan] * (seeds - len(group))] for group in groups]
+    exact = {"projection.w1": "projection.w1_floor", "projection.mode_weight": "projection.mode_weight_exact"}
+    for name, held in exact.items():
+        if table[held].max() - table[held].min() <= 0.3 * table[held].max():  # one line for all
+            arrays[f"exact.{name}"] = table[held].mean()
+    return arrays
 
 
 def _draw(directory: Path, table: pandas.DataFrame):
-    """One figure with the projection of every job that is done."""
-    from scorelab.figures.files import load_arrays, save_figure
+    """One figure with the projection of every job that is done, one that compares configurations."""
+    from scorelab.figures import draw
+    from scorelab.figures.files import load_arrays, save_arrays, save_figure
     from scorelab.figures.projection import grid
     from scorelab.figures.style import house_style
+
+    if _compares(table):
+        arrays = _comparison(table)
+        save_arrays(directory / "figures" / "comparison.npz", arrays)
+        save_figure(draw("comparison", arrays), directory / "figures" / "comparison.png")
 
     panels = []
     for row in table[table["state"] == "done"].to_dict("records"):
         path = directory / row["job"] / "figures" / "projection.npz"
         if path.is_file():
-            title = ", ".join(f"{name.rpartition('.')[2]}={row[name]}" for name in table.attrs["parameters"])
+            title = ", ".join(f"{_short(name)}={row[name]}" for name in table.attrs["parameters"])
             panels.append((title or row["job"], load_arrays(path)))
     if panels:
         with house_style():

@@ -1,0 +1,51 @@
+"""Configurations side by side: every seed, and the mean with its standard error."""
+
+import textwrap
+
+import numpy
+
+from scorelab.figures.style import EXACT, FAINT, LEARNED, PAGE, new_figure
+
+_PANELS = (
+    ("path_kl.total", "path KL (nats)", "log"),
+    ("projection.w1", "$W_1$ of the projection", "log"),
+    ("projection.mode_weight", "mode weight", "linear"),
+)
+
+
+def figure(arrays):
+    """arrays: `labels` (groups,); of the metrics path_kl.total, projection.w1 and projection.mode_weight those that
+    there are, (groups, seeds), nan where a group has fewer seeds; `exact.NAME`, what exact samples score."""
+    shown = [panel for panel in _PANELS if panel[0] in arrays]
+    labels = ["\n".join(textwrap.wrap(str(label), 44)) for label in arrays["labels"]]
+    height = sum(0.06 + 0.13 * (label.count("\n") + 1) for label in labels)
+    drawing = new_figure(PAGE, 0.9 + height)
+    places = -numpy.arange(len(labels))
+    every = drawing.subplots(1, len(shown), sharey=True, squeeze=False)[0]
+    for axes, (name, title, scale) in zip(every, shown, strict=True):
+        _dots(axes, places, numpy.asarray(arrays[name], float), scale)
+        if f"exact.{name}" in arrays:
+            axes.axvline(arrays[f"exact.{name}"], color=EXACT, linewidth=0.8, linestyle="--", label="exact samples")
+        axes.set_xscale(scale)
+        axes.set_xlabel(title)
+        axes.grid(axis="y", linewidth=0.3, color=FAINT, alpha=0.5)
+        axes.tick_params(axis="y", length=0)
+    every[0].set_yticks(places, labels, fontsize=6.5)
+    every[0].set_ylim(places[-1] - 0.7, 0.7)
+    entries = {text: handle for axes in every for handle, text in zip(*axes.get_legend_handles_labels(), strict=True)}
+    drawing.legend(entries.values(), entries, loc="outside upper center", ncols=len(entries))
+    return drawing
+
+
+def _dots(axes, places, values, scale):
+    """A small dot a seed; a large one with its standard error for the mean."""
+    for place, row in zip(places, values, strict=True):
+        row = row[numpy.isfinite(row)]
+        if not len(row):
+            continue
+        first = bool(place == places[0])
+        axes.plot(row, [place] * len(row), ".", color=FAINT, markersize=4, markeredgewidth=0, label="a seed" * first)
+        mean, error = row.mean(), row.std(ddof=1) / len(row) ** 0.5 if len(row) > 1 else 0.0
+        low = min(error, 0.9 * mean) if scale == "log" else error
+        bar = {"xerr": [[low], [error]], "fmt": "o", "markersize": 3, "linewidth": 1.0}
+        axes.errorbar([mean], [place], color=LEARNED, label="mean ± standard error" * first, **bar)
