@@ -15,9 +15,9 @@ from scorelab.config import component
 from scorelab.errors import ConfigError
 from scorelab.figures import draw
 from scorelab.studies.context import Context
-from scorelab.studies.langevin.relaxation import Relaxation, relaxation_of
 from scorelab.studies.langevin.sample import draws_of_mode, geometric
 from scorelab.targets import GaussianMixture
+from scorelab.theory.relaxation import Relaxation, relaxation_of
 
 #: a study of a second or two
 QUICK = (

@@ -8,8 +8,8 @@ from scorelab.figures.files import load_arrays
 from scorelab.metrics.projection import LawComparison
 from scorelab.randomness import stream, stream_seed
 from scorelab.samplers.langevin import ULA
-from scorelab.studies.langevin.relaxation import relaxation_of
 from scorelab.studies.langevin.sample import two_modes_apart
+from scorelab.theory.relaxation import relaxation_of
 
 
 def run(study, context):
