@@ -127,8 +127,8 @@ def linearity(budget):
         times,
         {"share": [exact.nonlinearity(float(t)) for t in times]},
         dashed={
-            "small $t$": numpy.minimum(exact.nonlinearity_limits(times)[0], 0.3),
-            "large $t$": numpy.minimum(exact.nonlinearity_limits(times)[1], 0.3),
+            label: numpy.where(limit < 0.3, limit, numpy.nan)
+            for label, limit in zip(("small $t$", "large $t$"), exact.nonlinearity_limits(times), strict=True)
         },
         xlabel="$t$",
         ylabel=r"share of Var $\langle m,a\rangle$",
@@ -247,7 +247,7 @@ def late_weight(budget):
 )
 def slope(budget):
     """The largest derivative of equation (14) in both coordinates, by autograd."""
-    times = numpy.geomspace(1e-3, 1e3, 13).tolist()
+    times = numpy.geomspace(1e-3, 1e3, 41).tolist()
     state, scaled = ([_largest_slope(t, of) for t in times] for of in (False, True))
     growth = float(numpy.diff(state).min())
     errors = [abs(4 * found / (4 * corrected_state_slope(t)) - 1) for found, t in zip(state, times, strict=True)]

@@ -1,0 +1,86 @@
+"""Laws on the real line, in float64: quadrature, derivatives, monotone transport, the Fokker-Planck equation."""
+
+import math
+
+import torch
+
+from scorelab.targets.projected_law import ProjectedLaw
+
+
+def trapezoid(low: float, high: float, points: int):
+    """Nodes (points,) and the weight of each, for integrands that vanish at both ends to rounding."""
+    return torch.linspace(low, high, points, dtype=torch.float64), (high - low) / (points - 1)
+
+
+def normal_density(x, variance):
+    """The density of N(0, variance) at x."""
+    return torch.exp(-0.5 * x.square() / variance) / (2 * math.pi * variance) ** 0.5
+
+
+def derivatives(function, x, order: int):
+    """[f, f', ..., f^(order)] at x (points,) by autograd, for a function that acts on each point alone."""
+    x = x.detach().clone().requires_grad_()
+    found = [function(x)]
+    for _ in range(order):
+        value = found[-1]
+        if value.requires_grad:
+            (value,) = torch.autograd.grad(value.sum(), x, create_graph=True)
+        else:
+            value = torch.zeros_like(x)
+        found.append(value)
+    return [value.detach() for value in found]
+
+
+def noisy(law: ProjectedLaw, signal, variance) -> ProjectedLaw:
+    """The law of signal X + N(0, variance)."""
+    return ProjectedLaw(law.weights, signal * law.means, ((signal * law.stds) ** 2 + variance) ** 0.5)
+
+
+def monotone_map(source: ProjectedLaw, target: ProjectedLaw, x):
+    """The increasing function that takes one law to the other, at x: target's quantile of source's P(X <= x).
+
+    Above the median of `source` both are reflected, so that a right tail has the digits of a left one.
+    """
+    left = x <= source.quantile(0.5)
+    ends = ((1.0, x[left]), (-1.0, x[~left]))
+    parts = [side * noisy(target, side, 0.0).quantile(noisy(source, side, 0.0).cdf(side * end)) for side, end in ends]
+    result = torch.empty_like(x)
+    result[left], result[~left] = parts
+    return result
+
+
+def solve_fokker_planck(initial, drift, time: float, steps: int, x):
+    """The density at `time` that solves dq/dt = -(q v)' + q'', q(0) = initial, on the even grid x (cells,).
+
+    drift: function of x and t. Crank and Nicolson's scheme with central fluxes and none through the ends: of second
+    order in the step and in the width of the cells, and sum q stays what it is.
+    """
+    from scipy.linalg import solve_banded
+
+    width, step = float(x[1] - x[0]), time / steps
+    faces, density = 0.5 * (x[1:] + x[:-1]), initial.clone().numpy()
+    bands = torch.zeros(3, len(x), dtype=torch.float64)
+    for number in range(steps):
+        velocity = drift(faces, (number + 0.5) * step)
+        # flux through a face: v (q_left + q_right)/2 - (q_right - q_left)/width
+        of_left, of_right = (0.5 * velocity + 1 / width) / width, (0.5 * velocity - 1 / width) / width
+        upper, lower = -of_right, of_left
+        middle = torch.zeros_like(x)
+        middle[:-1] -= of_left
+        middle[1:] += of_right
+        bands[0, 1:], bands[1], bands[2, :-1] = -0.5 * step * upper, 1 - 0.5 * step * middle, -0.5 * step * lower
+        right = (1 + 0.5 * step * middle.numpy()) * density
+        right[:-1] += 0.5 * step * upper.numpy() * density[1:]
+        right[1:] += 0.5 * step * lower.numpy() * density[:-1]
+        density = solve_banded((1, 1), bands.numpy(), right)
+    return torch.from_numpy(density)
+
+
+def push(density, mean, variance: float, x):
+    """The density on the even grid x (points,) after a step x -> N(mean(x), variance); mean (points,).
+
+    The trapezoidal rule, exact to rounding while the step's standard deviation is above 1.3 widths of the grid.
+    """
+    width = float(x[1] - x[0])
+    kernel = torch.exp(-((x.unsqueeze(1) - mean) ** 2) / (2 * variance)) / math.sqrt(2 * math.pi * variance)
+    return width * (kernel @ density)
