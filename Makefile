@@ -49,7 +49,7 @@ reproduce-paper: $(READY) ## the same with the published budgets: hours; stop an
 	$(sweep)
 
 report: $(READY) ## report.md and report.html of a reproduction; make report DIR=outputs/reproduce-paper for another
-	$(BIN)/python -m scorelab.reproduction $(or $(DIR),outputs/reproduce-quick)
+	$(BIN)/python -m scorelab.reproduction $(or $(DIR),outputs/reproduce-quick) $(DOCS)
 
 architectures: ALSO = seed=0,1,2,3 sampler.count=20000 study.trajectories=0
 architectures: $(READY) ## which architecture suits the score of a mixture: 25 configurations, four seeds; half an hour

@@ -149,6 +149,20 @@ def test_both_files_have_every_run_that_is_done(sweep):
         assert (sweep / link).is_file()
 
 
+def test_a_published_report_has_its_pictures_beside_it(sweep, tmp_path):
+    folder = tmp_path / "docs"
+    folder.mkdir()
+    for name in ("9-projection.png", "other.png"):
+        (folder / name).write_text("a picture")
+    (folder / "report.md").write_text("![of an earlier report](9-projection.png)")
+    assert write_report(sweep, folder)[2] == folder / "report.md"
+    links = re.findall(r"!\[[^]]*\]\(([^)]*)\)", (folder / "report.md").read_text())
+    assert {path.name for path in folder.glob("*.png")} == {*links, "other.png"}
+    assert "5-posterior_mean.png" in links
+    text = (sweep / "report.md").read_text()
+    assert (folder / "report.md").read_text() == re.sub(r"\((\d)/figures/", r"(\1-", text)
+
+
 def test_the_page_needs_nothing_else(sweep):
     page = write_report(sweep)[1].read_text()
     loads = Page(page).loads

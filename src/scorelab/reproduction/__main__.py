@@ -1,4 +1,7 @@
-"""Write report.md and report.html of the runs below a directory: python -m scorelab.reproduction DIR."""
+"""Write report.md and report.html of the runs below a directory: python -m scorelab.reproduction DIR [DOCS].
+
+DOCS is a folder that report.md is also written to, with its pictures.
+"""
 
 import sys
 
@@ -6,9 +9,9 @@ from scorelab.errors import ScorelabError
 from scorelab.reproduction import write_report
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2 or sys.argv[1].startswith("-"):
+    if len(sys.argv) not in (2, 3) or sys.argv[1].startswith("-"):
         sys.exit(__doc__)
     try:
-        print(*write_report(sys.argv[1]), sep="\n")
+        print(*write_report(*sys.argv[1:]), sep="\n")
     except ScorelabError as error:
         sys.exit(f"error: {error}")

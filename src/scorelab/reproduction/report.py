@@ -1,7 +1,10 @@
 """What the report says, figure by figure."""
 
 import math
+import re
+import shutil
 import statistics
+import urllib.parse
 from pathlib import Path
 
 from scorelab.files import write_text
@@ -14,17 +17,38 @@ from scorelab.reproduction.render import Cell, Heading, Paragraph, Pictures, Tab
 _NONE = "—"
 
 
-def write_report(directory: Path | str) -> tuple[Path, Path]:
+def write_report(directory: Path | str, docs: Path | str | None = None) -> list[Path]:
     """Write report.md and report.html of the runs below a directory, and return their paths.
 
-    Raises ScorelabError if there is no run below it.
+    docs: a folder that report.md is also written to, with its pictures. Raises ScorelabError if there is no run below
+    the directory.
     """
     directory = Path(directory)
     blocks = contents(collect(directory), directory.resolve().name)
-    paths = directory / "report.md", directory / "report.html"
+    paths = [directory / "report.md", directory / "report.html"]
     write_text(paths[0], markdown(blocks, directory))
     write_text(paths[1], page(blocks, blocks[0].text))
+    if docs is not None:
+        paths.append(_publish(blocks, Path(docs)))
     return paths
+
+
+def _publish(blocks: list, folder: Path) -> Path:
+    """The Markdown with its pictures, in one folder that needs nothing else; the pictures of an earlier report go."""
+    folder.mkdir(parents=True, exist_ok=True)
+    before = folder / "report.md"
+    for name in re.findall(r"!\[[^]]*\]\(([^)/]*)\)", before.read_text()) if before.is_file() else []:
+        (folder / urllib.parse.unquote(name)).unlink(missing_ok=True)
+    own = []
+    for block in blocks:
+        if isinstance(block, Pictures):
+            copies = [folder / f"{path.parents[1].name}-{path.name}" for path, _ in block.items]
+            for (path, _), copy in zip(block.items, copies, strict=True):
+                shutil.copyfile(path, copy)
+            block = Pictures([(copy, caption) for copy, (_, caption) in zip(copies, block.items, strict=True)])
+        own.append(block)
+    write_text(folder / "report.md", markdown(own, folder))
+    return folder / "report.md"
 
 
 def contents(entries: list[Entry], name: str) -> list:
