@@ -1,0 +1,186 @@
+"""Two modes of equal weight, N(mu*, I) and N(-mu*, I), and how mu is learned: gradients, power iteration, EM.
+
+Every quantity lies in the plane of mu and mu*, in any dimension n, and is made of expectations of functions of
+w = <mu,x>, x ~ N(mu*, I), that is w ~ N(<mu,mu*>, |mu|^2): by quadrature in one dimension, to rounding. With
+T = tanh w, S = sech^2 w and q = |mu|^2, the DDPM loss above that of mu = 0 and half its negative gradient are
+
+    L = E[q (1 + S) - 2 w T]        -grad L/2 = M(mu) - mu + G(mu)
+    M = E[T x] = E[T] mu* + E[S] mu                                            the M-step of EM
+    G = E[q T S + w S] mu* + E[q (3 S^2 - 2 S) - 2 w T S] mu                   what the gradient has beyond EM
+    M - mu + G = 2 (mu.mu*) mu* - 2 |mu|^2 mu + ...                            a step of power iteration
+
+Noise level. s >= 0 is the time of the OU process, x_s = e^-s X + sqrt(1 - e^-2s) Z; t > 0 is that of stochastic
+localization; e^-2s = t/(t+1). A level enters by mu_s = e^-s mu and mu*_s = e^-s mu* alone: s = 0, the default, takes mu
+and mu* as those of the level. L_DDPM(mu) = t(t+1) L_SL(mu), without a constant, at the same level.
+
+The slides (002_d471936793a219f4.txt) call half the gradient of eq. 5 its gradient. Functions here that are called
+gradients are gradients; "half" says where a half is.
+
+    ou_time(t), localization_time(s)           between the two clocks
+    plane(length, star_length, angle)          mu (..., 2) and star (..., 2) in the plane
+    moments(mu, star)                          Expectations of w, see `theory.student`
+    population_loss(mu, star, s=0)             L_DDPM(mu) - L_DDPM(0)                 (...,)
+    population_gradient(mu, star, s=0)         its gradient with respect to mu        (..., n)
+    localization_loss, localization_gradient   the same of stochastic localization, (mu, star, t)
+    half_descent(mu, star)                     -grad L_DDPM/2 at s = 0                (..., n)
+    power_direction(mu, star)                  signal (mu.mu*) mu* - norm |mu|^2 mu   (..., n)
+    power_iteration_step(mu, star, rate)       mu + rate power_direction              (..., n)
+    em_update(mu, star), gradient_em_step(mu, star, rate), beyond_em(mu, star)        (..., n); beyond_em is G
+    beyond_em_slope(a, b)                      dG(a, b)/db in one dimension           (...,)
+    tangent(mu, star)                          of the angle between them              (...,)
+    deviation_sharp(length, star_length)       the least bound of |half_descent - power_direction|
+    kappa_1, kappa_2 and printed_kappa_1, printed_kappa_2     of Lemma C.5, right and as printed
+
+All tensors are float64; mu is (..., n), star (n,) or anything that broadcasts against mu; lengths and rates are floats
+or tensors (...,).
+"""
+
+import math
+
+import torch
+
+from scorelab.theory.student import Expectations, expectations
+
+
+def ou_time(t: float) -> float:
+    """s of the OU process at the noise level of time t of stochastic localization: e^-2s = t/(t+1)."""
+    return 0.5 * math.log1p(1 / t)
+
+
+def localization_time(s: float) -> float:
+    """t = 1/(e^2s - 1): the inverse of `ou_time`."""
+    return 1 / math.expm1(2 * s)
+
+
+def plane(length, star_length, angle) -> tuple[torch.Tensor, torch.Tensor]:
+    """mu and mu* (..., 2) of these lengths, `angle` apart, mu* along the first axis."""
+    each = (torch.as_tensor(value, dtype=torch.float64) for value in (length, star_length, angle))
+    length, star_length, angle = torch.broadcast_tensors(*each)
+    mu = torch.stack([length * torch.cos(angle), length * torch.sin(angle)], -1)
+    return mu, torch.stack([star_length, torch.zeros_like(star_length)], -1)
+
+
+def moments(mu, star) -> Expectations:
+    """Expectations of w = <mu,x>, x ~ N(star, I), each (...,)."""
+    p, q = (mu * star).sum(-1), mu.square().sum(-1)
+    return expectations(p, q.expand(p.shape))
+
+
+def _combined(along_star, along_mu, mu, star):
+    return along_star.unsqueeze(-1) * star + along_mu.unsqueeze(-1) * mu
+
+
+def population_loss(mu, star, s: float = 0.0):
+    """The DDPM loss of eq. 5 (002_d471936793a219f4.txt) at mu less that at 0, (...,)."""
+    b, c = math.exp(-s) * mu, math.exp(-s) * star
+    e = moments(b, c)
+    return b.square().sum(-1) * (1 + e.S) - 2 * e.wT
+
+
+def half_descent(mu, star):
+    """-grad L_DDPM/2 at s = 0, (..., n); the right side of Lemma C.2."""
+    e, q = moments(mu, star), mu.square().sum(-1)
+    along_mu = e.S - 1 + q * (3 * e.SS - 2 * e.S) - 2 * e.wTS
+    return _combined(e.T + q * e.TS + e.wS, along_mu, mu, star)
+
+
+def population_gradient(mu, star, s: float = 0.0):
+    """The gradient of `population_loss` with respect to mu, (..., n)."""
+    scale = math.exp(-s)
+    return -2 * scale * half_descent(scale * mu, scale * star)
+
+
+def localization_loss(mu, star, t: float):
+    """E|X - m(Y_t; mu)|^2 at mu less that at 0, (...,): 000_6c70dbc10a1c9c83.txt, section 8.2."""
+    return population_loss(mu, star, ou_time(t)) / (t * (t + 1))
+
+
+def localization_gradient(mu, star, t: float):
+    """The gradient of `localization_loss` with respect to mu, (..., n)."""
+    return population_gradient(mu, star, ou_time(t)) / (t * (t + 1))
+
+
+def power_direction(mu, star, signal: float = 2.0, norm: float = 2.0):
+    """signal (mu.mu*) mu* - norm |mu|^2 mu, (..., n): `half_descent` to leading order with the default constants; the
+    slides have norm = 3."""
+    return _combined(signal * (mu * star).sum(-1), -norm * mu.square().sum(-1), mu, star)
+
+
+def power_iteration_step(mu, star, rate, signal: float = 2.0, norm: float = 2.0):
+    """(1 - rate norm |mu|^2) mu + rate signal mu* mu*^T mu, (..., n); rate is that of the half gradient."""
+    return mu + _column(rate) * power_direction(mu, star, signal, norm)
+
+
+def em_update(mu, star):
+    """E[tanh<mu,x> x], x ~ N(mu*, I), (..., n): the population EM update of Fact 5."""
+    e = moments(mu, star)
+    return _combined(e.T, e.S, mu, star)
+
+
+def gradient_em_step(mu, star, rate):
+    """(1 - rate) mu + rate M(mu), (..., n)."""
+    return mu + _column(rate) * (em_update(mu, star) - mu)
+
+
+def beyond_em(mu, star):
+    """G(mu, mu*) of the slides on low noise, (..., n): half_descent = em_update - mu + beyond_em."""
+    e, q = moments(mu, star), mu.square().sum(-1)
+    return _combined(q * e.TS + e.wS, q * (3 * e.SS - 2 * e.S) - 2 * e.wTS, mu, star)
+
+
+def beyond_em_slope(a, b):
+    """dG(a, b)/db, (...,), for a in (0, 15), b (...,), in one dimension, by the trapezoidal rule: the mean over
+    x ~ N(b, 1) of 2 a x S + a^2 T'' (x^2 - 3/2) - a^3 x T'''/2, with w = a x, T'' = -2 T S, T''' = 4 S - 6 S^2."""
+    a, b = torch.broadcast_tensors(a, b)
+    line = torch.linspace(-9.5, 9.5, 1201, dtype=torch.float64)
+    weight = torch.exp(-0.5 * line**2) * ((line[1] - line[0]) / math.sqrt(2 * math.pi))
+    a, x = a.unsqueeze(-1), b.unsqueeze(-1) + line
+    T = torch.tanh(a * x)
+    S = torch.cosh((a * x).clamp(-300, 300)) ** -2
+    inside = 2 * a * x * S - 2 * a**2 * T * S * (x**2 - 1.5) - a**3 * x * (2 * S - 3 * S**2)
+    return (weight * inside).sum(-1)
+
+
+def tangent(mu, star):
+    """The tangent of the angle between mu and mu*, (...,), >= 0 where it is acute."""
+    unit = star / star.norm(dim=-1, keepdim=True)
+    along = (mu * unit).sum(-1)
+    return (mu - along.unsqueeze(-1) * unit).norm(dim=-1) / along
+
+
+def deviation_sharp(length, star_length):
+    """6 |mu|^5 + 6 |mu|^3 |mu*|^2 + 4/3 |mu|^3 |mu*|^4, in any dimension: what `half_descent` strays from
+    `power_direction` at most, found on a grid, and to leading order in |mu|: the first term at a right angle, the other
+    two at none."""
+    return 6 * length**5 + length**3 * star_length**2 * (6 + 4 / 3 * star_length**2)
+
+
+def deviation_bound(length, star_length, d: float):
+    """500 d^(3/2) |mu|^4 + 20 d |mu|^2 |mu*|^2: the bound of Lemma C.3 over <mu, mu*/|mu*|> at a cosine of 1/(2d)."""
+    return 500 * d**1.5 * length**4 + 20 * d * length**2 * star_length**2
+
+
+def printed_kappa_1(length, star_length, rate, d: float, error=0.0):
+    """kappa_1 of Lemma C.5 as printed; error: its eps~. rate, lengths: floats or tensors."""
+    shrunk = 1 - 3 * rate * length**2
+    return shrunk / (shrunk + rate * (star_length**2 - deviation_bound(length, star_length, d) - rate * error))
+
+
+def printed_kappa_2(length, star_length, rate, d: float, error=0.0):
+    """kappa_2 of Lemma C.5 as printed."""
+    return rate * (deviation_bound(length, star_length, d) + error) / star_length**2
+
+
+def kappa_1(length, star_length, rate, d: float, error=0.0):
+    """kappa_1 as its proof gives it with 2 |mu|^2 for 3 |mu|^2, for a step of `rate` along the half gradient."""
+    shrunk = 1 - 2 * rate * length**2
+    return shrunk / (shrunk + rate * (star_length**2 - deviation_bound(length, star_length, d) - error))
+
+
+def kappa_2(length, star_length, rate, d: float, error=0.0):
+    """kappa_2 as its proof gives it: without the rate."""
+    return (deviation_bound(length, star_length, d) + error) / star_length**2
+
+
+def _column(rate):
+    return rate.unsqueeze(-1) if isinstance(rate, torch.Tensor) else rate
