@@ -134,7 +134,8 @@ class Claim:
     symbols, as printed. measure: Budget -> Evidence. recorded: the verdict that was found before. corrected: the
     statement that holds in its place. fault: what is wrong with the printed one: a `misprint` (its own source uses the
     right form elsewhere, or nothing follows from it) or an `error`. finding: a paragraph, a format string over the
-    numbers of the evidence. cost: rough seconds on a core; the longest are begun first.
+    numbers of the evidence. cost: rough seconds on a core; the longest are begun first. quick: whether a share of the
+    draws is enough to decide; where it is not, a quick measurement has no verdict.
     """
 
     id: str
@@ -146,6 +147,7 @@ class Claim:
     corrected: str | None = None
     fault: Literal["misprint", "error"] | None = None
     cost: float = 1.0
+    quick: bool = True
 
     def __post_init__(self):
         if self.recorded not in (HOLDS, CORRECTED, FAILS):

@@ -9,7 +9,7 @@ from collections import Counter
 from joblib import Parallel, delayed, parallel_config
 
 from scorelab.claims import Budget, judge
-from scorelab.claims.claim import Claim
+from scorelab.claims.claim import UNDECIDED, Claim
 from scorelab.claims.registry import every_claim
 from scorelab.errors import ConfigError, one_line
 from scorelab.files import write_json
@@ -40,8 +40,12 @@ def run(study, context):
     counted = Counter(result["verdict"] for result in results)
     seconds = sum(result["seconds"] for result in results)
     metrics = {"count": len(results), "verdicts": dict(sorted(counted.items())), "quick": options.quick}
-    unexpected = [result["id"] for result in results if result["verdict"] != result["recorded"]]
-    context.update_metrics("claims", metrics | {"unexpected": unexpected, "core_seconds": seconds})
+    context.update_metrics("claims", metrics | {"unexpected": unexpected(results), "core_seconds": seconds})
+
+
+def unexpected(results: list[dict]) -> list[str]:
+    """The ids of those whose verdict is not the recorded one; of a quick measurement that cannot decide none is."""
+    return [each["id"] for each in results if each["verdict"] != each["recorded"] and not each.get("undecidable")]
 
 
 def measured(name: str, quick: bool, seed: int, extensions) -> tuple[dict, dict]:
@@ -50,7 +54,9 @@ def measured(name: str, quick: bool, seed: int, extensions) -> tuple[dict, dict]
     started = time.perf_counter()
     try:
         evidence = claim.measure(Budget(quick, seed, name))
-        found = {"verdict": judge(evidence), "finding": claim.finding.format(**evidence.numbers)}
+        verdict = judge(evidence) if claim.quick or not quick else UNDECIDED
+        found = {"verdict": verdict, "finding": claim.finding.format(**evidence.numbers)}
+        found["undecidable"] = quick and not claim.quick
         parts = {"printed": evidence.stated, "corrected": evidence.corrected}
         found["comparisons"] = [_plain(part, comparison) for part, several in parts.items() for comparison in several]
         found |= {"numbers": {key: _number(value) for key, value in evidence.numbers.items()}}
