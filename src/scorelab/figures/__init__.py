@@ -14,6 +14,8 @@ NAMES = (
     "sampler_accuracy",
     "conditional_mean",
     "two_stage",
+    "collapse",
+    "discretization",
     "claim",
 )
 

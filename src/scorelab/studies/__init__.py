@@ -2,10 +2,22 @@
 
 from scorelab.studies.base import Study
 from scorelab.studies.claims import Claims
+from scorelab.studies.collapse import Collapse
 from scorelab.studies.conditional_mean import ConditionalMean
+from scorelab.studies.discretization import Discretization
 from scorelab.studies.generate import Generate
 from scorelab.studies.langevin import Langevin
 from scorelab.studies.sampler_accuracy import SamplerAccuracy
 from scorelab.studies.two_stage import TwoStage
 
-__all__ = ["Claims", "ConditionalMean", "Generate", "Langevin", "SamplerAccuracy", "Study", "TwoStage"]
+__all__ = [
+    "Claims",
+    "Collapse",
+    "ConditionalMean",
+    "Discretization",
+    "Generate",
+    "Langevin",
+    "SamplerAccuracy",
+    "Study",
+    "TwoStage",
+]

@@ -1,0 +1,75 @@
+"""The three terms of the discretization theorem, each measured apart. Only `analyse` and `plot` have work to do."""
+
+import importlib
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field, field_validator
+
+from scorelab.options import Angle, Count, NonNegative, OpenUnit, Options, Positive, Several
+from scorelab.studies.base import Study
+
+#: a number in (0, 1]
+Share = Annotated[Positive, Field(le=1)]
+
+
+def _in_order(values):
+    """Sorted, without repetitions."""
+    return sorted(set(values)) if isinstance(values, list) else values
+
+
+class Target(Options):
+    """p N((1-p) a + b, I) + (1-p) N(-p a + b, I) in n dimensions, b parallel to a.
+
+    label: in the figure. distance: |a|. mean: of <x, a>/|a|.
+    """
+
+    label: str
+    n: Count
+    p: OpenUnit
+    distance: NonNegative
+    mean: float
+
+    def modes(self):
+        """The mixture, as scorelab.theory.discretization has it."""
+        from scorelab.theory.discretization import Modes
+
+        return Modes(self.n, self.p, self.distance, self.mean)
+
+
+class Localization(Options):
+    """The paper's setting. steps: of Euler-Maruyama. alpha_max: the last angle."""
+
+    steps: Annotated[list[Several], BeforeValidator(_in_order)] = Field(min_length=1)
+    alpha_max: Angle
+
+
+class Discretization(Study):
+    """Total variation between the law of the discretized reverse OU process and the target, 001_4ca3c1340e19a977.txt,
+    section 2.2: what the start, the steps and the score add to it, each held to its term of theorem 1.
+
+    targets: name -> see `Target`. times: T of the initialisation. horizon: T of the rest. shares: step sizes h L.
+    errors: L2 norms eps of the score's error. error_share: h L for those. localization: see `Localization`.
+    """
+
+    targets: dict[str, Target] = Field(min_length=1)
+    times: list[Positive] = Field(min_length=4)
+    horizon: Positive
+    shares: list[Share] = Field(min_length=4)
+    errors: list[Positive] = Field(min_length=4)
+    error_share: Share
+    localization: Localization
+
+    @field_validator("times", "shares", "errors")
+    @classmethod
+    def _distinct(cls, values):
+        values = _in_order(values)
+        if len(values) < 4:
+            raise ValueError("at least 4 values that differ are needed for a rate")
+        return values
+
+    def run_stage(self, stage, context):
+        """Do one stage; there is nothing to train or to sample."""
+        if stage == "analyse":
+            importlib.import_module(f"{__name__}.analyse").run(self, context)
+        elif stage == "plot":
+            context.draw_figures()
