@@ -6,6 +6,7 @@ import time
 import traceback
 from collections import Counter
 
+import torch
 from joblib import Parallel, delayed, parallel_config
 
 from scorelab.claims import Budget, judge
@@ -50,6 +51,7 @@ def unexpected(results: list[dict]) -> list[str]:
 
 def measured(name: str, quick: bool, seed: int, extensions) -> tuple[dict, dict]:
     """Measure one claim, in a process that may be new: what claims.json has of it, and the arrays of its figures."""
+    torch.set_num_threads(1)  # the same numbers, and as fast, in however many processes
     claim = every_claim(extensions)[name]
     started = time.perf_counter()
     try:

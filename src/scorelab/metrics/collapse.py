@@ -1,0 +1,144 @@
+"""Whether samples are more concentrated than exact ones: each statistic with its standard error and its noise floor.
+
+    trace          mean of |x - mean_k|^2/(n s_k^2), k the mode that x belongs to: variance within the modes
+    participation  tr(C_k)^2/(n tr(C_k^2)) of the covariance within the modes: the share of directions it spreads over
+    neighbour      mean distance to the nearest other sample
+    training       mean distance to the nearest training sample
+
+Each is divided by its mean over sets of as many exact samples, which is 1 for an exact sampler and below 1 for one that
+collapses; of the last it says that training samples are repeated. The standard deviation over those sets is the floor.
+"""
+
+import math
+
+import numpy
+import torch
+
+from scorelab.channel import HALF_PI, mix
+
+#: groups that the jackknife leaves out, one at a time
+_GROUPS = 20
+#: rows of a matrix of distances that are made at a time
+_ROWS = 1024
+
+
+class Concentration:
+    """Statistics of sets of `count` samples against a law.
+
+    law: the `GaussianMixture` of exact samples, with the noise that is left at the end of the grid. train (N, n): the
+    training samples, or None. repeats: sets of exact samples.
+    """
+
+    def __init__(self, law, count: int, repeats: int, generator, train=None):
+        self.law, self.count, self.train = law, count, None if train is None else train.float()
+        sets = [
+            {name: value for name, (value, _) in self._raw(law.sample(count, generator)).items()}
+            for _ in range(repeats)
+        ]
+        self.exact = {name: float(numpy.mean([one[name] for one in sets])) for name in sets[0]}
+        self.deviation = {name: float(numpy.std([one[name] for one in sets], ddof=1)) for name in sets[0]}
+        self.repeats = repeats
+
+    @property
+    def floor(self) -> dict[str, float]:
+        """Standard deviation of each statistic over sets of exact samples, as a share of its mean."""
+        return {name: self.deviation[name] / self.exact[name] for name in self.exact}
+
+    def measure(self, samples, repeated: bool = True) -> dict[str, float]:
+        """Every statistic of samples (count, n) over that of exact ones, with standard errors NAME_se, and the mean
+        posterior weight of the first mode, as it is. repeated: whether `training`, which takes longest, is one."""
+        found = {}
+        for name, (value, error) in self._raw(samples, repeated).items():
+            share, of_exact = value / self.exact[name], self.deviation[name] / math.sqrt(self.repeats)
+            found |= {name: share, f"{name}_se": math.hypot(error, share * of_exact) / self.exact[name]}
+        gamma = self.law.posterior_weights(samples, HALF_PI)[:, 0].double()
+        return found | {
+            "mode_weight": float(gamma.mean()),
+            "mode_weight_se": float(gamma.std() / math.sqrt(len(gamma))),
+        }
+
+    def _raw(self, samples, repeated=True) -> dict[str, tuple[float, float]]:
+        """name -> value and standard error."""
+        samples = torch.as_tensor(samples).float()
+        scaled, mode = within_modes(samples, self.law)
+        squared = scaled.square().mean(1).double()
+        found = {"trace": _mean(squared), "participation": jackknife(participation, scaled, mode)}
+        found["neighbour"] = _mean(nearest(samples))
+        if repeated and self.train is not None:
+            found["training"] = _mean(nearest(samples, self.train))
+        return found
+
+
+def within_modes(samples, law):
+    """(x - mean_k)/s_k (count, n), mean_k that of the samples of the same mode, the most probable, and the modes
+    (count,). Scaled by sqrt(N_k/(N_k - 1)), so that the mean square is the sample variance."""
+    mode = law.posterior_weights(samples, HALF_PI).argmax(1)
+    scaled = torch.empty_like(samples)
+    for k in mode.unique().tolist():
+        rows = mode == k
+        count = max(int(rows.sum()), 2)
+        scaled[rows] = (samples[rows] - samples[rows].mean(0)) * math.sqrt(count / (count - 1)) / float(law.std[k])
+    return scaled, mode
+
+
+def participation(scaled, mode) -> float:
+    """tr(C)^2/(n tr(C^2)) of the second moments C of each mode, averaged with the modes' shares."""
+    total = 0.0
+    for k in mode.unique().tolist():
+        rows = scaled[mode == k]
+        short = rows if len(rows) > rows.shape[1] else rows.T
+        squared = (short.T @ short).double().square().sum()  # tr(C^2) N^2, of the smaller of both products
+        if float(squared) > 0:
+            total += len(rows) * float(rows.double().square().sum() ** 2 / (rows.shape[1] * squared))
+    return total / len(scaled)
+
+
+def jackknife(statistic, scaled, mode) -> tuple[float, float]:
+    """The statistic and its standard error, from leaving out one of twenty groups of samples at a time."""
+    group = torch.arange(len(scaled)) % min(_GROUPS, len(scaled))
+    count = int(group.max()) + 1
+    left = numpy.array([statistic(scaled[group != k], mode[group != k]) for k in range(count)])
+    return statistic(scaled, mode), math.sqrt((count - 1) / count * float(((left - left.mean()) ** 2).sum()))
+
+
+def nearest(samples, others=None):
+    """The distance of each sample (count, n) to the nearest of `others` (N, n), or of the other samples, (count,)."""
+    found = []
+    for first in range(0, len(samples), _ROWS):
+        block = samples[first : first + _ROWS]
+        distance = torch.cdist(block, samples if others is None else others)
+        if others is None:
+            rows = torch.arange(len(block))
+            distance[rows, first + rows] = math.inf
+        found.append(distance.min(1).values)
+    return torch.cat(found)
+
+
+@torch.no_grad()
+def shrinkage(denoiser, target, angles, draws: int, generator) -> list[dict[str, float]]:
+    """How much a denoiser shrinks towards the modes, at angles: least squares of m_hat - m on the exact m - sum_k
+    gamma_k mu_k, over exact states.
+
+    size: minus its slope, tan(psi) times, which is the share of the root of the Bayes risk, with its standard error
+    size_se; error: the whole of the error, the root mean square of m_hat - m in the same unit. psi: tan(psi) = s
+    tan(phi), s the standard deviation of all modes.
+    """
+    std, rows = float(target.std[0]), []
+    for angle in angles:
+        clean = target.sample(draws, generator)
+        x = mix(clean, torch.randn(clean.shape, generator=generator), angle)
+        error = (denoiser(x, angle) - target.posterior_mean(x, angle)).double()
+        within = target.posterior_mean(x, angle).double() - target.posterior_weights(x, angle).double() @ target.means
+        tangent = std * math.tan(angle)
+        product, square = -(error * within).sum(1), within.square().sum(1)
+        slope = float(product.mean() / square.mean())
+        spread = float((product - slope * square).std() / (square.mean() * math.sqrt(draws)))
+        risk = target.n * std**2 / (1 + tangent**2)
+        row = {"angle": angle, "psi": math.atan(tangent), "size": slope * tangent, "size_se": spread * tangent}
+        rows.append(row | {"error": math.sqrt(float(error.square().sum(1).mean()) / risk)})
+    return rows
+
+
+def _mean(values) -> tuple[float, float]:
+    """Mean and standard error of a value a sample."""
+    return float(values.double().mean()), float(values.double().std() / math.sqrt(len(values)))

@@ -1,0 +1,142 @@
+"""What an error of the posterior mean does to the variance and the mean of samples of a Gaussian, in closed form.
+
+A target N(mu, s^2 I) has in the channel the variance v = s^2 sin^2 + cos^2. Let psi be the angle of the standardised
+target, tan(psi) = s tan(phi), so that sin^2(psi) = Var m/s^2 is the share of the variance that the state knows and
+cos^2(psi) the share that is left, and lambda the stochasticity of a sampler: it solves, towards the data,
+
+    dx = [velocity + lambda cot(phi) score] dphi + sqrt(2 lambda cot(phi)) dW
+
+which is the probability-flow ODE for lambda = 0, stochastic localization (and the reversed OU process) for lambda = 1,
+and the limit of DDIM with eta^2 = lambda. Of the exact denoiser all have the same marginals. With
+
+    m_hat - mu = (1 - epsilon) (m - mu)
+
+the variance V of the state keeps R = V/v, which follows, with u = sin^2(psi),
+
+    dR/du = -(1 + lambda) epsilon R/(1 - u) + lambda (1 - R)/u
+
+and with epsilon = size cot(psi), for which E|m_hat - m|^2 is size^2 times the Bayes risk at every noise level,
+
+    dR/dpsi = -2 (1 + lambda) size R + 2 lambda cot(psi) (1 - R).
+
+The first term is the error, felt 1 + lambda times; the second forgets, as (sin psi/sin psi_end)^(2 lambda). A bias of
+m along e by size * s cos(psi) shifts the mean of x by sqrt(v) E e, dE/dpsi = (1 + lambda) size - lambda cot(psi) E.
+Samples x/sin(phi) of the last angle have R times the variance that exact ones would have there, whatever the angle.
+"""
+
+import math
+
+import torch
+from scipy.integrate import quad
+from scipy.special import gamma, hyp2f1
+
+
+def standard_angle(angle: float, std: float = 1.0) -> float:
+    """psi of an angle phi, tan(psi) = s tan(phi)."""
+    return math.atan2(std * math.sin(angle), math.cos(angle))
+
+
+def shrunken_variance(epsilon, band, end, stochasticity) -> float:
+    """R at the angle psi = `end` where epsilon is a constant in `band`, two angles psi, and 0 elsewhere.
+
+    R mu changes by H, mu = u^lambda (1 - u)^(-(1 + lambda) epsilon), H = u^lambda 2F1(lambda, (1 + lambda) epsilon;
+    lambda + 1; u); for lambda = 0 it is ((1 - u_2)/(1 - u_1))^epsilon.
+    """
+    first, last = (math.sin(angle) ** 2 for angle in band)
+    power = (1 + stochasticity) * epsilon
+
+    def factor(u):
+        return u**stochasticity * (1 - u) ** -power
+
+    def gained(u):
+        return u**stochasticity * float(hyp2f1(stochasticity, power, stochasticity + 1, u))
+
+    kept = (factor(first) + gained(last) - gained(first)) / factor(last)
+    return after(kept, band[1], end, stochasticity)
+
+
+def relative_variance(size, band, end, stochasticity) -> float:
+    """R at the angle psi = `end` for an error of `size` times the root of the Bayes risk in `band`, two angles psi.
+
+    exp(-2 size (psi_2 - psi_1)) for lambda = 0; for lambda = 1 an integral of sin(2 psi) exp(4 size psi); else its
+    like, by quadrature.
+    """
+    first, last = band
+    rate = 2 * (1 + stochasticity) * size
+    decay = math.exp(-rate * (last - first))
+    if stochasticity == 0:
+        return decay
+    if stochasticity == 1:
+        gained = _of_double_angle(last, rate) - decay * _of_double_angle(first, rate)
+    else:
+        power = 2 * stochasticity - 1
+        gained = quad(
+            lambda psi: 2 * stochasticity * math.sin(psi) ** power * math.cos(psi) * math.exp(rate * (psi - last)),
+            first,
+            last,
+            epsabs=1e-13,
+            epsrel=1e-12,
+        )[0]
+    kept = (decay * math.sin(first) ** (2 * stochasticity) + gained) / math.sin(last) ** (2 * stochasticity)
+    return after(kept, last, end, stochasticity)
+
+
+def _of_double_angle(psi, rate):
+    """e^(-rate psi) times the antiderivative of sin(2 psi) e^(rate psi)."""
+    return (rate * math.sin(2 * psi) - 2 * math.cos(2 * psi)) / (rate**2 + 4)
+
+
+def after(kept, angle, end, stochasticity) -> float:
+    """What is left at psi = `end` of R = `kept` at an earlier angle, with the exact posterior mean between."""
+    return 1 + (kept - 1) * (math.sin(angle) / math.sin(end)) ** (2 * stochasticity)
+
+
+def influence(angle, stochasticity) -> float:
+    """The share of the final variance that a small relative error at psi costs, for each unit of size and radian:
+    2 (1 + lambda) sin(psi)^(2 lambda)."""
+    return 2 * (1 + stochasticity) * math.sin(angle) ** (2 * stochasticity)
+
+
+def crossing(stochasticity) -> float:
+    """sin^2(psi) where the influence is that on the deterministic sampler, (1 + lambda)^(-1/lambda); 1/2 for 1."""
+    return (1 + stochasticity) ** (-1 / stochasticity)
+
+
+def total_influence(stochasticity) -> float:
+    """The integral of `influence` over all noise levels, (1 + lambda) sqrt(pi) Gamma(lambda + 1/2)/Gamma(lambda + 1):
+    pi for the deterministic sampler and for lambda = 1 alike, and a little less, 3 at lambda = 1/2, between them."""
+    ratio = gamma(stochasticity + 0.5) / gamma(stochasticity + 1)
+    return float((1 + stochasticity) * math.sqrt(math.pi) * ratio)
+
+
+def mean_shift(size, band, end, stochasticity) -> float:
+    """E at psi = `end`, in units of s, for the bias `size` s cos(psi) in `band`, for lambda = 0 or 1:
+    size (psi_2 - psi_1), and 2 size (cos psi_1 - cos psi_2)/sin(psi_end)."""
+    first, last = band
+    if stochasticity == 0:
+        return size * (last - first)
+    if stochasticity == 1:
+        return 2 * size * (math.cos(first) - math.cos(last)) / math.sin(end)
+    raise ValueError(f"stochasticity = {stochasticity}: 0 and 1 have a closed form")
+
+
+@torch.no_grad()
+def variance_of_rule(sampler, denoiser, angles, schedule=None) -> float:
+    """The exact variance of the last state of a sampler whose denoiser is linear in x, one coordinate, in float64.
+
+    The state is a linear function of the start and of every draw of noise: each row follows one of them, set to 1 and
+    the others to 0, and the variance is the sum of their squares. Memory of earlier steps is linear as well.
+    """
+    from scorelab.samplers.loop import simulate
+
+    rows = 2 * (len(angles) - 1) + 1
+    x = torch.zeros(rows, 1, dtype=torch.float64)
+    x[0] = 1.0
+    drawn = iter(range(1, rows))
+
+    def noise():
+        impulse = torch.zeros(rows, 1, dtype=torch.float64)
+        impulse[next(drawn)] = 1.0
+        return impulse
+
+    return float(simulate(sampler, denoiser, angles, x, noise, schedule=schedule).square().sum())
