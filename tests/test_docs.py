@@ -70,3 +70,18 @@ def test_the_package_imports_one_way():
             for name in forbidden.split():
                 pattern = rf"^\s*(from|import) scorelab\.{name}\b"
                 assert not re.search(pattern, path.read_text(), re.MULTILINE), f"{path} imports {name}"
+
+
+def test_every_test_that_the_docs_name_is_there():
+    known = set(re.findall(r"^def (test_\w+)", "".join(path.read_text() for path in ROOT.glob("tests/*.py")), re.M))
+    for path in ROOT.glob("docs/*.md"):
+        named = set(re.findall(r"`(?:[\w/.]*::)?(test_\w+)[`\[]", path.read_text()))
+        assert named <= known, f"{path.name}: {sorted(named - known)}"
+
+
+def test_every_claim_that_the_docs_name_is_there():
+    from scorelab.claims.registry import every_claim
+
+    for path in ROOT.glob("docs/*.md"):
+        named = set(re.findall(r"\bS[0-4]-\d\d\b", path.read_text()))
+        assert named <= set(every_claim()), path
