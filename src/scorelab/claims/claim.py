@@ -22,6 +22,14 @@ from typing import Literal
 
 from scorelab.randomness import stream
 
+#: seed of a claim -> what it is
+SEEDS = {
+    "S0": "E. T. Visconti, Diffusion Models: background and a case study, semester paper, ETH Zürich, 2025",
+    "S1": "Diffusion Models, lecture 24 of CS 224, fall 2023",
+    "S2": "Yi Zhang, The Large and Small Noise Regimes in Diffusion Models, slides, 2024",
+    "S3": "Selena Ge, Stochastic Differential Equations for Large-scale Machine Learning, thesis, NYU Shanghai",
+    "S4": "notes on score matching, denoising score matching and the reverse SDE",
+}
 HOLDS, CORRECTED, FAILS = "holds", "holds as corrected", "fails"
 #: what no claim is recorded with: the error bars are too wide to decide
 UNDECIDED = "undecided"

@@ -16,6 +16,10 @@ def summary(run: Run):
         console.print(_table(metrics))
     if "langevin" in metrics:
         console.print(_langevin(metrics["langevin"]))
+    if "claims" in metrics:
+        verdicts = metrics["claims"]["verdicts"]
+        console.print(", ".join(f"{count} {verdict}" for verdict, count in verdicts.items()), highlight=False)
+        console.print(_short(run / "claims.md"), soft_wrap=True, highlight=False, markup=False)
     figures = sorted(path for path in (run / "figures").glob("*") if path.suffix != ".npz")
     for path in [*figures, run / "metrics.json"]:
         console.print(_short(path), soft_wrap=True, highlight=False, markup=False)

@@ -1,4 +1,4 @@
-"""The statements of the seeds, put to the test. One module a stage; what is measured is in scorelab.claims."""
+"""Statements of the literature, put to the test. One module a stage; what is measured is in scorelab.claims."""
 
 import importlib
 

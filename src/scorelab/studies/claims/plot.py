@@ -1,10 +1,11 @@
 """Stage `plot`: figures/*, claims.md, and both once more where claims.docs says."""
 
+import re
 import shutil
 from collections import Counter
 from pathlib import Path
 
-from scorelab.claims.claim import CORRECTED, FAILS, HOLDS
+from scorelab.claims.claim import CORRECTED, FAILS, HOLDS, SEEDS
 from scorelab.errors import ScorelabError
 from scorelab.files import read_json, write_text
 from scorelab.studies.claims.analyse import unexpected
@@ -45,7 +46,7 @@ def page(results: list[dict], pictures: dict[str, list[Path]], folder: str, quic
     told = ", ".join(f"{number} {fault}s" if number > 1 else f"1 {fault}" for fault, number in sorted(faults.items()))
     seconds = sum(result["seconds"] for result in results)
     lines = [
-        "# Statements of the seeds, put to the test",
+        "# Statements of the literature, put to the test",
         "",
         f"    {'python run.py study=claims claims.quick=true' if quick else 'make claims'}",
         "",
@@ -57,17 +58,28 @@ def page(results: list[dict], pictures: dict[str, list[Path]], folder: str, quic
         "errors. A *misprint* is right elsewhere in its source, or nothing follows from it; an *error* is not. It took",
         f"{seconds:.0f} seconds of one core.",
         "",
+        *(f"- {seed}: {what} (`{file}`)" for seed, what, file in _sources(results)),
+        "",
         "| verdict | | claim | source | statement |",
         "| --- | --- | --- | --- | --- |",
     ]
     for result in results:
         fault = result["fault"] if result["verdict"] != HOLDS else ""
         link = f"[{result['id']}](#{result['id'].lower()})"
-        cells = (result["verdict"], fault or "", link, _cell(result["source"]), _cell(result["statement"]))
+        place = re.sub(r"^\S+\.txt,\s*", "", result["source"])
+        cells = (result["verdict"], fault or "", link, _cell(place), _cell(result["statement"]))
         lines.append(f"| {' | '.join(cells)} |")
     for result in results:
         lines += ["", *_section(result, pictures[result["id"]], folder)]
     return "\n".join(lines) + "\n"
+
+
+def _sources(results: list[dict]):
+    """Seed, what it is and its file, of each seed that has claims."""
+    files = {}
+    for result in results:
+        files.setdefault(result["id"].partition("-")[0], re.match(r"\S+\.txt", result["source"]))
+    return [(seed, SEEDS.get(seed, "of an extension"), file[0] if file else "") for seed, file in files.items()]
 
 
 def _section(result: dict, pictures: list[Path], folder: str) -> list[str]:
