@@ -115,7 +115,8 @@ def print_sweep(table: pandas.DataFrame, directory: Path):
     console = Console(width=None if Console().is_terminal else 200)
     console.print(_text_table(table), highlight=False, soft_wrap=True)
     for row in table[table["state"] != "done"].to_dict("records"):
-        parameters = " ".join(f"{name}={row[name]}" for name in table.attrs["parameters"])
+        given = {name: row[name] for name in table.attrs["parameters"] if not pandas.isna(row[name])}
+        parameters = " ".join(f"{name}={value}" for name, value in given.items())
         why = f": {row['error']}" if isinstance(row["error"], str) else ""
         console.print(
             f"job {row['job']} ({parameters}) {row['state']}{why}", highlight=False, soft_wrap=True, markup=False

@@ -16,6 +16,9 @@ NAMES = (
     "two_stage",
     "collapse",
     "discretization",
+    "learning",
+    "learning_regimes",
+    "learning_modes",
     "claim",
 )
 

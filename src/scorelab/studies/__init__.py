@@ -7,6 +7,7 @@ from scorelab.studies.conditional_mean import ConditionalMean
 from scorelab.studies.discretization import Discretization
 from scorelab.studies.generate import Generate
 from scorelab.studies.langevin import Langevin
+from scorelab.studies.learning import Learning
 from scorelab.studies.sampler_accuracy import SamplerAccuracy
 from scorelab.studies.two_stage import TwoStage
 
@@ -17,6 +18,7 @@ __all__ = [
     "Discretization",
     "Generate",
     "Langevin",
+    "Learning",
     "SamplerAccuracy",
     "Study",
     "TwoStage",
