@@ -87,7 +87,7 @@ def finished(tmp_path):
 def test_of_several_seeds_a_figure_compares_the_configurations(finished):
     gather(finished)
     arrays = numpy.load(finished / "figures" / "comparison.npz")
-    assert list(arrays["labels"]) == ["denoiser=tanh", "denoiser=relu, m=8", "L=1, lr=0.1, N=3"]
+    assert list(arrays["labels"]) == ["tanh", "relu, m=8", "L=1, lr=0.1, N=3"]
     numpy.testing.assert_array_equal(arrays["path_kl.total"], [[1, 7], [3, 9], [5, numpy.nan]])
     assert float(arrays["exact.projection.mode_weight"]) == 0.7
     left, middle, _ = draw("comparison", dict(arrays)).axes
@@ -100,7 +100,7 @@ def test_where_many_keys_are_swept_the_table_says_what_each_job_asked_for(finish
     gather(finished)
     text = (finished / "sweep.md").read_text()
     assert "| configuration | count | W1 |" in text
-    assert "| denoiser=relu, m=8 | 2 | 2.6 ± 1.5 |" in text
+    assert "| relu, m=8 | 2 | 2.6 ± 1.5 |" in text
     assert "![comparison](figures/comparison.png)" in text
 
 

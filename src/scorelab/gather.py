@@ -10,6 +10,7 @@ import pandas
 import yaml
 from rich.console import Console
 
+from scorelab.config import GROUPS
 from scorelab.errors import ScorelabError
 from scorelab.files import write_text
 from scorelab.runs import Run
@@ -100,14 +101,17 @@ def _labels(table: pandas.DataFrame, parameters: list[str]):
     """Of each job, what it asked for itself; values of its configuration are not filled in yet."""
     names = [name for name in parameters if name not in _BOOKKEEPING]
     for row in table[names].to_dict("records"):
-        given = {_short(name): value for name, value in row.items() if not pandas.isna(value)}
-        yield ", ".join(
-            f"{name}={value:.12g}" if isinstance(value, float) else f"{name}={value}" for name, value in given.items()
-        )
+        yield ", ".join(_shown(name, value) for name, value in row.items() if not pandas.isna(value))
 
 
 def _short(name: str) -> str:
     return name.rpartition(".")[2]
+
+
+def _shown(name: str, value) -> str:
+    """A parameter in a label: the option alone of a group, the last part of a key else."""
+    text = f"{value:.12g}" if isinstance(value, float) else str(value)
+    return text if name in GROUPS else f"{_short(name)}={text}"
 
 
 def print_sweep(table: pandas.DataFrame, directory: Path):
@@ -206,12 +210,13 @@ def _line(cells) -> str:
 
 
 def _text_table(table: pandas.DataFrame):
+    from rich.markup import escape
     from rich.table import Table
 
     heading, rows = _cells(table)
     shown = Table(*heading, box=None, pad_edge=False)
     for row in rows:
-        shown.add_row(*row)
+        shown.add_row(*map(escape, row))
     return shown
 
 

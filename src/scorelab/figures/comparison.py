@@ -17,10 +17,10 @@ def figure(arrays):
     """arrays: `labels` (groups,); of the metrics path_kl.total, projection.w1 and projection.mode_weight those that
     there are, (groups, seeds), nan where a group has fewer seeds; `exact.NAME`, what exact samples score."""
     shown = [panel for panel in _PANELS if panel[0] in arrays]
-    labels = ["\n".join(textwrap.wrap(str(label), 44)) for label in arrays["labels"]]
-    height = sum(0.06 + 0.13 * (label.count("\n") + 1) for label in labels)
-    drawing = new_figure(PAGE, 0.9 + height)
-    places = -numpy.arange(len(labels))
+    labels = ["\n".join(textwrap.wrap(str(label), 52)) for label in arrays["labels"]]
+    heights = numpy.array([0.08 + 0.1 * (label.count("\n") + 1) for label in labels])  # inches
+    drawing = new_figure(PAGE, 0.9 + heights.sum())
+    places = 0.5 * heights - heights.cumsum()
     every = drawing.subplots(1, len(shown), sharey=True, squeeze=False)[0]
     for axes, (name, title, scale) in zip(every, shown, strict=True):
         _dots(axes, places, numpy.asarray(arrays[name], float), scale)
@@ -30,8 +30,8 @@ def figure(arrays):
         axes.set_xlabel(title)
         axes.grid(axis="y", linewidth=0.3, color=FAINT, alpha=0.5)
         axes.tick_params(axis="y", length=0)
-    every[0].set_yticks(places, labels, fontsize=6.5)
-    every[0].set_ylim(places[-1] - 0.7, 0.7)
+    every[0].set_yticks(places, labels, fontsize=6)
+    every[0].set_ylim(-heights.sum(), 0)
     entries = {text: handle for axes in every for handle, text in zip(*axes.get_legend_handles_labels(), strict=True)}
     drawing.legend(entries.values(), entries, loc="outside upper center", ncols=len(entries))
     return drawing
