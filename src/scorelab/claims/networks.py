@@ -93,9 +93,10 @@ def _numbers(**runs):
     corrected="No setting matches the target; in setting 1 the dominant mode comes out too light, not too heavy.",
     recorded=CORRECTED,
     fault="error",
-    finding="Setting 1, 5000 steps of training: W1 of the projection is {floors:.0f} times that of exact samples, and the "
-    "weight of the dominant mode {relu_weight:.3f} ± {relu_weight_error:.3f} instead of 0.7. With the published budgets "
-    "it is below 0.7 in three of four runs, at 0.7 in the fourth, and W1 is off in all (docs/reproduction/report.md).",
+    finding="Setting 1, 5000 steps of training: W1 of the projection is {floors:.0f} times that of exact samples, "
+    "and the weight of the dominant mode {relu_weight:.3f} ± {relu_weight_error:.3f} instead of 0.7. With the "
+    "published budgets it is below 0.7 in three of four runs, at 0.7 in the fourth, and W1 is off in all "
+    "(docs/reproduction/report.md).",
     cost=80,
     quick=False,
 )
