@@ -72,6 +72,20 @@ def test_the_package_imports_one_way():
                 assert not re.search(pattern, path.read_text(), re.MULTILINE), f"{path} imports {name}"
 
 
+def test_the_claim_of_the_extension_guide_holds(tmp_path):
+    lab = tmp_path / "my_claims"
+    lab.mkdir()
+    (lab / "__init__.py").write_text("import my_claims.claims")
+    (lab / "claims.py").write_text(blocks("docs/extending.md", "python")[1])
+    command = [sys.executable, ROOT / "run.py", "study=claims", "claims.only=[S5]", "extensions=[my_claims]"]
+    environment = {"PYTHONPATH": str(tmp_path), "PATH": "/usr/bin:/bin"}
+    done = subprocess.run(
+        [*command, "hydra.run.dir=here"], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert "1 holds" in done.stdout
+
+
 def test_every_test_that_the_docs_name_is_there():
     known = set(re.findall(r"^def (test_\w+)", "".join(path.read_text() for path in ROOT.glob("tests/*.py")), re.M))
     for path in ROOT.glob("docs/*.md"):
