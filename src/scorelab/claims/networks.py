@@ -80,7 +80,6 @@ def _numbers(**runs):
             ("weight", each.values(_WEIGHT)),
             ("kl", each.values(_KL)),
             ("early", each.values(_ERROR, _EARLY)),
-            ("growth", each.values(_ERROR, _LATE) / each.values(_ERROR, _MIDDLE)),
         ):
             found[f"{name}_{key}"], found[f"{name}_{key}_error"] = _mean(values)
     return found
@@ -149,36 +148,41 @@ def tanh(budget):
     "S0-18",
     source=f"{_SOURCE}7.3",
     statement="The relative error of the posterior mean grows again at large t, which is due to overfitting.",
-    corrected="It grows for a ReLU network that sees y_t itself, whose size grows with t. Ten times as many samples "
-    "do not remove that, an input of unit size does.",
+    corrected="It grows for a ReLU network that sees y_t itself, whose size grows with t. Ten times as many samples do not "
+    "remove that, an input of unit size does, up to a factor of 1.5.",
     recorded=CORRECTED,
     fault="error",
-    finding="Relative error at t = 87 over that at t = 7.3, 5000 steps of training: {raw_growth:.1f} ± "
-    "{raw_growth_error:.1f} for the published network with 5000 samples, {many_growth:.1f} ± {many_growth_error:.1f} "
-    "with 50000 samples, each seen five times, {unit_growth:.2f} ± {unit_growth_error:.2f} with the input x_phi of "
-    "unit size.",
-    cost=120,
+    finding="Relative error at t = 87 over that at t = 7.3, 5000 steps of training, geometric means over seeds: {raw:.1f} "
+    "for the published network with 5000 samples, {many:.1f} with 50000 samples, each seen five times, {unit:.2f} with "
+    "the input x_phi of unit size; the logarithms have standard errors of {raw_error:.2f}, {many_error:.2f} and "
+    "{unit_error:.2f}.",
+    cost=150,
     quick=False,
 )
 def late_error(budget):
     """The growth of the error with more data, and with an input of unit size."""
     runs = {
-        "raw": Runs(budget, 4, "denoiser=relu"),
-        "many": Runs(budget, 4, "denoiser=relu", N=50000),
-        "unit": Runs(budget, 4, "denoiser=relu", "denoiser.input=angle"),
+        "raw": Runs(budget, 6, "denoiser=relu"),
+        "many": Runs(budget, 6, "denoiser=relu", N=50000),
+        "unit": Runs(budget, 6, "denoiser=relu", "denoiser.input=angle"),
     }
-    numbers = _numbers(**runs)
+    growths = {
+        name: _mean(numpy.log(each.values(_ERROR, _LATE) / each.values(_ERROR, _MIDDLE))) for name, each in runs.items()
+    }
+    numbers = {name: math.exp(mean) for name, (mean, _) in growths.items()}
+    numbers |= {f"{name}_error": error for name, (_, error) in growths.items()}
 
-    def growth(compare, what, name):
-        return compare(what, numbers[f"{name}_growth"], 1, error=numbers[f"{name}_growth_error"])
+    def growth(compare, what, name, factor=1.0):
+        mean, error = growths[name]
+        return compare(f"log of the growth of the error from t = 7.3 to 87{what}", mean, math.log(factor), error=error)
 
-    grows = growth(at_least, "growth of the error from t = 7.3 to 87", "raw")
+    grows = growth(at_least, "", "raw")
     return Evidence(
-        stated=[grows, growth(at_most, "the same with ten times as many samples", "many")],
+        stated=[grows, growth(at_most, ", ten times as many samples", "many")],
         corrected=[
             grows,
-            growth(at_least, "the same with ten times as many samples", "many"),
-            growth(at_most, "the same with an input of unit size", "unit"),
+            growth(at_least, ", ten times as many samples", "many"),
+            growth(at_most, ", input of unit size", "unit", 1.5),
         ],
         numbers=numbers,
     )
