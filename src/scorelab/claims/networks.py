@@ -148,14 +148,14 @@ def tanh(budget):
     "S0-18",
     source=f"{_SOURCE}7.3",
     statement="The relative error of the posterior mean grows again at large t, which is due to overfitting.",
-    corrected="It grows for a ReLU network that sees y_t itself, whose size grows with t. Ten times as many samples do not "
-    "remove that, an input of unit size does, up to a factor of 1.5.",
+    corrected="It grows for a ReLU network that sees y_t itself, whose size grows with t. Ten times as many samples "
+    "do not remove that, an input of unit size does, up to a factor of 1.5.",
     recorded=CORRECTED,
     fault="error",
-    finding="Relative error at t = 87 over that at t = 7.3, 5000 steps of training, geometric means over seeds: {raw:.1f} "
-    "for the published network with 5000 samples, {many:.1f} with 50000 samples, each seen five times, {unit:.2f} with "
-    "the input x_phi of unit size; the logarithms have standard errors of {raw_error:.2f}, {many_error:.2f} and "
-    "{unit_error:.2f}.",
+    finding="Relative error at t = 87 over that at t = 7.3, 5000 steps of training, geometric means over seeds: "
+    "{raw:.1f} for the published network with 5000 samples, {many:.1f} with 50000 samples, each seen five times, "
+    "{unit:.2f} with the input x_phi of unit size; the logarithms have standard errors of {raw_error:.2f}, "
+    "{many_error:.2f} and {unit_error:.2f}.",
     cost=150,
     quick=False,
 )
