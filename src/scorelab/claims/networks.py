@@ -4,6 +4,8 @@ These are claims about whole runs, so that they run the laboratory as its users 
 text's protocol in setting 1, on a tenth of its budget, several seeds each. docs/reproduction.md has the full budgets.
 """
 
+import contextlib
+import logging
 import math
 import tempfile
 from pathlib import Path
@@ -30,7 +32,7 @@ class Runs:
         asked += [f"sampler.count={budget.of(5000, 200)}", f"study.floor_repeats={budget.of(50, 4)}"]
         asked += ["figures.dpi=50", "study.path_kl_angles=32", f"study.path_kl_draws={budget.of(400, 20)}", *overrides]
         self.metrics = []
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory() as folder, _quiet():
             for seed in range(budget.seed, budget.seed + budget.of(seeds, 2)):
                 run = scorelab.run([*asked, f"seed={seed}"], Path(folder) / str(seed))
                 self.metrics.append(run.metrics | {"split": _split(run)})
@@ -52,6 +54,17 @@ class Runs:
     def miss(self):
         """Distance of the mode weight from the exact one, (seeds,)."""
         return numpy.abs(self.values(_WEIGHT) - self.values("projection.mode_weight_exact"))
+
+
+@contextlib.contextmanager
+def _quiet():
+    """Keep what these runs log in their own files."""
+    log = logging.getLogger("scorelab")
+    before, log.propagate = log.propagate, False
+    try:
+        yield
+    finally:
+        log.propagate = before
 
 
 def _split(run):
