@@ -7,7 +7,18 @@ import pytest
 import torch
 from helpers import assert_close, normal, seeded
 
-from scorelab.claims import CORRECTED, FAILS, HOLDS, Budget, judge, processes, score_matching, spiked
+from scorelab.claims import (
+    CORRECTED,
+    FAILS,
+    HOLDS,
+    Budget,
+    judge,
+    localization,
+    noising,
+    reversal,
+    score_matching,
+    spiked,
+)
 from scorelab.claims.claim import REGISTRY
 from scorelab.targets.projected_law import ProjectedLaw
 from scorelab.theory.line import derivatives, monotone_map, noisy, normal_density, push, solve_fokker_planck, trapezoid
@@ -47,33 +58,33 @@ MUTATIONS = [
     ("S0-02", score_matching, "printed_score_of_the_kernel", scaled(-1), HOLDS),
     ("S0-03", score_matching, "printed_noise_std", instead(score_matching.noise_std), HOLDS),
     ("S0-03", score_matching, "noise_std", scaled(2), FAILS),
-    ("S0-06", processes, "printed_stationary_variance", instead(processes.stationary_variance), HOLDS),
-    ("S0-06", processes, "stationary_variance", scaled(2), FAILS),
-    ("S0-07", processes, "first_output", scaled(2), FAILS),
-    ("S0-07", processes, "second_output", scaled(-1), FAILS),
-    ("S0-08", processes, "printed_log_tilt_9", instead(processes.log_tilt_9), HOLDS),
-    ("S0-08", processes, "log_tilt_8", scaled(2), FAILS),
-    ("S0-08", processes, "log_tilt_9", instead(lambda y, time, x: y * x - time * x**2), FAILS),
-    ("S0-09", processes, "change_of_variables", first_scaled(2), FAILS),
-    ("S1-01", processes, "fokker_planck", instead(lambda flux_slope, curvature: -flux_slope + curvature / 2), FAILS),
-    ("S1-01", processes, "reverse_drift", instead(lambda x, slope: x + slope), FAILS),
-    ("S1-02", processes, "tweedie", instead(lambda noisy, slope, sigma: noisy - sigma**2 * slope), FAILS),
-    ("S1-04", processes, "step_mean", instead(lambda x, frozen, h: h.exp() * x + torch.expm1(h) * frozen), FAILS),
-    ("S1-04", processes, "step_variance", scaled(2), FAILS),
+    ("S0-06", noising, "printed_stationary_variance", instead(noising.stationary_variance), HOLDS),
+    ("S0-06", noising, "stationary_variance", scaled(2), FAILS),
+    ("S0-07", localization, "first_output", scaled(2), FAILS),
+    ("S0-07", localization, "second_output", scaled(-1), FAILS),
+    ("S0-08", localization, "printed_log_tilt_9", instead(localization.log_tilt_9), HOLDS),
+    ("S0-08", localization, "log_tilt_8", scaled(2), FAILS),
+    ("S0-08", localization, "log_tilt_9", instead(lambda y, time, x: y * x - time * x**2), FAILS),
+    ("S0-09", localization, "change_of_variables", first_scaled(2), FAILS),
+    ("S1-01", reversal, "fokker_planck", instead(lambda flux_slope, curvature: -flux_slope + curvature / 2), FAILS),
+    ("S1-01", reversal, "reverse_drift", instead(lambda x, slope: x + slope), FAILS),
+    ("S1-02", reversal, "tweedie", instead(lambda noisy, slope, sigma: noisy - sigma**2 * slope), FAILS),
+    ("S1-04", reversal, "step_mean", instead(lambda x, frozen, h: h.exp() * x + torch.expm1(h) * frozen), FAILS),
+    ("S1-04", reversal, "step_variance", scaled(2), FAILS),
     ("S1-07", spiked, "log_posterior_of_symmetric_noise", scaled(-1), FAILS),
     ("S1-07", spiked, "log_posterior_of_independent_noise", scaled(0.5), FAILS),
-    ("S3-05", processes, "diffusion", scaled(2), FAILS),
+    ("S3-05", noising, "diffusion", scaled(2), FAILS),
     ("S3-06", score_matching, "printed_conditional_score", scaled(-1), FAILS),
     ("S3-06", score_matching, "noise_of", scaled(2), FAILS),
-    ("S3-07", processes, "posterior_of_step", first_scaled(2), FAILS),
-    ("S3-07", processes, "weight_of_noise", scaled(2), FAILS),
-    ("S3-07", processes, "weight_of_means", scaled(0.5), FAILS),
+    ("S3-07", noising, "posterior_of_step", first_scaled(2), FAILS),
+    ("S3-07", noising, "weight_of_noise", scaled(2), FAILS),
+    ("S3-07", noising, "weight_of_means", scaled(0.5), FAILS),
     ("S4-01", score_matching, "ism_integrand", instead(lambda values, form: values.square().sum(-1) + form), FAILS),
     ("S4-01", score_matching, "variance_of_a_form", scaled(2), FAILS),
     ("S4-02", score_matching, "printed_dsm_integrand", instead(score_matching.dsm_integrand), HOLDS),
     ("S4-02", score_matching, "dsm_integrand", scaled(2), FAILS),
-    ("S4-03", processes, "reverse_sde_drift", scaled(-1), FAILS),
-    ("S4-03", processes, "reverse_step_mean", instead(lambda x, noise, std, dt, *_: x - dt * (noise / std - x)), FAILS),
+    ("S4-03", reversal, "reverse_sde_drift", scaled(-1), FAILS),
+    ("S4-03", reversal, "reverse_step_mean", instead(lambda x, noise, std, dt, *_: x - dt * (noise / std - x)), FAILS),
 ]
 
 
@@ -89,11 +100,11 @@ def test_a_wrong_formula_changes_the_verdict(monkeypatch, claim, module, name, m
 
 def test_a_claim_of_two_misprints_needs_both_put_right(monkeypatch):
     """S3-07 has several printed formulas that are wrong: one of them right leaves the verdict."""
-    monkeypatch.setattr(processes, "printed_clean_of_37", processes.clean_of_noise)
+    monkeypatch.setattr(noising, "printed_clean_of_37", noising.clean_of_noise)
     budget = Budget(quick=True, seed=0, claim="S3-07")
     assert judge(REGISTRY["S3-07"].measure(budget)) == CORRECTED
-    monkeypatch.setattr(processes, "printed_weight_of_36", processes.weight_of_means)
-    monkeypatch.setattr(processes, "printed_sampling_mean", processes.mean_of_noise)
+    monkeypatch.setattr(noising, "printed_weight_of_36", noising.weight_of_means)
+    monkeypatch.setattr(noising, "printed_sampling_mean", noising.mean_of_noise)
     assert judge(REGISTRY["S3-07"].measure(budget)) == HOLDS
 
 
@@ -200,9 +211,9 @@ def test_a_drift_that_depends_on_time_moves_the_mean():
 
 def test_the_posterior_of_localization_is_that_of_one_normal_law():
     """X ~ N(0.4, 1): given Y_t = y it is N((0.4 + y)/(1 + t), 1/(1 + t)); equation (9) as printed has 1/t for t."""
-    localization = processes.Localization(ProjectedLaw([1.0], [0.4], [1.0]), 801)
+    one_normal_law = localization.Localization(ProjectedLaw([1.0], [0.4], [1.0]), 801)
     y, time = torch.tensor([-3.0, 0.5, 20.0], dtype=torch.float64), 4.0
-    for tilt, strength in ((processes.log_tilt_8, time), (processes.printed_log_tilt_9, 1 / time)):
-        mean, square = localization.means(tilt, [lambda x: x, lambda x: x**2], y, time)
+    for tilt, strength in ((localization.log_tilt_8, time), (localization.printed_log_tilt_9, 1 / time)):
+        mean, square = one_normal_law.means(tilt, [lambda x: x, lambda x: x**2], y, time)
         assert_close(mean, (0.4 + y) / (1 + strength), rtol=1e-11)
         assert_close(square - mean**2, torch.full_like(y, 1 / (1 + strength)), rtol=1e-9)

@@ -84,3 +84,60 @@ def push(density, mean, variance: float, x):
     width = float(x[1] - x[0])
     kernel = torch.exp(-((x.unsqueeze(1) - mean) ** 2) / (2 * variance)) / math.sqrt(2 * math.pi * variance)
     return width * (kernel @ density)
+
+
+def two_modes(p=0.7, a=3.0):
+    """p N((1-p) a, 1) + (1-p) N(-p a, 1)."""
+    return ProjectedLaw([p, 1 - p], [(1 - p) * a, -p * a], [1.0, 1.0])
+
+
+def score(law, x):
+    """(log density)' by autograd."""
+    return derivatives(lambda x: law.pdf(x).log(), x, 1)[1]
+
+
+def in_time(function, x, time):
+    """d/dt function(x, t) at a time, shape of x."""
+
+    def of_times(times):
+        return function(x, times)
+
+    return derivatives(of_times, torch.full_like(x, time), 1)[1]
+
+
+def flux_slope(law, drift, x):
+    """(q v)' at x by autograd, for the density q of a law and v = drift(x, (log q)')."""
+
+    def flux(x):
+        density = law.pdf(x)
+        (slope,) = torch.autograd.grad(density.sum(), x, create_graph=True)
+        return density * drift(x, slope / density)
+
+    return derivatives(flux, x, 1)[1]
+
+
+class Mixture:
+    """A mixture on the line whose parameters are functions of time: signal(t) X + N(0, variance(t)), differentiable."""
+
+    def __init__(self, law, signal, variance):
+        self.law, self.signal, self.variance = law, signal, variance
+
+    def at(self, time):
+        """The law at a time."""
+        return noisy(self.law, self.signal(time), self.variance(time))
+
+    def pdf(self, x, time):
+        """The density at x and a tensor of times, shape (points,)."""
+        signal, variance = self.signal(time).unsqueeze(-1), self.variance(time).unsqueeze(-1)
+        of_modes = normal_density(x.unsqueeze(-1) - signal * self.law.means, (signal * self.law.stds) ** 2 + variance)
+        return (self.law.weights * of_modes).sum(-1)
+
+
+def ou_mixture():
+    """The law of the OU process dX = -X dt + sqrt(2) dB started from two modes."""
+    return Mixture(two_modes(), lambda t: torch.exp(-t), lambda t: -torch.expm1(-2 * t))
+
+
+def largest_gap(one, other) -> float:
+    """The largest |one - other|."""
+    return float((one - other).abs().max())
