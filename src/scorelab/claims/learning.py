@@ -269,10 +269,10 @@ def gradient_near_power_iteration(budget):
 def _reach_panel(star_length, of_printed, of_right):
     """The largest deviation over the bound against |mu*|."""
     return panel(
-        "largest over |mu_t|, angle, d",
+        r"largest over $|\mu_t|$, angle, $d$",
         star_length,
-        {"3 |mu|^2, as printed": of_printed.amax((0, 2)), "2 |mu|^2": of_right.amax((0, 2))},
-        xlabel="|mu*_t|",
+        {r"$3|\mu|^2$, as printed": of_printed.amax((0, 2)), r"$2|\mu|^2$": of_right.amax((0, 2))},
+        xlabel=r"$|\mu^*_t|$",
         ylabel="deviation / bound",
         xscale="log",
         yscale="log",
@@ -286,14 +286,14 @@ def _deviation_panel():
     mu, star = plane(length, 0.1, math.pi / 2)
     descent = half_descent(mu, star)
     lines = {
-        "3 |mu|^2, as printed": (descent - printed_direction(mu, star)).norm(dim=-1),
-        "2 |mu|^2": (descent - power_direction(mu, star)).norm(dim=-1),
+        r"$3|\mu|^2$, as printed": (descent - printed_direction(mu, star)).norm(dim=-1),
+        r"$2|\mu|^2$": (descent - power_direction(mu, star)).norm(dim=-1),
     }
     return panel(
-        "|mu*_t| = 0.1, right angle",
+        r"$|\mu^*_t| = 0.1$, right angle",
         length,
         lines,
-        xlabel="|mu_t|",
+        xlabel=r"$|\mu_t|$",
         ylabel="deviation",
         xscale="log",
         yscale="log",
@@ -415,9 +415,11 @@ def _exact_panel():
         name: _shown_bound(kappas, length, star_length, rate, d, math.tan(angle), 0.0)
         for name, kappas in (("printed", (printed_kappa_1, printed_kappa_2)), ("corrected", (kappa_1, kappa_2)))
     }
-    title = "exact gradient, |mu*_t| = 1, eta = 0.1, d = 2"
-    ylabel = "tan theta' / tan theta"
-    return panel(title, length, {"gradient step": step}, xlabel="|mu_t|", ylabel=ylabel, dashed=dashed, xscale="log")
+    title = r"exact gradient, $|\mu^*_t| = 1$, $\eta = 0.1$, $d = 2$"
+    ylabel = r"$\tan\theta' / \tan\theta$"
+    return panel(
+        title, length, {"gradient step": step}, xlabel=r"$|\mu_t|$", ylabel=ylabel, dashed=dashed, xscale="log"
+    )
 
 
 def _noisy_panel():
@@ -430,8 +432,8 @@ def _noisy_panel():
         for name, kappas in (("printed", (printed_kappa_1, printed_kappa_2)), ("corrected", (kappa_1, kappa_2)))
     }
     lines = {"gradient step": worst_tangent(mu, star, rates, error) / before}
-    title = "gradient off by eps, eps~ = 0.1, eta = 0.01"
-    return panel(title, before, lines, xlabel="tan theta", ylabel="", dashed=dashed, xscale="log")
+    title = r"gradient off by $\epsilon$, $\tilde\epsilon = 0.1$, $\eta = 0.01$"
+    return panel(title, before, lines, xlabel=r"$\tan\theta$", ylabel="", dashed=dashed, xscale="log")
 
 
 def _shown_bound(kappas, length, star_length, rate, d, before, error):
@@ -650,16 +652,16 @@ def _slope_panels(count):
     a = _line(0.2, 6, 59)
     largest = slopes_of_g(a, count)[1].amax(-1)
     limit = {"0.01": torch.full_like(a, 0.01)}
-    axes = {"yscale": "log", "ylabel": "|G| / |mu - mu*|"}
-    first = panel("largest over mu* >= 3 mu/4", a, {"": largest}, xlabel="mu", dashed=limit, **axes)
+    axes = {"yscale": "log", "ylabel": r"$|G| / |\mu - \mu^*|$"}
+    first = panel(r"largest over $\mu^* \geq 3\mu/4$", a, {"": largest}, xlabel=r"$\mu$", dashed=limit, **axes)
     ratio = _line(0.7505, 2.0, 126)
     gap = (1 - ratio).abs()
     lines = {}
     for mu in (1, 2, 3, 3.4, 4):
         slopes = printed_g(torch.full_like(ratio, mu), mu * ratio).abs() / (mu * gap)
-        lines[f"mu = {mu:g}"] = torch.where((gap > 1e-6) & (slopes > 1e-9), slopes, math.nan)
+        lines[rf"$\mu = {mu:g}$"] = torch.where((gap > 1e-6) & (slopes > 1e-9), slopes, math.nan)
     second = panel(
-        "over mu*/mu", ratio, lines, xlabel="mu* / mu", dashed={"0.01": torch.full_like(ratio, 0.01)}, **axes
+        r"over $\mu^*/\mu$", ratio, lines, xlabel=r"$\mu^*/\mu$", dashed={"0.01": torch.full_like(ratio, 0.01)}, **axes
     )
     return first, second
 

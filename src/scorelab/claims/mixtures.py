@@ -161,7 +161,7 @@ def _recovery_panel(dimensions, sizes, found):
         for label, (errors, _, _) in zip(labels, found, strict=True)
     }
     dashed = {f"bound, {label}": floors for label, (_, floors, _) in zip(labels, found, strict=True)}
-    axes = {"xlabel": "samples N", "ylabel": "rms error of a mean", "xscale": "log", "yscale": "log"}
+    axes = {"xlabel": "samples $N$", "ylabel": "rms error of a mean", "xscale": "log", "yscale": "log"}
     return panel("warm starts, K = 3", sizes, lines, errors=errors, dashed=dashed, **axes)
 
 
@@ -173,5 +173,5 @@ def _step_panel():
     dashed = {
         f"power, {length:g}": numpy.where(errors[0] < 2, errors[0], numpy.nan) for length, errors in found.items()
     }
-    axes = {"xlabel": "time t (small: much noise)", "ylabel": "relative error", "xscale": "log", "yscale": "log"}
-    return panel("one step, by |mu*|", times, lines, dashed=dashed, **axes)
+    axes = {"xlabel": "time $t$ (small: much noise)", "ylabel": "relative error", "xscale": "log", "yscale": "log"}
+    return panel(r"one step, by $|\mu^*|$", times, lines, dashed=dashed, **axes)

@@ -217,8 +217,10 @@ def _distance_panel():
         name: [_relative(localization_gradient(mu, star, float(t)), form(mu, star, float(t))) for t in times]
         for name, form in forms.items()
     }
-    axes = {"xscale": "log", "yscale": "log", "xlabel": "t", "ylabel": "distance / |gradient|"}
-    return panel("|mu| = |mu*| = 1, cosine 0.6", times, {name: _vector(*each) for name, each in lines.items()}, **axes)
+    axes = {"xscale": "log", "yscale": "log", "xlabel": "$t$", "ylabel": "distance / |gradient|"}
+    return panel(
+        r"$|\mu| = |\mu^*| = 1$, cosine 0.6", times, {name: _vector(*each) for name, each in lines.items()}, **axes
+    )
 
 
 def _drift_panel():
@@ -228,8 +230,8 @@ def _drift_panel():
     forms = {"quadrature": localization_gradient, "printed": printed_gradient, "corrected": right_gradient}
     drift = {name: -form(mu, star, t)[:, 0] / t for name, form in forms.items()}
     lines = {"quadrature": drift.pop("quadrature")}
-    title, label = "mu along mu*, |mu*| = 1, t = 0.01", "-gradient / t"
-    return panel(title, size, lines, xlabel="|mu|", ylabel=label, dashed=drift | {"0": 0 * size})
+    title, label = r"$\mu$ along $\mu^*$, $|\mu^*| = 1$, $t = 0.01$", "$-$gradient / $t$"
+    return panel(title, size, lines, xlabel=r"$|\mu|$", ylabel=label, dashed=drift | {"0": 0 * size})
 
 
 def printed_eigenvalues(length, star_length, rate, t):
@@ -477,8 +479,10 @@ def _loss_panel(size, t):
     }
     printed = scale * printed_low_noise_loss(alpha, size, t)
     dashed = {"printed": torch.where(printed < 1.5, printed, math.nan)}
-    ylabel = "(t+1)^2 (loss - loss at 0) / |mu*|^2"
-    return panel(f"|mu*| = {size:g}, t = {t:g}", ratio, lines, xlabel="alpha / |mu*|", ylabel=ylabel, dashed=dashed)
+    ylabel = r"$(t+1)^2$ (loss $-$ loss at 0) $/ |\mu^*|^2$"
+    return panel(
+        rf"$|\mu^*| = {size:g}$, $t = {t:g}$", ratio, lines, xlabel=r"$\alpha / |\mu^*|$", ylabel=ylabel, dashed=dashed
+    )
 
 
 # Two stages. ---------------------------------------------------------------------------------------------------------
