@@ -44,6 +44,14 @@ Fraction = Annotated[float, BeforeValidator(_no_bool), Field(ge=0, lt=1)]
 Angle = Annotated[float, BeforeValidator(_no_bool), Field(ge=0, lt=math.pi / 2)]
 
 
+def with_identifiers(named: dict) -> dict:
+    """Raise ValueError unless every key is a word of letters, digits and underscores; return the dictionary."""
+    for name in named:
+        if not name.isidentifier():
+            raise ValueError(f"{name}: names of letters, digits and underscores are needed")
+    return named
+
+
 def nearest(name: str, names) -> str:
     """A hint "; did you mean ...?" if one of `names` looks like `name`, and the valid names."""
     names = sorted(map(str, names))

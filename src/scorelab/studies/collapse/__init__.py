@@ -7,7 +7,7 @@ from pydantic import Field, field_validator, model_validator
 
 from scorelab.config import component
 from scorelab.errors import ConfigError
-from scorelab.options import Count, Fraction, NonNegative, Options, Positive, Several, nearest
+from scorelab.options import Count, Fraction, NonNegative, Options, Positive, Several, nearest, with_identifiers
 from scorelab.samplers.base import Sampler
 from scorelab.studies.base import Study
 
@@ -103,13 +103,7 @@ class Collapse(Study):
     memory: Memory
     trade: Trade
 
-    @field_validator("methods")
-    @classmethod
-    def _names(cls, methods):
-        for name in methods:
-            if not name.isidentifier():
-                raise ValueError(f"{name}: names of letters, digits and underscores are needed")
-        return methods
+    _names = field_validator("methods")(with_identifiers)
 
     @model_validator(mode="after")
     def _known(self):

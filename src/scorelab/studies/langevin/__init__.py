@@ -10,7 +10,7 @@ from pydantic import Field, field_validator, model_validator
 from scorelab.config import component
 from scorelab.denoisers.options import Exact
 from scorelab.errors import ConfigError
-from scorelab.options import Count, Fraction, OpenUnit, Options, Positive, Several, explain, nearest
+from scorelab.options import Count, Fraction, OpenUnit, Options, Positive, Several, explain, nearest, with_identifiers
 from scorelab.samplers.base import Sampler
 from scorelab.schedules.base import Schedule
 from scorelab.studies.base import Study
@@ -90,13 +90,7 @@ class Langevin(Study):
     separations: Separations
     floor_repeats: Several
 
-    @field_validator("methods")
-    @classmethod
-    def _names(cls, methods):
-        for name in methods:
-            if not name.isidentifier():
-                raise ValueError(f"{name}: names of letters, digits and underscores are needed")
-        return methods
+    _names = field_validator("methods")(with_identifiers)
 
     @model_validator(mode="after")
     def _nodes(self):
