@@ -81,7 +81,7 @@ def add(directory, name, preset, setting, numbers=None, state="done", error=None
     (run / "status.json").write_text(json.dumps({"state": state, "error": error, "overrides": overrides, "stages": []}))
     if numbers:
         (run / "metrics.json").write_text(json.dumps(numbers))
-        for picture in ("projection", "posterior_mean", "two_stage"):
+        for picture in ("projection", "posterior_mean", "two_stage", "errors"):
             Drawing(figsize=(0.2, 0.2)).savefig(run / "figures" / f"{picture}.png")
 
 
@@ -198,6 +198,7 @@ def test_only_setting_2_is_a_figure_of_posterior_means(sweep):
 def test_the_published_errors_are_beside_ours(sweep):
     write_report(sweep)
     text = (sweep / "report.md").read_text()
+    assert ["/errors.png" in section(text, number) for number in range(1, 10)] == [n in (3, 5, 8) for n in range(1, 10)]
     assert "| 0.01 | 25.97 | 28.57 ± 0.10 | 1.10 |" in section(text, 3)
     assert "| 0.01 | 30.51 | 36.61 ± 0.10 | 1.20 |" in section(text, 5)
     assert "| 0.01 | 25.03 | 22.53 ± 0.10 | 0.90 |" in section(text, 8)

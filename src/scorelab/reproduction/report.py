@@ -86,8 +86,10 @@ def _section(figure: Figure, done: list[Entry]) -> list:
     blocks = [Heading(2, f"Figure {figure.number}: {figure.title}"), Paragraph(sentence, conclusion=True)]
     if not entries:
         return blocks
-    pictures = [(path, _caption(entry)) for entry in entries if (path := entry.picture(figure.picture))]
-    blocks += [Pictures(pictures)] if pictures else []
+    shown = ("posterior_mean", "errors") if figure.picture == "posterior_mean" else (figure.picture,)
+    for name in shown:
+        pictures = [(path, _caption(entry)) for entry in entries if (path := entry.picture(name))]
+        blocks += [Pictures(pictures)] if pictures else []
     if figure.picture == "two_stage":
         return [*blocks, _recovery(entries)]
     blocks.append(_runs(entries, figure))
@@ -223,7 +225,10 @@ def _footnote(figure: Figure, entries: list[Entry]) -> str:
     numbers = published_numbers()
     theirs = numbers[figure.printed]
     if conclusions.comparable(figure, entries):
-        return f"Relative error: {numbers['what']}. Published: {numbers['source']}."
+        return (
+            f"Relative error: {numbers['what']}. Published: {numbers['source']}. The second pictures have the error, "
+            "both parts of the risk E|X - m_hat|^2, Bayes risk and excess, and the density of the path KL."
+        )
     return (
         f"Ours alone: the published errors are on another grid of {len(theirs['t'])} angles, "
         f"from {theirs['percent'][0]:g} % at t = {theirs['t'][0]:g} "
