@@ -44,6 +44,12 @@ Fraction = Annotated[float, BeforeValidator(_no_bool), Field(ge=0, lt=1)]
 Angle = Annotated[float, BeforeValidator(_no_bool), Field(ge=0, lt=math.pi / 2)]
 
 
+def in_order(values):
+    """A list of numbers sorted and without repetitions; anything else as it is, for pydantic to refuse."""
+    numbers = isinstance(values, list) and all(isinstance(value, (int, float)) for value in values)
+    return sorted(set(values)) if numbers else values
+
+
 def with_identifiers(named: dict) -> dict:
     """Raise ValueError unless every key is a word of letters, digits and underscores; return the dictionary."""
     for name in named:

@@ -5,16 +5,11 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field, field_validator
 
-from scorelab.options import Angle, Count, NonNegative, OpenUnit, Options, Positive, Several
+from scorelab.options import Angle, Count, NonNegative, OpenUnit, Options, Positive, Several, in_order
 from scorelab.studies.base import Study
 
 #: a number in (0, 1]
 Share = Annotated[Positive, Field(le=1)]
-
-
-def _in_order(values):
-    """Sorted, without repetitions."""
-    return sorted(set(values)) if isinstance(values, list) else values
 
 
 class Target(Options):
@@ -39,7 +34,7 @@ class Target(Options):
 class Localization(Options):
     """The paper's setting. steps: of Euler-Maruyama. alpha_max: the last angle."""
 
-    steps: Annotated[list[Several], BeforeValidator(_in_order)] = Field(min_length=1)
+    steps: Annotated[list[Several], BeforeValidator(in_order)] = Field(min_length=1)
     alpha_max: Angle
 
 
@@ -62,7 +57,7 @@ class Discretization(Study):
     @field_validator("times", "shares", "errors")
     @classmethod
     def _distinct(cls, values):
-        values = _in_order(values)
+        values = in_order(values)
         if len(values) < 4:
             raise ValueError("at least 4 values that differ are needed for a rate")
         return values

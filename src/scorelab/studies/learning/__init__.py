@@ -5,17 +5,11 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from scorelab.options import Angle, Count, OpenUnit, Options, Positive, Several
+from scorelab.options import Angle, Count, OpenUnit, Options, Positive, Several, in_order, with_identifiers
 from scorelab.studies.base import Study
 
-
-def _in_order(values):
-    """Sorted, without repetitions."""
-    return sorted(set(values)) if isinstance(values, list) else values
-
-
 #: the least and the largest value of an axis
-Ends = Annotated[list[Positive], BeforeValidator(_in_order), Field(min_length=2, max_length=2)]
+Ends = Annotated[list[Positive], BeforeValidator(in_order), Field(min_length=2, max_length=2)]
 
 
 class Level(Options):
@@ -60,8 +54,8 @@ class Modes(Options):
     steps: Count
     warm: OpenUnit
     tolerance: OpenUnit
-    sizes: Annotated[list[Several], BeforeValidator(_in_order)] = Field(min_length=1)
-    separations: Annotated[list[Positive], BeforeValidator(_in_order)] = Field(min_length=1)
+    sizes: Annotated[list[Several], BeforeValidator(in_order)] = Field(min_length=1)
+    separations: Annotated[list[Positive], BeforeValidator(in_order)] = Field(min_length=1)
 
     @model_validator(mode="after")
     def _check(self):
@@ -97,13 +91,7 @@ class Learning(Study):
     regimes: Regimes
     modes: Modes
 
-    @field_validator("levels")
-    @classmethod
-    def _names(cls, levels):
-        for name in levels:
-            if not name.isidentifier():
-                raise ValueError(f"{name}: names of letters, digits and underscores are needed")
-        return levels
+    _names = field_validator("levels")(with_identifiers)
 
     @field_validator("objectives")
     @classmethod
