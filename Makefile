@@ -55,7 +55,7 @@ architectures: ALSO = seed=0,1,2,3 sampler.count=20000 study.trajectories=0
 architectures: $(READY) ## which architecture suits the score of a mixture: 25 configurations, four seeds; half an hour
 	$(sweep)
 
-claims: $(READY) ## statements of the literature, put to the test: writes docs/claims.md
+claims: $(READY) ## statements of the literature, put to the test: writes docs/claims.md, ten minutes
 	$(BIN)/python run.py study=claims claims.docs=docs
 
 # One figure of the paper with its published budget; make fig02 ARGS="setting=3 training=author" for another.
