@@ -6,8 +6,7 @@ import pytest
 import torch
 from helpers import assert_close, normal, standard_error
 
-from scorelab.claims import CORRECTED, FAILS, HOLDS, Budget, judge
-from scorelab.claims import learning as learning_claims
+from scorelab.claims import CORRECTED, FAILS, HOLDS, Budget, em, judge, power_iteration
 from scorelab.claims import student as student_claims
 from scorelab.claims.registry import every_claim
 from scorelab.theory import two_modes
@@ -44,7 +43,7 @@ def times(factor, of):
         ("S0-26", "loss_factor", lambda t: 2 * t * (t + 1), FAILS),
         ("S0-26", "ou_time", times(2, two_modes.ou_time), FAILS),
         ("S2-01", "printed_tanh_of_weights", lambda weights: weights[:, 0] - weights[:, 1], HOLDS),
-        ("S2-01", "printed_two_mode_score", times(-1, learning_claims.printed_two_mode_score), FAILS),
+        ("S2-01", "printed_two_mode_score", times(-1, power_iteration.printed_two_mode_score), FAILS),
         ("S2-02", "printed_cubic", lambda: -1 / 3, HOLDS),
         ("S2-02", "half_descent", times(2, two_modes.half_descent), FAILS),
         ("S2-03", "printed_direction", two_modes.power_direction, CORRECTED),
@@ -53,16 +52,16 @@ def times(factor, of):
         ("S2-03", "deviation_sharp", times(0.5, two_modes.deviation_sharp), FAILS),
         ("S2-04", "kappa_2", two_modes.printed_kappa_2, FAILS),
         ("S2-04", "kappa_1", times(0.5, two_modes.kappa_1), FAILS),
-        ("S2-05", "printed_em_update", times(-1, learning_claims.printed_em_update), FAILS),
+        ("S2-05", "printed_em_update", times(-1, em.printed_em_update), FAILS),
         ("S2-05", "em_update", lambda mu, star: two_modes.em_update(2 * mu, star), FAILS),
-        ("S2-06", "printed_em_of_one", times(2, learning_claims.printed_em_of_one), FAILS),
-        ("S2-07", "printed_g", times(2, learning_claims.printed_g), FAILS),
-        ("S2-08", "printed_stein_first", times(-1, learning_claims.printed_stein_first), FAILS),
-        ("S2-08", "printed_stein_second", times(2, learning_claims.printed_stein_second), FAILS),
+        ("S2-06", "printed_em_of_one", times(2, em.printed_em_of_one), FAILS),
+        ("S2-07", "printed_g", times(2, em.printed_g), FAILS),
+        ("S2-08", "printed_stein_first", times(-1, em.printed_stein_first), FAILS),
+        ("S2-08", "printed_stein_second", times(2, em.printed_stein_second), FAILS),
     ],
 )
 def test_another_formula_has_another_verdict(name, formula, put, expected, monkeypatch):
-    module = student_claims if name.startswith("S0") else learning_claims
+    module = student_claims if name.startswith("S0") else power_iteration if name < "S2-05" else em
     monkeypatch.setattr(module, formula, put)
     assert verdict(name) == expected
 
@@ -77,23 +76,23 @@ def test_g_with_a_sign_wrong_is_not_zero_at_the_truth(monkeypatch):
             tanh = torch.tanh(a.unsqueeze(-1) * x)
             return -2 * tanh * (1 - tanh**2) * a.unsqueeze(-1) ** 2 * x
 
-        return right(a, b) + learning_claims.normal_mean(bend, b)
+        return right(a, b) + em.normal_mean(bend, b)
 
-    right = learning_claims.printed_g
-    monkeypatch.setattr(learning_claims, "printed_g", mutated)
+    right = em.printed_g
+    monkeypatch.setattr(em, "printed_g", mutated)
     assert verdict("S2-06") == FAILS
 
 
 def test_with_both_slips_put_right_the_angle_contracts_but_not_with_equality(monkeypatch):
     """S2-04 is printed as an equality: right kappas do not make it one."""
-    monkeypatch.setattr(learning_claims, "printed_kappa_1", two_modes.kappa_1)
-    monkeypatch.setattr(learning_claims, "printed_kappa_2", two_modes.kappa_2)
+    monkeypatch.setattr(power_iteration, "printed_kappa_1", two_modes.kappa_1)
+    monkeypatch.setattr(power_iteration, "printed_kappa_2", two_modes.kappa_2)
     evidence = CLAIMS["S2-04"].measure(Budget(quick=True, seed=0, claim="S2-04"))
     assert [each.outcome for each in evidence.stated] == [False, True, True]
 
 
 def test_the_constant_of_lemma_c8_is_not_a_tenth_shorter(monkeypatch):
-    monkeypatch.setattr(learning_claims, "CONSTANT", 0.9 * learning_claims.CONSTANT)
+    monkeypatch.setattr(em, "CONSTANT", 0.9 * em.CONSTANT)
     assert verdict("S2-07") == FAILS
 
 
@@ -293,7 +292,7 @@ def test_slope_of_g_is_its_derivative():
 
     numeric = (g(a, b + 1e-5) - g(a, b - 1e-5)) / 2e-5
     assert_close(two_modes.beyond_em_slope(a, b), numeric, rtol=1e-6, atol=1e-9)
-    assert_close(learning_claims.printed_g(a, b), g(a, b), rtol=1e-10, atol=1e-13)
+    assert_close(em.printed_g(a, b), g(a, b), rtol=1e-10, atol=1e-13)
 
 
 def test_kappas_are_those_of_power_iteration_without_bound_and_error():

@@ -6,22 +6,11 @@ import torch
 
 from scorelab.claims import CORRECTED, HOLDS, Evidence, at_least, at_most, claim, equal
 from scorelab.claims.curves import panel, panels
+from scorelab.theory.arrays import evenly, largest_of, vector
 from scorelab.theory.student import Averaged, high_noise_constants, student
 from scorelab.theory.two_modes import localization_gradient, localization_loss, ou_time, plane, power_direction
 
 SEED = "000_6c70dbc10a1c9c83.txt"
-
-
-def _vector(*values):
-    return torch.tensor(values, dtype=torch.float64)
-
-
-def _line(start, end, count):
-    return torch.linspace(start, end, count, dtype=torch.float64)
-
-
-def _largest(tensor) -> float:
-    return float(tensor.abs().max())
 
 
 def _relative(found, expected) -> float:
@@ -31,7 +20,7 @@ def _relative(found, expected) -> float:
 
 def _normal_plane(center):
     """Nodes (count, 2) and weights (count,) of N(center, I) in the plane: the trapezoidal rule."""
-    line = _line(-9.5, 9.5, 191)
+    line = evenly(-9.5, 9.5, 191)
     nodes = torch.cartesian_prod(line, line)
     weights = torch.exp(-0.5 * nodes.square().sum(-1))
     return center + nodes, weights / weights.sum()
@@ -86,7 +75,7 @@ def _shift(y, mu, t):
 )
 def student_is_the_posterior_mean(budget):
     """Sums in the plane, at three times."""
-    mu, generator = _vector(0.9, -0.5), budget.stream()
+    mu, generator = vector(0.9, -0.5), budget.stream()
     errors = dict.fromkeys(("student", "weight", "first", "repaired", "last", "double", "none"), 0.0)
     for t in (0.1, 1.0, 5.0):
         draws = torch.randn(2, budget.of(12, 4), 2, generator=generator, dtype=torch.float64)
@@ -107,7 +96,7 @@ def student_is_the_posterior_mean(budget):
             "double": others["double"] - mean,
             "none": others["none"] - mean,
         }
-        errors = {name: max(error, _largest(found[name])) for name, error in errors.items()}
+        errors = {name: max(error, largest_of(found[name])) for name, error in errors.items()}
     both = [
         equal("largest error of the student", errors["student"], 0, tolerance=1e-12),
         equal("largest error of delta_1", errors["weight"], 0, tolerance=1e-12),
@@ -210,7 +199,7 @@ def gradient_at_high_noise(budget):
 
 def _distance_panel():
     """Relative distance of both forms over t, |mu| = |mu*| = 1, cosine 0.6."""
-    times = 10 ** _line(-5, 1, 61)
+    times = 10 ** evenly(-5, 1, 61)
     mu, star = plane(1.0, 1.0, math.acos(0.6))
     forms = {"printed": printed_gradient, "corrected": right_gradient}
     lines = {
@@ -219,14 +208,14 @@ def _distance_panel():
     }
     axes = {"xscale": "log", "yscale": "log", "xlabel": "$t$", "ylabel": "distance / |gradient|"}
     return panel(
-        r"$|\mu| = |\mu^*| = 1$, cosine 0.6", times, {name: _vector(*each) for name, each in lines.items()}, **axes
+        r"$|\mu| = |\mu^*| = 1$, cosine 0.6", times, {name: vector(*each) for name, each in lines.items()}, **axes
     )
 
 
 def _drift_panel():
     """-gradient along mu*, over the length of mu = alpha mu*/|mu*|."""
-    t, size = 0.01, _line(0, 1.7, 69)
-    mu, star = torch.stack([size, 0 * size], -1), _vector(1.0, 0.0)
+    t, size = 0.01, evenly(0, 1.7, 69)
+    mu, star = torch.stack([size, 0 * size], -1), vector(1.0, 0.0)
     forms = {"quadrature": localization_gradient, "printed": printed_gradient, "corrected": right_gradient}
     drift = {name: -form(mu, star, t)[:, 0] / t for name, form in forms.items()}
     lines = {"quadrature": drift.pop("quadrature")}
@@ -282,7 +271,7 @@ def steps_are_power_iteration(budget):
     low, high = 0.5 * size, 2 * size
     for _ in range(50):
         middle = 0.5 * (low + high)
-        grows = float(localization_gradient(_vector(middle, 0.0), star, t)[0]) < 0
+        grows = float(localization_gradient(vector(middle, 0.0), star, t)[0]) < 0
         low, high = (middle, high) if grows else (low, middle)
     update = printed_update(mu, star, rate, t) - printed_matrix_update(mu, star, rate, t)
     stops = _still(printed_eigenvalues, size, rate, t), _still(right_eigenvalues, size, rate, t)
@@ -292,7 +281,7 @@ def steps_are_power_iteration(budget):
             equal("factor across", across, printed[1], tolerance=1e-5),
             at_least("their difference", along - across, 0),
             equal("length that stands still, over |mu*|", low / size, stops[0] / size, tolerance=1e-5),
-            equal("largest difference of the update to its matrix form", _largest(update), 0, tolerance=1e-12),
+            equal("largest difference of the update to its matrix form", largest_of(update), 0, tolerance=1e-12),
         ],
         corrected=[
             equal("factor along mu*", along, right[0], tolerance=1e-5),
@@ -349,7 +338,7 @@ def right_reduction(mu, star, t) -> float:
 
 def printed_low_noise_loss(alpha, size, t):
     """alpha^2 E[tanh^2(alpha Z)]/(t+1)^2 for alpha (count,)."""
-    line = _line(-9.5, 9.5, 761)
+    line = evenly(-9.5, 9.5, 761)
     weights = torch.exp(-0.5 * line**2)
     return (
         alpha**2 * (torch.tanh(alpha.unsqueeze(-1) * (size + line)).square() @ (weights / weights.sum())) / (t + 1) ** 2
@@ -363,7 +352,7 @@ def printed_low_noise_gradient(alpha, size, t):
 
 def noise_free_excess(alpha, size, t):
     """The loss without noise, less that of alpha = 0, for alpha (count,) along mu*."""
-    line = _line(-9.5, 9.5, 761)
+    line = evenly(-9.5, 9.5, 761)
     weights = torch.exp(-0.5 * line**2)
     w = alpha.unsqueeze(-1) * (size + line)
     tanh = torch.tanh(w)
@@ -383,10 +372,10 @@ def full_loss(mu, star, t) -> float:
 
 def right_minimiser(size, t) -> float:
     """Where the gradient of the loss along mu* changes sign, by bisection."""
-    low, high, star = 0.1 * size, 3 * size, _vector(size, 0.0)
+    low, high, star = 0.1 * size, 3 * size, vector(size, 0.0)
     for _ in range(60):
         middle = 0.5 * (low + high)
-        falls = float(localization_gradient(_vector(middle, 0.0), star, t)[0]) < 0
+        falls = float(localization_gradient(vector(middle, 0.0), star, t)[0]) < 0
         low, high = (middle, high) if falls else (low, middle)
     return low
 
@@ -413,14 +402,14 @@ def right_minimiser(size, t) -> float:
 def loss_at_low_noise(budget):
     """Sums in the plane and along mu*."""
     size, t = 2.0, 5.0
-    star = _vector(size, 0.0)
+    star = vector(size, 0.0)
     left, printed, right = (of(star, star, t) for of in (noise_free_loss, printed_reduction, right_reduction))
-    mu = _vector(0.8, 0.7)
+    mu = vector(0.8, 0.7)
     other = noise_free_loss(mu, star, t) - right_reduction(mu, star, t)
-    alpha = _line(0, 2 * size, budget.of(401, 101))
+    alpha = evenly(0, 2 * size, budget.of(401, 101))
     least = float(alpha[printed_low_noise_loss(alpha, size, t).argmin()])
     biased = _minimum(lambda at: noise_free_excess(at, size, t), 1.5, 3.0)
-    at, step = _vector(0.5), 1e-5
+    at, step = vector(0.5), 1e-5
     slope = float(
         (printed_low_noise_loss(at + step, size, t) - printed_low_noise_loss(at - step, size, t)) / (2 * step)
     )
@@ -464,17 +453,17 @@ def _minimum(of, low, high) -> float:
     ratio = (math.sqrt(5) - 1) / 2
     for _ in range(60):
         first, second = high - ratio * (high - low), low + ratio * (high - low)
-        low, high = (low, second) if float(of(_vector(first))) < float(of(_vector(second))) else (first, high)
+        low, high = (low, second) if float(of(vector(first))) < float(of(vector(second))) else (first, high)
     return 0.5 * (low + high)
 
 
 def _loss_panel(size, t):
     """The three losses over alpha/|mu*|, each less its value at 0, times (t+1)^2/|mu*|^2."""
-    ratio = _line(0.01, 2, 100)
+    ratio = evenly(0.01, 2, 100)
     alpha, scale = ratio * size, (t + 1) ** 2 / size**2
     mu = torch.stack([alpha, 0 * alpha], -1)
     lines = {
-        "the loss": scale * localization_loss(mu, _vector(size, 0.0), t),
+        "the loss": scale * localization_loss(mu, vector(size, 0.0), t),
         "without noise": scale * noise_free_excess(alpha, size, t),
     }
     printed = scale * printed_low_noise_loss(alpha, size, t)
@@ -642,7 +631,7 @@ def losses_agree(budget):
         x, scaled = signal * clean + deviation * noise, signal * mu
         score = torch.tanh(x @ scaled).unsqueeze(-1) * scaled - x
         ddpm = (score + noise / deviation).square().sum(-1)
-        relative.append(_largest(loss_factor(t) * localization / ddpm - 1))
+        relative.append(largest_of(loss_factor(t) * localization / ddpm - 1))
     error = max(relative)
     return Evidence(
         stated=[equal("largest |t(t+1) L_SL/L_DDPM - 1| of a draw", error, 0, tolerance=1e-10)],
