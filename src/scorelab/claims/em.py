@@ -6,31 +6,22 @@ import torch
 
 from scorelab.claims import HOLDS, Evidence, at_most, claim, equal
 from scorelab.claims.curves import panel, panels
-from scorelab.theory.arrays import evenly, largest_of, vector
+from scorelab.theory.arrays import evenly, largest_of, normal_plane, vector
 from scorelab.theory.two_modes import em_update
 
 SEED = "002_d471936793a219f4.txt"
 
 
-def _standard_plane():
-    """Nodes (count, 2) and weights (count,) of N(0, I) in the plane: the trapezoidal rule, exact to rounding for what
-    is analytic in a strip of half-width 1."""
-    line = evenly(-9.5, 9.5, 153)
-    nodes = torch.cartesian_prod(line, line)
-    weights = torch.exp(-0.5 * nodes.square().sum(-1))
-    return nodes, weights / weights.sum()
-
-
 def printed_em_update(mu, star):
     """E[tanh(<mu,X>) X], X ~ N(mu*, I), of mu (2,) by a dense sum in the plane: Fact 5."""
-    nodes, weights = _standard_plane()
+    nodes, weights = normal_plane(153)
     x = star + nodes
     return (weights * torch.tanh(x @ mu)) @ x
 
 
 def printed_em_of_two(means, star):
     """E[w_1 X]/E[w_1] of means (2, 2), X of the mixture of N(mu*, I) and N(-mu*, I), by a dense sum: Fact 5."""
-    nodes, weights = _standard_plane()
+    nodes, weights = normal_plane(153)
     x, weights = torch.cat([nodes + star, nodes - star]), torch.cat([weights, weights]) / 2
     first = torch.softmax(-0.5 * torch.cdist(x, means).square(), -1)[:, 0]
     return (weights * first) @ x / (weights @ first)
@@ -266,7 +257,7 @@ def printed_stein_second(first, second, x, mu):
 )
 def stein_identities(budget):
     """Sums over Z, given X_0."""
-    nodes, weights = _standard_plane()
+    nodes, weights = normal_plane(153)
     generator = budget.stream()
     atoms = 1.5 * torch.randn(budget.of(20, 5), 2, generator=generator, dtype=torch.float64)
     mu = vector(0.7, -0.5)

@@ -11,6 +11,7 @@ from scorelab.claims.curves import panel, panels
 from scorelab.targets import GaussianMixture
 from scorelab.targets.projected_law import ProjectedLaw
 from scorelab.theory.line import derivatives, noisy, normal_density, trapezoid
+from scorelab.theory.line import score as score_on_the_line
 from scorelab.training.objectives import quadratic_forms
 
 # What several claims use. ------------------------------------------------------------------------------------------
@@ -52,11 +53,6 @@ def two_modes_in_the_plane():
 def on_the_line(p=0.7, a=3.0):
     """p N((1-p) a, 1) + (1-p) N(-p a, 1)."""
     return ProjectedLaw([p, 1 - p], [(1 - p) * a, -p * a], [1.0, 1.0])
-
-
-def score_on_the_line(law, x):
-    """(log density)' by autograd."""
-    return derivatives(lambda x: law.pdf(x).log(), x, 1)[1]
 
 
 # 000, section 3.2: implicit score matching. -------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import torch
 
 from scorelab.claims import CORRECTED, HOLDS, Evidence, at_least, at_most, claim, equal
 from scorelab.claims.curves import panel, panels
-from scorelab.theory.arrays import evenly, largest_of, vector
+from scorelab.theory.arrays import evenly, largest_of, normal_plane, vector
 from scorelab.theory.student import Averaged, high_noise_constants, student
 from scorelab.theory.two_modes import localization_gradient, localization_loss, ou_time, plane, power_direction
 
@@ -19,11 +19,9 @@ def _relative(found, expected) -> float:
 
 
 def _normal_plane(center):
-    """Nodes (count, 2) and weights (count,) of N(center, I) in the plane: the trapezoidal rule."""
-    line = evenly(-9.5, 9.5, 191)
-    nodes = torch.cartesian_prod(line, line)
-    weights = torch.exp(-0.5 * nodes.square().sum(-1))
-    return center + nodes, weights / weights.sum()
+    """The nodes and weights of N(center, I)."""
+    nodes, weights = normal_plane()
+    return center + nodes, weights
 
 
 # Appendix C. ---------------------------------------------------------------------------------------------------------
