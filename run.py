@@ -2,7 +2,7 @@
 
 import hydra
 
-from scorelab import app
+from scorelab.lab import app
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")

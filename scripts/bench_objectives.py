@@ -14,9 +14,9 @@ from typing import get_args
 import torch
 from hydra import compose, initialize_config_dir
 
-from scorelab.app import config_folder, plain
-from scorelab.config import check
-from scorelab.studies.context import Context
+from scorelab.lab.app import config_folder, plain
+from scorelab.lab.config import check
+from scorelab.lab.context import Context
 from scorelab.training import Trainer, Training
 
 ROUNDS = 5

@@ -26,9 +26,9 @@ import time
 import torch
 from hydra import compose, initialize_config_dir
 
-from scorelab.app import config_folder, plain
-from scorelab.config import check
 from scorelab.denoisers import Denoiser, ExactDenoiser, OuterProduct
+from scorelab.lab.app import config_folder, plain
+from scorelab.lab.config import check
 from scorelab.metrics.projection import LawComparison, orthogonal_metrics, project
 from scorelab.randomness import default_stream, stream
 from scorelab.samplers.loop import OUTPUTS, draw_samples, simulate

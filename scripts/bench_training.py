@@ -21,9 +21,9 @@ import torch
 import yaml
 from torch.utils.data import DataLoader, TensorDataset
 
-from scorelab.app import config_folder
 from scorelab.channel import mix
 from scorelab.denoisers import OuterProduct
+from scorelab.lab.app import config_folder
 from scorelab.targets import GaussianMixture
 from scorelab.training import Trainer, Training
 

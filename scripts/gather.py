@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from scorelab.errors import ScorelabError
-from scorelab.gather import gather, print_sweep
+from scorelab.lab.gather import gather, print_sweep
 
 if __name__ == "__main__":
     if len(sys.argv) != 2 or sys.argv[1].startswith("-"):

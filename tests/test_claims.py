@@ -151,7 +151,7 @@ def test_the_page_is_written_where_it_is_wanted(tmp_path):
 
 
 def test_claims_are_listed_without_a_run_directory(tmp_path):
-    from scorelab.app import config_folder
+    from scorelab.lab.app import config_folder
 
     command = [sys.executable, str(config_folder().parent / "run.py"), "study=claims", "claims.list=true"]
     listed = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)

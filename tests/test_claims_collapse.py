@@ -7,11 +7,12 @@ import pytest
 import torch
 from test_claims import measure
 
-from scorelab.claims import CORRECTED, FAILS, collapse
+from scorelab.claims import CORRECTED, FAILS
 from scorelab.claims.claim import UNDECIDED
-from scorelab.denoisers.flawed import Flawed
+from scorelab.studies.collapse import claims as collapse
+from scorelab.studies.collapse.flawed import Flawed
+from scorelab.studies.collapse.theory import relative_variance
 from scorelab.targets import GaussianMixture
-from scorelab.theory.collapse import relative_variance
 
 LOSS = collapse.expected_loss
 

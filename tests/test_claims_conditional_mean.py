@@ -5,8 +5,9 @@ import math
 import pytest
 import torch
 
-from scorelab.claims import CORRECTED, FAILS, HOLDS, Budget, conditional_mean, judge
+from scorelab.claims import CORRECTED, FAILS, HOLDS, Budget, judge
 from scorelab.claims.registry import every_claim
+from scorelab.studies.conditional_mean import claims as conditional_mean
 
 P, A = conditional_mean.P, conditional_mean.A
 WRONG = {

@@ -7,8 +7,10 @@ import numpy
 import pytest
 from scipy import integrate
 
-from scorelab.claims import CORRECTED, FAILS, HOLDS, Budget, discretization, judge, stochastic_gradients
+from scorelab.claims import CORRECTED, FAILS, HOLDS, Budget, judge
 from scorelab.claims.claim import REGISTRY
+from scorelab.studies.discretization import claims as discretization
+from scorelab.studies.sgd import claims as stochastic_gradients
 
 
 def verdict(name):

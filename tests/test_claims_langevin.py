@@ -2,8 +2,9 @@
 
 import pytest
 
-from scorelab.claims import CORRECTED, FAILS, HOLDS, Budget, judge, langevin
+from scorelab.claims import CORRECTED, FAILS, HOLDS, Budget, judge
 from scorelab.claims.registry import every_claim
+from scorelab.studies.langevin import claims as langevin
 
 WRONG = {
     "steps that shrink with the noise, not with its square": (

@@ -6,9 +6,10 @@ import pytest
 import torch
 from helpers import assert_close, normal, standard_error
 
-from scorelab.claims import CORRECTED, FAILS, HOLDS, Budget, em, judge, power_iteration
-from scorelab.claims import student as student_claims
+from scorelab.claims import CORRECTED, FAILS, HOLDS, Budget, judge
 from scorelab.claims.registry import every_claim
+from scorelab.studies.learning.claims import em, power_iteration
+from scorelab.studies.two_stage import claims as student_claims
 from scorelab.theory import two_modes
 from scorelab.theory.student import student
 

@@ -2,8 +2,9 @@
 
 import pytest
 
-from scorelab.claims import CORRECTED, FAILS, Budget, judge, mixtures
+from scorelab.claims import CORRECTED, FAILS, Budget, judge
 from scorelab.claims.claim import REGISTRY, UNDECIDED
+from scorelab.studies.learning.claims import mixtures
 
 STUDENT, OBJECTIVE, POWER = mixtures.printed_student, mixtures.printed_objective, mixtures.power_direction
 

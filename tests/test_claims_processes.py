@@ -7,20 +7,14 @@ import pytest
 import torch
 from helpers import assert_close, normal, seeded
 
-from scorelab.claims import (
-    CORRECTED,
-    FAILS,
-    HOLDS,
-    Budget,
-    judge,
-    localization,
-    noising,
-    reversal,
-    score_matching,
-    spiked,
-)
+from scorelab.claims import CORRECTED, FAILS, HOLDS, Budget, judge
 from scorelab.claims.claim import REGISTRY
-from scorelab.targets.projected_law import ProjectedLaw
+from scorelab.laws.projected_law import ProjectedLaw
+from scorelab.studies.localization import claims as localization
+from scorelab.studies.noising import claims as noising
+from scorelab.studies.reversal import claims as reversal
+from scorelab.studies.score_matching import claims as score_matching
+from scorelab.studies.synchronization import claims as spiked
 from scorelab.theory.line import derivatives, monotone_map, noisy, normal_density, push, solve_fokker_planck, trapezoid
 
 MODES = ProjectedLaw([0.7, 0.3], [0.9, -2.1], [1.0, 0.6])

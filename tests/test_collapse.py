@@ -14,16 +14,15 @@ from scipy.integrate import solve_ivp
 
 import scorelab
 from scorelab.channel import HALF_PI
-from scorelab.config import check, component
 from scorelab.denoisers.exact import ExactDenoiser
-from scorelab.denoisers.flawed import Flawed, empirical
 from scorelab.errors import ConfigError
-from scorelab.figures import draw
-from scorelab.metrics.collapse import Concentration, nearest, participation, shrinkage, within_modes
+from scorelab.lab.config import check
+from scorelab.nodes import component
 from scorelab.samplers import DDIM, DPMSolver2M, DPMSolverSDE2M, EulerMaruyama, FlowHeun
-from scorelab.studies.collapse.train import Phases, errors, options_of, train
-from scorelab.targets import GaussianMixture
-from scorelab.theory.collapse import (
+from scorelab.studies import Collapse, draw
+from scorelab.studies.collapse.flawed import Flawed, empirical
+from scorelab.studies.collapse.measurements import Concentration, nearest, participation, shrinkage, within_modes
+from scorelab.studies.collapse.theory import (
     after,
     crossing,
     influence,
@@ -34,6 +33,8 @@ from scorelab.theory.collapse import (
     total_influence,
     variance_of_rule,
 )
+from scorelab.studies.collapse.train import Phases, errors, options_of, train
+from scorelab.targets import GaussianMixture
 
 BAND, END = (0.3, 0.9), 1.4
 STD = (0.5, 1.0, 2.0)
@@ -310,7 +311,7 @@ def test_the_shrinkage_of_a_denoiser_is_found():
 def test_distances_do_not_depend_on_blocks(monkeypatch):
     x, others = normal(50, 3, seed=0), normal(20, 3, seed=1)
     whole = nearest(x), nearest(x, others)
-    monkeypatch.setattr("scorelab.metrics.collapse._ROWS", 7)
+    monkeypatch.setattr("scorelab.studies.collapse.measurements._ROWS", 7)
     assert torch.allclose(nearest(x), whole[0])
     assert torch.allclose(nearest(x, others), whole[1])
     assert float(nearest(x)[0]) == pytest.approx(float((x[1:] - x[0]).norm(dim=1).min()))
@@ -431,7 +432,7 @@ def test_every_number_is_documented(run):
 
 
 def test_the_figure_labels_its_panels(run):
-    figure = draw("collapse", run.arrays["collapse"])
+    figure = draw(Collapse, "collapse", run.arrays["collapse"])
     assert len(figure.axes) == 3
     assert all(axes.get_xlabel() and axes.get_ylabel() for axes in figure.axes)
 

@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 import scorelab
 from scorelab.channel import HALF_PI
 from scorelab.errors import ConfigError
-from scorelab.figures import NAMES, draw
-from scorelab.metrics.conditional_mean import COORDINATES, TwoModeMean
+from scorelab.studies import ConditionalMean, draw
+from scorelab.studies.conditional_mean.theory import COORDINATES, TwoModeMean
 from scorelab.targets import GaussianMixture
 
 #: the text's target; equal weights; nearly one mode; another width and a mean that is not 0
@@ -306,8 +306,8 @@ def test_a_run_writes_its_tables_numbers_and_figure(result):
     assert_close(table["slope_scaled"].tolist(), (32 * table["t"] / (1 + table["t"])).tolist(), rtol=1e-12)
     sharp = pandas.read_csv(result.directory / "t_sharp.csv")
     assert set(sharp["sharp_t_state"]) == {0.0, math.inf}
-    assert "conditional_mean" in NAMES
-    assert isinstance(draw("conditional_mean", result.arrays["conditional_mean"]), Figure)
+    assert "conditional_mean" in ConditionalMean.figures
+    assert isinstance(draw(ConditionalMean, "conditional_mean", result.arrays["conditional_mean"]), Figure)
     assert (result.directory / "figures" / "conditional_mean.png").stat().st_size > 10_000
     json.loads((result.directory / "metrics.json").read_text(), parse_constant=lambda name: pytest.fail(name))
     assert not (result.directory / "samples.npy").exists()
@@ -341,7 +341,7 @@ def test_the_derivations_name_tests_that_exist():
 
     from test_cli import ROOT
 
-    named = re.findall(r"`(test_\w+)`", (ROOT / "docs" / "conditional_mean.md").read_text())
+    named = re.findall(r"`(test_\w+)`", (ROOT / "docs" / "studies" / "conditional_mean.md").read_text())
     assert len(named) > 10
     for name in named:
         assert name in globals() or name == "test_conditional_mean", name

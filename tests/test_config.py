@@ -7,9 +7,10 @@ import pytest
 import yaml
 from hydra import compose, initialize_config_dir
 
-from scorelab.app import config_folder, override_names, plain
-from scorelab.config import GROUPS, check, differences
 from scorelab.errors import ConfigError
+from scorelab.lab.app import config_folder, override_names, plain
+from scorelab.lab.config import check, differences
+from scorelab.nodes import GROUPS
 
 
 def composed(*overrides):

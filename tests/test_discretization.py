@@ -14,13 +14,13 @@ from scipy import integrate, stats
 import scorelab
 from scorelab.denoisers.exact import ExactDenoiser
 from scorelab.errors import ConfigError
-from scorelab.figures import NAMES, draw
 from scorelab.samplers import EulerMaruyama
 from scorelab.samplers.loop import draw_samples
 from scorelab.schedules import Localization
+from scorelab.studies import Discretization, draw
+from scorelab.studies.discretization import theory as theory
+from scorelab.studies.discretization.theory import Modes
 from scorelab.targets import GaussianMixture
-from scorelab.theory import discretization as theory
-from scorelab.theory.discretization import Modes
 
 MODES = {"line": Modes(1, 0.7, 4.0, 1.0), "high": Modes(5, 0.3, 3.0, -0.5), "one": Modes(2, 0.5, 0.0, 1.0)}
 every_target = pytest.mark.parametrize("name", MODES)
@@ -325,8 +325,8 @@ def test_a_run_writes_its_tables_numbers_and_figure(result):
         table = pandas.read_csv(result.directory / f"{name}.csv")
         assert len(table) == rows, name
         assert numpy.isfinite(table.drop(columns=["target", "shape"], errors="ignore").to_numpy()).all()
-    assert "discretization" in NAMES
-    assert isinstance(draw("discretization", result.arrays["discretization"]), Figure)
+    assert "discretization" in Discretization.figures
+    assert isinstance(draw(Discretization, "discretization", result.arrays["discretization"]), Figure)
     assert (result.directory / "figures" / "discretization.png").stat().st_size > 10_000
     json.loads((result.directory / "metrics.json").read_text(), parse_constant=lambda name: pytest.fail(name))
     assert not (result.directory / "samples.npy").exists()
@@ -379,7 +379,7 @@ def test_the_derivations_name_tests_that_exist():
 
     from test_cli import ROOT
 
-    named = re.findall(r"`(test_\w+)`", (ROOT / "docs" / "discretization.md").read_text())
+    named = re.findall(r"`(test_\w+)`", (ROOT / "docs" / "studies" / "discretization.md").read_text())
     assert len(named) > 10
     for name in named:
         assert name in globals() or name == "test_discretization", name

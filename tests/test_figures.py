@@ -8,8 +8,8 @@ import numpy
 import pytest
 from matplotlib.figure import Figure
 
-from scorelab.figures import draw
-from scorelab.figures.projection import grid
+from scorelab.studies import Generate, draw
+from scorelab.studies.generate.figures.projection import grid
 
 RANDOM = numpy.random.default_rng(0)
 X = numpy.linspace(-1, 1, 50)
@@ -35,7 +35,7 @@ ARRAYS = {
 
 @pytest.mark.parametrize("name", ARRAYS)
 def test_each_figure_labels_its_axes(name):
-    figure = draw(name, ARRAYS[name])
+    figure = draw(Generate, name, ARRAYS[name])
     assert isinstance(figure, Figure)
     labelled = figure.get_supxlabel() or all(axes.get_xlabel() or axes.get_ylabel() for axes in figure.axes)
     assert labelled
@@ -44,12 +44,12 @@ def test_each_figure_labels_its_axes(name):
 
 def test_a_figure_of_an_exact_denoiser_can_be_drawn():
     zeros = {name: values if "angle" in name else 0 * values for name, values in ERRORS.items()}
-    assert draw("errors", zeros).axes[0].get_yscale() == "linear"
+    assert draw(Generate, "errors", zeros).axes[0].get_yscale() == "linear"
 
 
 def test_the_histogram_has_unit_area_also_with_samples_outside_of_the_window():
     values = numpy.concatenate([RANDOM.normal(size=100) / 5, [50.0]])
-    axes = draw("projection", {**ARRAYS["projection"], "values": values}).axes[0]
+    axes = draw(Generate, "projection", {**ARRAYS["projection"], "values": values}).axes[0]
     area = sum(bar.get_height() * bar.get_width() for bar in axes.patches)
     assert area == pytest.approx(1.0)
 
@@ -61,13 +61,13 @@ def test_text_stays_text_in_vector_files():
 
     buffer = io.BytesIO()
     with house_style():
-        draw("projection", ARRAYS["projection"]).savefig(buffer, format="svg")
+        draw(Generate, "projection", ARRAYS["projection"]).savefig(buffer, format="svg")
     assert "exact law" in buffer.getvalue().decode()
 
 
 def test_the_users_own_style_is_left_alone():
     before = dict(matplotlib.rcParams)
-    draw("training", ARRAYS["training"])
+    draw(Generate, "training", ARRAYS["training"])
     assert dict(matplotlib.rcParams) == before
 
 
@@ -78,6 +78,7 @@ def test_a_grid_has_a_panel_for_each_run():
 
 def test_pyplot_is_never_imported():
     """It would pick a backend and keep figures alive in a notebook or a sweep."""
-    code = "import scorelab.figures as f, scorelab.figures.projection, scorelab.figures.errors, sys; "
+    drawn = "scorelab.figures, scorelab.studies.generate.figures.projection, scorelab.studies.generate.figures.errors"
+    code = f"import {drawn}, sys; "
     code += "assert 'matplotlib.pyplot' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

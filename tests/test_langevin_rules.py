@@ -9,11 +9,11 @@ import torch
 from helpers import assert_close, normal, random_mixture, seeded, standard_error
 from hydra import compose, initialize_config_dir
 
-from scorelab.app import config_folder, plain
 from scorelab.channel import HALF_PI
-from scorelab.config import check
 from scorelab.denoisers import Denoiser, ExactDenoiser
 from scorelab.errors import ConfigError, ScorelabError
+from scorelab.lab.app import config_folder, plain
+from scorelab.lab.config import check
 from scorelab.samplers import MALA, ULA, AnnealedLangevin
 from scorelab.samplers.loop import draw_samples, simulate
 from scorelab.schedules import EDM, OU, VE, Localization

@@ -11,13 +11,13 @@ import pytest
 import torch
 
 import scorelab
-from scorelab.config import component
 from scorelab.errors import ConfigError
-from scorelab.figures import draw
-from scorelab.studies.context import Context
+from scorelab.lab.context import Context
+from scorelab.nodes import component
+from scorelab.studies import Langevin, draw
 from scorelab.studies.langevin.sample import draws_of_mode, geometric
+from scorelab.studies.langevin.theory import Relaxation, relaxation_of
 from scorelab.targets import GaussianMixture
-from scorelab.theory.relaxation import Relaxation, relaxation_of
 
 #: a study of a second or two
 QUICK = (
@@ -63,10 +63,10 @@ def test_a_run_is_complete(finished):
 
 
 def test_the_summary_names_every_method(finished, capsys):
-    from scorelab.runs import Run
-    from scorelab.studies.report import summary
+    from scorelab.lab.runs import Run
+    from scorelab.lab.summary import summary
 
-    summary(Run(finished.directory))
+    summary(Run(finished.directory), finished.config.study)
     printed = capsys.readouterr().out
     for name in METHODS:
         assert name in printed
@@ -288,11 +288,11 @@ def test_the_figure_shows_what_was_not_found(finished):
     arrays = dict(finished.arrays["langevin"])
     arrays["apart.ula_least.evaluations"] = numpy.array([20.0, numpy.nan])
     arrays["apart.ula_least.evaluations_standard_error"] = numpy.array([2.0, numpy.nan])
-    drawing = draw("langevin", arrays)
+    drawing = draw(Langevin, "langevin", arrays)
     assert "not found" in [text.get_text() for text in drawing.axes[-1].texts]
     alone = {name: value for name, value in arrays.items() if not name.startswith("apart")}
     alone |= {"distances": numpy.zeros(0), "apart_names": numpy.zeros(0, str)}
-    assert len(draw("langevin", alone).axes) == 1
+    assert len(draw(Langevin, "langevin", alone).axes) == 1
 
 
 def test_a_chain_of_a_mixture_of_three_modes_runs_without_a_prediction(tmp_path, undrawn):

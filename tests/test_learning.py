@@ -14,15 +14,15 @@ from sklearn.mixture import GaussianMixture
 
 import scorelab
 from scorelab.errors import ConfigError, ScorelabError
-from scorelab.figures import NAMES, draw
+from scorelab.studies import Learning, draw
+from scorelab.studies.learning import theory as theory
 from scorelab.studies.learning.k_modes import cold_start, descend, expectation_maximization, fitted_by_sklearn
 from scorelab.studies.learning.regimes import regime_map, summary
 from scorelab.studies.learning.steps import recorded_steps
+from scorelab.studies.learning.theory import Level
 from scorelab.studies.learning.two_modes import relative_errors
 from scorelab.targets import GaussianMixture as Target
-from scorelab.theory import learning as theory
 from scorelab.theory import two_modes
-from scorelab.theory.learning import Level
 
 QUICK = (
     "study=learning",
@@ -252,8 +252,8 @@ def test_tables_have_every_descent(result):
 
 def test_figures_are_written(result):
     for name in FIGURES:
-        assert name in NAMES
-        assert isinstance(draw(name, result.arrays[name]), Figure)
+        assert name in Learning.figures
+        assert isinstance(draw(Learning, name, result.arrays[name]), Figure)
         assert (result.directory / "figures" / f"{name}.png").stat().st_size > 10_000
 
 

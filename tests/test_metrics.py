@@ -10,11 +10,12 @@ from helpers import assert_close, normal, random_mixture, seeded, standard_error
 from scipy import stats
 
 from scorelab.denoisers import Denoiser, ExactDenoiser
+from scorelab.laws.projected_law import ProjectedLaw
 from scorelab.metrics.path_kl import parametric_floor, path_kl
 from scorelab.metrics.posterior_mean import compare_posterior_means, published_angles
 from scorelab.metrics.projection import LawComparison, mode_weights, orthogonal_metrics, project, projection_metrics
 from scorelab.reproduction.collect import published_numbers
-from scorelab.targets import GaussianMixture, ProjectedLaw
+from scorelab.targets import GaussianMixture
 
 LAW = ProjectedLaw([0.7, 0.3], [0.3, -0.7], [0.1, 0.25])
 

@@ -12,9 +12,9 @@ from test_config import composed
 from test_training import BASE, network, trainer
 
 from scorelab.channel import mix
-from scorelab.config import check
 from scorelab.denoisers import Denoiser, ExactDenoiser
 from scorelab.errors import ConfigError, ScorelabError
+from scorelab.lab.config import check
 from scorelab.metrics.path_kl import path_kl
 from scorelab.targets import GaussianMixture
 from scorelab.training import Training, angle_law, build_objective, objectives

@@ -3,11 +3,11 @@
 import pytest
 from test_config import composed
 
-from scorelab.app import config_folder
-from scorelab.config import check
 from scorelab.errors import ConfigError
-from scorelab.published import published
-from scorelab.sweep import read_jobs
+from scorelab.lab.app import config_folder
+from scorelab.lab.config import check
+from scorelab.lab.sweep import read_jobs
+from scorelab.reproduction.published import published
 
 PRESETS = sorted(path.stem for path in (config_folder() / "experiment").glob("*.yaml"))
 OF_SECTION_7 = [name for name in PRESETS if name not in ("fig01_exact", "fig09_two_stage")]
@@ -16,10 +16,10 @@ OF_SECTION_7 = [name for name in PRESETS if name not in ("fig01_exact", "fig09_t
 @pytest.mark.parametrize("name", PRESETS)
 def test_every_preset_composes_and_builds(name, generator):
     config = check(composed(f"+experiment={name}"))
-    target = config["target"].build(generator=generator)
-    for group in ("schedule", "sampler", "study"):
-        assert config[group].build() is not None
-    assert config["denoiser"].build(n=target.n, target=target) is not None
+    target = config["target"].build(generator=generator) if config.uses("target") else None
+    for group in config.components:
+        known = {} if target is None else {"n": target.n, "target": target}
+        assert config[group].build(generator=generator, **known) is not None
 
 
 @pytest.mark.parametrize("protocol", ["paper", "author", "fast"])

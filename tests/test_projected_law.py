@@ -8,7 +8,8 @@ import torch
 from helpers import assert_close, normal, random_mixture, seeded, standard_error
 from scipy import integrate, stats
 
-from scorelab.targets import GaussianMixture, ProjectedLaw
+from scorelab.laws.projected_law import ProjectedLaw
+from scorelab.targets import GaussianMixture
 
 LAWS = {
     "one mode": ([1.0], [0.3], [2.0]),

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 import scorelab
-from scorelab.denoisers.files import load_denoiser
 from scorelab.errors import ConfigError, ScorelabError
-from scorelab.runs import Run, claim, reserve
+from scorelab.lab.denoiser_file import load_denoiser
+from scorelab.lab.runs import Run, claim, reserve
 
 TIMES = {"training": ("seconds", "samples_per_second"), "sampling": ("seconds",), "run": ("wall_seconds",)}
 
@@ -238,7 +238,7 @@ def test_a_failed_run_is_marked_and_its_log_says_why(small, tmp_path):
 
 
 def test_a_bug_leaves_its_traceback_in_the_log(small, tmp_path, monkeypatch):
-    import scorelab.studies.generate.sample as stage
+    import scorelab.studies.sampling as stage
 
     def broken(study, context):
         raise RuntimeError("a bug")
@@ -250,7 +250,7 @@ def test_a_bug_leaves_its_traceback_in_the_log(small, tmp_path, monkeypatch):
 
 
 def test_a_full_disk_loses_nothing(copy, monkeypatch):
-    from scorelab.studies.generate import sample
+    from scorelab.studies import sampling as sample
 
     before = (copy / "samples.npy").read_bytes()
 

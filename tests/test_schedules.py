@@ -12,10 +12,11 @@ import torch
 from helpers import assert_close, normal
 from hydra import compose, initialize_config_dir
 
-from scorelab.app import config_folder, plain
 from scorelab.channel import HALF_PI, mix
-from scorelab.config import check, component
 from scorelab.errors import ConfigError
+from scorelab.lab.app import config_folder, plain
+from scorelab.lab.config import check
+from scorelab.nodes import component
 from scorelab.schedules import DDPM, EDM, OU, VE, VP, Localization
 from scorelab.targets import GaussianMixture
 

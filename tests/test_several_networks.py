@@ -9,14 +9,14 @@ from helpers import assert_close, noisy_states, normal, seeded
 
 import scorelab
 from scorelab.denoisers import Denoiser, ExactDenoiser, MixtureAware, MixtureAwareDenoiser, PhaseAware, Student
-from scorelab.denoisers.files import load_denoiser
 from scorelab.denoisers.phase_aware import PhaseAwareDenoiser, switch_angles
 from scorelab.errors import ConfigError
+from scorelab.lab.denoiser_file import load_denoiser
 from scorelab.metrics.path_kl import path_kl
 from scorelab.samplers import EulerMaruyama
 from scorelab.samplers.loop import draw_samples
 from scorelab.schedules import Localization
-from scorelab.studies.generate import train
+from scorelab.studies import training as train
 from scorelab.targets import GaussianMixture
 
 TARGET = GaussianMixture.two_modes(0.7, 6 * torch.ones(4))
@@ -196,7 +196,7 @@ def test_a_training_that_was_stopped_in_its_second_part_ends_with_the_same_weigh
         (["denoiser=mixture_aware", "denoiser@denoiser.network=exact"], "a denoiser that is trained is needed"),
         (["denoiser=phase_aware", "denoiser.switches=[0]"], "denoiser.switches"),
         (["denoiser=phase_aware", "denoiser.switches=[2.0,1.0]"], "must increase"),
-        (["denoiser=phase_aware", "denoiser.network.m=0"], "network: denoiser.m = 0"),
+        (["denoiser=phase_aware", "denoiser.network.m=0"], "denoiser.network.m = 0"),
         (["denoiser=phase_aware", "training.angles=single"], "training.angles = single"),
         (
             ["denoiser=phase_aware", "denoiser.switches=[1e6]", "denoiser.overlap=0"],

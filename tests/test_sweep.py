@@ -14,10 +14,10 @@ from test_run import without_times
 
 import scorelab
 from scorelab.errors import ConfigError, ScorelabError
-from scorelab.figures import draw
-from scorelab.gather import gather, summarise
-from scorelab.runs import Run
-from scorelab.sweep import read_jobs
+from scorelab.figures import comparison
+from scorelab.lab.gather import gather, summarise
+from scorelab.lab.runs import Run
+from scorelab.lab.sweep import read_jobs
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +78,9 @@ def finished(tmp_path):
         run.mkdir()
         overrides = [f"{key}={value}" for key, value in {**asked[number % 3], "seed": seed}.items()]
         (run / "status.json").write_text(json.dumps({"state": "done", "overrides": overrides, "stages": []}))
-        (run / "config.yaml").write_text("{denoiser: {m: 256, L: 3}, training: {lr: 0.3}, N: 7}")
+        (run / "config.yaml").write_text(
+            "{denoiser: {m: 256, L: 3}, training: {lr: 0.3}, N: 7, study: {_target_: scorelab.studies.Generate}}"
+        )
         laws = {"w1": 0.1 + number, "w1_floor": 0.01, "mode_weight": 0.6, "mode_weight_exact": 0.7}
         (run / "metrics.json").write_text(json.dumps({"projection": laws, "path_kl": {"total": 2.0 * number + 1}}))
     return tmp_path
@@ -90,7 +92,7 @@ def test_of_several_seeds_a_figure_compares_the_configurations(finished):
     assert list(arrays["labels"]) == ["tanh", "relu, m=8", "L=1, lr=0.1, N=3"]
     numpy.testing.assert_array_equal(arrays["path_kl.total"], [[1, 7], [3, 9], [5, numpy.nan]])
     assert float(arrays["exact.projection.mode_weight"]) == 0.7
-    left, middle, _ = draw("comparison", dict(arrays)).axes
+    left, middle, _ = comparison.figure(dict(arrays)).axes
     assert [text.get_text() for text in left.get_yticklabels()] == list(arrays["labels"])
     errors = [container.lines[0].get_xdata()[0] for container in middle.containers]
     assert errors == pytest.approx([1.6, 2.6, 2.1])

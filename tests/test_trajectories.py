@@ -11,9 +11,11 @@ from matplotlib.figure import Figure
 import scorelab
 from scorelab.denoisers.exact import ExactDenoiser
 from scorelab.errors import ConfigError
-from scorelab.figures import NAMES, draw
 from scorelab.metrics.projection import project
-from scorelab.metrics.trajectories import (
+from scorelab.randomness import BlockNoise
+from scorelab.samplers import EulerMaruyama, simulate
+from scorelab.studies import Generate, draw
+from scorelab.studies.generate.trajectories import (
     Record,
     exact_process,
     in_span,
@@ -22,8 +24,6 @@ from scorelab.metrics.trajectories import (
     noisy_projection,
     trajectory_metrics,
 )
-from scorelab.randomness import BlockNoise
-from scorelab.samplers import EulerMaruyama, simulate
 from scorelab.targets import GaussianMixture
 from scorelab.targets.speciation import speciation_angle, undecided
 
@@ -39,7 +39,7 @@ def exact_record(target, count, angles=GRID, seed=0):
 @pytest.fixture
 def observed(small, monkeypatch):
     """A main job with paths; its pictures are small and its animation short."""
-    monkeypatch.setattr("scorelab.figures.trajectories._FRAMES", 4)
+    monkeypatch.setattr("scorelab.studies.generate.figures.trajectories._FRAMES", 4)
     return [*small, "study.trajectories=40", "figures.dpi=50"]
 
 
@@ -267,9 +267,9 @@ def test_one_mode_and_three_modes_have_paths_and_figures(observed, tmp_path, tar
     assert found["count"] == 40
     assert ("commitment_t" in found) == (modes > 1)
     assert len(found["law_w1"]) == len(found["law_t"]) >= 3
-    assert {"trajectories", "laws"} <= set(NAMES)
+    assert {"trajectories", "laws"} <= set(Generate.figures)
     for name in ("trajectories", "laws"):
-        assert isinstance(draw(name, result.arrays[name]), Figure)
+        assert isinstance(draw(Generate, name, result.arrays[name]), Figure)
         assert (result.directory / "figures" / f"{name}.png").stat().st_size > 1000
     content = (result.directory / "figures" / "trajectories.gif").read_bytes()
     assert content[:6] == b"GIF89a"
@@ -279,7 +279,7 @@ def test_the_stacked_histogram_has_unit_area_also_with_paths_outside_of_the_wind
     record = exact_record(GaussianMixture.two_modes(0.7, n=8), 100)
     _, arrays = trajectory_metrics(record, 5, seeded(0))
     arrays["projection"][0] = 50.0
-    figure = draw("trajectories", arrays)
+    figure = draw(Generate, "trajectories", arrays)
     (side,) = (axes for axes in figure.axes if axes.get_xlabel() == "density")
     assert sum(bar.get_width() * bar.get_height() for bar in side.patches) == pytest.approx(1.0)
     assert numpy.trapezoid(arrays["density"], arrays["grid"], axis=1) == pytest.approx(1.0, abs=1e-3)

@@ -10,10 +10,9 @@ from helpers import assert_close, normal, seeded, standard_error
 from matplotlib.figure import Figure
 
 import scorelab
-from scorelab.config import component
 from scorelab.errors import ConfigError, ScorelabError
-from scorelab.figures import NAMES, draw
-from scorelab.studies.two_stage import TwoStage
+from scorelab.nodes import component
+from scorelab.studies import TwoStage, draw
 from scorelab.studies.two_stage.losses import loss_of
 from scorelab.targets import GaussianMixture
 from scorelab.theory.student import expectations, high_noise_constants, student
@@ -257,16 +256,16 @@ def test_the_table_has_every_curve(result):
 
 
 def test_the_figure_is_written(result):
-    assert "two_stage" in NAMES
-    assert isinstance(draw("two_stage", result.arrays["two_stage"]), Figure)
+    assert "two_stage" in TwoStage.figures
+    assert isinstance(draw(TwoStage, "two_stage", result.arrays["two_stage"]), Figure)
     assert (result.directory / "figures" / "two_stage.png").stat().st_size > 10_000
 
 
 def test_the_summary_names_the_figure(result, capsys):
-    from scorelab.runs import Run
-    from scorelab.studies.report import summary
+    from scorelab.lab.runs import Run
+    from scorelab.lab.summary import summary
 
-    summary(Run(result.directory))
+    summary(Run(result.directory), result.config.study)
     assert "two_stage.png" in capsys.readouterr().out
 
 
@@ -304,7 +303,7 @@ def test_a_start_that_diverges_is_reported_and_the_others_go_on(tmp_path):
     assert sum(value is not None for value in found["stage2_distance"]) == 8 - found["diverged_count"]
     assert math.isfinite(found["stage2_distance_mean"])
     assert "diverged in stage 1" in (result.directory / "run.log").read_text()
-    assert isinstance(draw("two_stage", result.arrays["two_stage"]), Figure)
+    assert isinstance(draw(TwoStage, "two_stage", result.arrays["two_stage"]), Figure)
 
 
 def test_a_run_in_which_all_starts_diverge_is_done_all_the_same(tmp_path):

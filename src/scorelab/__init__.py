@@ -9,4 +9,6 @@ from scorelab._lazy import lazy_exports
 
 __version__ = "0.1.0"
 
-__getattr__, __dir__, __all__ = lazy_exports(__name__, {"app": ["run"], "runs": ["Run"], "errors": ["ScorelabError"]})
+__getattr__, __dir__, __all__ = lazy_exports(
+    __name__, {"lab.app": ["run"], "lab.runs": ["Run"], "errors": ["ScorelabError"]}
+)

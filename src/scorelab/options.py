@@ -6,7 +6,7 @@ Every option in `conf/` names one class. Where building the thing itself needs t
 
 import difflib
 import math
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import pydantic
 from pydantic import BeforeValidator, Field
@@ -18,6 +18,9 @@ class Options(pydantic.BaseModel):
     """Typed, frozen values of one configuration node; unknown names are refused."""
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    #: keys that no result depends on, which are no part of a run's identity
+    bookkeeping: ClassVar[tuple[str, ...]] = ()
 
 
 def _no_bool(value):
@@ -71,6 +74,8 @@ def explain(error: pydantic.ValidationError, key: str, valid_fields) -> ConfigEr
     mistake = error.errors(include_url=False)[0]
     where = ".".join(str(part) for part in (key, *mistake["loc"]) if str(part) and not _is_union_branch(part))
     kind, value = mistake["type"], mistake.get("input")
+    if kind == "node":  # of a node inside this one, whose text begins where `where` ends
+        return ConfigError(f"{where}{mistake['ctx']['text']}")
     if kind in ("extra_forbidden", "unexpected_keyword_argument"):
         for part in mistake["loc"][:-1]:
             valid_fields = valid_fields[part].annotation.model_fields

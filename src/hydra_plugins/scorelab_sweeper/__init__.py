@@ -1,8 +1,8 @@
-"""Hydra finds sweepers in packages below hydra_plugins; this one hands over to scorelab.sweep."""
+"""Hydra finds sweepers in packages below hydra_plugins; this one hands over to scorelab.lab.sweep."""
 
 from hydra.core.config_store import ConfigStore
 
-from scorelab.sweep import Sweeper
+from scorelab.lab.sweep import Sweeper
 
 
 class ScorelabSweeper(Sweeper):

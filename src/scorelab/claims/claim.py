@@ -119,11 +119,15 @@ def judge(evidence: Evidence) -> str:
 
 @dataclass(frozen=True)
 class Budget:
-    """What a measurement may spend. quick: a share of the draws, for the test suite. seed: of the run."""
+    """What a measurement may spend, and what it may use.
+
+    quick: a share of the draws, for the test suite. seed: of the run. run: `scorelab.run`, for claims about whole runs.
+    """
 
     quick: bool
     seed: int
     claim: str
+    run: Callable | None = None
 
     def of(self, full, quick):
         """One of two values."""

@@ -1,22 +1,33 @@
 """Which claims there are, and which of them are meant."""
 
 import importlib
+import importlib.util
 import pkgutil
 
-from scorelab import claims
+from scorelab import studies
 from scorelab.claims.claim import REGISTRY, Claim
 from scorelab.errors import ConfigError
 from scorelab.options import nearest
 
-_NOT_CLAIMS = ("claim", "curves", "registry")
-
 
 def every_claim(extensions=()) -> dict[str, Claim]:
-    """id -> Claim in the order of ids, those that the packages `extensions` declare included."""
-    names = [module.name for module in pkgutil.iter_modules(claims.__path__) if module.name not in _NOT_CLAIMS]
-    for name in [*(f"{claims.__name__}.{name}" for name in names), *extensions]:
+    """id -> Claim in the order of ids: of every subject that has a module or a folder `claims`, and of the packages
+    `extensions`."""
+    for name in (*_modules(), *extensions):
         importlib.import_module(name)
     return {name: REGISTRY[name] for name in sorted(REGISTRY)}
+
+
+def _modules():
+    """The modules with claims below scorelab.studies."""
+    for subject in pkgutil.iter_modules(studies.__path__, f"{studies.__name__}."):
+        name = f"{subject.name}.claims"
+        if not subject.ispkg or importlib.util.find_spec(name) is None:
+            continue
+        yield name
+        found = importlib.import_module(name)
+        if hasattr(found, "__path__"):
+            yield from (module.name for module in pkgutil.iter_modules(found.__path__, f"{name}."))
 
 
 def select(known: dict[str, Claim], only) -> list[Claim]:

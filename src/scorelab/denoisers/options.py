@@ -1,11 +1,11 @@
 """What `conf/denoiser` may say."""
 
 import abc
-from typing import Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from scorelab.errors import ConfigError
+from scorelab.nodes import Component, Node
 from scorelab.options import Count, NonNegative, Options, Positive, Several
 
 
@@ -81,24 +81,16 @@ class _Several(DenoiserOptions):
     network: a node as in conf/denoiser, one with parameters.
     """
 
-    network: dict[str, Any]
+    network: Annotated[Component, Node("denoiser")]
 
     @model_validator(mode="after")
     def _network(self):
-        if self._node().options is not None and self._node().options.exact:
+        if self.network.options is not None and self.network.options.exact:
             raise ValueError("network: a denoiser that is trained is needed")
         return self
 
-    def _node(self):
-        from scorelab.config import component
-
-        try:
-            return component("denoiser", self.network)
-        except ConfigError as error:
-            raise ValueError(f"network: {error}") from None
-
     def _networks(self, count, n, target):
-        return [self._node().build(n=n, target=target) for _ in range(count)]
+        return [self.network.build(n=n, target=target) for _ in range(count)]
 
 
 class PhaseAware(_Several):

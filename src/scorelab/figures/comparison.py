@@ -6,17 +6,17 @@ import numpy
 
 from scorelab.figures.style import EXACT, FAINT, LEARNED, PAGE, new_figure
 
-_PANELS = (
-    ("path_kl.total", "path KL (nats)", "log"),
-    ("projection.w1", "$W_1$ of the projection", "log"),
-    ("projection.mode_weight", "mode weight", "linear"),
-)
-
 
 def figure(arrays):
-    """arrays: `labels` (groups,); of the metrics path_kl.total, projection.w1 and projection.mode_weight those that
-    there are, (groups, seeds), nan where a group has fewer seeds; `exact.NAME`, what exact samples score."""
-    shown = [panel for panel in _PANELS if panel[0] in arrays]
+    """Draw a panel a metric.
+
+    arrays: `labels` (groups,); `names`, `titles` and `scales` (panels,), a metric, its title and the scale of its axis;
+    for each metric NAME the values (groups, seeds), nan where a group has fewer seeds; `exact.NAME`, what exact samples
+    score, where there is one value for all.
+    """
+    shown = [
+        tuple(map(str, panel)) for panel in zip(*(arrays[key] for key in ("names", "titles", "scales")), strict=True)
+    ]
     labels = ["\n".join(textwrap.wrap(str(label), 52)) for label in arrays["labels"]]
     heights = numpy.array([0.08 + 0.1 * (label.count("\n") + 1) for label in labels])  # inches
     drawing = new_figure(PAGE, 0.9 + heights.sum())

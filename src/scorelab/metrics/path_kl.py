@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 
 from scorelab.channel import mix
-from scorelab.targets.quadrature import gauss_legendre
+from scorelab.quadrature import gauss_legendre
 
 
 @dataclass(frozen=True)

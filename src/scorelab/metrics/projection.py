@@ -5,7 +5,7 @@ import math
 import numpy
 import torch
 
-from scorelab.targets.projected_law import ProjectedLaw
+from scorelab.laws.projected_law import ProjectedLaw
 
 
 class LawComparison:

@@ -10,8 +10,8 @@ import yaml
 
 from scorelab.errors import ScorelabError, one_line
 from scorelab.files import read_json
-from scorelab.published import SETTINGS, published
-from scorelab.runs import Run
+from scorelab.lab.runs import Run
+from scorelab.reproduction.published import SETTINGS, published
 
 
 @dataclass(frozen=True)

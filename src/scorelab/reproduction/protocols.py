@@ -1,8 +1,8 @@
-"""How the published code departs from the text, from the configuration and `scorelab.published` alone."""
+"""How the published code departs from the text, from the configuration and `scorelab.reproduction.published` alone."""
 
 import yaml
 
-from scorelab.published import AUTHOR, AUTHOR_SETTINGS, COMMON, SETTINGS
+from scorelab.reproduction.published import AUTHOR, AUTHOR_SETTINGS, COMMON, SETTINGS
 
 _MEANING = {
     "switch": "t at which the phases switch",
@@ -27,7 +27,7 @@ def differences() -> list[tuple[str, str, str]]:
 
 def _training(name: str) -> dict:
     """A file of conf/training with what it builds on."""
-    from scorelab.app import config_folder
+    from scorelab.lab.app import config_folder
 
     values = yaml.safe_load((config_folder() / "training" / f"{name}.yaml").read_text())
     below = [other for other in values.pop("defaults", []) if other != "_self_"]

@@ -8,10 +8,10 @@ import urllib.parse
 from pathlib import Path
 
 from scorelab.files import write_text
-from scorelab.published import SETTINGS
 from scorelab.reproduction import conclusions
 from scorelab.reproduction.collect import FIGURES, Entry, Figure, collect, published_numbers
 from scorelab.reproduction.protocols import differences
+from scorelab.reproduction.published import SETTINGS
 from scorelab.reproduction.render import Cell, Heading, Paragraph, Pictures, Table, markdown, page
 
 _NONE = "—"

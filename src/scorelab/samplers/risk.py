@@ -5,8 +5,9 @@ import math
 import torch
 
 from scorelab.channel import mix
+from scorelab.laws.projected_law import ProjectedLaw
 from scorelab.randomness import stream
-from scorelab.targets import GaussianMixture, ProjectedLaw
+from scorelab.targets import GaussianMixture
 
 _DRAWS, _POINTS = 2000, 64
 

@@ -1,16 +1,109 @@
-"""The contract of a study."""
+"""The contract of a study: what a run does, and what everything around the run has to know of it."""
 
-import abc
+import importlib
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
 
 from scorelab.options import Options
 
+#: a function, or the module that has it: ".analyse" beside the class that declares it, or a full name
+Place = str | Callable
+
+
+def draw_figures(study, context):
+    """Draw every figure whose arrays are there: what the stage `plot` of most studies does."""
+    context.draw_figures()
+
+
+@dataclass(frozen=True)
+class Number:
+    """A number of metrics.json that tables show.
+
+    key: its dotted name. name: in the closing table of a run and on axes. heading: of its column in the table of a
+    sweep, by default the name. held: what it is held against, a `floor` or an `exact` value; empty for neither. error,
+    reference: dotted names of its standard error and of what it is held against, where they are not KEY_standard_error
+    and KEY_floor or KEY_exact. scale: of an axis that it is drawn on.
+    """
+
+    key: str
+    name: str
+    heading: str = ""
+    held: Literal["", "floor", "exact"] = ""
+    error: str | None = None
+    reference: str | None = None
+    scale: Literal["linear", "log"] = "linear"
+
+    @property
+    def error_key(self) -> str:
+        """Dotted name of the standard error."""
+        return self.error or f"{self.key}_standard_error"
+
+    @property
+    def reference_key(self) -> str | None:
+        """Dotted name of what the number is held against; None if it is held against nothing."""
+        return self.reference or (f"{self.key}_{self.held}" if self.held else None)
+
+
+@dataclass(frozen=True)
+class Table:
+    """The closing table of a run, as text: headings, rows of cells, lines below them."""
+
+    headings: tuple[str, ...]
+    rows: list[tuple[str, ...]]
+    lines: tuple[str, ...] = ()
+
+
+def lookup(metrics: Mapping, key: str | None) -> Any:
+    """The value of metrics.json under a dotted name; None if there is none."""
+    if key is None:
+        return None
+    value = metrics
+    for part in key.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
+
 
 class Study(Options):
-    """What a run does, in the stages train, sample, analyse, plot.
+    """What a run does, in stages.
 
-    Each stage reads what the stages before it left in the run directory and nothing else, so that it can be done again
-    on its own.
+    A subclass is a folder: this class, its stages, its theory, its measurements, its claims and its figures. The class
+    variables below are all that the laboratory knows of it, and a study of a user's own has the same ones. Each stage
+    reads what the stages before it left in the run directory and nothing else, so that it can be done again on its own.
     """
+
+    #: groups of the configuration that the study uses; others are neither checked nor part of the run's identity
+    uses: ClassVar[tuple[str, ...]] = ("target", "denoiser", "schedule", "sampler", "training")
+    #: stage -> function (study, context), or the module whose function `run` it is, in the order in which they are
+    #: done; None where there is nothing to do. Every stage depends on those before it.
+    stages: ClassVar[Mapping[str, Place | None]] = {
+        "train": None,
+        "sample": None,
+        "analyse": None,
+        "plot": draw_figures,
+    }
+    #: stage -> groups that may still be changed when the stage is done again, as no stage before it depends on them
+    changes: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "sample": ("schedule", "sampler", "study"),
+        "analyse": ("study",),
+    }
+    #: figure -> function from its arrays to a matplotlib Figure, or the module whose function `figure` it is; arrays
+    #: named NAME-DETAIL are drawn by NAME
+    figures: ClassVar[Mapping[str, Place]] = {}
+    #: numbers of the table that closes a run
+    headline: ClassVar[tuple[Number, ...]] = ()
+    #: numbers that a sweep's table has a column for
+    columns: ClassVar[tuple[Number, ...]] = ()
+    #: numbers that a sweep over several seeds compares in one figure
+    compared: ClassVar[tuple[Number, ...]] = ()
+    #: figure -> function from (title, arrays) pairs to one Figure of all jobs of a sweep, or the module whose function
+    #: `grid` it is
+    overviews: ClassVar[Mapping[str, Place]] = {}
+    #: dotted name of the number that a sweeper may minimise; None if there is none
+    goal: ClassVar[str | None] = None
+    #: node of the configuration that has the study's keys: `study`, or one of the study's own beside it
+    keys: ClassVar[str] = "study"
 
     def require(self, config) -> None:
         """Raise ConfigError if the study cannot run with the rest of a checked configuration."""
@@ -18,6 +111,52 @@ class Study(Options):
     def listing(self, config) -> str | None:
         """What to print instead of running, for a checked configuration that asks for a list; None to run."""
 
-    @abc.abstractmethod
     def run_stage(self, stage: str, context) -> None:
-        """Do one stage; `context` is a `scorelab.studies.context.Context`."""
+        """Do one stage; `context` is a `scorelab.lab.context.Context`."""
+        if self.stages[stage] is not None:
+            function_of(type(self), "stages", stage, "run")(self, context)
+
+    def closing(self, metrics: Mapping) -> Table | None:
+        """The table that ends a run: the numbers of `headline` that were measured; None without any."""
+        rows = [row for number in self.headline if (row := _row(number, metrics)) is not None]
+        return Table(("", "measured", "± s.e.", "held against"), rows) if rows else None
+
+
+def _row(number: Number, metrics):
+    value = lookup(metrics, number.key)
+    if value is None:
+        return None
+    return row(
+        number.name, value, lookup(metrics, number.error_key), number.held, lookup(metrics, number.reference_key)
+    )
+
+
+def row(name: str, value: float, error: float | None, held: str = "", reference: float | None = None):
+    """A row of a closing table: a number, its standard error, and what it is held against."""
+    spread = "" if error is None else f"{error:.2g}"
+    return name, f"{value:.4g}", spread, "" if reference is None else f"{held} {reference:.4g}"
+
+
+def draw(cls: type[Study], name: str, arrays: Mapping):
+    """A figure that a study declares, drawn from its arrays in the style of the house; NAME-DETAIL is a NAME.
+
+    Raises KeyError for a figure that the study does not declare.
+    """
+    from scorelab.figures.style import house_style
+
+    with house_style():
+        return function_of(cls, "figures", name.partition("-")[0], "figure")(arrays)
+
+
+def function_of(cls: type[Study], table: str, name: str, function: str) -> Callable:
+    """What a table of a study (`stages`, `figures`, `overviews`) has under a name, as a function.
+
+    A module is found from the class that declares the table, and its function `function` is taken. Raises KeyError for
+    a name that the table does not have.
+    """
+    place = getattr(cls, table)[name]
+    if not isinstance(place, str):
+        return place
+    owner = next(base for base in cls.__mro__ if table in vars(base))
+    module = importlib.import_module(place, sys.modules[owner.__module__].__package__)
+    return getattr(module, function)

@@ -7,7 +7,6 @@ __getattr__, __dir__, __all__ = lazy_exports(
     {
         "base": ["Target"],
         "gaussian_mixture": ["GaussianMixture"],
-        "projected_law": ["ProjectedLaw"],
         "options": ["TargetOptions", "TwoModes", "Mixture"],
     },
 )

@@ -5,9 +5,9 @@ import math
 import torch
 
 from scorelab.channel import HALF_PI, sin_cos
+from scorelab.laws.projected_law import ProjectedLaw
+from scorelab.quadrature import expectation_nodes
 from scorelab.targets.base import Target
-from scorelab.targets.projected_law import ProjectedLaw
-from scorelab.targets.quadrature import expectation_nodes
 
 
 class GaussianMixture(Target):

@@ -5,7 +5,7 @@ import math
 import numpy
 import torch
 
-from scorelab.targets.quadrature import expectation_nodes
+from scorelab.quadrature import expectation_nodes
 
 
 def coordinates(target):

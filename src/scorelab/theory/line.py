@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from scorelab.targets.projected_law import ProjectedLaw
+from scorelab.laws.projected_law import ProjectedLaw
 
 
 def trapezoid(low: float, high: float, points: int):

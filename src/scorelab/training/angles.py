@@ -6,7 +6,7 @@ import math
 import torch
 
 from scorelab.errors import ConfigError
-from scorelab.targets.quadrature import gauss_legendre
+from scorelab.quadrature import gauss_legendre
 
 
 class AngleLaw(abc.ABC):

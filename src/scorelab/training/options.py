@@ -1,6 +1,6 @@
 """What `conf/training` may say."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import model_validator
 
@@ -30,6 +30,8 @@ class Training(Options):
     checkpoint_every: epochs between checkpoints; 0 writes none. records: rows of training.csv at most.
     resume: a run directory whose training was interrupted.
     """
+
+    bookkeeping: ClassVar[tuple[str, ...]] = ("resume", "checkpoint_every")
 
     protocol: str = "custom"
     N: Count

@@ -1,14 +1,28 @@
 """Statements of the literature, put to the test. One module a stage; what is measured is in scorelab.claims."""
 
-import importlib
-
 from scorelab.errors import ConfigError
-from scorelab.studies.base import Study
+from scorelab.options import Count
+from scorelab.studies.base import Study, Table
 
 
 class Claims(Study):
-    """Measure claims, and give each the verdict that its numbers allow. The keys `claims` of the configuration say
-    which; target, denoiser, schedule, sampler and training play no part."""
+    """Measure claims, and give each the verdict that its numbers allow. The configuration has the keys under `claims`.
+
+    list: list the claims and stop. only: ids or seeds, all for none. quick: a share of the draws. jobs: processes, null
+    for one a core. docs: a folder that the page and its pictures are also written to.
+    """
+
+    uses = ()
+    stages = {"analyse": ".analyse", "plot": ".plot"}
+    figures = {"claim": "scorelab.figures.panels"}
+    keys = "claims"
+    bookkeeping = ("list", "jobs", "docs")
+
+    list: bool
+    only: list[str]
+    quick: bool
+    jobs: Count | None
+    docs: str | None
 
     def require(self, config):
         """Raise ConfigError for a claim that there is not."""
@@ -18,20 +32,17 @@ class Claims(Study):
         """The claims that a configuration names."""
         from scorelab.claims.registry import every_claim, select
 
-        options = config.general.claims
-        if options is None:
-            raise ConfigError("claims: its keys are needed, as study=claims brings them")
-        if options.docs is not None and options.only:
-            raise ConfigError(f"claims.docs = {options.docs}: the page has every claim; claims.only: [] goes with it")
-        return select(every_claim(config.general.extensions), options.only)
+        if self.docs is not None and self.only:
+            raise ConfigError(f"claims.docs = {self.docs}: the page has every claim; claims.only: [] goes with it")
+        return select(every_claim(config.general.extensions), self.only)
 
     def listing(self, config):
         """With claims.list, a line for each claim."""
-        if not config.general.claims.list:
+        if not self.list:
             return None
         return "\n".join(f"{claim.id}  {claim.source}\n       {claim.statement}" for claim in self.selected(config))
 
-    def run_stage(self, stage, context):
-        """Do one stage; there is nothing to train or to sample."""
-        if stage in ("analyse", "plot"):
-            importlib.import_module(f"{__name__}.{stage}").run(self, context)
+    def closing(self, metrics):
+        """How many claims have which verdict."""
+        verdicts = metrics["claims"]["verdicts"]
+        return Table((), [], (", ".join(f"{count} {verdict}" for verdict, count in verdicts.items()),))

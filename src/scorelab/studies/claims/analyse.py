@@ -21,13 +21,16 @@ log = logging.getLogger("scorelab")
 
 def run(study, context):
     """Measure the claims on all cores; one whose measurement ends in an error does not take the others with it."""
-    options, general = context.config.general.claims, context.config.general
-    if options.list:
+    general = context.config.general
+    if study.list:
         raise ConfigError("claims.list: goes with the command line; in Python, scorelab.claims.registry.every_claim()")
     claims = sorted(study.selected(context.config), key=lambda claim: -claim.cost)
-    jobs = min(options.jobs or os.cpu_count(), len(claims))
+    jobs = min(study.jobs or os.cpu_count(), len(claims))
     log.info("measuring %d claims in %d processes", len(claims), jobs)
-    tasks = (delayed(measured)(claim.id, options.quick, general.seed, general.extensions) for claim in claims)
+    tasks = (
+        delayed(measured)(claim.id, study.quick, general.seed, general.extensions, context.laboratory)
+        for claim in claims
+    )
     results = {}
     where = {"backend": "loky", "inner_max_num_threads": 1} if jobs > 1 else {"backend": "sequential"}
     with parallel_config(**where), Progress("measuring", len(claims), "claims", lines=len(claims)) as progress:
@@ -40,7 +43,7 @@ def run(study, context):
     write_json(context.run / "claims.json", results)
     counted = Counter(result["verdict"] for result in results)
     seconds = sum(result["seconds"] for result in results)
-    metrics = {"count": len(results), "verdicts": dict(sorted(counted.items())), "quick": options.quick}
+    metrics = {"count": len(results), "verdicts": dict(sorted(counted.items())), "quick": study.quick}
     context.update_metrics("claims", metrics | {"unexpected": unexpected(results), "core_seconds": seconds})
 
 
@@ -49,13 +52,16 @@ def unexpected(results: list[dict]) -> list[str]:
     return [each["id"] for each in results if each["verdict"] != each["recorded"] and not each.get("undecidable")]
 
 
-def measured(name: str, quick: bool, seed: int, extensions) -> tuple[dict, dict]:
-    """Measure one claim, in a process that may be new: what claims.json has of it, and the arrays of its figures."""
+def measured(name: str, quick: bool, seed: int, extensions=(), laboratory=None) -> tuple[dict, dict]:
+    """Measure one claim, in a process that may be new: what claims.json has of it, and the arrays of its figures.
+
+    laboratory: `scorelab.run`, for claims about whole runs.
+    """
     torch.set_num_threads(1)  # the same numbers, and as fast, in however many processes
     claim = every_claim(extensions)[name]
     started = time.perf_counter()
     try:
-        evidence = claim.measure(Budget(quick, seed, name))
+        evidence = claim.measure(Budget(quick, seed, name, laboratory))
         verdict = judge(evidence) if claim.quick or not quick else UNDECIDED
         found = {"verdict": verdict, "finding": claim.finding.format(**evidence.numbers)}
         found["undecidable"] = quick and not claim.quick

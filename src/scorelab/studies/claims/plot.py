@@ -1,32 +1,27 @@
 """Stage `plot`: figures/*, claims.md, and both once more where claims.docs says."""
 
-import re
 import shutil
-from collections import Counter
 from pathlib import Path
 
-from scorelab.claims.claim import CORRECTED, FAILS, HOLDS, SEEDS
+from scorelab.claims.page import page
 from scorelab.errors import ScorelabError
 from scorelab.files import read_json, write_text
 from scorelab.studies.claims.analyse import unexpected
-
-_ORDER = (HOLDS, CORRECTED, FAILS)
 
 
 def run(study, context):
     """Draw and write everything. Raises ScorelabError, when that is done, if a verdict is not the recorded one."""
     context.draw_figures()
     results = read_json(context.run / "claims.json")
-    options = context.config.general.claims
     pictures = {result["id"]: sorted((context.run / "figures").glob(f"*-{result['id']}.png")) for result in results}
-    write_text(context.run / "claims.md", page(results, pictures, "figures", options.quick))
-    if options.docs is not None:
-        folder = Path(options.docs)
+    write_text(context.run / "claims.md", page(results, pictures, "figures", study.quick))
+    if study.docs is not None:
+        folder = Path(study.docs)
         images = folder / "images" / "claims"
         images.mkdir(parents=True, exist_ok=True)
         for picture in (path for paths in pictures.values() for path in paths):
             shutil.copyfile(picture, images / picture.name)
-        write_text(folder / "claims.md", page(results, pictures, "images/claims", options.quick))
+        write_text(folder / "claims.md", page(results, pictures, "images/claims", study.quick))
     wrong = set(unexpected(results))
     lines = [
         f"{result['id']} {result['verdict']} (recorded: {result['recorded']})"
@@ -36,89 +31,3 @@ def run(study, context):
     ]
     if wrong:
         raise ScorelabError(f"claims: {'; '.join(lines)}; all numbers are in {context.run / 'claims.md'}")
-
-
-def page(results: list[dict], pictures: dict[str, list[Path]], folder: str, quick: bool) -> str:
-    """The Markdown page: a table with the verdicts first, then a section a claim."""
-    counted = Counter(result["verdict"] for result in results)
-    counts = ", ".join(f"{counted[verdict]} {verdict}" for verdict in [*_ORDER, *sorted(counted.keys() - _ORDER)])
-    faults = Counter(result["fault"] for result in results if result["fault"] and result["verdict"] != HOLDS)
-    told = ", ".join(f"{number} {fault}s" if number > 1 else f"1 {fault}" for fault, number in sorted(faults.items()))
-    seconds = sum(result["seconds"] for result in results)
-    lines = [
-        "# Statements of the literature, put to the test",
-        "",
-        f"    {'python run.py study=claims claims.quick=true' if quick else 'make claims'}",
-        "",
-        f"{len(results)} claims: {counts}. Of those that do not hold as printed: {told or 'none'}.",
-        "",
-        "A verdict is computed from the comparisons below each claim: `holds` if all those of the printed statement",
-        "are true, `holds as corrected` if all those of the corrected one are, else `fails`. An equality counts within",
-        "four standard errors and the rounding of the quadrature; an inequality has to be true beyond four standard",
-        "errors. A *misprint* is right elsewhere in its source, or nothing follows from it; an *error* is not. It took",
-        f"{seconds:.0f} seconds of one core.",
-        "",
-        *(f"- {seed}: {what} (`{file}`)" for seed, what, file in _sources(results)),
-        "",
-        "| verdict | | claim | source | statement |",
-        "| --- | --- | --- | --- | --- |",
-    ]
-    for result in results:
-        fault = result["fault"] if result["verdict"] != HOLDS else ""
-        link = f"[{result['id']}](#{result['id'].lower()})"
-        place = re.sub(r"^\S+\.txt,\s*", "", result["source"])
-        cells = (result["verdict"], fault or "", link, _cell(place), _cell(result["statement"]))
-        lines.append(f"| {' | '.join(cells)} |")
-    for result in results:
-        lines += ["", *_section(result, pictures[result["id"]], folder)]
-    return "\n".join(lines) + "\n"
-
-
-def _sources(results: list[dict]):
-    """Seed, what it is and its file, of each seed that has claims."""
-    files = {}
-    for result in results:
-        files.setdefault(result["id"].partition("-")[0], re.match(r"\S+\.txt", result["source"]))
-    return [(seed, SEEDS.get(seed, "of an extension"), file[0] if file else "") for seed, file in files.items()]
-
-
-def _section(result: dict, pictures: list[Path], folder: str) -> list[str]:
-    lines = [f"## {result['id']}", "", f"**{result['verdict'].capitalize()}**", "", f"> {_text(result['statement'])}"]
-    lines[2] += f" ({result['fault']})." if result["fault"] and result["verdict"] != HOLDS else "."
-    lines[2] += f" {result['source']}."
-    if result["verdict"] == CORRECTED:
-        lines += ["", f"Corrected: {_text(result['corrected'])}"]
-    if "error" in result:
-        return [*lines, "", f"The measurement ended in an error: {_text(result['error'])}"]
-    lines += ["", _text(result["finding"])]
-    if result["counterexample"] and result["verdict"] != HOLDS:
-        lines += ["", f"Smallest counter-example found: {_text(result['counterexample'])}"]
-    lines += [
-        "",
-        "| statement | quantity | measured | | held against | true |",
-        "| --- | --- | --- | --- | --- | --- |",
-    ]
-    lines += [_row(comparison) for comparison in result["comparisons"]]
-    for picture in pictures:
-        lines += ["", f"![{result['id']}]({folder}/{picture.name})"]
-    return lines
-
-
-def _row(comparison: dict) -> str:
-    error = f" ± {comparison['error']:.1g}" if comparison["error"] else ""
-    true = {True: "yes", False: "no", None: "cannot be told"}[comparison["outcome"]]
-    measured, against = f"{_decimal(comparison['value'])}{error}", _decimal(comparison["against"])
-    relation = {"=": "=", "<=": "≤", ">=": "≥"}[comparison["relation"]]
-    return f"| {' | '.join((comparison['statement'], _cell(comparison['what']), measured, relation, against, true))} |"
-
-
-def _decimal(value: float) -> str:
-    return f"{value:.6g}"
-
-
-def _cell(text: str) -> str:
-    return _text(text).replace("|", "\\|")
-
-
-def _text(text: str) -> str:
-    return " ".join(str(text).split()).replace("*", "\\*").replace("<", "&lt;")

@@ -1,23 +1,22 @@
 """Whether deterministic samplers collapse where stochastic ones do not, and why. One module a stage."""
 
-import importlib
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from scorelab.config import component
 from scorelab.errors import ConfigError
+from scorelab.nodes import component
 from scorelab.options import Count, Fraction, NonNegative, Options, Positive, Several, nearest, with_identifiers
 from scorelab.samplers.base import Sampler
-from scorelab.studies.base import Study
+from scorelab.studies.base import Study, draw_figures
 
 Kind = Literal["shrink", "sharpen", "bias_along", "bias_orthogonal"]
 
 
 class Method(Options):
-    """A sampler. label: its name in the figure. stochasticity: lambda of `scorelab.theory.collapse`, eta^2 of DDIM, 0
-    for deterministic rules and 1 for those of stochastic localization; the theory beside its measurement is for this
-    value. sampler: a node with `_target_` and the rule's own keys, without count, steps, batch_size and output."""
+    """A sampler. label: its name in the figure. stochasticity: lambda of `scorelab.studies.collapse.theory`, eta^2 of
+    DDIM, 0 for deterministic rules and 1 for rules of stochastic localization; the theory beside its measurement is for
+    this value. sampler: a node with `_target_` and the rule's own keys, without count, steps, batch_size and output."""
 
     label: str
     stochasticity: NonNegative
@@ -43,7 +42,7 @@ class Injected(Options):
 
 class Kinds(Options):
     """Errors of several kinds at high noise, at low noise and at both. sizes: kind -> size, see
-    `scorelab.denoisers.flawed`. switch: the time t = tan^2 between them. methods: names of methods."""
+    `scorelab.studies.collapse.flawed`. switch: the time t = tan^2 between them. methods: names of methods."""
 
     sizes: dict[Kind, Positive]
     switch: Positive
@@ -93,6 +92,10 @@ class Collapse(Study):
     kinds. floor_repeats: sets of exact samples that noise floors are measured on. injected, kinds, memory, trade: see
     there.
     """
+
+    uses = ("target", "denoiser", "schedule", "training")
+    stages = {"train": ".train", "sample": ".sample", "analyse": ".analyse", "plot": draw_figures}
+    figures = {"collapse": ".figure"}
 
     methods: dict[str, Method] = Field(min_length=1)
     steps: Count
@@ -162,10 +165,3 @@ class Collapse(Study):
         """The run's schedule, or the same with another grid."""
         node = config.data["schedule"] | ({} if grid is None else {"grid": grid})
         return component("schedule", node, config.general.extensions).build()
-
-    def run_stage(self, stage, context):
-        """Do one stage."""
-        if stage == "plot":
-            context.draw_figures()
-        else:
-            importlib.import_module(f"{__name__}.{stage}").run(self, context)

@@ -4,7 +4,7 @@ import math
 
 import numpy
 
-from scorelab.theory.collapse import influence
+from scorelab.studies.collapse.theory import influence
 
 #: statistics of concentration.csv
 _STATISTICS = ("trace", "participation", "neighbour", "training")

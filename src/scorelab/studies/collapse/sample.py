@@ -10,14 +10,14 @@ import torch
 
 from scorelab.channel import HALF_PI
 from scorelab.denoisers.exact import ExactDenoiser
-from scorelab.denoisers.flawed import Flawed
-from scorelab.metrics.collapse import Concentration, shrinkage, within_modes
 from scorelab.progress import Progress
+from scorelab.quadrature import gauss_legendre
 from scorelab.randomness import stream, stream_seed
 from scorelab.samplers.loop import draw_samples
 from scorelab.samplers.risk import grid_of
-from scorelab.targets.quadrature import gauss_legendre
-from scorelab.theory.collapse import relative_variance, standard_angle
+from scorelab.studies.collapse.flawed import Flawed
+from scorelab.studies.collapse.measurements import Concentration, shrinkage, within_modes
+from scorelab.studies.collapse.theory import relative_variance, standard_angle
 from scorelab.training.trainer import training_samples
 
 #: at which the shrinkage of the run's denoiser is measured

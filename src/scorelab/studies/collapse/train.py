@@ -7,13 +7,13 @@ import torch
 from scorelab.channel import HALF_PI, mix
 from scorelab.progress import Progress
 from scorelab.randomness import default_stream, stream, stream_seed
-from scorelab.studies.generate import train as main_job
+from scorelab.studies import training
 from scorelab.training.trainer import Trainer
 
 
 def run(study, context):
     """The training of the main job, then one network for each width, share and repeat."""
-    main_job.run(study, context)
+    training.run(study, context)
     trade = study.trade
     target = study.mixture("study.trade.target", trade.target, context.config)
     end = context.training.angle_max

@@ -1,12 +1,10 @@
 """The conditional mean of two modes, exactly: nothing is trained or sampled."""
 
-import importlib
-
 from pydantic import Field, field_validator, model_validator
 
 from scorelab.errors import ConfigError
 from scorelab.options import Positive, Several, show
-from scorelab.studies.base import Study
+from scorelab.studies.base import Study, draw_figures
 
 
 class ConditionalMean(Study):
@@ -17,6 +15,10 @@ class ConditionalMean(Study):
     (17) that metrics.json has t_sharp for. points: of each drawn curve. switches: name -> time between the two networks
     of phase-aware modelling.
     """
+
+    uses = ("target",)
+    stages = {"analyse": ".analyse", "plot": draw_figures}
+    figures = {"conditional_mean": ".figure"}
 
     times: list[Positive] = Field(min_length=1)
     t_min: Positive
@@ -40,7 +42,7 @@ class ConditionalMean(Study):
 
     def exact(self, target):
         """The closed form for a target. Raises ConfigError for any but two modes of one standard deviation."""
-        from scorelab.metrics.conditional_mean import TwoModeMean
+        from scorelab.studies.conditional_mean.theory import TwoModeMean
 
         try:
             return TwoModeMean.of(target)
@@ -52,10 +54,3 @@ class ConditionalMean(Study):
         from scorelab.randomness import stream
 
         self.exact(config["target"].build(generator=stream(config.general.seed, "target")))
-
-    def run_stage(self, stage, context):
-        """Do one stage; there is nothing to train or to sample."""
-        if stage == "analyse":
-            importlib.import_module(f"{__name__}.analyse").run(self, context)
-        elif stage == "plot":
-            context.draw_figures()

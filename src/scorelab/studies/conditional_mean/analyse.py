@@ -5,7 +5,7 @@ import math
 import numpy
 import torch
 
-from scorelab.metrics.conditional_mean import COORDINATES
+from scorelab.studies.conditional_mean.theory import COORDINATES
 from scorelab.targets.speciation import undecided
 
 _REGION = 0.99  # of the exact law of the abscissa: where it is densest a curve is drawn solid

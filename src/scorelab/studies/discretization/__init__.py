@@ -1,12 +1,11 @@
 """The three terms of the discretization theorem, each measured apart. Only `analyse` and `plot` have work to do."""
 
-import importlib
 from typing import Annotated
 
 from pydantic import BeforeValidator, Field, field_validator
 
 from scorelab.options import Angle, Count, NonNegative, OpenUnit, Options, Positive, Several, in_order
-from scorelab.studies.base import Study
+from scorelab.studies.base import Study, draw_figures
 
 #: a number in (0, 1]
 Share = Annotated[Positive, Field(le=1)]
@@ -25,8 +24,8 @@ class Target(Options):
     mean: float
 
     def modes(self):
-        """The mixture, as scorelab.theory.discretization has it."""
-        from scorelab.theory.discretization import Modes
+        """The mixture, as scorelab.studies.discretization.theory has it."""
+        from scorelab.studies.discretization.theory import Modes
 
         return Modes(self.n, self.p, self.distance, self.mean)
 
@@ -46,6 +45,10 @@ class Discretization(Study):
     errors: L2 norms eps of the score's error. error_share: h L for those. localization: see `Localization`.
     """
 
+    uses = ()
+    stages = {"analyse": ".analyse", "plot": draw_figures}
+    figures = {"discretization": ".figure"}
+
     targets: dict[str, Target] = Field(min_length=1)
     times: list[Positive] = Field(min_length=4)
     horizon: Positive
@@ -61,10 +64,3 @@ class Discretization(Study):
         if len(values) < 4:
             raise ValueError("at least 4 values that differ are needed for a rate")
         return values
-
-    def run_stage(self, stage, context):
-        """Do one stage; there is nothing to train or to sample."""
-        if stage == "analyse":
-            importlib.import_module(f"{__name__}.analyse").run(self, context)
-        elif stage == "plot":
-            context.draw_figures()

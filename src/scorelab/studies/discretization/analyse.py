@@ -4,9 +4,9 @@ import math
 
 import numpy
 
-from scorelab.claims.discretization import printed_discretization, printed_initialisation, printed_score
 from scorelab.progress import Progress
-from scorelab.theory.discretization import (
+from scorelab.studies.discretization.claims import printed_discretization, printed_initialisation, printed_score
+from scorelab.studies.discretization.theory import (
     constant_error,
     initial_variation,
     initial_variation_at_the_end,

@@ -1,16 +1,31 @@
 """The main job: train a denoiser, sample with it, project, measure, draw. One module a stage."""
 
-import importlib
 import math
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
 from scorelab.options import Natural, Positive, Several
-from scorelab.studies.base import Study
+from scorelab.studies.base import Number, Study, Table, row
 
 #: times of the first and the last angle of the posterior-mean figure
 EARLIEST, LATEST = math.tan(0.1) ** 2, math.tan(math.pi / 2 - 0.1) ** 2
+
+
+W1 = Number("projection.w1", "W1 of the projection", "W1", "floor", scale="log")
+W1_FLOOR = Number("projection.w1_floor", "mean W1 of exact samples", "W1 floor")
+KS = Number("projection.ks", "KS distance", "", "floor")
+MODE_WEIGHT = Number("projection.mode_weight", "mode weight", held="exact")
+PATH_KL = Number(
+    "path_kl.total",
+    "path KL (nats)",
+    held="floor",
+    error="path_kl.standard_error",
+    reference="path_kl.parametric_floor",
+    scale="log",
+)
+EXCESS_RISK = Number("training.excess_risk", "excess risk", error="training.excess_risk_se")
+SECONDS = Number("training.seconds", "training (s)")
 
 
 class Generate(Study):
@@ -25,6 +40,26 @@ class Generate(Study):
     trajectories: first samples whose paths are measured and drawn, none where the sampler stays at one angle; 0 for
     none, else >= 2. animation: whether the paths are also drawn as figures/trajectories.gif.
     """
+
+    stages = {
+        "train": "scorelab.studies.training",
+        "sample": "scorelab.studies.sampling",
+        "analyse": ".analyse",
+        "plot": ".plot",
+    }
+    figures = {
+        "projection": ".figures.projection",
+        "posterior_mean": ".figures.posterior_mean",
+        "errors": ".figures.errors",
+        "training": "scorelab.figures.training",
+        "trajectories": ".figures.trajectories",
+        "laws": ".figures.laws",
+    }
+    overviews = {"projection": ".figures.projection"}
+    headline = (W1, KS, MODE_WEIGHT, PATH_KL)
+    columns = (W1, W1_FLOOR, MODE_WEIGHT, PATH_KL, EXCESS_RISK, SECONDS)
+    compared = (PATH_KL, W1, MODE_WEIGHT)
+    goal = "path_kl.total"
 
     path_kl_angles: Several
     path_kl_draws: Several
@@ -49,6 +84,13 @@ class Generate(Study):
             raise ValueError("0, or an integer >= 2, is needed: one path has no spread")
         return count
 
-    def run_stage(self, stage, context):
-        """Do one stage; the module of that name below this package is imported only now."""
-        importlib.import_module(f"{__name__}.{stage}").run(self, context)
+    def closing(self, metrics):
+        """The headline, and the angle at which the posterior mean is worst."""
+        table = super().closing(metrics)
+        posterior = metrics["posterior_mean"]
+        worst = max(range(len(posterior["t"])), key=lambda k: posterior["relative_error"][k])
+        floor = posterior.get("relative_error_floor")
+        name = f"largest relative error, at t = {posterior['t'][worst]:.3g}"
+        error, spread = posterior["relative_error"][worst], posterior["relative_error_se"][worst]
+        last = row(name, error, spread, "floor", None if floor is None else floor[worst])
+        return Table(table.headings, [*table.rows, last])

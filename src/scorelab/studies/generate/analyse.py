@@ -4,13 +4,13 @@ import logging
 
 import torch
 
+from scorelab.laws.projected_law import ProjectedLaw
 from scorelab.metrics.path_kl import parametric_floor, path_kl
 from scorelab.metrics.posterior_mean import compare_posterior_means, published_angles
 from scorelab.metrics.projection import orthogonal_metrics, projection_metrics
-from scorelab.metrics.trajectories import Record, law_metrics, trajectory_metrics
 from scorelab.randomness import BLOCK, stream, stream_seed
 from scorelab.samplers.loop import draw_samples
-from scorelab.targets import ProjectedLaw
+from scorelab.studies.generate.trajectories import Record, law_metrics, trajectory_metrics
 
 log = logging.getLogger("scorelab")
 

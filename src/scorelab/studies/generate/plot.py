@@ -22,7 +22,7 @@ def _animate(arrays, path):
     from PIL import Image
 
     from scorelab.figures.style import house_style
-    from scorelab.figures.trajectories import RATE, STILL, animation
+    from scorelab.studies.generate.figures.trajectories import RATE, STILL, animation
 
     with house_style():
         frames = list(animation(arrays))

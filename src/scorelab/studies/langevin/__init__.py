@@ -1,19 +1,18 @@
 """Langevin dynamics against diffusion on well-separated modes. One module a stage."""
 
-import importlib
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import pydantic
 from pydantic import Field, field_validator, model_validator
 
-from scorelab.config import component
 from scorelab.denoisers.options import Exact
 from scorelab.errors import ConfigError
+from scorelab.nodes import component
 from scorelab.options import Count, Fraction, OpenUnit, Options, Positive, Several, explain, nearest, with_identifiers
 from scorelab.samplers.base import Sampler
 from scorelab.schedules.base import Schedule
-from scorelab.studies.base import Study
+from scorelab.studies.base import Study, Table, draw_figures
 
 #: what the study gives to every sampler, and a node may therefore not name
 GIVEN = ("count", "steps", "batch_size", "output")
@@ -83,6 +82,10 @@ class Langevin(Study):
     errors.
     """
 
+    uses = ("target", "denoiser", "schedule", "training")
+    stages = {"train": ".train", "sample": ".sample", "analyse": ".analyse", "plot": draw_figures}
+    figures = {"langevin": ".figure", "training": "scorelab.figures.training"}
+
     methods: dict[str, dict[str, Any]] = Field(min_length=1)
     budgets: list[Count] = Field(min_length=1)
     count: Several
@@ -120,6 +123,17 @@ class Langevin(Study):
         names = self.separations.methods if self.separations.distances else []
         return [self._plan(name, config.general.extensions) for name in dict.fromkeys(names)]
 
+    def closing(self, metrics):
+        """A row a method, below the row of exact samples."""
+        found = metrics["langevin"]
+        headings = ("", "evaluations", "mode weight", "± s.e.", "W1", "± s.e.")
+        exact = (f"{found[key]:.4g}" for key in ("weight_exact", "weight_floor", "w1_floor"))
+        rows = [("exact samples", "", *exact)]
+        for name, method in found["methods"].items():
+            keys = ("weight", "weight_standard_error", "w1", "w1_standard_error")
+            rows.append((name, str(method["evaluations"]), *(f"{method[key]:.4g}" for key in keys)))
+        return Table(headings, rows)
+
     def _method(self, name: str) -> Method:
         try:
             return Method.model_validate(self.methods[name])
@@ -147,16 +161,6 @@ class Langevin(Study):
         except ValueError as error:
             raise ConfigError(f"{key}: {error}") from None
         return plan
-
-    def run_stage(self, stage, context):
-        """Do one stage. Training is that of the main job."""
-        if stage == "train" and not self.plans(context.config):
-            raise ConfigError("study.methods: none of them works with a learned denoiser")
-        if stage == "plot":
-            context.draw_figures()
-        else:
-            home = "scorelab.studies.generate" if stage == "train" else __name__
-            importlib.import_module(f"{home}.{stage}").run(self, context)
 
 
 def _fits(plan: Plan, denoiser) -> bool:

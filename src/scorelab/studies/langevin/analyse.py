@@ -9,7 +9,7 @@ from scorelab.metrics.projection import LawComparison
 from scorelab.randomness import stream, stream_seed
 from scorelab.samplers.langevin import ULA
 from scorelab.studies.langevin.sample import two_modes_apart
-from scorelab.theory.relaxation import relaxation_of
+from scorelab.studies.langevin.theory import relaxation_of
 
 
 def run(study, context):

@@ -1,12 +1,11 @@
 """How the denoising objective is learned by gradient descent, beside power iteration and EM. One module a stage."""
 
-import importlib
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from scorelab.options import Angle, Count, OpenUnit, Options, Positive, Several, in_order, with_identifiers
-from scorelab.studies.base import Study
+from scorelab.studies.base import Study, draw_figures
 
 #: the least and the largest value of an axis
 Ends = Annotated[list[Positive], BeforeValidator(in_order), Field(min_length=2, max_length=2)]
@@ -81,6 +80,14 @@ class Learning(Study):
     there.
     """
 
+    uses = ()
+    stages = {"train": ".train", "analyse": ".analyse", "plot": draw_figures}
+    figures = {
+        "learning": ".figures.learning",
+        "learning_regimes": ".figures.regimes",
+        "learning_modes": ".figures.modes",
+    }
+
     n: Several
     norm: Positive
     initial_norm: Positive
@@ -97,10 +104,3 @@ class Learning(Study):
     @classmethod
     def _once(cls, objectives):
         return list(dict.fromkeys(objectives))
-
-    def run_stage(self, stage, context):
-        """Do one stage; there is nothing to sample."""
-        if stage == "plot":
-            context.draw_figures()
-        elif stage != "sample":
-            importlib.import_module(f"{__name__}.{stage}").run(self, context)

@@ -8,8 +8,8 @@ from scorelab.errors import ScorelabError
 from scorelab.files import read_json
 from scorelab.randomness import stream
 from scorelab.studies.learning.regimes import regime_map, summary
+from scorelab.studies.learning.theory import fisher_floor, labelled_floor, simplex
 from scorelab.studies.learning.train import GIVEN
-from scorelab.theory.learning import fisher_floor, labelled_floor, simplex
 
 #: draws of the Fisher information, whose root has a relative error below 0.002 of them
 _DRAWS = 100_000

@@ -8,7 +8,7 @@ import torch
 
 from scorelab.randomness import stream
 from scorelab.studies.learning.steps import recorded_steps
-from scorelab.theory.learning import (
+from scorelab.studies.learning.theory import (
     draw_mixture,
     em_step,
     matched_distances,

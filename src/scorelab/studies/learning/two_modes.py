@@ -11,7 +11,7 @@ import torch
 
 from scorelab.randomness import stream
 from scorelab.studies.learning.steps import recorded_steps
-from scorelab.theory.learning import Level, contraction_bounds, sin_cos_of
+from scorelab.studies.learning.theory import Level, contraction_bounds, sin_cos_of
 from scorelab.theory.two_modes import tangent
 
 #: a path has diverged where |b| is this many times |b*|

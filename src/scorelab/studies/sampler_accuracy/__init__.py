@@ -1,13 +1,11 @@
 """How the error of each sampler falls with the number of denoiser evaluations, on every grid. One module a stage."""
 
-import importlib
-
-from scorelab.config import component
 from scorelab.errors import ConfigError
+from scorelab.nodes import component
 from scorelab.options import Count, Several
 from scorelab.samplers.base import Sampler
 from scorelab.schedules.base import GridName
-from scorelab.studies.base import Study
+from scorelab.studies.base import Study, draw_figures
 
 
 class SamplerAccuracy(Study):
@@ -20,6 +18,14 @@ class SamplerAccuracy(Study):
     many steps. repeats: independent sets of samples, over which means and standard errors are taken.
     floor_repeats: sets of exact samples that the floor of W1 is measured on.
     """
+
+    stages = {
+        "train": "scorelab.studies.training",
+        "sample": ".sample",
+        "analyse": ".analyse",
+        "plot": draw_figures,
+    }
+    figures = {"sampler_accuracy": ".figure"}
 
     samplers: dict[str, dict]
     grids: list[GridName]
@@ -47,11 +53,3 @@ class SamplerAccuracy(Study):
             return component("schedule", config.data["schedule"] | {"grid": grid}, config.general.extensions).build()
         except ConfigError as error:
             raise ConfigError(f"study.grids = {grid}: {error}") from None
-
-    def run_stage(self, stage, context):
-        """Do one stage; training is that of the main job."""
-        if stage == "plot":
-            context.draw_figures()
-        else:
-            home = "scorelab.studies.generate" if stage == "train" else __name__
-            importlib.import_module(f"{home}.{stage}").run(self, context)

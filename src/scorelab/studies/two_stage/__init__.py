@@ -1,13 +1,12 @@
 """Two-stage recovery of the mean of a symmetric two-mode mixture by its own posterior mean. One module a stage."""
 
-import importlib
 from dataclasses import dataclass
 from typing import Literal
 
 from pydantic import model_validator
 
 from scorelab.options import Count, Options, Positive, Several
-from scorelab.studies.base import Study
+from scorelab.studies.base import Study, draw_figures
 
 #: protocol -> (learning rate, steps) of the two stages; None for the study's own rate
 OWN = {
@@ -52,6 +51,10 @@ class TwoStage(Study):
     is `drawn` once a sample and stage; `author` has its own.
     """
 
+    uses = ()
+    stages = {"train": ".train", "analyse": ".analyse", "plot": draw_figures}
+    figures = {"two_stage": ".figure"}
+
     n: Several
     constant: Positive
     samples: Several
@@ -84,10 +87,3 @@ class TwoStage(Study):
             sin2, cos2 = stage.t / (1 + stage.t), 1 / (1 + stage.t)
             lr = CONTRACTION * self.n / (2 * sin2 if self.objective == "ddpm" else 2 * cos2**2)
         return Plan(number, stage.t, stage.lr or lr, stage.steps or steps)
-
-    def run_stage(self, stage, context):
-        """Do one stage; there is nothing to sample."""
-        if stage == "plot":
-            context.draw_figures()
-        elif stage != "sample":
-            importlib.import_module(f"{__name__}.{stage}").run(self, context)

@@ -1,0 +1,313 @@
+"""From a command line or a notebook to a finished run directory."""
+
+import contextlib
+import logging
+import os
+import re
+import sys
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import yaml
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+
+from scorelab.errors import ConfigError, ScorelabError, one_line
+from scorelab.lab import runs
+from scorelab.lab.config import Config, check, differences
+from scorelab.lab.execution import execute
+from scorelab.nodes import GROUPS
+from scorelab.options import nearest
+from scorelab.studies.base import lookup
+
+log = logging.getLogger("scorelab")
+#: whether the user asked for a traceback with every error; read before `main` sets the variable for its own ends
+_TRACEBACKS = os.environ.get("HYDRA_FULL_ERROR") == "1"
+
+
+# The command line. --------------------------------------------------------------------------------------------------
+
+
+def override_names(overrides) -> str:
+    """The end of a directory name: "-denoiser=tanh,training.N=5000"; odd characters are left out."""
+    words = [re.sub(r"[^\w.=+-]", "", str(override).lstrip("+~")) for override in overrides]
+    name = ",".join(word for word in words if not word.startswith("hydra."))
+    return f"-{name[:100]}" if name else ""
+
+
+# What conf/config.yaml interpolates beside Hydra's own.
+OmegaConf.register_new_resolver("override_names", override_names, replace=True)
+
+
+class ReserveDirectory(Callback):
+    """Check the configuration and reserve the run's directory before Hydra writes anything into it."""
+
+    def on_run_start(self, config, **_):
+        """Make a directory of its own for a new run, or go back to that of an existing one."""
+        with one_line_errors():
+            wanted = Path(config.hydra.run.dir)
+            existing = existing_run(config)
+            if existing is not None:
+                merge(
+                    runs.Run.open(existing),
+                    plain(config),
+                    list(config.hydra.overrides.task),
+                    _option_groups(config.hydra),
+                )
+                with open_dict(config):
+                    config.hydra.output_subdir = None  # what was asked first stays
+                config.hydra.run.dir = str(existing)
+                return
+            checked = check(plain(config))
+            require_existing_for(checked)
+            listing = checked.study.listing(checked)
+            if listing is not None:
+                print(listing)
+                sys.exit(0)
+            chosen = any(str(override).startswith("hydra.run.dir=") for override in config.hydra.overrides.hydra)
+            config.hydra.run.dir = str(runs.claim(wanted) if chosen else runs.reserve(wanted))
+
+
+def job(config: DictConfig):
+    """The task that Hydra calls, once for a run and once for each job of a sweep."""
+    of_hydra = HydraConfig.get()
+    run = runs.Run(of_hydra.runtime.output_dir)
+    if not OmegaConf.is_missing(of_hydra.job, "num"):  # only the jobs of a sweep have a number
+        return _job_of_sweep(run, config)
+    with one_line_errors():
+        if existing_run(config) is not None:
+            config = merge(run, plain(config), list(of_hydra.overrides.task), _option_groups(of_hydra))
+        else:
+            config = check(plain(config))
+        _execute(run, config)
+        from scorelab.lab.summary import summary
+
+        summary(run, config.study)
+    return None
+
+
+def _job_of_sweep(run: runs.Run, config: DictConfig):
+    """Run one job; a failure stays in its directory. Returns the number that a sweeper may minimise."""
+    try:
+        # A job of our own sweeper was checked and frozen when the sweep began.
+        frozen = (run / "config.yaml").is_file()
+        checked = run.config if frozen else check(plain(config))
+        _execute(run, checked)
+        return lookup(run.metrics, checked.study.goal)
+    except (Exception, SystemExit) as error:
+        if run.state != "failed":  # not even started
+            run.mark("failed", error=one_line(error))
+        return None
+
+
+def main(task):
+    """Call a task decorated with `hydra.main`, with one-line errors also for what Hydra itself refuses."""
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # lets Hydra's own errors through to us
+    with one_line_errors():
+        return task()
+
+
+class one_line_errors:
+    """End the process with one line for an error that a user can mend; bugs keep their traceback, and so does every
+    error under HYDRA_FULL_ERROR=1."""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, _):
+        if isinstance(error, KeyboardInterrupt):
+            sys.exit(130)
+        if _TRACEBACKS or not isinstance(error, (ScorelabError, OmegaConfBaseException, HydraException)):
+            return
+        print(f"error: {_refused_by_hydra(error) or one_line(error)}", file=sys.stderr)
+        sys.exit(1 if isinstance(error, ScorelabError) and not isinstance(error, ConfigError) else 2)
+
+
+def _refused_by_hydra(error: BaseException) -> str | None:
+    """What to say of an error of Hydra's own: of an unknown key the nearest valid one, else Hydra's text."""
+    if not isinstance(error, HydraException):
+        return None
+    cause = error.__cause__
+    if isinstance(cause, (ConfigKeyError, ConfigAttributeError)) and cause.parent_node is not None:
+        names = [str(name) for name in cause.parent_node if name != "hydra"]
+        key = re.search(r"'([^']+)'", str(error))
+        return f"{key[1] if key else cause.full_key}: unknown key; {nearest(str(cause.key), names)}"
+    return str(error).strip()
+
+
+# Configurations. ----------------------------------------------------------------------------------------------------
+
+
+def plain(config) -> dict:
+    """A composed configuration as plain data, without Hydra's own node."""
+    with open_dict(config):
+        own = OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
+    own._set_parent(None)
+    try:
+        return OmegaConf.to_container(own, resolve=True, throw_on_missing=True)
+    except OmegaConfBaseException as error:
+        text = one_line(error).split(": ", 1)[-1].split(" full_key: ")[0]
+        raise ConfigError(text.removeprefix("ConfigError raised while resolving interpolation: ")) from None
+
+
+def existing_run(config) -> Path | None:
+    """The run directory that is gone back to, if any: `run` of a stage, or `training.resume`."""
+    named = [OmegaConf.select(config, key) for key in ("run", "training.resume")]
+    named = [name for name in named if name is not None]
+    if len(named) > 1:
+        raise ConfigError("run and training.resume: only one of them can name a run directory")
+    return Path(str(named[0])) if named else None
+
+
+def require_existing_for(config: Config):
+    """Refuse a stage that needs the results of an earlier one."""
+    if config.general.stage not in ("all", next(iter(config.study.stages))):
+        raise ConfigError(f"stage = {config.general.stage}: run=DIR is needed, a run directory with what comes before")
+    if config.general.sweep.jobs or config.general.sweep.resume or config.general.sweep.dry_run:
+        raise ConfigError("sweep: its keys need a sweep, as in python run.py -m ...")
+
+
+def merge(run: runs.Run, asked: dict, overrides: list[str], groups: set[str]) -> Config:
+    """The configuration of an existing run with what was asked now put on top of it.
+
+    A stage may change only what it and the stages after it depend on; resuming a training may change nothing.
+    """
+    before = run.config
+    data, asked = OmegaConf.create(before.data), OmegaConf.create(asked)
+    for override in overrides:
+        key = override.lstrip("+~").split("=", 1)[0].split("@", 1)[0]
+        if key in groups:
+            data[key] = asked[key]
+        else:
+            OmegaConf.update(data, key, OmegaConf.select(asked, key), force_add=True)
+    for group in GROUPS:  # of a study that is asked for now and uses more
+        if group not in data:
+            data[group] = asked[group]
+    config = check(OmegaConf.to_container(data))
+    stage = config.general.stage
+    resuming = config.general.run is None
+    if resuming and stage != "all":
+        raise ConfigError(f"training.resume: goes with stage=all, not with stage={stage}")
+    if not resuming and stage in ("all", "train"):
+        raise ConfigError(f"run = {run.path}: goes with stage=sample, analyse or plot, not with stage={stage}")
+    free = config.study.changes.get(stage, ())
+    if config.uses("training") and config.options("training").angles == "native":  # over the schedule's own time
+        free = tuple(group for group in free if group != "schedule")
+    old, new = ({key: value for key, value in one.essential.items() if key not in free} for one in (before, config))
+    changed = differences(old, new)
+    if changed:
+        what = "training.resume" if resuming else f"stage={stage}"
+        raise ConfigError(f"{run.path}: of another configuration, {what} cannot change {'; '.join(changed)}")
+    return config
+
+
+def _option_groups(of_hydra) -> set[str]:
+    return {group for group in GROUPS if group in of_hydra.runtime.choices}
+
+
+# Python. ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Result:
+    """A finished run.
+
+    directory: where everything lies. metrics: the content of metrics.json. arrays: figure name -> arrays it is drawn
+    from. figures: figure name -> matplotlib Figure. samples: (count, n) float32, read as needed.
+    """
+
+    directory: Path
+    metrics: dict = field(repr=False)
+    config: Config = field(repr=False)
+
+    @cached_property
+    def _context(self):
+        from scorelab.lab.context import Context
+
+        return Context(runs.Run(self.directory), self.config)
+
+    @cached_property
+    def arrays(self) -> dict:
+        """Figure name -> dictionary of arrays."""
+        return self._context.all_arrays()
+
+    @cached_property
+    def figures(self) -> dict:
+        """Figure name -> matplotlib Figure, of the figures that the study declares."""
+        return dict(self._context.all_figures())
+
+    @cached_property
+    def samples(self):
+        """The samples, (count, n) float32, mapped from the file."""
+        import numpy
+
+        return numpy.load(self.directory / "samples.npy", mmap_mode="r")
+
+
+def run(overrides=(), directory: Path | str | None = None, config_dir: Path | str | None = None) -> Result:
+    """Do what `python run.py OVERRIDES...` does and return the result.
+
+    directory: where to; by default outputs/<date>/<time>-<override names> below the working directory.
+    config_dir: a folder of options of your own, as --config-dir. Raises ScorelabError for what a user can mend.
+    """
+    overrides = list(overrides)
+    if config_dir is not None:
+        overrides.append(f"hydra.searchpath=[file://{Path(config_dir).absolute()}]")
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(config_folder()), version_base="1.3"):
+        composed = compose("config", overrides=overrides, return_hydra_config=True)
+        groups = _option_groups(composed.hydra)
+        tasks = list(composed.hydra.overrides.task)
+        asked, existing = plain(composed), existing_run(composed)
+        # compose() leaves hydra.job unset, which the pattern of directory names does not need.
+        wanted = Path(OmegaConf.to_container(composed.hydra.run, resolve=True)["dir"])
+    if existing is not None:
+        opened = runs.Run.open(existing)
+        config = merge(opened, asked, tasks, groups)
+    else:
+        config = check(asked)
+        require_existing_for(config)
+        opened = runs.Run(runs.reserve(wanted) if directory is None else runs.claim(Path(directory)))
+        (opened / ".hydra").mkdir()
+        (opened / ".hydra" / "overrides.yaml").write_text(yaml.safe_dump(tasks))
+    with _log_file(opened / "run.log"):
+        _execute(opened, config)
+    return Result(opened.path, opened.metrics, config)
+
+
+def _execute(directory: runs.Run, config: Config):
+    """Do what a configuration asks for in a run directory; studies of whole runs get `run` itself."""
+    execute(directory, config, run)
+
+
+@contextlib.contextmanager
+def _log_file(path: Path):
+    """Write the log of what happens inside to a file, as Hydra does for the command line; the console stays quiet."""
+    handler, level = logging.FileHandler(path), log.level
+    handler.setFormatter(logging.Formatter("[%(asctime)s] %(message)s", "%H:%M:%S"))
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(level)
+        handler.close()
+
+
+def config_folder() -> Path:
+    """The folder `conf`: beside the package in an installed one, at the root in a checkout."""
+    here = Path(__file__).resolve().parents[1]
+    for folder in (here / "conf", here.parents[1] / "conf"):
+        if (folder / "config.yaml").is_file():
+            return folder
+    raise ScorelabError(f"conf: not found beside {here}")
+
+
+__all__ = ["Result", "job", "run"]

@@ -1,0 +1,162 @@
+"""From a composed configuration to checked options, without importing torch."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from sys import stdlib_module_names
+from typing import Any, Literal
+
+import pydantic
+from pydantic import Field, field_validator
+
+from scorelab.errors import ConfigError
+from scorelab.nodes import GROUPS, Component, component, resolve
+from scorelab.options import Natural, Options, explain, nearest, show
+
+
+class Figures(Options):
+    """formats: files written for each figure. dpi: resolution of the png files."""
+
+    formats: list[Literal["png", "pdf", "svg"]] = Field(min_length=1)
+    dpi: int = Field(ge=50, le=1200)
+
+
+class Sweep(Options):
+    """Options of a multirun; see docs/sweeps.md."""
+
+    jobs: str | None
+    resume: str | None
+    dry_run: bool
+
+
+class General(Options):
+    """The keys of conf/config.yaml that are not groups.
+
+    seed: the one integer that every random number follows from. stage: `all`, or one stage of the study on the run
+    directory `run`. run: an existing run directory, for a stage. threads: of torch on the CPU, null for its default.
+    extensions: packages whose classes a configuration may name. setting: which variant of a preset, where it has any.
+    """
+
+    seed: Natural
+    stage: str
+    run: str | None
+    threads: int | None = Field(ge=1)
+    extensions: list[str]
+    setting: Natural | None
+    figures: Figures
+    sweep: Sweep
+
+    @field_validator("extensions")
+    @classmethod
+    def _packages(cls, names):
+        for name in names:
+            if not all(part.isidentifier() for part in name.split(".")) or name.split(".")[0] in stdlib_module_names:
+                raise ValueError(f"{name}: allowed are packages of your own, by their import names")
+        return names
+
+
+@dataclass(frozen=True)
+class Config:
+    """A checked configuration.
+
+    general: the keys that are not groups. components: group -> Component, of the study and of the groups that it uses.
+    data: the same as plain data, each value in its checked type, as it is saved with a run.
+    """
+
+    general: General
+    components: dict[str, Component]
+    data: dict[str, Any]
+
+    def __getitem__(self, group: str) -> Component:
+        if group not in self.components:
+            raise ConfigError(f"{group}: the study {self['study'].cls.__name__} does not use this group")
+        return self.components[group]
+
+    def options(self, group: str):
+        """The options object of a group whose class is an `Options`."""
+        return self[group].options
+
+    @property
+    def study(self):
+        """The study."""
+        return self.options("study")
+
+    def uses(self, *groups: str) -> bool:
+        """Whether the study uses all of these groups."""
+        return set(groups) <= self.components.keys()
+
+    @property
+    def fingerprint(self) -> str:
+        """A digest of everything that the results depend on."""
+        return hashlib.sha256(json.dumps(self.essential, sort_keys=True).encode()).hexdigest()[:16]
+
+    @property
+    def essential(self) -> dict[str, Any]:
+        """The part of `data` that the results depend on."""
+        parts = {group: part.essential for group, part in self.components.items()}
+        return parts | {key: self.data[key] for key in ("seed", "extensions")}
+
+
+def check(data: Mapping[str, Any]) -> Config:
+    """Check a composed configuration, given as plain data. Raises ConfigError with the first mistake.
+
+    Groups that the study does not use are passed over.
+    """
+    general = _general(data)
+    extensions = general.extensions
+    study_class = resolve("study", _node(data, "study").get("_target_"), extensions)
+    known = [*GROUPS, *General.model_fields]
+    for key in data:
+        if key not in known and key != study_class.keys:
+            raise ConfigError(f"{key}: unknown key; {nearest(str(key), known)}")
+    if general.stage not in ("all", *study_class.stages):
+        raise ConfigError(f"stage = {show(general.stage)}: allowed are all, {', '.join(study_class.stages)}")
+    nodes = {group: _node(data, group) for group in study_class.uses}
+    nodes["study"] = {**_node(data, "study"), **(data.get(study_class.keys) or {})}
+    places = dict.fromkeys(nodes) | {"study": study_class.keys}
+    components = {group: component(group, node, extensions, places[group]) for group, node in nodes.items()}
+    checked = {group: item.data for group, item in components.items()}
+    config = Config(general, components, {**checked, **general.model_dump(mode="json")})
+    if config.uses("sampler", "schedule", "denoiser"):
+        denoiser = config["denoiser"]
+        try:
+            config.options("sampler").require(config.options("schedule"), denoiser.options or denoiser.cls)
+        except ValueError as error:
+            raise ConfigError(str(error)) from None
+    config.study.require(config)
+    return config
+
+
+def _node(data, group) -> Mapping:
+    node = data.get(group)
+    if not isinstance(node, Mapping):
+        raise ConfigError(f"{group}: an option of this group is needed, as in {group}=NAME")
+    return node
+
+
+def _general(data) -> General:
+    try:
+        return General.model_validate({key: data[key] for key in data if key in General.model_fields})
+    except pydantic.ValidationError as error:
+        raise explain(error, "", General.model_fields) from None
+
+
+def sweep_options(node: Mapping[str, Any]) -> Sweep:
+    """Check the node `sweep` alone, which says what is done with all jobs together."""
+    try:
+        return Sweep.model_validate({str(key): node[key] for key in node})
+    except pydantic.ValidationError as error:
+        raise explain(error, "sweep", Sweep.model_fields) from None
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """The keys whose values differ between two configurations, each as "key: old -> new"."""
+    found = []
+    for key in sorted({*old, *new}, key=str):
+        here, there, name = old.get(key, "absent"), new.get(key, "absent"), f"{prefix}{key}"
+        if isinstance(here, Mapping) and isinstance(there, Mapping):
+            found += differences(here, there, f"{name}.")
+        elif here != there:
+            found.append(f"{name}: {show(here)} -> {show(there)}")
+    return found

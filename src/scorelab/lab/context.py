@@ -1,0 +1,137 @@
+"""What the stages of a study share: the run directory and the components that its configuration names."""
+
+import logging
+from collections.abc import Callable
+from functools import cached_property
+
+import numpy
+
+from scorelab.errors import ScorelabError
+from scorelab.figures.files import load_arrays, save_arrays, save_figure
+from scorelab.files import read_json, write_bytes, write_json
+from scorelab.lab.config import Config
+from scorelab.lab.denoiser_file import load_denoiser, save_denoiser
+from scorelab.lab.runs import Run
+from scorelab.laws.estimate import flatten
+from scorelab.randomness import default_stream, stream, stream_seed
+from scorelab.samplers.risk import grid_of
+from scorelab.studies.base import draw
+
+log = logging.getLogger("scorelab")
+
+
+class Context:
+    """The components of a run, built when they are first needed, and its files.
+
+    run: the run directory. config: its checked configuration. seed: of the whole run. laboratory: `scorelab.run`, for
+    studies of whole runs.
+    """
+
+    def __init__(self, run: Run, config: Config, laboratory: Callable | None = None):
+        self.run, self.config, self.seed, self.laboratory = run, config, config.general.seed, laboratory
+
+    @cached_property
+    def target(self):
+        """The target."""
+        return self.config["target"].build(generator=stream(self.seed, "target"))
+
+    @cached_property
+    def schedule(self):
+        """The schedule."""
+        return self.config["schedule"].build()
+
+    @cached_property
+    def sampler(self):
+        """The sampler."""
+        return self.config["sampler"].build()
+
+    @cached_property
+    def angles(self):
+        """The sampler's grid of angles, (steps + 1,), on this run's schedule, target and denoiser."""
+        return grid_of(self.sampler, self.schedule, self.target, self.denoiser)
+
+    @cached_property
+    def training(self):
+        """The training options."""
+        return self.config.options("training")
+
+    def new_denoiser(self):
+        """An untrained denoiser; its initial weights follow from the seed."""
+        with default_stream(stream_seed(self.seed, "denoiser")):
+            return self.config["denoiser"].build(n=self.target.n, target=self.target)
+
+    # Files. ---------------------------------------------------------------------------------------------------------
+
+    def save_denoiser(self, denoiser):
+        """Write denoiser.safetensors with the configuration that rebuilds it."""
+        save_denoiser(self.run / "denoiser.safetensors", denoiser, self.config)
+
+    @cached_property
+    def denoiser(self):
+        """The trained denoiser of this run. Raises ScorelabError for a file that is damaged or of another network."""
+        return load_denoiser(self.run / "denoiser.safetensors", self.config).eval()
+
+    @cached_property
+    def samples(self):
+        """The samples, (count, n) float32, mapped from the file."""
+        try:
+            return numpy.load(self.run / "samples.npy", mmap_mode="r")
+        except (OSError, ValueError) as error:
+            raise ScorelabError(f"{self.run / 'samples.npy'}: cannot be read ({error})") from None
+
+    def update_metrics(self, section: str, values: dict):
+        """Replace one section of metrics.json.
+
+        values: numbers, `Estimate`s and dictionaries of them. What was not measured goes into the section
+        `not_measured`, dotted key -> why.
+        """
+        path = self.run / "metrics.json"
+        known = read_json(path) if path.is_file() else {}
+        plain, missing = flatten(values, section)
+        others = known.pop("not_measured", {})
+        missing |= {key: why for key, why in others.items() if not key.startswith(f"{section}.")}
+        write_json(path, {**known, section: plain} | ({"not_measured": missing} if missing else {}))
+
+    @property
+    def metrics(self) -> dict:
+        """What metrics.json holds so far."""
+        return read_json(self.run / "metrics.json")
+
+    def write_table(self, name: str, rows: list[dict]):
+        """Write a CSV file, one row a dictionary."""
+        import pandas
+
+        write_bytes(self.run / name, pandas.DataFrame(rows).to_csv(index=False).encode())
+
+    def read_table(self, name: str) -> dict[str, numpy.ndarray]:
+        """Read a CSV file: column name -> values."""
+        import pandas
+
+        table = pandas.read_csv(self.run / name)
+        texts = {column: table[column].dtype.kind not in "biuf" for column in table}
+        return {column: table[column].to_numpy(str if texts[column] else None) for column in table}
+
+    def save_arrays(self, figure: str, arrays: dict):
+        """Write the arrays that a figure is drawn from, as figures/<figure>.npz."""
+        save_arrays(self.run / "figures" / f"{figure}.npz", arrays)
+
+    def all_arrays(self) -> dict[str, dict[str, numpy.ndarray]]:
+        """Figure name -> the arrays it is drawn from."""
+        return {path.stem: load_arrays(path) for path in sorted((self.run / "figures").glob("*.npz"))}
+
+    def all_figures(self):
+        """Yield (name, matplotlib Figure) for all arrays that the study declares a figure for, in the house's style."""
+        study = type(self.config.study)
+        for name, arrays in self.all_arrays().items():
+            kind = name.partition("-")[0]
+            if kind not in study.figures:
+                log.info("figures/%s.npz: not drawn, as %s declares no figure %s", name, study.__name__, kind)
+                continue
+            yield name, draw(study, name, arrays)
+
+    def draw_figures(self):
+        """Draw every figure whose arrays are there, in the formats that are wanted."""
+        wanted = self.config.general.figures
+        for name, figure in self.all_figures():
+            for extension in wanted.formats:
+                save_figure(figure, self.run / "figures" / f"{name}.{extension}", wanted.dpi)

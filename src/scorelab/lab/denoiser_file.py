@@ -1,0 +1,44 @@
+"""Trained denoisers as files: safetensors with the configuration that rebuilds them."""
+
+import json
+from pathlib import Path
+
+from scorelab.errors import ScorelabError
+from scorelab.lab.config import Config, differences
+from scorelab.nodes import component
+from scorelab.randomness import stream
+from scorelab.tensorfile import read_tensors, require_shapes, write_tensors
+
+
+def save_denoiser(path: Path, denoiser, config: Config):
+    """Write the weights of a denoiser, with the part of the configuration that rebuilds it."""
+    origin = {key: config.data[key] for key in ("denoiser", "target", "seed", "extensions")}
+    write_tensors(path, denoiser.state_dict(), {"scorelab": json.dumps(origin)})
+
+
+def load_denoiser(path: Path | str, expected: Config | None = None):
+    """Rebuild a denoiser from its file.
+
+    expected: the configuration it must belong to, where there is one; without it, `extensions` that the file names are
+    not imported, so that a foreign file cannot choose what is. Raises ScorelabError for a file that is missing,
+    truncated, not a denoiser's, or another network's.
+    """
+    path = Path(path)
+    tensors, metadata = read_tensors(path)
+    try:
+        origin = json.loads(metadata["scorelab"])
+        nodes = {group: origin[group] for group in ("target", "denoiser")}
+        seed = int(origin["seed"])
+    except (KeyError, TypeError, ValueError):
+        raise ScorelabError(f"{path}: not a denoiser saved by scorelab") from None
+    extensions = ()
+    if expected is not None:
+        extensions = expected.general.extensions
+        changed = differences({group: expected.data[group] for group in nodes}, nodes)
+        if changed:
+            raise ScorelabError(f"{path}: of another configuration: {'; '.join(changed)}")
+    target = component("target", nodes["target"], extensions).build(generator=stream(seed, "target"))
+    denoiser = component("denoiser", nodes["denoiser"], extensions).build(n=target.n, target=target)
+    require_shapes(path, tensors, denoiser.state_dict())
+    denoiser.load_state_dict(tensors)
+    return denoiser

@@ -1,0 +1,101 @@
+"""Running the stages of a checked configuration in a run directory, and recording where its numbers come from."""
+
+import logging
+import platform
+import subprocess
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+import hydra
+
+from scorelab.errors import ScorelabError, one_line
+from scorelab.lab.config import Config
+from scorelab.lab.runs import Run
+
+log = logging.getLogger("scorelab")
+
+
+def stages_of(config: Config) -> tuple[str, ...]:
+    """The stages that a configuration asks for: all of the study, or one of an existing run with those that depend on
+    it. A new run that names the first stage stops after it."""
+    stage, every = config.general.stage, tuple(config.study.stages)
+    if stage == "all":
+        return every
+    return every[:1] if config.general.run is None else every[every.index(stage) :]
+
+
+def execute(run: Run, config: Config, laboratory: Callable | None = None):
+    """Run the stages that a checked configuration asks for, keeping status.json true.
+
+    laboratory: `scorelab.run`, which studies of whole runs call. Raises whatever a stage raises, after it has been
+    marked and logged in the run's own run.log.
+    """
+    import torch
+
+    from scorelab.lab.context import Context
+
+    study = config.study
+    stages = stages_of(config)
+    run.begin(config, stages)
+    started, threads = time.perf_counter(), torch.get_num_threads()
+    try:
+        torch.set_num_threads(config.general.threads or threads)
+        context = Context(run, config, laboratory)
+        for stage in stages:
+            if run.needs(stage):
+                study.run_stage(stage, context)
+                run.finish_stage(stage, time.perf_counter() - started)
+                started = time.perf_counter()
+        context.update_metrics("run", provenance(config, run))
+        run.mark("done")
+    except KeyboardInterrupt:
+        run.mark("interrupted")
+        log.error("interrupted; training.resume=%s goes on", run.path)
+        raise
+    except (Exception, SystemExit) as error:
+        run.mark("failed", error=one_line(error))
+        if isinstance(error, ScorelabError):
+            _to_log_file(f"error: {one_line(error)}")
+        else:
+            _to_log_file(traceback.format_exc())
+        raise
+    finally:
+        torch.set_num_threads(threads)  # the next job of a sweep, or a notebook, finds what was there
+
+
+def provenance(config: Config, run: Run) -> dict:
+    """Where the numbers of a run come from: seed, code, versions, machine, time."""
+    import numpy
+    import torch
+
+    import scorelab
+
+    modules = {"scorelab": scorelab, "torch": torch, "numpy": numpy, "hydra": hydra}
+    return {
+        "seed": config.general.seed,
+        "git_commit": _git_commit(),
+        "versions": {"python": platform.python_version()} | {name: m.__version__ for name, m in modules.items()},
+        "device": f"cpu: {platform.processor() or platform.machine()}, {torch.get_num_threads()} threads",
+        "wall_seconds": run.status["wall_seconds"],
+        "fingerprint": config.fingerprint,
+    }
+
+
+def _git_commit() -> str | None:
+    """The commit of the code that runs, "-dirty" where it was changed since; None outside a checkout."""
+    here = Path(__file__).resolve().parent
+    try:
+        asked = ["git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=40", "--match=no-tag"]
+        return subprocess.run(asked, capture_output=True, text=True, timeout=10, check=True).stdout.strip() or None
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _to_log_file(text: str):
+    """Write to the run's log file alone: the terminal gets its line elsewhere."""
+    record = log.makeRecord(log.name, logging.ERROR, __file__, 0, text, (), None)
+    for handler in [*log.handlers, *logging.getLogger().handlers]:
+        if isinstance(handler, logging.FileHandler):
+            handler.emit(record)

@@ -1,0 +1,288 @@
+"""Gather the runs below a directory into sweep.csv, sweep.md and figures, from what lies there alone.
+
+It works on a sweep that is finished, running or interrupted, and on any folder of single runs.
+"""
+
+from pathlib import Path
+
+import numpy
+import pandas
+import yaml
+from rich.console import Console
+
+from scorelab.errors import ScorelabError
+from scorelab.files import write_text
+from scorelab.lab.runs import Run
+from scorelab.nodes import GROUPS, resolve
+from scorelab.studies.base import Study, function_of
+
+_BOOKKEEPING = ("seed",)
+#: sweep.md has a column for each parameter up to so many, else one that names what each job asked for
+_COLUMNS = 4
+
+
+def gather(directory: Path | str) -> pandas.DataFrame:
+    """Write sweep.csv, sweep.md and the figures that the studies of the runs declare; return the table, one row a job.
+
+    Columns: job, state, error, the swept parameters (those overrides whose values vary, and no others), and every
+    number of metrics.json by its dotted name. Its attribute `labels` has what each job asked for of the swept
+    parameters but the seed. Raises ScorelabError if there is no run below the directory.
+    """
+    directory = Path(directory)
+    found = sorted((path.parent for path in directory.glob("*/status.json")), key=_natural)
+    if not found:
+        raise ScorelabError(f"{directory}: no run directory below it")
+    runs = [Run(path) for path in found]
+    rows = []
+    for run in runs:
+        status = run.status
+        row = {"job": run.path.name, "state": status["state"], "error": status.get("error")}
+        row |= {f"={key}": value for key, value in _overrides(run, status).items()}
+        if status["state"] == "done":
+            row |= dict(_flatten(run.metrics))
+        rows.append(row)
+    table = pandas.DataFrame(rows)
+    table.attrs["studies"] = list(dict.fromkeys(study for run in runs if (study := _study(run)) is not None))
+    swept = [name for name in table if name.startswith("=")]
+    constant = [name for name in swept if table[name].nunique(dropna=False) == 1]
+    table = table.drop(columns=constant).rename(columns={name: name[1:] for name in swept if name not in constant})
+    parameters = [name[1:] for name in swept if name not in constant]
+    table.attrs["labels"] = dict(zip(table["job"], _labels(table, parameters), strict=True))
+    for name in parameters:  # a job that did not set what others did has the value of its configuration
+        table[name] = [
+            _configured(run, name) if pandas.isna(value) else value
+            for run, value in zip(runs, table[name], strict=True)
+        ]
+    leading = ["job", "state", *parameters]
+    table = table[[*leading, *(name for name in table if name not in leading and name != "error"), "error"]]
+    table.attrs["parameters"] = parameters
+    write_text(directory / "sweep.csv", table.to_csv(index=False))
+    drawn = _draw(directory, table)
+    write_text(directory / "sweep.md", _markdown(directory.name, table, drawn))
+    return table
+
+
+def _study(run: Run) -> type[Study] | None:
+    """The class of a run's study; None where its configuration names none that can be had."""
+    extensions = _saved(run).get("extensions") or ()
+    try:
+        return resolve("study", (_saved(run).get("study") or {}).get("_target_"), extensions)
+    except ScorelabError:
+        return None
+
+
+def _saved(run: Run) -> dict:
+    """The configuration in a run's directory, as plain data; empty where there is none."""
+    path = run / "config.yaml"
+    return (yaml.safe_load(path.read_text()) or {}) if path.is_file() else {}
+
+
+def _declared(table: pandas.DataFrame, what: str) -> list:
+    """What the studies of the runs declare under a name, each once."""
+    return list(dict.fromkeys(one for study in table.attrs["studies"] for one in getattr(study, what)))
+
+
+def _columns(table: pandas.DataFrame) -> dict[str, str]:
+    """The metrics that the table shows: key -> heading."""
+    return {number.key: number.heading or number.name for number in _declared(table, "columns")}
+
+
+def summarise(table: pandas.DataFrame) -> pandas.DataFrame:
+    """The done jobs grouped over seeds: parameters, count, and mean and standard error of each main metric."""
+    parameters = _grouping(table)
+    done = table[table["state"] == "done"]
+    metrics = [name for name in _columns(table) if name in done and done[name].notna().any()]
+    rows = []
+    for key, group in _groups(table):
+        row = dict(zip(parameters, key, strict=True)) | {"count": len(group)}
+        for name in metrics:
+            values = group[name].dropna().to_numpy(float)
+            row[name] = values.mean() if len(values) else numpy.nan
+            row[f"{name}.se"] = values.std(ddof=1) / numpy.sqrt(len(values)) if len(values) > 1 else numpy.nan
+        rows.append(row)
+    return pandas.DataFrame(rows, columns=[*parameters, "count", *(f for n in metrics for f in (n, f"{n}.se"))])
+
+
+def _grouping(table: pandas.DataFrame) -> list[str]:
+    """The parameters that make a configuration."""
+    return [name for name in table.attrs["parameters"] if name not in _BOOKKEEPING]
+
+
+def _groups(table: pandas.DataFrame):
+    """The done jobs of each configuration, over seeds: values of the parameters, rows."""
+    done, parameters = table[table["state"] == "done"], _grouping(table)
+    return done.groupby(parameters, dropna=False, sort=False) if parameters else [((), done)]
+
+
+def _labels(table: pandas.DataFrame, parameters: list[str]):
+    """Of each job, what it asked for itself; values of its configuration are not filled in yet."""
+    names = [name for name in parameters if name not in _BOOKKEEPING]
+    for row in table[names].to_dict("records"):
+        yield ", ".join(_shown(name, value) for name, value in row.items() if not pandas.isna(value))
+
+
+def _short(name: str) -> str:
+    return name.rpartition(".")[2]
+
+
+def _shown(name: str, value) -> str:
+    """A parameter in a label: the option alone of a group, the last part of a key else."""
+    text = f"{value:.12g}" if isinstance(value, float) else str(value)
+    return text if name in GROUPS else f"{_short(name)}={text}"
+
+
+def print_sweep(table: pandas.DataFrame, directory: Path):
+    """Print the summary, every job that is not done with its error, and where things are."""
+    console = Console(width=None if Console().is_terminal else 200)
+    console.print(_text_table(table), highlight=False, soft_wrap=True)
+    for row in table[table["state"] != "done"].to_dict("records"):
+        given = {name: row[name] for name in table.attrs["parameters"] if not pandas.isna(row[name])}
+        parameters = " ".join(f"{name}={value}" for name, value in given.items())
+        why = f": {row['error']}" if isinstance(row["error"], str) else ""
+        console.print(
+            f"job {row['job']} ({parameters}) {row['state']}{why}", highlight=False, soft_wrap=True, markup=False
+        )
+    console.print(f"{directory / 'sweep.csv'}\n{directory / 'sweep.md'}", highlight=False, soft_wrap=True)
+
+
+def _overrides(run: Run, status: dict) -> dict:
+    """What was asked of a run: key -> value."""
+    overrides = status.get("overrides")
+    if overrides is None and (run / ".hydra" / "overrides.yaml").is_file():
+        overrides = yaml.safe_load((run / ".hydra" / "overrides.yaml").read_text())
+    pairs = (override.lstrip("+~").partition("=") for override in overrides or [])
+    return {key: _typed(value) for key, _, value in pairs}
+
+
+def _configured(run: Run, key: str):
+    """The value that a run's configuration gives to a dotted key; None if it has none."""
+    value = _saved(run)
+    for part in key.split("."):
+        value = value.get(part) if isinstance(value, dict) else None
+    return str(value) if isinstance(value, (dict, list)) else value
+
+
+def _typed(text: str):
+    try:
+        value = yaml.safe_load(text)
+        return float(text) if isinstance(value, str) else value if isinstance(value, (int, float, bool)) else text
+    except (ValueError, yaml.YAMLError):
+        return text
+
+
+def _flatten(metrics: dict, prefix: str = ""):
+    for key, value in metrics.items():
+        if isinstance(value, dict):
+            yield from _flatten(value, f"{prefix}{key}.")
+        elif not isinstance(value, list):
+            yield f"{prefix}{key}", value
+
+
+def _natural(path: Path):
+    return (0, int(path.name), "") if path.name.isdigit() else (1, 0, path.name)
+
+
+def _number(value, error) -> str:
+    if not numpy.isfinite(value):
+        return ""
+    return f"{value:.4g}" if not numpy.isfinite(error) else f"{value:.4g} ± {error:.2g}"
+
+
+def _cells(table: pandas.DataFrame) -> tuple[list[str], list[list[str]]]:
+    summary, parameters = summarise(table), _grouping(table)
+    shown = _columns(table)
+    metrics = [name for name in shown if name in summary]
+    leading = [[str(row[name]) for name in parameters] for row in summary.to_dict("records")]
+    if len(parameters) > _COLUMNS:
+        parameters = ["configuration"]
+        leading = [[table.attrs["labels"][group["job"].iloc[0]]] for _, group in _groups(table)]
+    heading = [*parameters, "count", *(shown[name] for name in metrics)]
+    rows = [
+        [*values, f"{row['count']:.0f}", *(_number(row[name], row[f"{name}.se"]) for name in metrics)]
+        for values, row in zip(leading, summary.to_dict("records"), strict=True)
+    ]
+    return heading, rows
+
+
+def _markdown(name: str, table: pandas.DataFrame, drawn: list[str]) -> str:
+    heading, rows = _cells(table)
+    lines = [f"# {name}", "", f"{len(table)} jobs, {(table['state'] == 'done').sum()} done."]
+    lines += ["Mean ± standard error over seeds; `count` runs each.", ""]
+    lines += [_line(heading), _line(["---"] * len(heading)), *map(_line, rows)]
+    rest = table[table["state"] != "done"]
+    if len(rest):
+        columns = ["job", *table.attrs["parameters"], "state", "error"]
+        lines += ["", "## Not done", "", _line(columns), _line(["---"] * len(columns))]
+        lines += [_line(["" if value is None else str(value) for value in row]) for row in rest[columns].to_numpy()]
+    for figure in drawn:
+        lines += ["", f"![{figure}](figures/{figure}.png)"]
+    return "\n".join(lines) + "\n"
+
+
+def _line(cells) -> str:
+    return "| " + " | ".join(str(cell).replace("|", "\\|") for cell in cells) + " |"
+
+
+def _text_table(table: pandas.DataFrame):
+    from rich.markup import escape
+    from rich.table import Table
+
+    heading, rows = _cells(table)
+    shown = Table(*heading, box=None, pad_edge=False)
+    for row in rows:
+        shown.add_row(*map(escape, row))
+    return shown
+
+
+def _compared(table: pandas.DataFrame) -> list:
+    """The numbers that are compared: none unless there are several configurations, and several seeds of one."""
+    sizes = [len(group) for _, group in _groups(table)]
+    several = len(sizes) > 1 and max(sizes) > 1
+    return [number for number in _declared(table, "compared") if number.key in table] if several else []
+
+
+def _comparison(table: pandas.DataFrame, numbers) -> dict:
+    """The arrays of the figure `comparison`."""
+    groups = [group for _, group in _groups(table)]
+    arrays = {"labels": [table.attrs["labels"][group["job"].iloc[0]] or "as configured" for group in groups]}
+    arrays |= {"names": [number.key for number in numbers], "titles": [number.name for number in numbers]}
+    arrays["scales"] = [number.scale for number in numbers]
+    for number in numbers:
+        seeds = max(map(len, groups))
+        arrays[number.key] = [[*group[number.key], *[numpy.nan] * (seeds - len(group))] for group in groups]
+        held = number.reference_key
+        # One line for all, where it is the same for all.
+        if held in table and table[held].max() - table[held].min() <= 0.3 * table[held].max():
+            arrays[f"exact.{number.key}"] = table[held].mean()
+    return arrays
+
+
+def _draw(directory: Path, table: pandas.DataFrame) -> list[str]:
+    """Draw the grids that the studies declare, of every job that is done, and a comparison of configurations; return
+    the names of the figures."""
+    from scorelab.figures import comparison
+    from scorelab.figures.files import load_arrays, save_arrays, save_figure
+    from scorelab.figures.style import house_style
+
+    drawn = []
+    for study in table.attrs["studies"]:
+        for name in study.overviews:
+            panels = []
+            for row in table[table["state"] == "done"].to_dict("records"):
+                path = directory / row["job"] / "figures" / f"{name}.npz"
+                if path.is_file():
+                    title = ", ".join(f"{_short(key)}={row[key]}" for key in table.attrs["parameters"])
+                    panels.append((title or row["job"], load_arrays(path)))
+            if panels and name not in drawn:
+                with house_style():
+                    grid = function_of(study, "overviews", name, "grid")(panels)
+                    save_figure(grid, directory / "figures" / f"{name}.png")
+                drawn.append(name)
+    numbers = _compared(table)
+    if numbers:
+        arrays = _comparison(table, numbers)
+        save_arrays(directory / "figures" / "comparison.npz", arrays)
+        with house_style():
+            save_figure(comparison.figure(arrays), directory / "figures" / "comparison.png")
+        drawn.append("comparison")
+    return drawn

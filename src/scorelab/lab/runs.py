@@ -1,0 +1,150 @@
+"""Run directories: reserve, write, read.
+
+    status.json    state (pending, running, done, failed, interrupted), stages done, fingerprint, error
+    config.yaml    the checked configuration, from which the run can be repeated
+    metrics.json, training.csv, posterior_mean.csv, path_kl.csv, samples.npy, denoiser.safetensors, figures/
+    checkpoint.safetensors    while training is unfinished
+
+A directory is a result if, and only if, its state is `done`. Every file is put in place whole.
+"""
+
+import datetime
+import os
+from pathlib import Path
+
+import yaml
+
+from scorelab.errors import ConfigError, ScorelabError
+from scorelab.files import read_json, write_json, write_text
+from scorelab.lab.config import Config, check
+
+STATES = ("pending", "running", "done", "failed", "interrupted")
+
+
+def reserve(wanted: Path) -> Path:
+    """Make and return a new directory: `wanted`, or `wanted-2`, `wanted-3` ... where that is taken.
+
+    mkdir either makes a directory or fails, so that two runs never get the same one.
+    """
+    for number in range(1, 10_000):
+        directory = wanted if number == 1 else wanted.with_name(f"{wanted.name}-{number}")
+        try:
+            directory.mkdir(parents=True)
+            return directory
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise ScorelabError(f"{directory}: cannot be made ({error.strerror})") from None
+    raise ScorelabError(f"{wanted}: every name up to {wanted.name}-9999 is taken")
+
+
+def claim(directory: Path) -> Path:
+    """Make and return exactly this directory. Raises ScorelabError if it is there and not empty."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        if any(directory.iterdir()):
+            raise ScorelabError(f"{directory}: exists and is not empty; a new run needs a directory of its own")
+    except OSError as error:
+        raise ScorelabError(f"{directory}: cannot be made ({error.strerror})") from None
+    return directory
+
+
+class Run:
+    """One run directory."""
+
+    def __init__(self, directory: Path | str):
+        self.path = Path(directory)
+
+    def __truediv__(self, name: str) -> Path:
+        return self.path / name
+
+    @classmethod
+    def open(cls, directory: Path | str) -> "Run":
+        """An existing run directory. Raises ScorelabError if there is none."""
+        run = cls(directory)
+        if not (run / "status.json").is_file():
+            raise ScorelabError(f"{directory}: not a run directory (it has no status.json)")
+        return run
+
+    @property
+    def status(self) -> dict:
+        """The content of status.json; a run whose process is gone is `interrupted`."""
+        status = read_json(self / "status.json")
+        if status["state"] == "running" and not _alive(status):
+            status["state"] = "interrupted"
+        return status
+
+    def mark(self, state: str, **more):
+        """Write the state, keeping what else is known."""
+        known = read_json(self / "status.json") if (self / "status.json").is_file() else {"stages": []}
+        owner = {"pid": os.getpid(), "host": os.uname().nodename} if state == "running" else {}
+        cleared = {"error": None} if state in ("running", "done") else {}
+        write_json(self / "status.json", {**known, **cleared, **owner, "state": state, "time": _now(), **more})
+
+    @property
+    def state(self) -> str:
+        """The state, `pending` before there is any."""
+        return self.status["state"] if (self / "status.json").is_file() else "pending"
+
+    def begin(self, config: Config, stages):
+        """Mark the run as running, with the stages that are to be done now and the configuration they are done with.
+
+        What depends on a stage that is done again is out of date and no longer counts as done. An unfinished training
+        goes on where it was.
+        """
+        done = self.status["stages"] if (self / "status.json").is_file() else []
+        every = tuple(config.study.stages)
+        if tuple(stages) != every:
+            needed = every[: every.index(stages[0])]
+            missing = [stage for stage in needed if stage not in done]
+            if missing:
+                raise ConfigError(f"stage = {stages[0]}: {self.path} has no finished stage {missing[0]}")
+            done = [stage for stage in done if stage in needed]
+        self.save_config(config)
+        self.mark("running", stages=done, fingerprint=config.fingerprint)
+
+    def needs(self, stage: str) -> bool:
+        """Whether a stage is still to be done."""
+        return stage not in self.status["stages"]
+
+    def finish_stage(self, stage: str, seconds: float):
+        """Count a stage as done, and its seconds into the run's."""
+        status = self.status
+        wall_seconds = status.get("wall_seconds", 0.0) + seconds
+        self.mark("running", stages=[*status["stages"], stage], wall_seconds=wall_seconds)
+
+    @property
+    def config(self) -> Config:
+        """The checked configuration that was saved with the run."""
+        try:
+            return check(yaml.safe_load((self / "config.yaml").read_text()))
+        except (OSError, yaml.YAMLError) as error:
+            raise ScorelabError(f"{self / 'config.yaml'}: cannot be read ({error})") from None
+
+    def save_config(self, config: Config):
+        """Write config.yaml."""
+        write_text(self / "config.yaml", yaml.safe_dump(config.data, sort_keys=False))
+
+    @property
+    def metrics(self) -> dict:
+        """The content of metrics.json. Raises ScorelabError unless the run is done."""
+        state = self.status["state"]
+        if state != "done":
+            raise ScorelabError(f"{self.path}: the run is {state}; only a run that is done has results")
+        return read_json(self / "metrics.json")
+
+
+def _alive(status: dict) -> bool:
+    if status.get("host") != os.uname().nodename:
+        return True  # on another machine: its word is all there is
+    try:
+        os.kill(status["pid"], 0)
+    except (ProcessLookupError, KeyError):
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
+def _now() -> str:
+    return datetime.datetime.now().astimezone().isoformat(timespec="seconds")

@@ -1,0 +1,1 @@
+"""Laws: what a distribution knows of itself, in float64."""

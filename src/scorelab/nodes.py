@@ -1,0 +1,177 @@
+"""Nodes: parts of a configuration that name a class and give its arguments, checked without importing torch.
+
+A node has a key `_target_`. It may name a class of scorelab, or of a package that the configuration lists under
+`extensions`, if the class derives from the contract of the node's group. Nothing else is ever imported, so a
+configuration file cannot run arbitrary code.
+"""
+
+import importlib
+import inspect
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pydantic
+from pydantic_core import PydanticCustomError, core_schema
+
+from scorelab.errors import ConfigError
+from scorelab.options import Options, explain, nearest, show
+
+#: group -> the contracts that a class named there must derive from, as module and class
+GROUPS = {
+    "target": (("scorelab.targets.options", "TargetOptions"), ("scorelab.targets.base", "Target")),
+    "denoiser": (("scorelab.denoisers.options", "DenoiserOptions"), ("scorelab.denoisers.base", "Denoiser")),
+    "schedule": (("scorelab.schedules.base", "Schedule"),),
+    "sampler": (("scorelab.samplers.base", "Sampler"),),
+    "training": (("scorelab.training.options", "Training"),),
+    "study": (("scorelab.studies.base", "Study"),),
+}
+#: arguments that a component may ask for by name and that come from the run, not from its configuration
+FROM_RUN = ("n", "target", "generator")
+#: stands for the key of a node inside another one, which the outer error message knows
+_HERE = "@"
+
+
+@dataclass(frozen=True)
+class Component:
+    """A checked node: the class it names and the arguments it gives.
+
+    key: where the node stands in the configuration. options: the class called with its arguments, where it is an
+    `Options`; None where calling it would build the thing.
+    """
+
+    key: str
+    path: str
+    cls: type
+    arguments: dict[str, Any]
+    options: Options | None
+
+    def build(self, **run):
+        """The thing itself: an `Options` with `build` builds it, any other class is it.
+
+        run: what the run can offer (n, target, generator); a class gets what its signature asks for. Raises
+        ConfigError where the class refuses its arguments with a ValueError.
+        """
+        if self.options is not None and not hasattr(self.options, "build"):
+            return self.options
+        maker, arguments = (self.cls, self.arguments) if self.options is None else (self.options.build, {})
+        asked = {name: value for name, value in run.items() if name in inspect.signature(maker).parameters}
+        try:
+            return maker(**arguments, **asked)
+        except ValueError as error:
+            raise ConfigError(f"{self.key}: {error}") from None
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """The node as plain data, every value in its checked type."""
+        if self.options is not None:
+            plain = self.options.model_dump(mode="json")
+        else:
+            plain = json.loads(json.dumps(self.arguments, default=str))
+        return {"_target_": self.path, **plain}
+
+    @property
+    def essential(self) -> dict[str, Any]:
+        """The part of `data` that results depend on."""
+        return {key: value for key, value in self.data.items() if key not in getattr(self.cls, "bookkeeping", ())}
+
+
+def component(group: str, node: Mapping[str, Any], extensions=(), key: str | None = None) -> Component:
+    """Check one node of a group against the class that it names.
+
+    extensions: packages whose classes it may name beside ours. key: where the node stands, by default the group's own
+    place. Raises ConfigError with the first mistake.
+    """
+    key = group if key is None else key
+    if not isinstance(node, Mapping):
+        raise ConfigError(f"{key} = {show(node)}: an option of the group {group} is needed, with its _target_")
+    arguments = {str(name): value for name, value in node.items() if name != "_target_"}
+    path = node.get("_target_")
+    cls = resolve(group, path, extensions, key)
+    if issubclass(cls, Options):
+        _refuse_unknown(key, arguments, set(cls.model_fields))
+        try:
+            options = cls.model_validate(arguments, context={"extensions": tuple(extensions)})
+        except pydantic.ValidationError as error:
+            raise explain(error, key, cls.model_fields) from None
+        return Component(key, path, cls, arguments, options)
+    return Component(key, path, cls, _check_signature(key, cls, arguments, extensions), None)
+
+
+def resolve(group: str, path, extensions, key: str | None = None) -> type:
+    """The class that a `_target_` names. Raises ConfigError for one that may not stand there."""
+    allowed, key = ["scorelab", *extensions], f"{group if key is None else key}._target_"
+    if not isinstance(path, str) or not any(path.startswith(f"{package}.") for package in allowed):
+        raise ConfigError(
+            f"{key} = {show(path)}: allowed are classes of {', '.join(allowed)} (extensions: [...] adds one)"
+        )
+    module, _, name = path.rpartition(".")
+    try:
+        found = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(f"{key} = {path}: cannot be imported ({error})") from None
+    contracts = GROUPS[group]
+    if isinstance(found, type):
+        # The contracts that need torch are imported only if the light one does not fit.
+        for home, contract in contracts:
+            if issubclass(found, getattr(importlib.import_module(home), contract)):
+                if inspect.isabstract(found):
+                    missing = ", ".join(sorted(found.__abstractmethods__))
+                    raise ConfigError(f"{key} = {path}: does not implement {missing}, which {contract} asks for")
+                return found
+    raise ConfigError(f"{key} = {path}: a class derived from {' or '.join(name for _, name in contracts)} is needed")
+
+
+class Node:
+    """The type of an option that is a node itself: `network: Annotated[Component, Node("denoiser")]`.
+
+    Its value is the checked `Component`. Extensions of the configuration hold for it as well. complete: function that
+    returns the mapping that is checked instead of the one that was given.
+    """
+
+    def __init__(self, group: str, complete=dict):
+        self.group, self.complete = group, complete
+
+    def __get_pydantic_core_schema__(self, source, handler):
+        """Check a mapping, keep a `Component`, write the checked mapping."""
+        return core_schema.with_info_plain_validator_function(
+            self._check, serialization=core_schema.plain_serializer_function_ser_schema(lambda node: node.data)
+        )
+
+    def _check(self, value, info):
+        if isinstance(value, Component):
+            return value
+        extensions = (info.context or {}).get("extensions", ())
+        try:
+            whole = self.complete(value) if isinstance(value, Mapping) else value
+            return component(self.group, whole, extensions, _HERE)
+        except ConfigError as error:
+            raise PydanticCustomError("node", "{text}", {"text": str(error).removeprefix(_HERE)}) from None
+
+
+def _refuse_unknown(key, arguments, names):
+    for name in arguments:
+        if name not in names:
+            raise ConfigError(f"{key}.{name}: unknown key; {nearest(name, names)}")
+
+
+def _check_signature(key: str, cls: type, arguments: dict, extensions) -> dict:
+    """Check arguments against the annotations of a class that is not an `Options`; return them in their types."""
+    parameters = dict(list(inspect.signature(cls.__init__, eval_str=True).parameters.items())[1:])
+    own = {name: p for name, p in parameters.items() if name not in FROM_RUN or name in arguments}
+    _refuse_unknown(key, arguments, own)
+    fields = {
+        name: (
+            Any if parameter.annotation is parameter.empty else parameter.annotation,
+            ... if parameter.default is parameter.empty else parameter.default,
+        )
+        for name, parameter in own.items()
+    }
+    config = pydantic.ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+    model = pydantic.create_model(cls.__name__, __config__=config, **fields)
+    try:
+        checked = model.model_validate(arguments, context={"extensions": tuple(extensions)})
+    except pydantic.ValidationError as error:
+        raise explain(error, key, model.model_fields) from None
+    return {name: getattr(checked, name) for name in fields}

@@ -1,0 +1,213 @@
+"""Sampling paths: when they commit to a mode, and their laws on the way, beside those of the exact process."""
+
+import math
+
+import numpy
+import torch
+
+from scorelab.channel import mix
+from scorelab.laws.projected_law import ProjectedLaw
+from scorelab.metrics.projection import LawComparison, project
+from scorelab.targets import GaussianMixture
+from scorelab.targets.speciation import coordinates
+
+#: posterior weights of its final mode from which on a path counts as committed to it, by the name of their metric
+THRESHOLDS = {"commitment_t": 0.5, "commitment_90_t": 0.9}
+_EXACT_PATHS, _BLOCK = 4000, 500
+_QUARTILES = (0.25, 0.5, 0.75)
+
+
+class Record:
+    """What is kept of paths: an observer, as `observe` of `scorelab.samplers.loop.simulate` and of `exact_process`.
+
+    angles (steps + 1,), float64: the grid. projection (steps + 1, count): <x_phi, a>/|a|^2. weights (steps + 1, count,
+    K): the exact posterior weights gamma_k(x_phi) of the modes.
+    """
+
+    def __init__(self, target, angles, count: int):
+        self.target, self.angles = target, torch.as_tensor(angles, dtype=torch.float64)
+        self.projection = torch.empty(len(self.angles), count, dtype=torch.float64)
+        self.weights = torch.empty(len(self.angles), count, len(target.weights), dtype=torch.float64)
+
+    def __call__(self, k, angle, x):
+        """Keep the state x (count, n) at the grid point k."""
+        self.projection[k] = project(x, self.target.direction)
+        self.weights[k] = self.target.posterior_weights(x, angle)
+
+    @property
+    def mode(self):
+        """The mode that each path ends in, the one with the largest posterior weight, (count,)."""
+        return self.weights[-1].argmax(-1)
+
+    def commitment(self, threshold: float):
+        """The time t = tan^2 from which on the posterior weight of a path's final mode stays above the threshold.
+
+        (count,), float64: between the last angle of the grid where it is below and the next one, linearly in the angle;
+        the grid's first time where it never is below; infinite where it still is at the end.
+        """
+        final = self.weights[:, torch.arange(len(self.mode)), self.mode]
+        steps = len(final) - 1
+        last = torch.where(final < threshold, torch.arange(steps + 1).unsqueeze(1), -1).amax(0)
+        low, high = last.clamp(0, steps - 1), (last + 1).clamp(1, steps)
+        before, after = (final.gather(0, index.unsqueeze(0))[0] for index in (low, high))
+        share = ((threshold - before) / (after - before)).nan_to_num(0.0).clamp(0, 1)
+        angle = self.angles[low] + share * (self.angles[high] - self.angles[low])
+        angle = torch.where(last < 0, self.angles[0], angle)
+        return torch.where(last == steps, math.inf, torch.tan(angle) ** 2)
+
+    def switched(self, angle: float):
+        """Whether a path had another leading mode than its final one at `angle` or later, (count,), bool."""
+        late = self.weights[self.angles >= angle].argmax(-1)
+        return (late != self.mode).any(0)
+
+
+# The exact process. -------------------------------------------------------------------------------------------------
+
+
+@torch.no_grad()
+def exact_process(target, angles, count: int, generator, observe):
+    """Show `observe(k, angle, x)` exact paths of stochastic localization on a grid of angles, `simulate`'s exact twin.
+
+    Y_t = t X + W_t at t = tan^2(phi), with independent increments of W, as x_phi = sin X + cos W_t / sqrt(t). All
+    clocks share it: it is the time reversal of every noising process of this package. At angle 0 x is a standard normal
+    vector of its own, to which W_t / sqrt(t) is uncorrelated in the limit.
+    """
+    clean = target.sample(count, generator)
+    brownian, time = torch.zeros_like(clean), 0.0
+    for k, angle in enumerate(float(angle) for angle in angles):
+        next_time = math.tan(angle) ** 2
+        step = torch.randn(clean.shape, generator=generator, dtype=clean.dtype)
+        brownian.add_(step, alpha=math.sqrt(max(next_time - time, 0.0)))
+        time = next_time
+        observe(k, angle, mix(clean, brownian / math.sqrt(time) if time > 0 else step, angle))
+
+
+def in_span(target):
+    """A target of few dimensions with the same law of posterior weights: for modes of one width the mixture in the
+    span of their means, on which alone the weights depend. Any other target as it is."""
+    if not isinstance(target, GaussianMixture) or len(target.weights) < 2 or bool((target.std != target.std[0]).any()):
+        return target
+    return GaussianMixture(target.weights, coordinates(target), target.std)
+
+
+def noisy_projection(law: ProjectedLaw, angle: float, length: float) -> ProjectedLaw:
+    """The law of <x_phi, a>/|a|^2 = sin <X, a>/|a|^2 + cos N(0, 1)/|a|, from that of <X, a>/|a|^2 and |a|."""
+    sin, cos = math.sin(angle), math.cos(angle)
+    return ProjectedLaw(law.weights, sin * law.means, ((sin * law.stds) ** 2 + (cos / length) ** 2).sqrt())
+
+
+# Metrics. -----------------------------------------------------------------------------------------------------------
+
+
+def trajectory_metrics(record: Record, repeats: int, generator) -> tuple[dict, dict]:
+    """Commitment of the recorded paths and of exact ones: metrics, and the arrays of the figure `trajectories`.
+
+    A target with one mode has no commitment. repeats: bootstrap sets.
+    """
+    target, angles = record.target, record.angles
+    metrics = {"count": len(record.mode)}
+    arrays = {"angle": angles, "projection": record.projection.T.float(), "mode": record.mode}
+    arrays |= _noisy_densities(record)
+    if len(target.weights) > 1:
+        speciation = target.speciation_angle()
+        exact = _exact_commitment(in_span(target), angles, speciation, generator)
+        own = {name: record.commitment(threshold).numpy() for name, threshold in THRESHOLDS.items()}
+        if speciation is not None:
+            own["switched"] = record.switched(speciation).numpy()
+            arrays["speciation"] = speciation
+        metrics |= {"exact_count": _EXACT_PATHS}
+        metrics["speciation_t"] = None if speciation is None else math.tan(speciation) ** 2
+        for name in THRESHOLDS:
+            metrics |= _quantiles(name, own[name], exact[name], repeats, generator)
+            arrays |= {name: own[name], f"{name}_exact": exact[name]}
+        metrics |= _share("switched_after_speciation", own.get("switched"), exact.get("switched"))
+    return metrics, {name: numpy.asarray(values) for name, values in arrays.items()}
+
+
+def _exact_commitment(target, angles, speciation, generator):
+    """What `trajectory_metrics` asks of a record, of exact paths; a block at a time, so that memory is bounded."""
+    blocks = []
+    for _ in range(0, _EXACT_PATHS, _BLOCK):
+        record = Record(target, angles, _BLOCK)
+        exact_process(target, angles, _BLOCK, generator, record)
+        block = {name: record.commitment(threshold) for name, threshold in THRESHOLDS.items()}
+        blocks.append(block if speciation is None else block | {"switched": record.switched(speciation)})
+    return {name: torch.cat([block[name] for block in blocks]).numpy() for name in blocks[0]}
+
+
+def _quantiles(name, values, exact, repeats, generator):
+    """Median and quartiles of both sets of times, which may be infinite, with bootstrap standard errors."""
+    metrics = {}
+    for suffix, times in (("", values), ("_exact", exact)):
+        draws = torch.randint(len(times), (repeats, len(times)), generator=generator).numpy()
+        at = numpy.quantile(times, _QUARTILES, method="inverted_cdf")
+        again = numpy.quantile(times[draws], _QUARTILES, axis=1, method="inverted_cdf")
+        with numpy.errstate(invalid="ignore"):  # infinite times have no spread
+            error = again.std(1, ddof=1)
+        metrics |= {f"{name}{suffix}": float(at[1]), f"{name}{suffix}_standard_error": float(error[1])}
+        metrics |= {f"{name}_quartiles{suffix}": at[::2].tolist()}
+        metrics |= {f"{name}_quartiles{suffix}_standard_error": error[::2].tolist()}
+    return metrics
+
+
+def _share(name, values, exact):
+    """The share of the paths for which `values` is true, with its binomial standard error; None where there is none."""
+    metrics = {}
+    for suffix, found in (("", values), ("_exact", exact)):
+        share = None if found is None else float(found.mean())
+        error = None if found is None else math.sqrt(share * (1 - share) / len(found))
+        metrics |= {f"{name}{suffix}": share, f"{name}{suffix}_standard_error": error}
+    return metrics
+
+
+def _noisy_densities(record, angles: int = 180, points: int = 320):
+    """The exact density of the projection at evenly spaced angles, (angles, points), for the figure's background."""
+    at = torch.linspace(float(record.angles[0]), float(record.angles[-1]), angles, dtype=torch.float64)
+    laws = [_law(record.target, angle) for angle in at.tolist()]
+    ends = torch.stack([law.quantile([1e-4, 1 - 1e-4]) for law in (laws[0], laws[angles // 2], laws[-1])])
+    margin = 0.05 * float(ends.max() - ends.min())
+    grid = torch.linspace(float(ends.min()) - margin, float(ends.max()) + margin, points, dtype=torch.float64)
+    density = torch.stack([law.pdf(grid) for law in laws])
+    return {"density_angle": at, "grid": grid, "density": density.float()}
+
+
+def _law(target, angle):
+    direction = target.direction
+    return noisy_projection(target.projection(direction), angle, float(direction.norm()))
+
+
+def law_metrics(record: Record, repeats: int, generator) -> tuple[dict, dict]:
+    """W1 of the projection at six angles to its exact law there: metrics, lists over the angles, and the arrays of the
+    figure `laws`. repeats: sets of exact samples that the floor is measured on, and bootstrap sets."""
+    target = record.target
+    chosen = law_points(target, record.angles)
+    angles, values = record.angles[chosen], record.projection[chosen]
+    rows, exact, grids = [], [], []
+    for angle, x in zip(angles.tolist(), values, strict=True):
+        law = _law(target, angle)
+        comparison = LawComparison(law, len(x))
+        floor = comparison.floor(repeats, generator)["w1"]
+        error = comparison.standard_errors(x, repeats, generator)["w1"]
+        rows.append((comparison.wasserstein_1(x), error, *floor))
+        ends = law.quantile([1e-4, 1 - 1e-4]).tolist()
+        grids.append(torch.linspace(*ends, 401, dtype=torch.float64))
+        exact.append(law.pdf(grids[-1]))
+    names = ("w1", "w1_standard_error", "w1_floor", "w1_floor_deviation")
+    columns = {"angle": angles.tolist(), "t": (torch.tan(angles) ** 2).tolist()}
+    columns |= {name: list(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)}
+    arrays = {name: numpy.array(column) for name, column in columns.items()} | {"values": values.float().numpy()}
+    arrays |= {"grid": torch.stack(grids).numpy(), "exact": torch.stack(exact).numpy()}
+    return {f"law_{name}": column for name, column in columns.items()}, arrays
+
+
+def law_points(target, angles, count: int = 6) -> list[int]:
+    """Indices of `count` grid points up to the last, evenly spaced in half the angle plus half the information, each
+    as a share of its own total. The information is 1 - R(phi)/R(first), R the Bayes risk of the projection given its
+    own noisy version: in the angle alone most points would lie where everything is settled."""
+    law, length = target.projection(target.direction), float(target.direction.norm())
+    line = GaussianMixture(law.weights, length * law.means.unsqueeze(1), length * law.stds)
+    angles = torch.as_tensor(angles, dtype=torch.float64)
+    gained = line.bayes_risk(angles[:1]) - line.bayes_risk(angles)
+    place = 0.5 * (angles - angles[0]) / (angles[-1] - angles[0]) + 0.5 * gained / gained[-1]
+    wanted = torch.arange(1, count + 1, dtype=torch.float64) / count
+    return sorted(set((place - wanted.unsqueeze(1)).abs().argmin(1).tolist()))

@@ -1,0 +1,1 @@
+"""Statements about power iteration, EM and mixtures."""

@@ -1,0 +1,1 @@
+"""Figures of learning: one descent, the map of regimes, K modes."""

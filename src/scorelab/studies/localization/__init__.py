@@ -1,0 +1,1 @@
+"""Stochastic localization: its two outputs, its measures, its time change."""

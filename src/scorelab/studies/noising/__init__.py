@@ -1,0 +1,1 @@
+"""Noising processes: stationary laws, transition kernels, the chain of DDPM."""

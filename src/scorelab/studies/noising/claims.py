@@ -1,0 +1,371 @@
+"""Noising processes: the stationary law of Ornstein-Uhlenbeck, the coefficients of variance exploding, DDPM's chain."""
+
+import itertools
+import math
+from collections import defaultdict
+
+import torch
+
+from scorelab.claims import CORRECTED, Evidence, at_least, claim, equal
+from scorelab.claims.panels import panel, panels
+from scorelab.quadrature import gauss_legendre
+from scorelab.schedules import DDPM, OU, VE
+from scorelab.theory.line import (
+    Mixture,
+    derivatives,
+    in_time,
+    largest_gap,
+    normal_density,
+    score,
+    trapezoid,
+    two_modes,
+)
+
+# 000, section 5.3: the stationary law. ------------------------------------------------------------------------------
+
+
+def printed_stationary_variance(sigma):
+    """000_6c70dbc10a1c9c83.txt, section 5.3: N(0, I)."""
+    return 1.0
+
+
+def stationary_variance(sigma):
+    """The limit of the variance of the transition kernel of the same section."""
+    return sigma**2 / 2
+
+
+def kernel_variance(sigma, time):
+    """sigma^2/2 (1 - e^-2t), the same section."""
+    return -0.5 * sigma**2 * math.expm1(-2 * time)
+
+
+@claim(
+    "S0-06",
+    source="000_6c70dbc10a1c9c83.txt, section 5.3",
+    statement="The OU process dX = -X dt + sigma dW converges to its stationary law N(0, I).",
+    corrected="Its stationary law is N(0, sigma^2/2 I): N(0, I) for sigma^2 = 2 alone.",
+    recorded=CORRECTED,
+    fault="misprint",
+    finding="For sigma = 0.5, 1, sqrt(2), 2 the variance of the printed kernel at t = 20 and that of the Euler scheme "
+    "with a vanishing step are sigma^2/2 within {right:.1g}, and N(0, sigma^2/2) solves 0 = (x p)' + sigma^2/2 p'' "
+    "within {residual:.1g}. N(0, 1) does for sigma^2 = 2 alone; at sigma = {worst:g} the variance is {variance:g}, "
+    "off by {printed:.3g}. The kernel printed two lines above has the right variance, and sampling is done with "
+    "sigma^2 = 2.",
+)
+def stationary_law(budget):
+    """The kernel's limit, the Euler scheme's limit and the stationary Fokker-Planck equation."""
+    found = defaultdict(list)
+    sigmas = (0.5, 1.0, math.sqrt(2), 2.0)
+    for sigma in sigmas:
+        limits = [
+            kernel_variance(sigma, 20.0),
+            _euler_limit(sigma),
+            OU(grid="native", beta=1.0, sigma=sigma, T=5.0, t_min=0.01).terminal_std ** 2,
+        ]
+        for name, variance in (("printed", printed_stationary_variance(sigma)), ("right", stationary_variance(sigma))):
+            found[name].append(max(abs(limit - variance) for limit in limits))
+            found[f"{name} residual"].append(_stationary_residual(sigma, variance))
+    worst = max(range(len(sigmas)), key=lambda i: found["printed"][i])
+
+    def comparisons(name, law):
+        return [
+            equal(f"largest difference to the variance of {law}", max(found[name]), 0, tolerance=1e-9),
+            equal(f"largest residual of {law}", max(found[f"{name} residual"]), 0, tolerance=1e-12),
+        ]
+
+    return Evidence(
+        stated=comparisons("printed", "N(0, 1)"),
+        corrected=comparisons("right", "N(0, sigma^2/2)"),
+        numbers={
+            "right": max(found["right"]),
+            "residual": max(found["right residual"]),
+            "printed": found["printed"][worst],
+            "worst": sigmas[worst],
+            "variance": kernel_variance(sigmas[worst], 20.0),
+        },
+    )
+
+
+def _euler_limit(sigma):
+    """The variance of X <- (1 - h) X + sigma sqrt(h) Z after many steps, for h -> 0 by Richardson's extrapolation."""
+    rows = [[sigma**2 * h / (1 - (1 - h) ** 2) for h in (1e-2, 5e-3, 2.5e-3, 1.25e-3)]]
+    for order in (1, 2, 3):
+        rows.append(
+            [(2**order * fine - coarse) / (2**order - 1) for coarse, fine in zip(rows[-1], rows[-1][1:], strict=False)]
+        )
+    return rows[-1][0]
+
+
+def _stationary_residual(sigma, variance):
+    x = torch.linspace(-4, 4, 81, dtype=torch.float64)
+    flux = derivatives(lambda x: x * normal_density(x, variance), x, 1)[1]
+    curvature = derivatives(lambda x: normal_density(x, variance), x, 2)[2]
+    return float((flux + 0.5 * sigma**2 * curvature).abs().max())
+
+
+# 003, section 5.3.2: variance exploding. ----------------------------------------------------------------------------
+
+
+def printed_diffusion(slope):
+    """g = d s^2/dt, 003_573c8421e0c71443.txt, section 5.3.2, below equation (46); slope: d s^2/dt."""
+    return slope
+
+
+def diffusion(slope):
+    """g = sqrt(d sigma^2/dt)."""
+    return slope**0.5
+
+
+@claim(
+    "S3-05",
+    source="003_573c8421e0c71443.txt, section 5.3.2, equations (44)-(46)",
+    statement="The VE SDE of SMLD has f = 0 and g(t) = d/dt s(x_t)^2, with s the score network.",
+    corrected="g(t) = sqrt(d/dt sigma(t)^2), with sigma(t) the noise level of x_t = x_0 + sigma(t) G.",
+    recorded=CORRECTED,
+    fault="error",
+    finding="The variance that dX = g dW adds over [0, 1] is int g^2. With g = sqrt(d sigma^2/dt) it is sigma(1)^2 - "
+    "sigma(0)^2 within {right:.1g} for sigma = 0.1 50^t, sigma = t and sigma = sqrt(t), and the law of x_0 + sigma(t) "
+    "G satisfies the Fokker-Planck equation within {residual:.1g}. Without the root, and sigma read for s, it is "
+    "{printed:.4g} instead of {wanted:.4g} for the first and {linear:.4g} instead of 1 for sigma = t; it is right for "
+    "sigma = sqrt(t) alone, and it depends on the unit of time: on a clock half as fast it is half as large. The root "
+    "is in (44) and (45) and is lost in (46). With the score for s nothing is left to take a root of: noise makes "
+    "E|s|^2 fall, from {before:.3g} at t = 0 to {after:.3g} at t = 1, so that d/dt s^2 < 0.",
+)
+def variance_exploding(budget):
+    """Gauss-Legendre quadrature over time, autograd for slopes."""
+    clock = VE(grid="native", sigma_min=0.1, sigma_max=5.0)
+    levels = {"0.1 50^t": clock.noise, "t": lambda t: t, "sqrt(t)": lambda t: t.sqrt()}
+    nodes, weights = gauss_legendre(0.0, 1.0, 200)
+    wanted, added, slower = {}, {}, {}
+    for name, level in levels.items():
+        slope = derivatives(lambda t, level=level: level(t) ** 2, nodes, 1)[1]
+        ends = level(torch.tensor([0.0, 1.0], dtype=torch.float64)) ** 2
+        wanted[name] = float(ends[1] - ends[0])
+        added[name] = [float(weights @ form(slope) ** 2) for form in (printed_diffusion, diffusion)]
+        # sigma(t/2) on [0, 2]: slopes are halved, weights doubled
+        slower[name] = [float(2 * weights @ form(0.5 * slope) ** 2) for form in (printed_diffusion, diffusion)]
+    process = Mixture(two_modes(), torch.ones_like, lambda t: clock.noise(t) ** 2)
+    points, residual = torch.linspace(-6, 6, 121, dtype=torch.float64), []
+    for time in (0.1, 0.5, 0.9):
+        moment = torch.tensor(time, dtype=torch.float64)
+        slope = derivatives(lambda t: clock.noise(t) ** 2, moment[None], 1)[1]
+        curvature = derivatives(process.at(moment).pdf, points, 2)[2]
+        rate = in_time(process.pdf, points, time)
+        residual.append(float((rate - 0.5 * diffusion(slope) ** 2 * curvature).abs().max()))
+    times = torch.linspace(0, 1, 21, dtype=torch.float64)
+    squares = [_squared_score(process.at(time)) for time in times]
+    rise = min(late - early for early, late in itertools.pairwise(squares))
+    off = max(
+        abs(value - clock_value)
+        for value, clock_value in zip(
+            diffusion(derivatives(lambda t: clock.noise(t) ** 2, times, 1)[1]).tolist(),
+            clock.diffusion(times).tolist(),
+            strict=True,
+        )
+    )
+
+    def comparisons(i):
+        several = []
+        for name, value in wanted.items():
+            several.append(equal(f"int g^2 over [0, 1], sigma = {name}", added[name][i], value, tolerance=1e-9))
+            several.append(
+                equal(f"the same on a clock half as fast, sigma = {name}", slower[name][i], value, tolerance=1e-9)
+            )
+        return several
+
+    return Evidence(
+        stated=[*comparisons(0), at_least("least change of E|score|^2 in a step of 0.05, as (44) needs it", rise, 0)],
+        corrected=[
+            *comparisons(1),
+            equal("largest residual of the Fokker-Planck equation", max(residual), 0, tolerance=1e-10),
+            equal("largest difference to the diffusion of schedule=ve", off, 0, tolerance=1e-10),
+        ],
+        numbers={
+            "right": max(abs(added[name][1] - wanted[name]) for name in wanted),
+            "residual": max(residual),
+            "printed": added["0.1 50^t"][0],
+            "wanted": wanted["0.1 50^t"],
+            "linear": added["t"][0],
+            "before": squares[0],
+            "after": squares[-1],
+        },
+        figures={"claim": _exploding(clock, times, squares)},
+    )
+
+
+def _exploding(clock, times, squares):
+    """The figure: the variance that both g add, and the squared score."""
+    later = times[1:]
+    forms = {"$g$ = d$\\sigma^2$/dt": printed_diffusion, "$g$ = root of it": diffusion}
+    curves = {name: _added(clock, form, later) for name, form in forms.items()}
+    exact = {r"$\sigma(t)^2-\sigma(0)^2$": clock.noise(later) ** 2 - clock.noise(times[:1]) ** 2}
+    axes = {"xlabel": "t", "ylabel": "variance", "yscale": "log"}
+    return panels(
+        panel("Variance that is added", later, curves, dashed=exact, **axes),
+        panel("Squared score", times, {"score": squares}, xlabel="t", ylabel="$E|s(x_t)|^2$"),
+    )
+
+
+def _squared_score(law):
+    reach = 9.5 * law.variance**0.5
+    x, step = trapezoid(-reach, reach, 1601)
+    return float(step * law.pdf(x) @ score(law, x).square())
+
+
+def _added(clock, form, times):
+    """int_0^t g^2 at the times, with g = form(d sigma^2/dt)."""
+    values = []
+    for time in times.tolist():
+        nodes, weights = gauss_legendre(0.0, time, 60)
+        values.append(float(weights @ form(derivatives(lambda t: clock.noise(t) ** 2, nodes, 1)[1]) ** 2))
+    return torch.tensor(values, dtype=torch.float64)
+
+
+# 003, section 5.2: DDPM. --------------------------------------------------------------------------------------------
+
+
+def posterior_of_step(noisy, clean, alpha, bar, bar_before):
+    """Mean and variance of q(x_{t-1} | x_t, x_0), 003_573c8421e0c71443.txt, section 5.2.1, equation (33)."""
+    beta = 1 - alpha
+    mean = bar_before**0.5 * beta / (1 - bar) * clean + alpha**0.5 * (1 - bar_before) / (1 - bar) * noisy
+    return mean, (1 - bar_before) / (1 - bar) * beta
+
+
+def printed_clean_of_37(noisy, noise, bar):
+    """The x_0 in the middle of the same section's equation (37)."""
+    return (noisy - (1 - bar) ** 0.5 * noise) / bar
+
+
+def clean_of_noise(noisy, noise, bar):
+    """The same as (35) has it."""
+    return (noisy - (1 - bar) ** 0.5 * noise) / bar**0.5
+
+
+def mean_of_noise(noisy, noise, alpha, bar):
+    """The right end of (37)."""
+    return (noisy - (1 - alpha) / (1 - bar) ** 0.5 * noise) / alpha**0.5
+
+
+def printed_sampling_mean(noisy, noise, alpha, bar):
+    """The mean of the sampling step in the line below (37)."""
+    return (noisy - (1 - alpha) / (1 - alpha) ** 0.5 * noise) / alpha**0.5
+
+
+def printed_weight_of_36(variance):
+    """What multiplies the squared difference of means in (35) and (36)."""
+    return 1 / (2 * variance**0.5)
+
+
+def weight_of_means(variance):
+    """The same in (34)."""
+    return 1 / (2 * variance)
+
+
+def weight_of_noise(variance, alpha, bar):
+    """What multiplies the squared error of the noise in (38)."""
+    return (1 - alpha) ** 2 / (2 * variance * alpha * (1 - bar))
+
+
+@claim(
+    "S3-07",
+    source="003_573c8421e0c71443.txt, sections 5.2.1 and 5.2.2, equations (33)-(38)",
+    statement="q(x_{t-1}|x_t, x_0) has the mean and variance of (33); mu~ at x_0 = (x_t - sqrt(1 - abar) eps)/abar is "
+    "(x_t - beta/sqrt(1 - abar) eps)/sqrt(alpha) (37), which is the mean of a sampling step with sqrt(1 - alpha_t) in "
+    "it; the loss is 1/(2 sigma_t)|mu~ - mu_theta|^2 (35, 36), that is beta^2/(2 sigma^2 alpha (1 - abar)) |eps - "
+    "eps_theta|^2 (38).",
+    corrected="(33), the right end of (37) and (38) hold. In the middle of (37) x_0 = (x_t - sqrt(1 - abar) "
+    "eps)/sqrt(abar), the sampling step has sqrt(1 - abar_t), and (35), (36) have 1/(2 sigma_t^2), as (34) does.",
+    recorded=CORRECTED,
+    fault="misprint",
+    finding="All {count} steps of the linear chain. Conditioning the Gaussian chain (26) gives the mean and the "
+    "variance of (33) within {posterior:.1g}. (37) equals mu~ with x_0 over sqrt(abar), {right_37:.1g}; over abar, as "
+    "printed in its middle, it is away by up to {printed_37:.3g}. The step printed below it, with sqrt(1 - alpha_t) "
+    "under the noise, is away by up to {sampling:.3g} where the coefficient of (37) is right. The Kullback-Leibler "
+    "divergence of the two Gaussians is (34) and (38) within {weights:.1g} of itself; (35), (36) have sigma_t for "
+    "sigma_t^2, and are off by a factor sigma_t, down to {factor:.3g}. (The proof of (38) leaves squares out, section "
+    "5.2.2 names beta~ without its factor beta; (33) and (38) are right.)",
+)
+def ddpm_posterior(budget):
+    """Every step of the chain against Gaussian conditioning, sample by sample."""
+    chain = DDPM(grid="native", timesteps=1000, beta="linear", beta_min=1e-4, beta_max=0.02)
+    steps = torch.arange(1, 1000)
+    alpha = 1 - chain.betas[steps].unsqueeze(1)
+    before = (2 * chain.log_signals[steps]).exp().unsqueeze(1)
+    bar = alpha * before
+    generator = budget.stream()
+    clean, noise, predicted = torch.randn(3, len(steps), 8, generator=generator, dtype=torch.float64)
+    x = bar**0.5 * clean + (1 - bar) ** 0.5 * noise
+    mean, variance = posterior_of_step(x, clean, alpha, bar, before)
+    exact_mean, exact_variance = _conditioned(chain, x, clean)
+    posterior = max(largest_gap(mean, exact_mean), largest_gap(variance / exact_variance, torch.ones_like(variance)))
+    right_37 = largest_gap(
+        posterior_of_step(x, clean_of_noise(x, noise, bar), alpha, bar, before)[0], mean_of_noise(x, noise, alpha, bar)
+    )
+    printed_37 = largest_gap(
+        posterior_of_step(x, printed_clean_of_37(x, noise, bar), alpha, bar, before)[0],
+        mean_of_noise(x, noise, alpha, bar),
+    )
+    sampling = largest_gap(printed_sampling_mean(x, noise, alpha, bar), exact_mean)
+    of_37 = largest_gap(mean_of_noise(x, noise, alpha, bar), exact_mean)
+    deviation = exact_variance.sqrt()
+    kl = torch.distributions.kl_divergence(
+        torch.distributions.Normal(exact_mean, deviation),
+        torch.distributions.Normal(mean_of_noise(x, predicted, alpha, bar), deviation),
+    )
+    gap = (mean - mean_of_noise(x, predicted, alpha, bar)).square()
+    error = (noise - predicted).square()
+    losses = {
+        "(34)": weight_of_means(exact_variance) * gap,
+        "(36)": printed_weight_of_36(exact_variance) * gap,
+        "(38)": weight_of_noise(exact_variance, alpha, bar) * error,
+    }
+    # relative to the mean over samples of a step, as single differences may be nearly 0
+    off = {
+        name: largest_gap(loss.mean(1) / kl.mean(1), torch.ones(len(steps)).double()) for name, loss in losses.items()
+    }
+
+    def none(what, value, tolerance=1e-9):
+        return equal(f"largest difference: {what}", value, 0, tolerance=tolerance)
+
+    both = [
+        none("(33) and the conditioned chain", posterior),
+        none("(38) over the divergence, less 1", off["(38)"], 1e-7),
+    ]
+    return Evidence(
+        stated=[
+            *both,
+            none("middle and right end of (37)", printed_37),
+            none("sampling step and the posterior mean", sampling),
+            none("(36) over the divergence, less 1", off["(36)"], 1e-7),
+        ],
+        corrected=[
+            *both,
+            none("middle of (37) with sqrt(abar) and its right end", right_37),
+            none("sampling step with sqrt(1 - abar) and the posterior mean", of_37),
+            none("1/(2 sigma^2), (34), over the divergence, less 1", off["(34)"], 1e-7),
+        ],
+        numbers={
+            "count": len(steps),
+            "posterior": posterior,
+            "right_37": max(right_37, of_37),
+            "printed_37": printed_37,
+            "sampling": sampling,
+            "weights": max(off["(34)"], off["(38)"]),
+            "factor": float(exact_variance.min() ** 0.5),
+        },
+    )
+
+
+def _conditioned(chain, x, clean):
+    """Mean and variance of x_{t-1} given x_t and x_0 for t = 2 ..., from the chain's own recursion (26): factors and
+    variances given x_0 are carried from step to step, and the pair is conditioned as two Gaussian variables."""
+    means, variances, factor, spread = [], [], 1.0, 0.0
+    for k, beta in enumerate(chain.betas.tolist()):
+        alpha = 1 - beta
+        if k:
+            # (x_{t-1}, x_t) given x_0: covariance sqrt(alpha) spread, variance of x_t alpha spread + beta
+            gain = alpha**0.5 * spread / (alpha * spread + beta)
+            means.append(factor * clean[k - 1] + gain * (x[k - 1] - alpha**0.5 * factor * clean[k - 1]))
+            variances.append(spread - gain * alpha**0.5 * spread)
+        factor, spread = alpha**0.5 * factor, alpha * spread + beta
+    return torch.stack(means), torch.tensor(variances, dtype=torch.float64).unsqueeze(1)

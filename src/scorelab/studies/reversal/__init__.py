@@ -1,0 +1,1 @@
+"""The time reversal of a noising process, and Tweedie's formula."""

@@ -1,0 +1,1 @@
+"""Score matching: explicit, implicit, denoising, sliced."""

@@ -1,0 +1,1 @@
+"""Spiked matrices: recovering signs from a noisy outer product."""

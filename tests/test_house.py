@@ -1,0 +1,103 @@
+"""The structure of the package: every arrow runs down, and a subject is one folder."""
+
+import ast
+from pathlib import Path
+
+import scorelab
+
+HOUSE = Path(scorelab.__file__).parent
+#: floors from the ground up; a part may import from its own floor's earlier parts and from every floor below
+FLOORS = (
+    ("errors", "_lazy"),
+    ("files", "progress", "options", "randomness", "channel", "quadrature"),
+    ("tensorfile", "nodes", "laws"),
+    ("targets", "schedules"),
+    ("denoisers",),
+    ("samplers", "training"),
+    ("metrics", "figures", "theory", "claims"),
+    ("studies",),
+    ("lab",),
+    ("reproduction",),
+)
+FLOOR = {part: number for number, floor in enumerate(FLOORS) for part in floor}
+
+
+def modules():
+    """Name of a module below scorelab -> its file."""
+    found = {".".join(path.relative_to(HOUSE).with_suffix("").parts): path for path in HOUSE.rglob("*.py")}
+    return {name.removesuffix(".__init__") or "__init__": path for name, path in found.items()}
+
+
+def imports(path):
+    """The modules below scorelab that a file imports, wherever in it, those for type checkers left out."""
+    tree = ast.parse(path.read_text())
+    typing = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+        for inner in ast.walk(node)
+    }
+    for node in ast.walk(tree):
+        if id(node) in typing:
+            continue
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "scorelab":
+            base = node.module.removeprefix("scorelab").lstrip(".")
+            for alias in node.names:
+                inner = f"{base}.{alias.name}".lstrip(".")
+                yield inner if inner in MODULES else base
+        elif isinstance(node, ast.Import):
+            yield from (alias.name.removeprefix("scorelab.") for alias in node.names if "scorelab." in alias.name)
+
+
+MODULES = modules()
+ARROWS = {name: {each for each in imports(path) if each} - {name} for name, path in MODULES.items()}
+
+
+def part(name):
+    return name.split(".")[0]
+
+
+def test_every_arrow_runs_down():
+    """Nothing imports from a floor above its own, but for `scorelab` itself and the registry of claims."""
+    for name, targets in ARROWS.items():
+        for target in targets:
+            if name == "__init__" or (name, target) == ("claims.registry", "studies"):
+                continue
+            assert FLOOR[part(name)] >= FLOOR[part(target)], f"{name} imports {target}"
+
+
+def test_no_study_imports_another():
+    subjects = {path.parent.name for path in HOUSE.glob("studies/*/__init__.py")}
+    for name, targets in ARROWS.items():
+        own = name.split(".")
+        if own[0] == "studies" and len(own) > 1 and own[1] in subjects:
+            for target in targets:
+                other = target.split(".")
+                if other[0] == "studies" and len(other) > 1 and other[1] in subjects:
+                    assert other[1] == own[1], f"{name} imports {target}"
+
+
+def test_no_modules_import_each_other():
+    state = {}
+
+    def visit(name, path):
+        if state.get(name) == "done":
+            return
+        assert name not in path, f"a circle: {' -> '.join([*path, name])}"
+        for target in sorted(ARROWS.get(name, ())):
+            visit(target, [*path, name])
+        state[name] = "done"
+
+    for name in sorted(ARROWS):
+        visit(name, [])
+
+
+def test_nothing_outside_its_folder_names_a_study():
+    """No file outside of studies/SUBJECT, but for the list of classes, names a subject or its configuration."""
+    subjects = {path.parent.name for path in HOUSE.glob("studies/*/__init__.py")} - {"claims"}
+    for name, targets in ARROWS.items():
+        if part(name) in ("studies", "reproduction", "claims"):
+            continue
+        for target in targets:
+            named = target.split(".")
+            assert not (named[0] == "studies" and len(named) > 1 and named[1] in subjects), f"{name} imports {target}"
