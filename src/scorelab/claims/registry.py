@@ -4,10 +4,12 @@ import importlib
 import importlib.util
 import pkgutil
 
-from scorelab import studies
 from scorelab.claims.claim import REGISTRY, Claim
 from scorelab.errors import ConfigError
 from scorelab.options import nearest
+
+#: the package whose folders are the subjects
+_SUBJECTS = "scorelab.studies"
 
 
 def every_claim(extensions=()) -> dict[str, Claim]:
@@ -20,7 +22,8 @@ def every_claim(extensions=()) -> dict[str, Claim]:
 
 def _modules():
     """The modules with claims below scorelab.studies."""
-    for subject in pkgutil.iter_modules(studies.__path__, f"{studies.__name__}."):
+    folders = importlib.util.find_spec(_SUBJECTS).submodule_search_locations
+    for subject in pkgutil.iter_modules(folders, f"{_SUBJECTS}."):
         name = f"{subject.name}.claims"
         if not subject.ispkg or importlib.util.find_spec(name) is None:
             continue

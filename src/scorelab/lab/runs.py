@@ -93,8 +93,8 @@ class Run:
         goes on where it was.
         """
         done = self.status["stages"] if (self / "status.json").is_file() else []
-        every = tuple(config.study.stages)
-        if tuple(stages) != every:
+        if config.general.stage != "all":
+            every = tuple(config.study.stages)
             needed = every[: every.index(stages[0])]
             missing = [stage for stage in needed if stage not in done]
             if missing:

@@ -1,19 +1,20 @@
-"""Studies: what a run does, one folder a subject. The default one trains, samples, measures and draws."""
+"""Studies: what a run does, one folder a subject. The default one trains, samples, measures and draws.
 
-from scorelab._lazy import lazy_exports
+`scorelab.studies.TwoStage` is the class `TwoStage` of the folder `two_stage`: folders are found by name, and nothing
+lists the folders.
+"""
 
-__getattr__, __dir__, __all__ = lazy_exports(
-    __name__,
-    {
-        "base": ["Number", "Study", "Table", "draw", "draw_figures"],
-        "claims": ["Claims"],
-        "collapse": ["Collapse"],
-        "conditional_mean": ["ConditionalMean"],
-        "discretization": ["Discretization"],
-        "generate": ["Generate"],
-        "langevin": ["Langevin"],
-        "learning": ["Learning"],
-        "sampler_accuracy": ["SamplerAccuracy"],
-        "two_stage": ["TwoStage"],
-    },
-)
+import importlib
+import importlib.util
+import re
+
+from scorelab.studies.base import Number, Study, Table, draw, draw_figures
+
+__all__ = ["Number", "Study", "Table", "draw", "draw_figures"]
+
+
+def __getattr__(name):
+    folder = f"{__name__}.{re.sub(r'(?<!^)(?=[A-Z])', '_', name).lower()}"
+    if name[:1].isupper() and importlib.util.find_spec(folder) is not None:
+        return getattr(importlib.import_module(folder), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

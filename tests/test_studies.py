@@ -1,0 +1,101 @@
+"""What a study declares is what the laboratory does: groups, stages, figures, identity."""
+
+import subprocess
+import sys
+
+import pytest
+from matplotlib.figure import Figure
+from test_cli import ROOT
+from test_config import composed
+
+import scorelab
+from scorelab.errors import ConfigError
+from scorelab.lab.app import config_folder
+from scorelab.lab.config import check
+from scorelab.lab.context import Context
+from scorelab.lab.runs import Run
+from scorelab.studies.base import function_of
+
+STUDIES = sorted(path.stem for path in (config_folder() / "study").glob("*.yaml"))
+GROUPS = ("target", "denoiser", "schedule", "sampler", "training")
+#: another option of each group that every study can have
+OTHER = {
+    "target": "target.p=0.6",
+    "denoiser": "denoiser=relu",
+    "schedule": "schedule.T=50",
+    "sampler": "sampler.steps=7",
+    "training": "training.lr=1e-5",
+}
+
+
+def config(name, *overrides):
+    return check(composed(f"study={name}", *overrides))
+
+
+def test_what_a_study_uses_is_its_identity_and_nothing_else():
+    for name in STUDIES:
+        reference = config(name)
+        assert set(reference.components) == {*reference.study.uses, "study"}
+        assert set(reference.study.uses) <= set(GROUPS)
+        for group, override in OTHER.items():
+            same = config(name, override).fingerprint == reference.fingerprint
+            assert same == (group not in reference.study.uses), (name, group)
+
+
+def test_a_group_that_a_study_does_not_use_is_not_checked():
+    for name in STUDIES:
+        composed_data = composed(f"study={name}")
+        for group in set(GROUPS) - set(config(name).study.uses):
+            assert group not in check({**composed_data, group: {"_target_": "nobody.Knows", "x": None}}).data, name
+        for group in config(name).study.uses:
+            with pytest.raises(ConfigError, match=rf"^{group}\._target_ = nobody\.Knows: allowed"):
+                check({**composed_data, group: {"_target_": "nobody.Knows"}})
+
+
+def test_everything_that_a_study_declares_can_be_had():
+    for name in STUDIES:
+        study = type(config(name).study)
+        for table, function in (("stages", "run"), ("figures", "figure"), ("overviews", "grid")):
+            for key, place in getattr(study, table).items():
+                assert place is None or callable(function_of(study, table, key, function)), (name, table, key)
+        assert set(study.overviews) <= set(study.figures)
+        assert list(study.stages)[-1] == "plot"
+
+
+def test_the_claims_that_are_asked_for_are_part_of_the_identity_but_not_how_they_are_measured():
+    whole = config("claims").fingerprint
+    assert config("claims", "claims.only=[S0-12]").fingerprint != whole
+    assert config("claims", "claims.quick=true").fingerprint != whole
+    assert config("claims", "claims.jobs=2", "claims.docs=docs", "claims.list=true").fingerprint == whole
+
+
+def test_a_stage_that_a_study_does_not_have_is_one_line():
+    with pytest.raises(ConfigError, match=r"^stage = train: allowed are all, analyse, plot$"):
+        config("conditional_mean", "stage=train")
+    with pytest.raises(ConfigError, match=r"^stage = fly: allowed are all, train, sample, analyse, plot$"):
+        config("generate", "stage=fly")
+
+
+def test_a_context_gives_nothing_that_the_study_does_not_use(tmp_path):
+    context = Context(Run(tmp_path), config("two_stage"))
+    with pytest.raises(ConfigError, match=r"^sampler: the study TwoStage does not use this group$"):
+        _ = context.sampler
+
+
+def test_a_study_runs_whatever_the_groups_say_that_it_does_not_use(tmp_path):
+    """MALA needs a density, which the default network has not."""
+    command = [sys.executable, ROOT / "run.py", "study=two_stage", "sampler=mala", f"hydra.run.dir={tmp_path / 'run'}"]
+    quick = ["study.starts=2", "study.n=4", "study.samples=20", "study.stage1.steps=5", "study.stage2.steps=5"]
+    done = subprocess.run([*command, *quick], capture_output=True, text=True, timeout=60, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "run" / "figures" / "two_stage.png").is_file()
+    assert "sampler" not in Run(tmp_path / "run").config.data
+
+
+def test_stages_of_a_study_without_training_are_done_again(tmp_path):
+    quick = ["study=conditional_mean", "study.points=20", "study.times=[1.0]", "threads=1"]
+    first = scorelab.run(quick, tmp_path / "run")
+    again = scorelab.run([*quick, f"run={tmp_path / 'run'}", "stage=analyse", "study.points=30"])
+    assert again.directory == first.directory
+    assert len(again.arrays["conditional_mean"]["t"]) == 30
+    assert isinstance(again.figures["conditional_mean"], Figure)
