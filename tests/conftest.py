@@ -1,8 +1,13 @@
 import pytest
 import torch
+from hypothesis import settings
 
 # One thread: the tests' tensors are small, and two threads that wait for each other take longer on a busy machine.
 torch.set_num_threads(1)
+
+# Properties are checked on the same few examples every time, however slow the machine is.
+settings.register_profile("few", max_examples=20, derandomize=True, deadline=None, database=None)
+settings.load_profile("few")
 
 #: a main job that takes a fraction of a second
 SMALL = (

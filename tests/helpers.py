@@ -3,8 +3,10 @@
 import math
 
 import torch
+from hydra import compose, initialize_config_dir
 
 from scorelab.channel import mix
+from scorelab.lab.app import config_folder, plain
 from scorelab.targets import GaussianMixture
 
 
@@ -14,6 +16,12 @@ def seeded(seed: int) -> torch.Generator:
 
 def normal(*shape, seed, dtype=torch.float64):
     return torch.randn(*shape, generator=seeded(seed), dtype=dtype)
+
+
+def composed(*overrides) -> dict:
+    """The configuration of a command line as plain data, composed by Hydra and not yet checked."""
+    with initialize_config_dir(str(config_folder()), version_base="1.3"):
+        return plain(compose("config", overrides=list(overrides)))
 
 
 def random_mixture(modes, n, std="unit", seed=0):
@@ -32,13 +40,26 @@ def noisy_states(target, angle, count, seed=0, dtype=torch.float64):
     return mix(clean, torch.randn(clean.shape, generator=draws, dtype=dtype), angle)
 
 
-def assert_close(actual, expected, rtol, atol=0.0):
-    """Numbers and arrays are compared in double precision, tensors in their own, which must agree."""
+def assert_close(actual, expected, rtol, atol=0.0, case=None):
+    """Numbers and arrays are compared in double precision, tensors in their own, which must agree.
+
+    case: what a failure names, for a comparison in a loop.
+    """
     actual, expected = (
         value if isinstance(value, torch.Tensor) else torch.as_tensor(value, dtype=torch.float64)
         for value in (actual, expected)
     )
-    torch.testing.assert_close(actual, expected, rtol=rtol, atol=atol)
+    message = None if case is None else (lambda text: f"{case}: {text}")
+    torch.testing.assert_close(actual, expected, rtol=rtol, atol=atol, msg=message)
+
+
+def refused(kind, function, *arguments) -> str:
+    """The text of the error of a kind that a call raises; "not refused" if it raises none, which no error says."""
+    try:
+        function(*arguments)
+    except kind as error:
+        return str(error)
+    return "not refused"
 
 
 def standard_error(values) -> float:
