@@ -1,14 +1,14 @@
 """Objectives, their weights and laws of angles: each against the others and against what is known in closed form."""
 
 import functools
+import itertools
 import math
 from types import SimpleNamespace
 from typing import get_args
 
 import pytest
 import torch
-from helpers import assert_close, normal, random_mixture, seeded, standard_error
-from test_config import composed
+from helpers import assert_close, composed, normal, random_mixture, refused, seeded, standard_error, with_values
 from test_training import BASE, network, trainer
 
 from scorelab.channel import mix
@@ -132,33 +132,34 @@ def whole_weight(name, weight, angle):
     return weights[weight]
 
 
-@pytest.mark.parametrize("weight", [None, *WEIGHTS])
-@pytest.mark.parametrize("name", REGRESSIONS)
-def test_gradients_at_one_angle_differ_by_the_stated_weight(name, weight):
+def test_gradients_at_one_angle_differ_by_the_stated_weight():
     target, denoiser = random_mixture(2, 4), network().double()
     clean = target.sample(20, seeded(0), torch.float64)
-    plain = objective("posterior_mean", target)
+
+    def gradient_of(made, angle):
+        x = mix(clean, normal(20, 4, seed=1), angle)
+        return gradient(made.loss(denoiser, x, angle, *made.columns(clean, x, angle, None)), denoiser)
+
     for value in (0.2, 0.9, 1.3):
         angle = torch.full((20,), value, dtype=torch.float64)
-        x = mix(clean, normal(20, 4, seed=1), angle)
-        made = objective(name, target, weight)
-        expected = gradient(plain.loss(denoiser, x, angle, *plain.columns(clean, x, angle, None)), denoiser)
-        actual = gradient(made.loss(denoiser, x, angle, *made.columns(clean, x, angle, None)), denoiser)
-        assert_close(actual, whole_weight(name, weight, value) * expected, rtol=1e-10, atol=1e-14)
+        plain = gradient_of(objective("posterior_mean", target), angle)
+        for name, weight in itertools.product(REGRESSIONS, (None, *WEIGHTS)):
+            expected = whole_weight(name, weight, value) * plain
+            actual = gradient_of(objective(name, target, weight), angle)
+            assert_close(actual, expected, rtol=1e-10, atol=1e-14, case=(name, weight, value))
 
 
-@pytest.mark.parametrize("name", ["explicit", *IMPLICIT])
-@pytest.mark.parametrize("weight", [None, *WEIGHTS])
-def test_score_matching_has_the_stated_weight(name, weight):
+def test_score_matching_has_the_stated_weight():
     """Also in the factor of the regular form, w / tan^2, whose limit at 0 is finite for all but likelihood."""
-    made = objective(name, random_mixture(2, 4), weight)
     angle = torch.linspace(0.1, 1.4, 9, dtype=torch.float64)
-    expected = torch.tensor([whole_weight(name, weight, value) for value in angle.tolist()], dtype=torch.float64)
-    assert_close(made.root_weight(angle) ** 2, expected, rtol=1e-12)
-    if name in IMPLICIT:
-        assert_close(made.factor(angle), expected / torch.tan(angle) ** 2, rtol=1e-12)
-        if weight != "likelihood":
-            assert_close(made.factor(torch.zeros(1)), torch.ones(1), rtol=1e-6)
+    for name, weight in itertools.product(("explicit", *IMPLICIT), (None, *WEIGHTS)):
+        made = objective(name, random_mixture(2, 4), weight)
+        expected = torch.tensor([whole_weight(name, weight, value) for value in angle.tolist()], dtype=torch.float64)
+        assert_close(made.root_weight(angle) ** 2, expected, rtol=1e-12, case=(name, weight))
+        if name in IMPLICIT:
+            assert_close(made.factor(angle), expected / torch.tan(angle) ** 2, rtol=1e-12, case=(name, weight))
+            if weight != "likelihood":
+                assert_close(made.factor(torch.zeros(1)), torch.ones(1), rtol=1e-6, case=(name, weight))
 
 
 def test_noise_score_and_dsm_are_one_objective_under_their_own_weights():
@@ -203,14 +204,15 @@ def test_the_trainers_excess_risk_is_measured_in_the_same_unit():
 # What is minimised. -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("weight", WEIGHTS)
 @pytest.mark.parametrize("name", NAMES)
-def test_the_exact_denoiser_scores_the_least_value(name, weight):
+def test_the_exact_denoiser_scores_the_least_value(name):
     target, law = UNEQUAL, LAWS["uniform"]
-    made = objective(name, target, weight)
-    with torch.no_grad():
-        losses = losses_of(made, ExactDenoiser(target), *batch_of(target, law, 20_000))
-    assert abs(float(losses.mean()) - least_value(made, target, law)) < 4 * standard_error(losses) + 1e-12
+    for weight in WEIGHTS:
+        made = objective(name, target, weight)
+        with torch.no_grad():
+            losses = losses_of(made, ExactDenoiser(target), *batch_of(target, law, 20_000))
+        error = abs(float(losses.mean()) - least_value(made, target, law))
+        assert error < 4 * standard_error(losses) + 1e-12, weight
 
 
 def test_the_least_value_without_the_score_is_its_mean_square():
@@ -241,14 +243,15 @@ def test_on_the_line_denoising_and_implicit_score_matching_are_explicit_score_ma
 
 
 @pytest.mark.parametrize("name", ["dsm", *IMPLICIT])
-@pytest.mark.parametrize("seed", [1, 2])
-def test_in_more_dimensions_they_are_too(name, seed):
-    target, law, denoiser = random_mixture(2, 4), LAWS["uniform"], network(seed=seed).double()
-    made = objective(name, target, probe="gaussian" if seed == 1 else "rademacher", probes=2)
+def test_in_more_dimensions_they_are_too(name):
+    target, law = random_mixture(2, 4), LAWS["uniform"]
     drawn = batch_of(target, law, 50_000)
-    with torch.no_grad():
-        difference = losses_of(made, denoiser, *drawn) - losses_of(objective("explicit", target), denoiser, *drawn)
-    assert abs(float(difference.mean()) - least_value(made, target, law)) < 4 * standard_error(difference)
+    for seed, probe in ((1, "gaussian"), (2, "rademacher")):
+        denoiser, made = network(seed=seed).double(), objective(name, target, probe=probe, probes=2)
+        with torch.no_grad():
+            difference = losses_of(made, denoiser, *drawn) - losses_of(objective("explicit", target), denoiser, *drawn)
+        error = abs(float(difference.mean()) - least_value(made, target, law))
+        assert error < 4 * standard_error(difference), probe
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -319,17 +322,15 @@ def test_hutchinsons_estimator_is_unbiased_and_has_the_stated_variance(law, stat
         assert abs(float(squared.mean() - variance)) < 4 * standard_error(squared)
 
 
-@pytest.mark.parametrize("law", ["rademacher", "gaussian"])
-@pytest.mark.parametrize("name", ["implicit_hutchinson", "sliced"])
-def test_probes_and_slices_have_the_expectation_of_the_exact_trace(name, law, states):
+def test_probes_and_slices_have_the_expectation_of_the_exact_trace(states):
     denoiser, x, angle = states
     target, count = random_mixture(2, 6), 20_000
     many, angles = x[2:3].expand(count, -1), angle[2:3].expand(count)
     with torch.no_grad():
         exact = losses_of(objective("implicit", target), denoiser, None, x[2:3], angle[2:3], None)
-        made = objective(name, target, probe=law)
-        losses = losses_of(made, denoiser, None, many, angles, seeded(6))
-    assert abs(float(losses.mean() - exact)) < 4 * standard_error(losses)
+        for name, law in itertools.product(("implicit_hutchinson", "sliced"), ("rademacher", "gaussian")):
+            losses = losses_of(objective(name, target, probe=law), denoiser, None, many, angles, seeded(6))
+            assert abs(float(losses.mean() - exact)) < 4 * standard_error(losses), (name, law)
 
 
 class _Cube(torch.autograd.Function):
@@ -419,22 +420,22 @@ def test_native_angles_are_those_of_the_runs_schedule():
 # Options. -----------------------------------------------------------------------------------------------------------
 
 
-def test_every_name_composes():
-    for name in NAMES:
-        check(composed(f"training.objective={name}"))
-        for weight in (None, *WEIGHTS):
-            Training(**{**BASE, "objective": name, "weight": weight, "angle_min": 0.1})
-    for weight in WEIGHTS:
-        check(composed(f"training.weight={weight}"))
+def test_every_objective_weight_and_law_of_angles_is_an_option():
+    for name, weight in itertools.product(NAMES, (None, *WEIGHTS)):
+        written = with_values(
+            f"training.objective={name}", f"training.weight={weight or 'null'}", "training.angle_min=0.1"
+        )
+        options = check(written).options("training")
+        assert (options.objective, options.weight) == (name, weight)
     for law in get_args(Training.model_fields["angles"].annotation):
-        assert check(composed(f"training.angles={law}", "training.angle_min=0.1")).options("training").angles == law
+        options = check(with_values(f"training.angles={law}", "training.angle_min=0.1")).options("training")
+        assert options.angles == law
     ncsn = check(composed("training=ncsn")).options("training")
     assert angle_law(ncsn).low == pytest.approx(math.atan(1 / 50))
 
 
-@pytest.mark.parametrize(
-    ("overrides", "says"),
-    [
+def test_a_mistake_is_one_line():
+    for overrides, says in (
         (["objective=scores"], "training.objective = scores: must be 'posterior_mean', 'velocity'"),
         (["weight=snr"], "training.weight = snr: must be 'unit'"),
         (["angles=ladder"], "angle_min = 0: angles: ladder needs angle_min > 0"),
@@ -445,13 +446,10 @@ def test_every_name_composes():
         (["levels=1"], "training.levels = 1: allowed is an integer >= 2"),
         (["probes=0"], "training.probes = 0: allowed is an integer >= 1"),
         (["probe=uniform"], "must be 'rademacher' or 'gaussian'"),
-    ],
-)
-def test_a_mistake_is_one_line(overrides, says):
-    with pytest.raises(ConfigError) as mistake:
-        check(composed(*(f"training.{override}" for override in overrides)))
-    assert says in str(mistake.value)
-    assert "\n" not in str(mistake.value)
+    ):
+        text = refused(ConfigError, check, with_values(*(f"training.{override}" for override in overrides)))
+        assert says in text, overrides
+        assert "\n" not in text, overrides
 
 
 def test_a_likelihood_that_is_infinite_is_refused():
