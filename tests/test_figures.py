@@ -1,13 +1,13 @@
 """Figures are functions from arrays to a Figure."""
 
-import subprocess
-import sys
+import io
 
 import matplotlib
 import numpy
 import pytest
 from matplotlib.figure import Figure
 
+from scorelab.figures.style import house_style
 from scorelab.studies import Generate, draw
 from scorelab.studies.generate.figures.projection import grid
 
@@ -33,13 +33,14 @@ ARRAYS = {
 }
 
 
-@pytest.mark.parametrize("name", ARRAYS)
-def test_each_figure_labels_its_axes(name):
-    figure = draw(Generate, name, ARRAYS[name])
-    assert isinstance(figure, Figure)
-    labelled = figure.get_supxlabel() or all(axes.get_xlabel() or axes.get_ylabel() for axes in figure.axes)
-    assert labelled
-    figure.savefig("/dev/null", format="pdf")
+def test_each_figure_labels_its_axes_and_can_be_written():
+    for name, arrays in ARRAYS.items():
+        figure = draw(Generate, name, arrays)
+        assert isinstance(figure, Figure), name
+        assert figure.get_supxlabel() or all(axes.get_xlabel() or axes.get_ylabel() for axes in figure.axes), name
+        written = io.BytesIO()
+        figure.savefig(written, format="pdf")
+        assert written.getvalue().startswith(b"%PDF"), name
 
 
 def test_a_figure_of_an_exact_denoiser_can_be_drawn():
@@ -55,10 +56,6 @@ def test_the_histogram_has_unit_area_also_with_samples_outside_of_the_window():
 
 
 def test_text_stays_text_in_vector_files():
-    import io
-
-    from scorelab.figures.style import house_style
-
     buffer = io.BytesIO()
     with house_style():
         draw(Generate, "projection", ARRAYS["projection"]).savefig(buffer, format="svg")
@@ -74,11 +71,3 @@ def test_the_users_own_style_is_left_alone():
 def test_a_grid_has_a_panel_for_each_run():
     panels = [(f"seed={seed}", ARRAYS["projection"]) for seed in range(5)]
     assert len([axes for axes in grid(panels).axes if axes.lines]) == 5
-
-
-def test_pyplot_is_never_imported():
-    """It would pick a backend and keep figures alive in a notebook or a sweep."""
-    drawn = "scorelab.figures, scorelab.studies.generate.figures.projection, scorelab.studies.generate.figures.errors"
-    code = f"import {drawn}, sys; "
-    code += "assert 'matplotlib.pyplot' not in sys.modules"
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

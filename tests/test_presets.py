@@ -13,7 +13,7 @@ from scorelab.reproduction.published import published
 
 PRESETS = sorted(path.stem for path in (config_folder() / "experiment").glob("*.yaml"))
 OF_SECTION_7 = [name for name in PRESETS if name not in ("fig01_exact", "fig09_two_stage")]
-PROTOCOLS = ("paper", "author", "fast")
+JOBS = config_folder().parent / "scripts" / "jobs"
 
 
 def budget(setting):
@@ -26,8 +26,31 @@ def size(setting, protocol):
     return (6, 512) if setting == 4 and protocol != "author" else (3, 256)
 
 
+def checked(*overrides):
+    return check(composed(*overrides))
+
+
+def assert_published(config, name, setting, protocol):
+    """Budget, network and samples of a preset of section 7 are those of its setting and protocol."""
+    case, data = (name, setting, protocol), config.data
+    training, denoiser, study = data["training"], data["denoiser"], data["study"]
+    network = denoiser.get("network", denoiser)
+    assert (training["N"], training["epochs"]) == budget(setting), case
+    assert (network["L"], network["m"]) == size(setting, protocol), case
+    assert network["activation"] == ("relu" if "relu" in name else "tanh"), case
+    assert network["parametrization"] == "skip", case
+    assert training["validation"] == (0.4 if protocol == "author" else 0.0), case
+    assert study["posterior_mean_data"] == ("samples" if protocol == "author" else "target"), case
+    if "phase" in name:
+        assert denoiser["switches"] == study["posterior_mean_switches"] == [2.0 if protocol == "author" else 1.0], case
+    assert data["sampler"]["_target_"].endswith("EulerMaruyama"), case
+    assert (data["sampler"]["steps"], data["schedule"]["grid"]) == (199, "angle"), case
+    end = 24.3 if "phase" in name else 10.45 if "mixture" in name else 99.33
+    assert config["schedule"].options.end_snr == pytest.approx(end, rel=2e-3), case
+
+
 def test_the_published_numbers_are_those_of_the_paper_and_of_its_code():
-    for setting, protocol in itertools.product((1, 2, 3, 4), PROTOCOLS):
+    for setting, protocol in itertools.product((1, 2, 3, 4), ("paper", "author", "fast")):
         numbers = [published(key, setting, protocol) for key in ("N", "epochs", "L", "m", "switch")]
         switch = 2.0 if protocol == "author" else 1.0
         assert numbers == [*budget(setting), *size(setting, protocol), switch], (setting, protocol)
@@ -35,7 +58,7 @@ def test_the_published_numbers_are_those_of_the_paper_and_of_its_code():
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_every_preset_composes_and_builds(name):
-    config = check(composed(f"+experiment={name}"))
+    config = checked(f"+experiment={name}")
     target = config["target"].build(generator=seeded(0)) if config.uses("target") else None
     for group in config.components:
         known = {} if target is None else {"n": target.n, "target": target}
@@ -43,30 +66,35 @@ def test_every_preset_composes_and_builds(name):
 
 
 @pytest.mark.parametrize("name", OF_SECTION_7)
-def test_a_preset_has_the_budget_of_its_setting_the_network_of_its_protocol_and_the_published_samples(name):
-    for setting, protocol in ((1, "author"), (2, "fast"), (3, "paper"), (4, "paper"), (4, "author")):
-        config = check(composed(f"+experiment={name}", f"setting={setting}", f"training={protocol}"))
-        training, denoiser, study = (config.data[group] for group in ("training", "denoiser", "study"))
-        network = denoiser.get("network", denoiser)
-        assert (training["N"], training["epochs"]) == budget(setting), setting
-        assert (network["L"], network["m"]) == size(setting, protocol), (setting, protocol)
-        assert network["activation"] == ("relu" if "relu" in name else "tanh")
-        assert network["parametrization"] == "skip"
-        assert training["validation"] == (0.4 if protocol == "author" else 0.0)
-        assert study["posterior_mean_data"] == ("samples" if protocol == "author" else "target")
-        if "phase" in name:
-            assert denoiser["switches"] == [2.0 if protocol == "author" else 1.0]
-            assert study["posterior_mean_switches"] == denoiser["switches"]
-    assert config.data["sampler"]["_target_"].endswith("EulerMaruyama")
-    assert config.data["sampler"]["steps"] == 199
-    assert config.data["schedule"]["grid"] == "angle"
-    ends = {"phase": 24.3, "mixture": 10.45}
-    end = next((value for part, value in ends.items() if part in name), 99.33)
-    assert config["schedule"].options.end_snr == pytest.approx(end, rel=2e-3)
+def test_a_preset_takes_its_setting_and_its_protocol(name):
+    for setting, protocol in ((1, "author"), (4, "paper"), (4, "fast")):
+        config = checked(f"+experiment={name}", f"setting={setting}", f"training={protocol}")
+        assert_published(config, name, setting, protocol)
+
+
+def test_the_long_reproduction_does_every_figure_in_every_published_setting():
+    jobs = read_jobs(JOBS / "reproduce_paper.yaml")
+    configs = [checked(*job) for job in jobs]
+    assert len({config.fingerprint for config in configs}) == len(jobs) == 42
+    done = set()
+    for config, job in zip(configs, jobs, strict=True):
+        asked = dict(override.lstrip("+").split("=") for override in job)
+        if asked["experiment"] in OF_SECTION_7:
+            case = asked["experiment"], int(asked["setting"]), asked["training"]
+            assert_published(config, *case)
+            done.add(case)
+    figures = {name for name, _, _ in done}
+    assert done == set(itertools.product(figures, (1, 2, 3, 4), ("paper", "author")))
+    assert len(figures) == 5
+
+
+def test_the_short_reproduction_has_twelve_jobs_that_differ():
+    jobs = read_jobs(JOBS / "reproduce_quick.yaml")
+    assert len({checked(*job).fingerprint for job in jobs}) == len(jobs) == 12
 
 
 def test_what_is_asked_for_wins_over_the_setting():
-    data = check(composed("+experiment=fig02_relu", "setting=3", "training.epochs=7", "denoiser.m=16")).data
+    data = checked("+experiment=fig02_relu", "setting=3", "training.epochs=7", "denoiser.m=16").data
     assert (data["training"]["N"], data["training"]["epochs"], data["denoiser"]["m"]) == (20000, 7, 16)
 
 
@@ -75,10 +103,3 @@ def test_a_setting_that_there_is_not_is_one_line():
         composed("+experiment=fig02_relu", "setting=9")
     with pytest.raises(ConfigError, match="setting = None"):
         published("N", None, "paper")
-
-
-@pytest.mark.parametrize(("name", "count"), [("reproduce_quick", 12), ("reproduce_paper", 42)])
-def test_the_jobs_of_a_reproduction_compose_and_differ(name, count):
-    jobs = read_jobs(config_folder().parent / "scripts" / "jobs" / f"{name}.yaml")
-    fingerprints = {check(composed(*job)).fingerprint for job in jobs}
-    assert len(jobs) == len(fingerprints) == count
