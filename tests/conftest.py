@@ -2,6 +2,8 @@ import pytest
 import torch
 from hypothesis import settings
 
+import scorelab
+
 # One thread: the tests' tensors are small, and two threads that wait for each other take longer on a busy machine.
 torch.set_num_threads(1)
 
@@ -32,6 +34,19 @@ SMALL = (
 def small():
     """The overrides of a small main job."""
     return list(SMALL)
+
+
+@pytest.fixture(scope="session")
+def run_once(tmp_path_factory):
+    """Overrides -> their finished run, which is done once in a session; change it only in a copy, as by `copied`."""
+    done = {}
+
+    def run(*overrides):
+        if overrides not in done:
+            done[overrides] = scorelab.run(overrides, tmp_path_factory.mktemp("shared") / "run")
+        return done[overrides]
+
+    return run
 
 
 @pytest.fixture

@@ -2,6 +2,11 @@
 
 import functools
 import math
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy
 import torch
@@ -12,6 +17,8 @@ from omegaconf import OmegaConf
 from scorelab.channel import mix
 from scorelab.lab.app import config_folder, plain
 from scorelab.targets import GaussianMixture
+
+ROOT = Path(__file__).parents[1]
 
 
 def seeded(seed: int) -> torch.Generator:
@@ -39,6 +46,18 @@ def with_values(*overrides) -> dict:
     for override in map(parser.parse_override, overrides):
         OmegaConf.update(config, override.key_or_group, override.value(), force_add=True)
     return OmegaConf.to_container(config)
+
+
+def run_py(*arguments, cwd, **environment):
+    """The command line in a process of its own: status, output and errors, as `subprocess.run` returns them."""
+    command = [sys.executable, str(ROOT / "run.py"), *map(str, arguments)]
+    environment = os.environ | environment
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=120)
+
+
+def copied(result, folder) -> Path:
+    """The run directory of a shared result, copied below a folder of the test's own, where it may be changed."""
+    return shutil.copytree(result.directory, folder / "copy")
 
 
 def random_mixture(modes, n, std="unit", seed=0):

@@ -1,14 +1,13 @@
 """The command line, as a user meets it."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
+from helpers import ROOT, run_py
+
 #: calls run.py once for each list of arguments and prints, as JSON, what each call answered and had imported by then
 CALLS = """
 import contextlib, io, json, runpy, sys
@@ -26,12 +25,6 @@ for arguments in json.loads(sys.argv[2]):
     answers.append({"status": status, "out": out.getvalue(), "err": err.getvalue(), "imported": heavy})
 print(json.dumps(answers))
 """
-
-
-def run_py(*arguments, cwd, **environment):
-    command = [sys.executable, str(ROOT / "run.py"), *arguments]
-    environment = os.environ | environment
-    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=120)
 
 
 def answers_of(*calls, cwd):
