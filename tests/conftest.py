@@ -1,8 +1,15 @@
 import pytest
 import torch
+from hypothesis import settings
+
+import scorelab
 
 # One thread: the tests' tensors are small, and two threads that wait for each other take longer on a busy machine.
 torch.set_num_threads(1)
+
+# Properties are checked on the same few examples every time, however slow the machine is.
+settings.register_profile("few", max_examples=20, derandomize=True, deadline=None, database=None)
+settings.load_profile("few")
 
 #: a main job that takes a fraction of a second
 SMALL = (
@@ -27,6 +34,19 @@ SMALL = (
 def small():
     """The overrides of a small main job."""
     return list(SMALL)
+
+
+@pytest.fixture(scope="session")
+def run_once(tmp_path_factory):
+    """Overrides -> their finished run, which is done once in a session; change it only in a copy, as by `copied`."""
+    done = {}
+
+    def run(*overrides):
+        if overrides not in done:
+            done[overrides] = scorelab.run(overrides, tmp_path_factory.mktemp("shared") / "run")
+        return done[overrides]
+
+    return run
 
 
 @pytest.fixture

@@ -4,21 +4,22 @@ import math
 
 import pytest
 import torch
-from helpers import assert_close, normal
+from helpers import assert_close, normal, refused
+from hypothesis import given
+from hypothesis import strategies as some
 
 from scorelab import channel
 from scorelab.channel import HALF_PI, mix, sin_cos
 
 QUANTITIES = ["posterior_mean", "noise", "velocity", "score"]
 PAIRS = [(source, result) for source in QUANTITIES for result in QUANTITIES if source != result]
-INTERIOR = [0.05, 0.3, math.pi / 4, 1.2, 1.5]
-UNDETERMINED_AT_NOISE = {
+UNDETERMINED_AT_NOISE = [
     ("noise", "posterior_mean"),
     ("noise", "velocity"),
     ("score", "posterior_mean"),
     ("score", "velocity"),
-}
-UNDETERMINED_AT_DATA = {("velocity", "score"), ("posterior_mean", "score"), ("noise", "score")}
+]
+UNDETERMINED_AT_DATA = [("velocity", "score"), ("posterior_mean", "score"), ("noise", "score")]
 
 
 def convert(source, result):
@@ -45,25 +46,30 @@ def quantities_at_data_end():
     return x, {"posterior_mean": x, "noise": zero, "velocity": zero, "score": normal(6, 5, seed=6)}
 
 
-@pytest.mark.parametrize("angle", INTERIOR)
-@pytest.mark.parametrize(("source", "result"), PAIRS)
-def test_conversion_gives_the_quantity_of_the_definition(source, result, angle):
+# The identities. ----------------------------------------------------------------------------------------------------
+
+
+@given(angle=some.floats(1e-3, HALF_PI - 1e-3))
+def test_conversion_gives_the_quantity_of_the_definition(angle):
     x, values = consistent_quantities(angle)
     # dividing by sin or cos magnifies the rounding of x by as much
     size = 1 / min(math.sin(angle), math.cos(angle)) ** 2
-    assert_close(convert(source, result)(values[source], x, angle), values[result], rtol=1e-12, atol=1e-14 * size)
+    for source, result in PAIRS:
+        converted = convert(source, result)(values[source], x, angle)
+        assert_close(converted, values[result], rtol=1e-12, atol=1e-14 * size, case=(source, result))
 
 
-@pytest.mark.parametrize("angle", INTERIOR)
-@pytest.mark.parametrize(("source", "result"), PAIRS)
-def test_conversion_there_and_back_is_the_identity(source, result, angle):
+@given(angle=some.floats(0.05, 1.5))
+def test_conversion_there_and_back_is_the_identity(angle):
     x, start = normal(6, 5, seed=7), normal(6, 5, seed=8)
-    there = convert(source, result)(start, x, angle)
-    assert (there - start).abs().max() > 1e-3
-    assert_close(convert(result, source)(there, x, angle), start, rtol=1e-12, atol=1e-12)
+    for source, result in PAIRS:
+        there = convert(source, result)(start, x, angle)
+        assert (there - start).abs().max() > 1e-3, (source, result)
+        back = convert(result, source)(there, x, angle)
+        assert_close(back, start, rtol=1e-12, atol=1e-12, case=(source, result))
 
 
-@pytest.mark.parametrize("angle", [0.0, *INTERIOR, HALF_PI])
+@given(angle=some.sampled_from([0.0, HALF_PI]) | some.floats(0, HALF_PI))
 def test_posterior_mean_and_noise_of_any_velocity_add_up_to_the_state(angle):
     x, velocity = normal(6, 5, seed=9), normal(6, 5, seed=10)
     m = channel.velocity_to_posterior_mean(velocity, x, angle)
@@ -71,79 +77,6 @@ def test_posterior_mean_and_noise_of_any_velocity_add_up_to_the_state(angle):
     sin, cos = math.sin(angle), math.cos(angle)
     assert_close(sin * m + cos * eps, x, rtol=0, atol=1e-14)
     assert_close(cos * m - sin * eps, velocity, rtol=0, atol=1e-14)
-
-
-@pytest.mark.parametrize(("source", "result"), [pair for pair in PAIRS if pair not in UNDETERMINED_AT_NOISE])
-def test_conversion_is_exact_at_pure_noise(source, result):
-    x, values = quantities_at_noise_end()
-    assert torch.equal(convert(source, result)(values[source], x, 0.0), values[result])
-
-
-@pytest.mark.parametrize(("source", "result"), [pair for pair in PAIRS if pair not in UNDETERMINED_AT_DATA])
-def test_conversion_is_exact_at_clean_data(source, result):
-    x, values = quantities_at_data_end()
-    assert torch.equal(convert(source, result)(values[source], x, HALF_PI), values[result])
-
-
-@pytest.mark.parametrize(("source", "result"), sorted(UNDETERMINED_AT_NOISE))
-@pytest.mark.parametrize("angle", [0.0, torch.tensor(0.0), torch.tensor([0.3, 1.0, 0.0, 0.4, 0.5, 0.6])])
-def test_conversion_undetermined_at_pure_noise_is_refused(source, result, angle):
-    x, values = quantities_at_noise_end()
-    with pytest.raises(ValueError, match=r"not a function of the .* at angle 0"):
-        convert(source, result)(values[source], x, angle)
-
-
-@pytest.mark.parametrize(("source", "result"), sorted(UNDETERMINED_AT_DATA))
-@pytest.mark.parametrize("angle", [HALF_PI, torch.tensor(HALF_PI), torch.tensor([0.3, 1.0, HALF_PI, 0.4, 0.5, 0.6])])
-def test_conversion_undetermined_at_clean_data_is_refused(source, result, angle):
-    x, values = quantities_at_data_end()
-    with pytest.raises(ValueError, match=r"not a function of the .* at angle pi/2"):
-        convert(source, result)(values[source], x, angle)
-
-
-@pytest.mark.parametrize(("source", "result"), [("posterior_mean", "noise"), ("posterior_mean", "velocity")])
-def test_clean_data_in_a_batch_leaves_the_other_samples_alone(source, result):
-    x, values = normal(3, 5, seed=11), normal(3, 5, seed=12)
-    values[1] = x[1]
-    together = convert(source, result)(values, x, torch.tensor([0.7, HALF_PI, 1.1], dtype=torch.float64))
-    assert torch.equal(together[1], torch.zeros(5, dtype=torch.float64))
-    for row, angle in ((0, 0.7), (2, 1.1)):
-        assert_close(together[row], convert(source, result)(values[row], x[row], angle), rtol=1e-15)
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("angle", [0.7, torch.tensor(0.7, dtype=torch.float64), torch.full((6,), 0.7)])
-@pytest.mark.parametrize(("source", "result"), PAIRS)
-def test_conversion_keeps_the_dtype_of_the_state(source, result, angle, dtype):
-    x, values = consistent_quantities(0.7, dtype)
-    converted = convert(source, result)(values[source], x, angle)
-    assert converted.dtype == dtype
-    assert_close(converted, values[result], rtol=1e-4 if dtype == torch.float32 else 1e-6, atol=2e-6)
-
-
-@pytest.mark.parametrize(("source", "result"), PAIRS)
-def test_number_scalar_and_one_angle_a_sample_agree(source, result):
-    x, values = consistent_quantities(0.7)
-    expected = convert(source, result)(values[source], x, 0.7)
-    for angle in (torch.tensor(0.7, dtype=torch.float64), torch.full((6,), 0.7, dtype=torch.float64)):
-        assert torch.equal(convert(source, result)(values[source], x, angle), expected)
-
-
-def test_angles_belong_to_their_own_samples():
-    x, m = normal(4, 5, seed=13), normal(4, 5, seed=14)
-    angles = torch.tensor([0.2, 0.9, 1.3, 0.5], dtype=torch.float64)
-    together = channel.posterior_mean_to_score(m, x, angles)
-    one_by_one = [channel.posterior_mean_to_score(m[i], x[i], angles[i]) for i in range(4)]
-    assert_close(together, torch.stack(one_by_one), rtol=1e-15)
-
-
-def test_angles_broadcast_against_all_leading_dimensions():
-    x, velocity = normal(3, 4, 5, seed=15), normal(3, 4, 5, seed=16)
-    angles = torch.linspace(0.1, 1.4, 4, dtype=torch.float64)
-    result = channel.velocity_to_posterior_mean(velocity, x, angles)
-    for k, angle in enumerate(angles.tolist()):
-        expected = math.sin(angle) * x[:, k] + math.cos(angle) * velocity[:, k]
-        assert_close(result[:, k], expected, rtol=1e-14, atol=1e-15)
 
 
 def test_mix_is_the_channel():
@@ -154,24 +87,45 @@ def test_mix_is_the_channel():
     assert mix(clean.float(), noise.float(), torch.tensor(0.4, dtype=torch.float64)).dtype == torch.float32
 
 
+# The ends. ----------------------------------------------------------------------------------------------------------
+
+
+def test_conversion_that_is_determined_at_an_end_is_exact_there():
+    ends = (
+        (0.0, quantities_at_noise_end(), UNDETERMINED_AT_NOISE),
+        (HALF_PI, quantities_at_data_end(), UNDETERMINED_AT_DATA),
+    )
+    for angle, (x, values), undetermined in ends:
+        for source, result in set(PAIRS) - set(undetermined):
+            converted = convert(source, result)(values[source], x, angle)
+            assert torch.equal(converted, values[result]), (source, result, angle)
+
+
 @pytest.mark.parametrize(
-    ("angle", "named"),
+    ("angle", "written", "quantities", "undetermined"),
     [
-        (-1e-3, "-0.001"),
-        (1.6, "1.6"),
-        (HALF_PI + 1e-9, "1.5708"),
-        (math.nan, "nan"),
-        (math.inf, "inf"),
-        (torch.tensor([0.1, 2.5, 0.2, 0.3, 0.4, 0.5]), "2.5"),
+        (0.0, "0", quantities_at_noise_end, UNDETERMINED_AT_NOISE),
+        (HALF_PI, "pi/2", quantities_at_data_end, UNDETERMINED_AT_DATA),
     ],
 )
-def test_angle_outside_the_interval_is_refused_by_its_value(angle, named):
-    x = normal(6, 5, seed=19)
-    with pytest.raises(ValueError, match=f"angle = {named}: allowed are angles in"):
-        mix(x, x, angle)
-    for source, result in PAIRS:
-        with pytest.raises(ValueError, match=f"angle = {named}"):
-            convert(source, result)(x, x, angle)
+def test_conversion_that_is_undetermined_at_an_end_is_refused(angle, written, quantities, undetermined):
+    x, values = quantities()
+    for source, result in undetermined:
+        for given_as in (angle, torch.tensor(angle), torch.tensor([0.3, 1.0, angle, 0.4, 0.5, 0.6])):
+            says = refused(ValueError, convert(source, result), values[source], x, given_as)
+            assert says.startswith(f"the {result.replace('_', ' ')} is not a function of the "), (source, given_as)
+            assert says.endswith(f" at angle {written}"), (source, given_as)
+
+
+def test_clean_data_in_a_batch_leaves_the_other_samples_alone():
+    for result in ("noise", "velocity"):
+        conversion = convert("posterior_mean", result)
+        x, values = normal(3, 5, seed=11), normal(3, 5, seed=12)
+        values[1] = x[1]
+        together = conversion(values, x, torch.tensor([0.7, HALF_PI, 1.1], dtype=torch.float64))
+        assert torch.equal(together[1], torch.zeros(5, dtype=torch.float64)), result
+        for row, angle in ((0, 0.7), (2, 1.1)):
+            assert_close(together[row], conversion(values[row], x[row], angle), rtol=1e-15, case=(result, angle))
 
 
 def test_single_precision_half_pi_is_the_end():
@@ -187,3 +141,61 @@ def test_angles_next_to_the_end_are_not_the_end():
     assert_close(sin_cos(HALF_PI - 1e-12, x)[1].item(), 1e-12, rtol=1e-3)
     single = torch.tensor(HALF_PI - 1e-6, dtype=torch.float32)
     assert_close(sin_cos(single, x)[1].item(), math.cos(single.item()), rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("angle", "named"),
+    [
+        (-1e-3, "-0.001"),
+        (1.6, "1.6"),
+        (HALF_PI + 1e-9, "1.5708"),
+        (math.nan, "nan"),
+        (math.inf, "inf"),
+        (torch.tensor([0.1, 2.5, 0.2, 0.3, 0.4, 0.5]), "2.5"),
+    ],
+)
+def test_angle_outside_the_interval_is_refused_by_its_value(angle, named):
+    x = normal(6, 5, seed=19)
+    for function in (mix, *(convert(*pair) for pair in PAIRS)):
+        says = refused(ValueError, function, x, x, angle)
+        assert says.startswith(f"angle = {named}: allowed are angles in [0, pi/2]"), function.__name__
+
+
+# Dtypes and shapes. -------------------------------------------------------------------------------------------------
+
+
+def test_conversion_keeps_the_dtype_of_the_state():
+    for dtype in (torch.float32, torch.float64):
+        x, values = consistent_quantities(0.7, dtype)
+        for angle in (0.7, torch.tensor(0.7, dtype=torch.float64), torch.full((6,), 0.7)):
+            for source, result in PAIRS:
+                converted = convert(source, result)(values[source], x, angle)
+                rtol = 1e-4 if dtype == torch.float32 else 1e-6  # of an angle in single precision
+                assert_close(converted, values[result], rtol, atol=2e-6, case=(source, result, dtype, angle))
+
+
+def test_number_scalar_and_one_angle_a_sample_agree():
+    x, values = consistent_quantities(0.7)
+    one = torch.tensor(0.7, dtype=torch.float64)
+    for source, result in PAIRS:
+        expected = convert(source, result)(values[source], x, 0.7)
+        for angle in (one, one.expand(6)):
+            assert torch.equal(convert(source, result)(values[source], x, angle), expected), (source, result, angle)
+
+
+@given(angles=some.lists(some.floats(0.01, 1.55), min_size=4, max_size=4))
+def test_angles_belong_to_their_own_samples(angles):
+    x, start = normal(4, 5, seed=13), normal(4, 5, seed=14)
+    for source, result in PAIRS:
+        together = convert(source, result)(start, x, torch.tensor(angles, dtype=torch.float64))
+        one_by_one = [convert(source, result)(start[i], x[i], angles[i]) for i in range(4)]
+        assert_close(together, torch.stack(one_by_one), rtol=1e-13, atol=1e-14, case=(source, result))
+
+
+def test_angles_broadcast_against_all_leading_dimensions():
+    x, velocity = normal(3, 4, 5, seed=15), normal(3, 4, 5, seed=16)
+    angles = torch.linspace(0.1, 1.4, 4, dtype=torch.float64)
+    result = channel.velocity_to_posterior_mean(velocity, x, angles)
+    for k, angle in enumerate(angles.tolist()):
+        expected = math.sin(angle) * x[:, k] + math.cos(angle) * velocity[:, k]
+        assert_close(result[:, k], expected, rtol=1e-14, atol=1e-15, case=angle)

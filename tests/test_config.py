@@ -1,21 +1,17 @@
 """Configurations are checked as a whole before anything is computed, and cannot run code."""
 
+import importlib
 import math
 from pathlib import Path
 
 import pytest
 import yaml
-from hydra import compose, initialize_config_dir
+from helpers import composed, refused, seeded, with_values
 
 from scorelab.errors import ConfigError
-from scorelab.lab.app import config_folder, override_names, plain
+from scorelab.lab.app import config_folder, override_names
 from scorelab.lab.config import check, differences
-from scorelab.nodes import GROUPS
-
-
-def composed(*overrides):
-    with initialize_config_dir(str(config_folder()), version_base="1.3"):
-        return plain(compose("config", overrides=list(overrides)))
+from scorelab.nodes import GROUPS, Component
 
 
 def options_of(group):
@@ -31,104 +27,106 @@ COMPANIONS = {
 }
 
 
-@pytest.mark.parametrize(("group", "name"), [(group, name) for group in GROUPS for name in options_of(group)])
-def test_every_option_composes_and_builds(group, name, generator):
-    config = check(composed(f"{group}={name}", *COMPANIONS.get(name, ())))
-    target = check(composed())["target"].build(generator=generator)
-    component = config[group]
-    assert component.build(n=target.n, target=target, generator=generator) is not None
-
-
 @pytest.mark.parametrize("group", GROUPS)
-def test_conf_mirrors_the_package(group):
-    package = {"study": "studies", "training": "training"}.get(group, f"{group}s")
+def test_every_option_composes_and_builds(group):
+    target = check(with_values())["target"].build(generator=seeded(0))
     for name in options_of(group):
-        content = yaml.safe_load((config_folder() / group / f"{name}.yaml").read_text())
-        if "_target_" in content:
-            assert content["_target_"].startswith(f"scorelab.{package}.")
+        component = check(composed(f"{group}={name}", *COMPANIONS.get(name, ())))[group]
+        built = component.build(n=target.n, target=target, generator=seeded(0))
+        contracts = [getattr(importlib.import_module(home), contract) for home, contract in GROUPS[group]]
+        assert isinstance(built, tuple(contracts)), name
 
 
-@pytest.mark.parametrize(
-    ("override", "says"),
-    [
-        ("target.p=1.2", "target.p = 1.2: allowed is a number > 0 and < 1"),
-        ("target.p=0", "target.p = 0"),
-        ("target.n=0", "target.n = 0: allowed is an integer >= 1"),
-        ("target.a=[1,2]", "a has 2 entries, n = 128"),
-        ("target.a=foo", "target.a = foo: allowed are a number, a list of n numbers"),
-        ("target.a={norm:-1}", "norm"),
-        ("training.N=0", "training.N = 0: allowed is an integer >= 1"),
-        ("training.N=abc", "training.N = abc: allowed is an integer >= 1"),
-        ("training.N=1.5", "training.N = 1.5"),
-        ("training.N=true", "a number is needed"),
-        ("training.epochs=0", "training.epochs = 0"),
-        ("training.batch_size=-1", "training.batch_size = -1"),
-        ("training.lr=0", "training.lr = 0: allowed is a number > 0"),
-        ("training.averaging=1", "training.averaging = 1"),
-        ("training.angle_max=2", "training.angle_max = 2"),
-        ("training.angle_min=1.57", "must be below angle_max"),
-        ("training.angles=log_t", "needs angle_min > 0"),
-        ("training.keep=best", "needs validation > 0"),
-        ("training.optimizer=lion", "'adamw', 'adam' or 'sgd'"),
-        ("denoiser.L=0", "denoiser.L = 0"),
-        ("denoiser.m=-3", "denoiser.m = -3: allowed is an integer >= 1"),
-        ("denoiser.activation=foo", "denoiser.activation = foo: must be 'relu', 'tanh'"),
-        ("sampler.steps=0", "sampler.steps = 0: allowed is an integer >= 1"),
-        ("sampler.output=best", "'scaled', 'posterior_mean' or 'posterior_draw'"),
-        ("schedule.alpha_max=2", "schedule.alpha_max = 2"),
-        ("schedule.alpha_max=0", "an angle in (0, pi/2) is needed"),
-        ("schedule.T=-1", "schedule.T = -1"),
-        ("seed=-1", "seed = -1: allowed is an integer >= 0"),
-        ("stage=draw", "stage = draw"),
-        ("figures.formats=[jpg]", "jpg"),
-        ("+sede=3", "sede: unknown key; did you mean seed?"),
-        ("+training.epoch=3", "training.epoch: unknown key; did you mean epochs?"),
-        ("+denoiser.LL=3", "denoiser.LL: unknown key; did you mean L?"),
-        ("+sweep.resum=x", "unknown key; did you mean resume?"),
-        ("denoiser._target_=os.system", "allowed are classes of scorelab"),
-        ("denoiser._target_=scorelab.targets.TwoModes", "a class derived from DenoiserOptions"),
-        ("denoiser._target_=scorelab.nothing.Here", "cannot be imported"),
-        ("extensions=[subprocess]", "packages of your own"),
-        ("extensions=['a;b']", "packages of your own"),
-    ],
+def test_conf_mirrors_the_package():
+    for group in GROUPS:
+        package = {"study": "studies", "training": "training"}.get(group, f"{group}s")
+        for name in options_of(group):
+            content = yaml.safe_load((config_folder() / group / f"{name}.yaml").read_text())
+            if "_target_" in content:
+                assert content["_target_"].startswith(f"scorelab.{package}."), (group, name)
+
+
+MISTAKES = (
+    ("target.p=1.2", "target.p = 1.2: allowed is a number > 0 and < 1"),
+    ("target.p=0", "target.p = 0"),
+    ("target.n=0", "target.n = 0: allowed is an integer >= 1"),
+    ("target.a=[1,2]", "a has 2 entries, n = 128"),
+    ("target.a=foo", "target.a = foo: allowed are a number, a list of n numbers"),
+    ("target.a={norm:-1}", "norm"),
+    ("training.N=0", "training.N = 0: allowed is an integer >= 1"),
+    ("training.N=abc", "training.N = abc: allowed is an integer >= 1"),
+    ("training.N=1.5", "training.N = 1.5"),
+    ("training.N=true", "a number is needed"),
+    ("training.epochs=0", "training.epochs = 0"),
+    ("training.batch_size=-1", "training.batch_size = -1"),
+    ("training.lr=0", "training.lr = 0: allowed is a number > 0"),
+    ("training.averaging=1", "training.averaging = 1"),
+    ("training.angle_max=2", "training.angle_max = 2"),
+    ("training.angle_min=1.57", "must be below angle_max"),
+    ("training.angles=log_t", "needs angle_min > 0"),
+    ("training.keep=best", "needs validation > 0"),
+    ("training.optimizer=lion", "'adamw', 'adam' or 'sgd'"),
+    ("denoiser.L=0", "denoiser.L = 0"),
+    ("denoiser.m=-3", "denoiser.m = -3: allowed is an integer >= 1"),
+    ("denoiser.activation=foo", "denoiser.activation = foo: must be 'relu', 'tanh'"),
+    ("sampler.steps=0", "sampler.steps = 0: allowed is an integer >= 1"),
+    ("sampler.output=best", "'scaled', 'posterior_mean' or 'posterior_draw'"),
+    ("schedule.alpha_max=2", "schedule.alpha_max = 2"),
+    ("schedule.alpha_max=0", "an angle in (0, pi/2) is needed"),
+    ("schedule.T=-1", "schedule.T = -1"),
+    ("seed=-1", "seed = -1: allowed is an integer >= 0"),
+    ("stage=draw", "stage = draw"),
+    ("figures.formats=[jpg]", "jpg"),
+    ("+sede=3", "sede: unknown key; did you mean seed?"),
+    ("+training.epoch=3", "training.epoch: unknown key; did you mean epochs?"),
+    ("+denoiser.LL=3", "denoiser.LL: unknown key; did you mean L?"),
+    ("+sweep.resum=x", "unknown key; did you mean resume?"),
+    ("denoiser._target_=os.system", "allowed are classes of scorelab"),
+    ("denoiser._target_=scorelab.targets.TwoModes", "a class derived from DenoiserOptions"),
+    ("denoiser._target_=scorelab.nothing.Here", "cannot be imported"),
+    ("extensions=[subprocess]", "packages of your own"),
+    ("extensions=['a;b']", "packages of your own"),
 )
-def test_a_mistake_is_one_line_that_names_key_value_and_what_is_allowed(override, says):
-    with pytest.raises(ConfigError) as mistake:
-        check(composed(override))
-    assert says in str(mistake.value)
-    assert "\n" not in str(mistake.value)
+
+
+def test_a_mistake_is_one_line_that_names_key_value_and_what_is_allowed():
+    for override, says in MISTAKES:
+        text = refused(ConfigError, check, with_values(override))
+        assert says in text, override
+        assert "\n" not in text, override
 
 
 def test_log_t_grid_needs_t_min_below_the_end():
     with pytest.raises(ConfigError, match="t_min < T"):
-        check(composed("schedule.grid=log_t", "schedule.T=1e-4"))
+        check(with_values("schedule.grid=log_t", "schedule.T=1e-4"))
 
 
 def test_a_listed_extension_still_cannot_name_a_class_without_a_contract():
     with pytest.raises(ConfigError, match="a class derived from"):
-        check(composed("extensions=[numpy]", "denoiser._target_=numpy.ndarray"))
+        check(with_values("extensions=[numpy]", "denoiser._target_=numpy.ndarray"))
 
 
 def test_an_unlisted_package_is_not_even_imported(tmp_path, monkeypatch):
     (tmp_path / "trap.py").write_text("raise SystemExit('imported')")
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(ConfigError, match="allowed are classes of scorelab"):
-        check(composed("denoiser._target_=trap.Net"))
+        check(with_values("denoiser._target_=trap.Net"))
 
 
 def test_integers_may_be_written_with_an_exponent():
-    config = check(composed("training.N=1e4"))
+    config = check(with_values("training.N=1e4"))
     assert config.data["training"]["N"] == 10_000
     assert isinstance(config.data["training"]["N"], int)
-    assert config.fingerprint == check(composed("training.N=10000")).fingerprint
+    assert config.fingerprint == check(with_values("training.N=10000")).fingerprint
 
 
 def test_the_fingerprint_changes_with_what_results_depend_on_and_with_nothing_else():
     reference = check(composed()).fingerprint
-    for changing in ("seed=1", "training.lr=1e-4", "denoiser=tanh", "sampler.count=10", "target.p=0.5"):
-        assert check(composed(changing)).fingerprint != reference
+    assert check(composed("denoiser=tanh")).fingerprint != reference
+    for changing in ("seed=1", "training.lr=1e-4", "sampler.count=10", "target.p=0.5"):
+        assert check(with_values(changing)).fingerprint != reference, changing
     for bookkeeping in ("training.checkpoint_every=3", "figures.dpi=100", "threads=1", "sweep.dry_run=true"):
-        assert check(composed(bookkeeping)).fingerprint == reference
+        assert check(with_values(bookkeeping)).fingerprint == reference, bookkeeping
 
 
 def test_differences_name_each_key_with_both_values():
@@ -181,20 +179,28 @@ def test_a_users_own_classes_are_checked_by_their_signatures(tmp_path, monkeypat
         "        return self.linear(x)\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    base = {**composed("extensions=[my_lab]"), "denoiser": {"_target_": "my_lab.Net", "width": 8}}
+    base = {**with_values("extensions=[my_lab]"), "denoiser": {"_target_": "my_lab.Net", "width": 8}}
     assert check(base)["denoiser"].build(n=3, target=None).linear.in_features == 3
-    for bad, says in (({"width": 0}, "denoiser.width = 0"), ({"widht": 8}, "did you mean width"), ({"n": 3}, None)):
-        node = {"_target_": "my_lab.Net", **bad}
-        if says is None:
-            continue
+    for bad, says in (({"width": 0}, "denoiser.width = 0"), ({"widht": 8}, "did you mean width")):
         with pytest.raises(ConfigError, match=says):
-            check({**base, "denoiser": node})
+            check({**base, "denoiser": {"_target_": "my_lab.Net", **bad}})
+
+
+def test_what_the_run_gives_may_not_be_given_a_second_time():
+    class Net:
+        def __init__(self, n: int):
+            self.n = n
+
+    assert Component("denoiser", "my_lab.Net", Net, {}, None).build(n=3).n == 3
+    with pytest.raises(ConfigError, match=r"^denoiser\.n = 4: comes from the run"):
+        Component("denoiser", "my_lab.Net", Net, {"n": 4}, None).build(n=3)
+    assert Component("target", "my_lab.Net", Net, {"n": 4}, None).build(generator=seeded(0)).n == 4
 
 
 def test_a_class_that_does_not_implement_its_contract_is_refused_before_anything_is_computed(tmp_path, monkeypatch):
     (tmp_path / "unfinished.py").write_text("from scorelab.samplers import Sampler\nclass Rule(Sampler):\n    pass\n")
     monkeypatch.syspath_prepend(tmp_path)
-    base = composed("extensions=[unfinished]")
+    base = with_values("extensions=[unfinished]")
     with pytest.raises(ConfigError, match="does not implement step, which Sampler asks for"):
         check({**base, "sampler": {**base["sampler"], "_target_": "unfinished.Rule"}})
 

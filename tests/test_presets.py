@@ -1,7 +1,9 @@
 """The presets of conf/experiment: each composes and builds, and says what was published."""
 
+import itertools
+
 import pytest
-from test_config import composed
+from helpers import composed, seeded
 
 from scorelab.errors import ConfigError
 from scorelab.lab.app import config_folder
@@ -11,48 +13,88 @@ from scorelab.reproduction.published import published
 
 PRESETS = sorted(path.stem for path in (config_folder() / "experiment").glob("*.yaml"))
 OF_SECTION_7 = [name for name in PRESETS if name not in ("fig01_exact", "fig09_two_stage")]
+JOBS = config_folder().parent / "scripts" / "jobs"
+
+
+def budget(setting):
+    """N and epochs of a setting."""
+    return {1: (5000, 500), 2: (20000, 500), 3: (20000, 2000), 4: (20000, 2000)}[setting]
+
+
+def size(setting, protocol):
+    """L and m of a setting; the larger network is in the text alone."""
+    return (6, 512) if setting == 4 and protocol != "author" else (3, 256)
+
+
+def checked(*overrides):
+    return check(composed(*overrides))
+
+
+def assert_published(config, name, setting, protocol):
+    """Budget, network and samples of a preset of section 7 are those of its setting and protocol."""
+    case, data = (name, setting, protocol), config.data
+    training, denoiser, study = data["training"], data["denoiser"], data["study"]
+    network = denoiser.get("network", denoiser)
+    assert (training["N"], training["epochs"]) == budget(setting), case
+    assert (network["L"], network["m"]) == size(setting, protocol), case
+    assert network["activation"] == ("relu" if "relu" in name else "tanh"), case
+    assert network["parametrization"] == "skip", case
+    assert training["validation"] == (0.4 if protocol == "author" else 0.0), case
+    assert study["posterior_mean_data"] == ("samples" if protocol == "author" else "target"), case
+    if "phase" in name:
+        assert denoiser["switches"] == study["posterior_mean_switches"] == [2.0 if protocol == "author" else 1.0], case
+    assert data["sampler"]["_target_"].endswith("EulerMaruyama"), case
+    assert (data["sampler"]["steps"], data["schedule"]["grid"]) == (199, "angle"), case
+    end = 24.3 if "phase" in name else 10.45 if "mixture" in name else 99.33
+    assert config["schedule"].options.end_snr == pytest.approx(end, rel=2e-3), case
+
+
+def test_the_published_numbers_are_those_of_the_paper_and_of_its_code():
+    for setting, protocol in itertools.product((1, 2, 3, 4), ("paper", "author", "fast")):
+        numbers = [published(key, setting, protocol) for key in ("N", "epochs", "L", "m", "switch")]
+        switch = 2.0 if protocol == "author" else 1.0
+        assert numbers == [*budget(setting), *size(setting, protocol), switch], (setting, protocol)
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_every_preset_composes_and_builds(name, generator):
-    config = check(composed(f"+experiment={name}"))
-    target = config["target"].build(generator=generator) if config.uses("target") else None
+def test_every_preset_composes_and_builds(name):
+    config = checked(f"+experiment={name}")
+    target = config["target"].build(generator=seeded(0)) if config.uses("target") else None
     for group in config.components:
         known = {} if target is None else {"n": target.n, "target": target}
-        assert config[group].build(generator=generator, **known) is not None
-
-
-@pytest.mark.parametrize("protocol", ["paper", "author", "fast"])
-@pytest.mark.parametrize("setting", [1, 2, 3, 4])
-@pytest.mark.parametrize("name", OF_SECTION_7)
-def test_a_preset_has_the_budget_of_its_setting_and_the_network_of_its_protocol(name, setting, protocol):
-    config = check(composed(f"+experiment={name}", f"setting={setting}", f"training={protocol}"))
-    training, denoiser = config.data["training"], config.data["denoiser"]
-    network = denoiser.get("network", denoiser)
-    assert (training["N"], training["epochs"]) == [(5000, 500), (20000, 500), (20000, 2000), (20000, 2000)][setting - 1]
-    assert (network["L"], network["m"]) == ((6, 512) if setting == 4 and protocol != "author" else (3, 256))
-    assert network["activation"] == ("relu" if "relu" in name else "tanh")
-    assert network["parametrization"] == "skip"
-    assert training["validation"] == (0.4 if protocol == "author" else 0.0)
-    assert config.data["study"]["posterior_mean_data"] == ("samples" if protocol == "author" else "target")
-    if "phase" in name:
-        assert denoiser["switches"] == [2.0 if protocol == "author" else 1.0]
-        assert config.data["study"]["posterior_mean_switches"] == denoiser["switches"]
+        assert config[group].build(generator=seeded(0), **known) is not None, group
 
 
 @pytest.mark.parametrize("name", OF_SECTION_7)
-def test_samples_are_drawn_as_published(name):
-    data = check(composed(f"+experiment={name}")).data
-    assert data["sampler"]["_target_"].endswith("EulerMaruyama")
-    assert data["sampler"]["steps"] == 199
-    assert data["schedule"]["grid"] == "angle"
-    ends = {"phase": 24.3, "mixture": 10.45}
-    end = next((value for part, value in ends.items() if part in name), 99.33)
-    assert check(composed(f"+experiment={name}"))["schedule"].options.end_snr == pytest.approx(end, rel=2e-3)
+def test_a_preset_takes_its_setting_and_its_protocol(name):
+    for setting, protocol in ((1, "author"), (4, "paper"), (4, "fast")):
+        config = checked(f"+experiment={name}", f"setting={setting}", f"training={protocol}")
+        assert_published(config, name, setting, protocol)
+
+
+def test_the_long_reproduction_does_every_figure_in_every_published_setting():
+    jobs = read_jobs(JOBS / "reproduce_paper.yaml")
+    configs = [checked(*job) for job in jobs]
+    assert len({config.fingerprint for config in configs}) == len(jobs) == 42
+    done = set()
+    for config, job in zip(configs, jobs, strict=True):
+        asked = dict(override.lstrip("+").split("=") for override in job)
+        if asked["experiment"] in OF_SECTION_7:
+            case = asked["experiment"], int(asked["setting"]), asked["training"]
+            assert_published(config, *case)
+            done.add(case)
+    figures = {name for name, _, _ in done}
+    assert done == set(itertools.product(figures, (1, 2, 3, 4), ("paper", "author")))
+    assert len(figures) == 5
+
+
+def test_the_short_reproduction_has_twelve_jobs_that_differ():
+    jobs = read_jobs(JOBS / "reproduce_quick.yaml")
+    assert len({checked(*job).fingerprint for job in jobs}) == len(jobs) == 12
 
 
 def test_what_is_asked_for_wins_over_the_setting():
-    data = check(composed("+experiment=fig02_relu", "setting=3", "training.epochs=7", "denoiser.m=16")).data
+    data = checked("+experiment=fig02_relu", "setting=3", "training.epochs=7", "denoiser.m=16").data
     assert (data["training"]["N"], data["training"]["epochs"], data["denoiser"]["m"]) == (20000, 7, 16)
 
 
@@ -61,11 +103,3 @@ def test_a_setting_that_there_is_not_is_one_line():
         composed("+experiment=fig02_relu", "setting=9")
     with pytest.raises(ConfigError, match="setting = None"):
         published("N", None, "paper")
-
-
-@pytest.mark.parametrize("name", ["reproduce_quick", "reproduce_paper"])
-def test_every_job_of_a_reproduction_composes(name):
-    jobs = read_jobs(config_folder().parent / "scripts" / "jobs" / f"{name}.yaml")
-    fingerprints = [check(composed(*job)).fingerprint for job in jobs]
-    assert len(jobs) == {"reproduce_quick": 12, "reproduce_paper": 42}[name]
-    assert len(set(fingerprints)) == len(jobs)

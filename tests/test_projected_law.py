@@ -1,11 +1,14 @@
 """The exact law of a projected mixture on the line."""
 
+import itertools
 import math
 
 import numpy
 import pytest
 import torch
-from helpers import assert_close, normal, random_mixture, seeded, standard_error
+from helpers import assert_close, normal, random_mixture, refused, seeded, standard_error
+from hypothesis import given
+from hypothesis import strategies as some
 from scipy import integrate, stats
 
 from scorelab.laws.projected_law import ProjectedLaw
@@ -20,10 +23,13 @@ LAWS = {
     "rare mode": ([1e-12, 1 - 1e-12], [-50.0, 50.0], [1.0, 3.0]),
     "far apart and unequal": ([0.2, 0.5, 0.3], [-100.0, 0.0, 1e4], [0.01, 1.0, 100.0]),
 }
-MODERATE = ["one mode", "two modes", "overlapping", "one centre"]
+MODERATE = ("one mode", "two modes", "overlapping", "one centre")
+LEVELS = [1e-300, 1e-100, 1e-16, 1e-9, 1e-3, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9, 0.999, 1 - 1e-9, 1 - 1e-15, 1 - 2**-53]
 
-every_law = pytest.mark.parametrize("name", LAWS)
-every_moderate_law = pytest.mark.parametrize("name", MODERATE)
+
+def laws(names=tuple(LAWS)):
+    """Names and laws, one after the other."""
+    return [(name, ProjectedLaw(*LAWS[name])) for name in names]
 
 
 def points_of(law, reach=5.0):
@@ -37,59 +43,48 @@ def scipy_mixture(law, function, x):
     return sum(weight * function(x, mean, std) for weight, mean, std in terms)
 
 
-@every_law
-def test_cdf_and_density_agree_with_scipy(name):
-    law = ProjectedLaw(*LAWS[name])
-    x = points_of(law, reach=6.0)
-    assert_close(law.cdf(x), scipy_mixture(law, stats.norm.cdf, x.numpy()), rtol=1e-12, atol=1e-15)
-    assert_close(law.pdf(x), scipy_mixture(law, stats.norm.pdf, x.numpy()), rtol=1e-12, atol=1e-300)
+def test_cdf_and_density_agree_with_scipy():
+    for name, law in laws():
+        x = points_of(law, reach=6.0)
+        cdf, pdf = (scipy_mixture(law, function, x.numpy()) for function in (stats.norm.cdf, stats.norm.pdf))
+        assert_close(law.cdf(x), cdf, rtol=1e-12, atol=1e-15, case=name)
+        assert_close(law.pdf(x), pdf, rtol=1e-12, atol=1e-300, case=name)
 
 
-@every_law
-def test_density_is_the_derivative_of_the_cdf(name):
-    law = ProjectedLaw(*LAWS[name])
-    x = points_of(law, reach=3.0).requires_grad_()
-    (derivative,) = torch.autograd.grad(law.cdf(x).sum(), x)
-    assert_close(law.pdf(x.detach()), derivative, rtol=1e-10)
+def test_density_is_the_derivative_and_the_difference_quotient_of_the_cdf():
+    for name, law in laws():
+        x = points_of(law, reach=3.0).requires_grad_()
+        (derivative,) = torch.autograd.grad(law.cdf(x).sum(), x)
+        x = x.detach()
+        assert_close(law.pdf(x), derivative, rtol=1e-10, case=name)
+        if name in MODERATE:
+            step = 1e-5 * float(law.stds.min())
+            quotient = (law.cdf(x + step) - law.cdf(x - step)) / (2 * step)
+            assert_close(law.pdf(x), quotient, rtol=1e-6, atol=1e-8 / float(law.stds.min()), case=name)
 
 
-@every_moderate_law
-def test_density_is_the_difference_quotient_of_the_cdf(name):
-    law = ProjectedLaw(*LAWS[name])
-    x = points_of(law, reach=3.0)
-    step = 1e-5 * float(law.stds.min())
-    quotient = (law.cdf(x + step) - law.cdf(x - step)) / (2 * step)
-    assert_close(law.pdf(x), quotient, rtol=1e-6, atol=1e-8 / float(law.stds.min()))
+@given(levels=some.lists(some.sampled_from(LEVELS) | some.floats(1e-300, 1 - 2**-53), min_size=1))
+def test_cdf_of_the_quantile_is_the_level(levels):
+    levels = torch.tensor(levels, dtype=torch.float64)
+    for name, law in laws():
+        x = law.quantile(levels)
+        assert bool(torch.isfinite(x).all()), name
+        assert_close(law.cdf(x), levels, rtol=0, atol=1e-12, case=name)
 
 
-LEVELS = [1e-300, 1e-100, 1e-16, 1e-9, 1e-3, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9, 0.999, 1 - 1e-9, 1 - 1e-15, 1 - 2**-53]
+def test_quantile_of_the_cdf_is_the_point():
+    for name, law in laws():
+        x = points_of(law, reach=3.0)
+        # the level's own rounding moves the point by this much
+        resolution = 4e-16 / law.pdf(x)
+        error = (law.quantile(law.cdf(x)) - x).abs()
+        assert bool((error <= 1e-12 * (1 + x.abs()) + resolution).all()), name
 
 
-@every_law
-def test_cdf_of_the_quantile_is_the_level(name):
-    law = ProjectedLaw(*LAWS[name])
-    levels = torch.tensor(LEVELS, dtype=torch.float64)
-    x = law.quantile(levels)
-    assert bool(torch.isfinite(x).all())
-    assert_close(law.cdf(x), levels, rtol=0, atol=1e-12)
-
-
-@every_law
-def test_quantile_of_the_cdf_is_the_point(name):
-    law = ProjectedLaw(*LAWS[name])
-    x = points_of(law, reach=3.0)
-    levels = law.cdf(x)
-    # the level's own rounding moves the point by this much
-    resolution = 4e-16 / law.pdf(x)
-    error = (law.quantile(levels) - x).abs()
-    assert bool((error <= 1e-12 * (1 + x.abs()) + resolution).all())
-
-
-@every_law
-def test_quantile_increases(name):
-    law = ProjectedLaw(*LAWS[name])
+def test_quantile_increases():
     levels = torch.linspace(1e-6, 1 - 1e-6, 1001, dtype=torch.float64)
-    assert bool((law.quantile(levels).diff() > 0).all())
+    for name, law in laws():
+        assert bool((law.quantile(levels).diff() > 0).all()), name
 
 
 def test_quantile_of_one_mode_agrees_with_scipy():
@@ -106,54 +101,49 @@ def test_quantile_at_both_ends_is_infinite():
     assert ends[2] == math.inf
 
 
-@pytest.mark.parametrize("level", [-1e-12, 1 + 1e-12, math.nan, [0.5, 2.0]])
-def test_quantile_of_no_probability_is_refused(level):
-    with pytest.raises(ValueError, match=r"in \[0, 1\]"):
-        ProjectedLaw(*LAWS["two modes"]).quantile(level)
+def test_quantile_of_no_probability_is_refused():
+    law = ProjectedLaw(*LAWS["two modes"])
+    for level in (-1e-12, 1 + 1e-12, math.nan, [0.5, 2.0]):
+        assert refused(ValueError, law.quantile, level) == "quantile: probabilities must be in [0, 1]", level
 
 
-@every_moderate_law
-def test_integrals_of_cdf_and_survival_agree_with_quadrature(name):
-    law = ProjectedLaw(*LAWS[name])
-    low, high = float((law.means - 9 * law.stds).min()), float((law.means + 9 * law.stds).max())
-    breaks = sorted({float(x) for x in points_of(law, reach=4.0)[::5]})
-    for x in points_of(law, reach=3.0)[::20].tolist():
-        below, above = [b for b in breaks if b < x], [b for b in breaks if b > x]
-        cdf, _ = integrate.quad(lambda s: float(law.cdf(s)), low, x, points=below or None, epsabs=1e-13, limit=400)
-        survival, _ = integrate.quad(
-            lambda s: 1 - float(law.cdf(s)), x, high, points=above or None, epsabs=1e-13, limit=400
-        )
-        assert_close(law.integrated_cdf(x), cdf, rtol=1e-10, atol=1e-12)
-        assert_close(law.integrated_survival(x), survival, rtol=1e-10, atol=1e-12)
+def test_integrals_of_cdf_and_survival_agree_with_quadrature():
+    for name, law in laws(MODERATE):
+        low, high = float((law.means - 9 * law.stds).min()), float((law.means + 9 * law.stds).max())
+        breaks = sorted({float(x) for x in points_of(law, reach=4.0)[::5]})
+        for x in points_of(law, reach=3.0)[::20].tolist():
+            below, above = [b for b in breaks if b < x] or None, [b for b in breaks if b > x] or None
+            lower = integrate.quad(law.cdf, low, x, points=below, epsabs=1e-13, limit=400)
+            upper = integrate.quad(lambda s, law=law: 1 - law.cdf(s), x, high, points=above, epsabs=1e-13, limit=400)
+            assert_close(law.integrated_cdf(x), lower[0], rtol=1e-10, atol=1e-12, case=(name, x))
+            assert_close(law.integrated_survival(x), upper[0], rtol=1e-10, atol=1e-12, case=(name, x))
 
 
-@every_law
-def test_integrals_of_cdf_and_survival_differ_by_the_distance_to_the_mean(name):
-    law = ProjectedLaw(*LAWS[name])
-    x = points_of(law)
-    assert_close(law.integrated_cdf(x) - law.integrated_survival(x), x - law.mean, rtol=1e-12, atol=1e-11)
+def test_integrals_of_cdf_and_survival_differ_by_the_distance_to_the_mean():
+    for name, law in laws():
+        x = points_of(law)
+        difference = law.integrated_cdf(x) - law.integrated_survival(x)
+        assert_close(difference, x - law.mean, rtol=1e-12, atol=1e-11, case=name)
 
 
-@every_moderate_law
-def test_mean_and_variance_agree_with_integrals_of_the_density(name):
-    law = ProjectedLaw(*LAWS[name])
-    low, high = float((law.means - 12 * law.stds).min()), float((law.means + 12 * law.stds).max())
-    step = float(law.stds.min()) / 4
-    x = torch.arange(low, high, step, dtype=torch.float64)
-    mass = law.pdf(x) * step
-    assert_close(mass.sum(), 1.0, rtol=1e-12)
-    assert_close(law.mean, float((mass * x).sum()), rtol=1e-11, atol=1e-12)
-    assert_close(law.variance, float((mass * (x - law.mean) ** 2).sum()), rtol=1e-10)
+def test_mean_and_variance_agree_with_integrals_of_the_density():
+    for name, law in laws(MODERATE):
+        low, high = float((law.means - 12 * law.stds).min()), float((law.means + 12 * law.stds).max())
+        step = float(law.stds.min()) / 4
+        x = torch.arange(low, high, step, dtype=torch.float64)
+        mass = law.pdf(x) * step
+        assert_close(mass.sum(), 1.0, rtol=1e-12, case=name)
+        assert_close(law.mean, float((mass * x).sum()), rtol=1e-11, atol=1e-12, case=name)
+        assert_close(law.variance, float((mass * (x - law.mean) ** 2).sum()), rtol=1e-10, case=name)
 
 
-@every_moderate_law
-def test_samples_follow_the_law(name):
-    law = ProjectedLaw(*LAWS[name])
-    values = law.sample(5000, seeded(1))
-    assert values.shape == (5000,)
-    assert values.dtype == torch.float64
-    assert abs(float(values.mean()) - law.mean) < 4 * math.sqrt(law.variance / 5000)
-    assert stats.kstest(values.numpy(), lambda x: law.cdf(x).numpy()).pvalue > 1e-4
+def test_samples_follow_the_law():
+    for name, law in laws(MODERATE):
+        values = law.sample(5000, seeded(1))
+        assert values.shape == (5000,)
+        assert values.dtype == torch.float64
+        assert abs(float(values.mean()) - law.mean) < 4 * math.sqrt(law.variance / 5000), name
+        assert stats.kstest(values.numpy(), lambda x, law=law: law.cdf(x).numpy()).pvalue > 1e-4, name
 
 
 def test_numbers_lists_and_tensors_of_any_shape_are_taken():
@@ -175,17 +165,16 @@ def test_weights_are_normalised():
 # The law of a mixture's projection. ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("std", ["unit", "per_mode"])
-@pytest.mark.parametrize(("modes", "n"), [(1, 3), (2, 1), (4, 6)])
-def test_projection_agrees_with_projected_samples(modes, n, std):
-    target = random_mixture(modes, n, std)
-    direction = 3 * normal(n, seed=2)
-    law = target.projection(direction)
-    values = target.sample(10_000, seeded(3), torch.float64) @ direction / direction.square().sum()
-    assert abs(float(values.mean()) - law.mean) < 4 * standard_error(values)
-    squared = (values - law.mean).square()
-    assert abs(float(squared.mean()) - law.variance) < 4 * standard_error(squared)
-    assert stats.kstest(values.numpy(), lambda x: law.cdf(x).numpy()).pvalue > 1e-4
+def test_projection_agrees_with_projected_samples():
+    for kind in itertools.product((1, 2, 4), (1, 3, 6), ("unit", "per_mode")):
+        target = random_mixture(*kind)
+        direction = 3 * normal(target.n, seed=2)
+        law = target.projection(direction)
+        values = target.sample(5000, seeded(3), torch.float64) @ direction / direction.square().sum()
+        assert abs(float(values.mean()) - law.mean) < 4 * standard_error(values), kind
+        squared = (values - law.mean).square()
+        assert abs(float(squared.mean()) - law.variance) < 4 * standard_error(squared), kind
+        assert stats.kstest(values.numpy(), lambda x, law=law: law.cdf(x).numpy()).pvalue > 1e-4, kind
 
 
 def test_projection_of_two_modes_on_their_difference_has_the_published_centres():
@@ -204,13 +193,13 @@ def test_projection_in_one_dimension_is_the_mixture_itself():
     assert_close(law.pdf(x), target.log_prob(x.unsqueeze(1)).exp(), rtol=1e-12)
 
 
-@pytest.mark.parametrize(
-    ("direction", "message"),
-    [(torch.zeros(3), "other than 0"), (torch.ones(4), r"\(3,\) is needed"), (torch.ones(1, 3), r"\(3,\) is needed")],
-)
-def test_impossible_direction_is_refused(direction, message):
-    with pytest.raises(ValueError, match=message):
-        random_mixture(2, 3).projection(direction)
+def test_impossible_direction_is_refused():
+    for direction, says in (
+        (torch.zeros(3), "other than 0"),
+        (torch.ones(4), "(3,) is needed"),
+        (torch.ones(1, 3), "(3,) is needed"),
+    ):
+        assert says in refused(ValueError, random_mixture(2, 3).projection, direction), direction
 
 
 def test_the_left_tail_of_the_cdf_keeps_its_relative_accuracy():
@@ -220,11 +209,11 @@ def test_the_left_tail_of_the_cdf_keeps_its_relative_accuracy():
     assert torch.allclose(law.cdf(z), expected, rtol=1e-12, atol=0)
 
 
-@pytest.mark.parametrize(("means", "stds"), [((0.0, 1.0), (1.0, 1.0)), ((-1000.0, 1000.0), (1.0, 3.0))])
-def test_quantiles_far_in_the_tail_are_exact(means, stds):
-    law = ProjectedLaw([0.5, 0.5], means, stds)
+def test_quantiles_far_in_the_tail_are_exact():
     levels = torch.tensor([1e-300, 1e-100, 1e-20, 1e-16], dtype=torch.float64)
-    assert torch.allclose(law.cdf(law.quantile(levels)), levels, rtol=1e-9, atol=0)
+    for means, stds in (((0.0, 1.0), (1.0, 1.0)), ((-1000.0, 1000.0), (1.0, 3.0))):
+        law = ProjectedLaw([0.5, 0.5], means, stds)
+        assert_close(law.cdf(law.quantile(levels)), levels, rtol=1e-9, case=means)
 
 
 def test_the_variance_does_not_cancel_far_from_zero():

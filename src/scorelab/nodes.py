@@ -51,12 +51,14 @@ class Component:
         """The thing itself: an `Options` with `build` builds it, any other class is it.
 
         run: what the run can offer (n, target, generator); a class gets what its signature asks for. Raises
-        ConfigError where the class refuses its arguments with a ValueError.
+        ConfigError where the class refuses its arguments with a ValueError, and for an argument that both give.
         """
         if self.options is not None and not hasattr(self.options, "build"):
             return self.options
         maker, arguments = (self.cls, self.arguments) if self.options is None else (self.options.build, {})
         asked = {name: value for name, value in run.items() if name in inspect.signature(maker).parameters}
+        for name in asked.keys() & arguments.keys():
+            raise ConfigError(f"{self.key}.{name} = {show(arguments[name])}: comes from the run, leave it out")
         try:
             return maker(**arguments, **asked)
         except ValueError as error:

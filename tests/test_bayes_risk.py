@@ -1,0 +1,129 @@
+"""The exact Bayes risk of Gaussian mixtures, against quadrature, Monte Carlo and closed forms."""
+
+import itertools
+import math
+
+import numpy
+import torch
+from helpers import assert_close, normal, product_grid, random_mixture, seeded, standard_error
+from hypothesis import given
+from hypothesis import strategies as some
+from scipy import stats
+
+from scorelab.channel import HALF_PI, mix
+from scorelab.targets import GaussianMixture
+
+ANGLES = [0.0, 1e-3, 0.4, 1.0, 1.5, HALF_PI]
+
+
+def second_moments_by_quadrature(target, angle):
+    """E|X|^2 - E|m|^2 on a grid of noisy states."""
+    sin, cos = math.sin(angle), math.cos(angle)
+    weights, means, stds = target.weights.numpy(), target.means.numpy(), target.std.numpy()
+    noisy = numpy.sqrt(stds**2 * sin**2 + cos**2)
+    low, high = sin * means.min(0) - 10 * noisy.max(), sin * means.max(0) + 10 * noisy.max()
+    points, cell = product_grid(low, high, noisy.min() / (8 if target.n == 2 else 40))
+    density, numerator = numpy.zeros(len(points)), numpy.zeros_like(points)
+    for weight, mean, std, width in zip(weights, means, stds, noisy, strict=True):
+        joint = weight * stats.norm.pdf(points, sin * mean, width).prod(1)
+        density += joint
+        numerator += joint[:, None] * (mean + std**2 * sin / width**2 * (points - sin * mean))
+    kept = density > 1e-200
+    of_mean = (numerator[kept] ** 2).sum(1) / density[kept]
+    return weights @ ((means**2).sum(1) + target.n * stds**2) - of_mean.sum() * cell
+
+
+def test_bayes_risk_agrees_with_quadrature():
+    drawn = itertools.product(((1, 1), (2, 1), (3, 1), (1, 2), (3, 2)), ("unit", "common", "per_mode"))
+    targets = {(*size, std): random_mixture(*size, std) for size, std in drawn}
+    targets["in the plane"] = GaussianMixture([0.7, 0.3], [[1.0, 0.5], [-1.5, 0.4]], 1.0)
+    targets["in the plane, unequal"] = GaussianMixture([0.7, 0.3], [[1.0, 0.5], [-1.5, 0.4]], [1.0, 0.7])
+    targets["one centre"] = GaussianMixture([0.4, 0.6], [[0.3, -1.0], [0.3, -1.0]], [1.0, 0.5])
+    for name, target in targets.items():
+        for angle in (0.0, 0.2, 0.8, 1.3):
+            expected = second_moments_by_quadrature(target, angle)
+            assert_close(target.bayes_risk(angle), expected, rtol=1e-9, case=(name, angle))
+
+
+@given(n=some.integers(1, 128), std=some.floats(0.1, 10))
+def test_bayes_risk_of_one_mode_is_the_linear_one(n, std):
+    target = GaussianMixture([1.0], normal(1, n, seed=1), std)
+    angle = torch.tensor(ANGLES, dtype=torch.float64)
+    expected = n * std**2 * torch.cos(angle) ** 2 / (std**2 * torch.sin(angle) ** 2 + torch.cos(angle) ** 2)
+    assert_close(target.bayes_risk(angle), expected, rtol=1e-12, atol=1e-30)
+
+
+def test_bayes_risk_in_many_dimensions_agrees_with_monte_carlo():
+    for std, angle in itertools.product(("unit", "per_mode"), (0.4, 1.0)):
+        target = random_mixture(5, 6, std)
+        draws = seeded(2)
+        clean = target.sample(40_000, draws, torch.float64)
+        x = mix(clean, torch.randn(clean.shape, generator=draws, dtype=torch.float64), angle)
+        squared = (clean - target.posterior_mean(x, angle)).square().sum(1)
+        difference = abs(float(target.bayes_risk(angle)) - float(squared.mean()))
+        assert difference < 4 * standard_error(squared), (std, angle)
+
+
+def test_bayes_risk_falls_from_the_variance_to_nothing():
+    for kind in ((2, 1, "per_mode"), (2, 5, "unit"), (3, 2, "per_mode")):
+        target = random_mixture(*kind)
+        risk = target.bayes_risk(torch.tensor([0.0, 0.1, 0.5, 1.0, 1.4, HALF_PI], dtype=torch.float64))
+        centred = target.means - target.weights @ target.means
+        variance = float(target.weights @ (centred.square().sum(1) + target.n * target.std**2))
+        assert_close(float(risk[0]), variance, rtol=1e-12, case=kind)
+        assert bool((risk.diff() < 0).all()), kind
+        assert 0 <= float(risk[-1]) < 1e-25, kind
+
+
+def test_bayes_risk_has_the_shape_of_the_angle():
+    target = random_mixture(2, 3)
+    angles = torch.tensor([[0.2, 0.7, 1.1], [0.3, 0.5, 0.9]])
+    risk = target.bayes_risk(angles)
+    assert risk.shape == (2, 3)
+    assert risk.dtype == torch.float64
+    assert target.bayes_risk(0.7).shape == ()
+    assert_close(float(risk[0, 1]), float(target.bayes_risk(0.7)), rtol=1e-6)
+
+
+def test_bayes_risk_does_not_depend_on_where_the_mixture_lies():
+    target = random_mixture(3, 4, "common")
+    rotation = torch.linalg.qr(normal(4, 4, seed=3)).Q
+    moved = GaussianMixture(target.weights, target.means @ rotation.T + normal(4, seed=4), target.std)
+    for angle in (0.3, 1.2):
+        assert_close(moved.bayes_risk(angle), target.bayes_risk(angle), rtol=1e-11)
+
+
+def risk_on_the_line(target, angle):
+    """E Var(X | x) of a mixture on the line: trapezoidal on the union of fine grids around each mode."""
+    w, mu, s = target.weights, target.means[:, 0], target.std
+    sin, cos = math.sin(angle), math.cos(angle)
+    v = s**2 * sin**2 + cos**2
+    steps = torch.linspace(-12, 12, 100_001, dtype=torch.float64)
+    x = torch.cat([sin * mean + math.sqrt(width) * steps for mean, width in zip(mu, v, strict=True)])
+    x = x.unique().unsqueeze(1)
+    joint = w * torch.exp(-0.5 * (x - sin * mu) ** 2 / v) / torch.sqrt(2 * math.pi * v)
+    gamma = joint / joint.sum(1, keepdim=True).clamp_min(1e-300)
+    centres = mu + s**2 * sin / v * (x - sin * mu)
+    mean = (gamma * centres).sum(1, keepdim=True)
+    spread = (gamma * (s**2 * cos**2 / v + (centres - mean) ** 2)).sum(1)
+    return torch.trapezoid(joint.sum(1) * spread, x.squeeze(1))
+
+
+def test_bayes_risk_with_very_different_widths_agrees_with_quadrature():
+    for weights, means, std, angle in (
+        ((0.1, 0.9), (1e-6, 0.0), (1.0, 0.1), 1.3),
+        ((0.1, 0.9), (0.3, 0.0), (1.0, 0.2), 1.3),
+        ((0.7, 0.3), (1.0, -1.5), (10.0, 0.02), 1.5),
+        ((0.2, 0.3, 0.5), (0.0, 0.5, 3.0), (1.0, 0.3, 0.05), 1.2),
+    ):
+        target = GaussianMixture(weights, [[mean] for mean in means], std)
+        assert_close(target.bayes_risk(angle), risk_on_the_line(target, angle), rtol=1e-8, case=std)
+
+
+def test_bayes_risk_of_far_modes_is_the_risk_of_one_mode():
+    far = {
+        "two modes": (GaussianMixture.two_modes(0.3, 100 * torch.ones(4)), 1.0),
+        "three modes": (GaussianMixture([0.2, 0.3, 0.5], 100 * torch.eye(3, 16, dtype=torch.float64)), 1.3),
+    }
+    for name, (target, angle) in far.items():
+        assert_close(float(target.bayes_risk(angle)), target.n * math.cos(angle) ** 2, rtol=1e-13, case=name)
