@@ -11,6 +11,7 @@ import torch
 
 from scorelab.claims import CORRECTED, HOLDS, Evidence, at_least, claim, equal
 from scorelab.claims.panels import panel, panels
+from scorelab.laws.estimate import mean_and_error
 from scorelab.studies.langevin.theory import Relaxation
 from scorelab.targets import GaussianMixture
 
@@ -53,7 +54,7 @@ def _weight(y, distance, variance):
     """Mean posterior weight of the first mode, and its standard error."""
     middle = (0.5 - P) * distance
     gamma = torch.sigmoid(math.log(P / (1 - P)) + distance * (y - middle) / variance)
-    return float(gamma.mean()), float(gamma.std() / math.sqrt(len(y)))
+    return mean_and_error(gamma)
 
 
 @claim(
