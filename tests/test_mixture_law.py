@@ -9,9 +9,14 @@ from helpers import assert_close, normal, seeded, standard_error
 from torch.distributions import Categorical, MixtureSameFamily, MultivariateNormal
 
 from scorelab.channel import HALF_PI, mix
+from scorelab.denoisers import ExactDenoiser
 from scorelab.laws.estimate import mean_and_error
 from scorelab.laws.mixture import IsotropicMixture, Mixture
-from scorelab.laws.projected_law import ProjectedLaw
+from scorelab.laws.projected_law import ProjectedLaw, log_odds
+from scorelab.samplers import FlowHeun
+from scorelab.samplers.loop import draw_samples
+from scorelab.schedules import Localization
+from scorelab.targets import AnisotropicMixture, GaussianMixture
 
 ANGLES = (0.0, 0.3, 1.2, HALF_PI)
 WEIGHTS, MEANS = [0.5, 0.2, 0.3], torch.tensor([[1.0, -0.5], [-2.0, 0.4], [0.3, 1.8]], dtype=torch.float64)
@@ -142,6 +147,54 @@ def test_impossible_covariances_are_refused(covariances, message):
         Mixture(WEIGHTS, MEANS, covariances)
 
 
+# The target. --------------------------------------------------------------------------------------------------------
+
+TARGET = AnisotropicMixture(WEIGHTS, MEANS, LAWS["full"].covariances)
+
+
+def test_modes_that_are_isotropic_make_the_same_target_as_numbers_do():
+    """Every method of the contract, beside `GaussianMixture`."""
+    known = GaussianMixture(WEIGHTS, MEANS, LAWS["isotropic"].std)
+    target = AnisotropicMixture(WEIGHTS, MEANS, LAWS["isotropic"].covariances)
+    x, direction = normal(20, 2, seed=11), torch.tensor([0.4, 2.0], dtype=torch.float64)
+    assert_close(target.direction, known.direction, rtol=0)
+    assert_close(target.posterior_mean(x, 0.9), known.posterior_mean(x, 0.9), rtol=1e-12)
+    assert target.orthogonal_variance(direction) == pytest.approx(known.orthogonal_variance(direction), rel=1e-12)
+    assert_close(target.projection(direction).pdf(x[:, 0]), known.projection(direction).pdf(x[:, 0]), rtol=1e-12)
+    for output in ("scaled", "posterior_mean", "posterior_draw"):
+        laws = target.output_law(1.3, output), known.output_law(1.3, output)
+        assert_close(laws[0].log_prob(x), laws[1].log_prob(x), rtol=1e-10)
+    share, left = target.restricted(lambda means: (means[:, 0] > 0).long(), 1)
+    assert share == pytest.approx(0.8, rel=1e-14)
+    assert_close(left.means, MEANS[[0, 2]], rtol=0)
+
+
+def test_what_a_sampler_returns_has_the_covariance_of_the_output_law():
+    """x/sin of exact states, and of one mode, whose posterior mean is linear, the posterior mean."""
+    one = AnisotropicMixture([1.0], MEANS[:1], TARGET.covariances[:1])
+    for target, output in ((TARGET, "scaled"), (one, "posterior_mean")):
+        clean = target.sample(40_000, seeded(12), torch.float64)
+        x = mix(clean, normal(40_000, 2, seed=13), 1.1)
+        returned = x / math.sin(1.1) if output == "scaled" else target.posterior_mean(x, 1.1)
+        exact = target.output_law(1.1, output)
+        products = (returned - exact.mean).prod(1)
+        assert abs(float(products.mean() - exact.covariance[0, 1])) < 4 * standard_error(products)
+        squares = (returned - exact.mean).square().sum(1)
+        assert abs(float(squares.mean() - exact.covariance.trace())) < 4 * standard_error(squares)
+
+
+def test_the_exact_denoiser_samples_a_target_with_correlations():
+    """The probability-flow ODE from noise, whose projections have the exact law's variance within four errors."""
+    rule = FlowHeun(coordinate="angle", steps=60, count=4000, batch_size=4000, output="scaled")
+    schedule = Localization(grid="angle", alpha_max=1.5, T=None, t_min=3e-4)
+    samples = torch.cat(list(draw_samples(rule, schedule, ExactDenoiser(TARGET), 2, 0))).double()
+    law = TARGET.output_law(rule.end_angle(schedule), "scaled")
+    for direction in torch.tensor([[1.0, 0.0], [1.0, 1.0], [1.0, -1.0]], dtype=torch.float64):
+        projected = law.projection(direction)
+        squares = (samples @ direction / (direction @ direction) - projected.mean).square()
+        assert abs(float(squares.mean()) - projected.variance) < 4 * standard_error(squares)
+
+
 # The line. ----------------------------------------------------------------------------------------------------------
 
 
@@ -161,6 +214,16 @@ def test_the_law_on_the_line_knows_its_score_its_weights_and_its_noisy_law():
     kernel = torch.distributions.Normal(-0.8 * clean, 0.5).log_prob(x.unsqueeze(1)).exp()
     expected = (kernel * law.pdf(clean)).sum(1) * (clean[1] - clean[0])
     assert_close(law.noisy(-0.8, 0.25).pdf(x), expected, rtol=1e-11)
+
+
+def test_the_log_odds_of_two_modes_are_those_of_their_weights():
+    """Of numpy and of torch."""
+    law, x = ProjectedLaw([0.7, 0.3], [0.9, -2.1], [0.6, 0.6]), torch.linspace(-3, 3, 7, dtype=torch.float64)
+    weights = law.posterior_weights(x)
+    for given in (x, x.numpy()):
+        found = log_odds(given, 0.7, 0.9, -2.1, 0.36)
+        assert isinstance(found, type(given))
+        assert_close(found, weights[:, 0].log() - weights[:, 1].log(), rtol=1e-12)
 
 
 def test_a_law_may_differ_from_point_to_point():

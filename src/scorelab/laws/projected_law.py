@@ -12,6 +12,14 @@ def _ndtr(z):
     return 0.5 * torch.special.erfc(-z / math.sqrt(2))
 
 
+def log_odds(x, p, first, second, variance=1.0):
+    """log of P(first mode | X = x)/P(second mode | X = x) for p N(first, variance) + (1-p) N(second, variance).
+
+    A linear function of x. x, first, second and variance are numbers, or arrays of numpy or torch that broadcast.
+    """
+    return (first - second) * (x - (first + second) / 2) / variance + math.log(p / (1 - p))
+
+
 class ProjectedLaw:
     """The mixture sum_k w_k N(mean_k, std_k^2) on the line, in float64.
 

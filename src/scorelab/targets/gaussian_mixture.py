@@ -8,19 +8,24 @@ from scorelab.laws.mode_pairs import bayes_risk
 from scorelab.targets.base import Target
 
 
+def signal_direction(means):
+    """The difference of the first two of the means (K, n), or the only mean, or (1, ..., 1) where that is 0; (n,)."""
+    difference = means[0] - means[1] if len(means) > 1 else means[0]
+    return difference if bool(difference.any()) else torch.ones_like(difference)
+
+
 class GaussianMixture(IsotropicMixture, Target):
     """sum_k w_k N(mu_k, s_k^2 I) on R^n, with every exact answer about it; see `IsotropicMixture` for the most of them.
 
-    weights (K,): positive, normalised to sum 1. means (K, n). std: one number > 0, or (K,). The signal direction is the
-    difference of the first two means, or the only mean, or (1, ..., 1) where that is 0.
+    weights (K,): positive, normalised to sum 1. means (K, n). std: one number > 0, or (K,). The signal direction is
+    that of `signal_direction`.
 
     Raises ValueError for weights that are not positive, a std that is not, or shapes that disagree.
     """
 
     def __init__(self, weights, means, std=1.0):
         super().__init__(weights, means, std)
-        difference = self.means[0] - self.means[1] if len(self.means) > 1 else self.means[0]
-        self.direction = difference if bool(difference.any()) else torch.ones(self.n, dtype=torch.float64)
+        self.direction = signal_direction(self.means)
 
     @classmethod
     def two_modes(cls, p=0.7, a=None, n=128):

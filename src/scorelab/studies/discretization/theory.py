@@ -21,6 +21,7 @@ from functools import cached_property
 import numpy
 from scipy import interpolate, special
 
+from scorelab.laws.projected_law import log_odds
 from scorelab.quadrature import gauss_hermite, integral
 
 _REACH = 10.0  # standard deviations beyond the modes
@@ -78,8 +79,7 @@ class Modes:
     def first(self, y, u):
         """gamma_1(y), the posterior weight of the first mode."""
         shift = self._shift(u)
-        log_odds = (shift[..., 0] - shift[..., 1]) * (y - (shift[..., 0] + shift[..., 1]) / 2)
-        return special.expit(log_odds + math.log(self.p / (1 - self.p)))
+        return special.expit(log_odds(y, self.p, shift[..., 0], shift[..., 1]))
 
     def mean_of_modes(self, y, u):
         """E[mean of the mode | y]: sum_i gamma_i m_i."""
@@ -138,11 +138,11 @@ def product_variation(y, p, q, outside: int, variance: float, reference: float) 
     if not outside or variance == reference:
         return total_variation(y, p - q)
     with numpy.errstate(divide="ignore", invalid="ignore"):
-        log_odds = numpy.log(q) - numpy.log(p) + 0.5 * outside * math.log(variance / reference)
-        radius = numpy.maximum(log_odds / (0.5 / reference - 0.5 / variance), 0)
+        log_ratio = numpy.log(q) - numpy.log(p) + 0.5 * outside * math.log(variance / reference)
+        radius = numpy.maximum(log_ratio / (0.5 / reference - 0.5 / variance), 0)
     inside = special.chdtrc if variance > reference else special.chdtr
     values = p * inside(outside, radius / variance) - q * inside(outside, radius / reference)
-    return float(integral(y, numpy.where(numpy.isnan(log_odds), 0, values)))
+    return float(integral(y, numpy.where(numpy.isnan(log_ratio), 0, values)))
 
 
 def radial_variation(outside: int, variance: float, reference: float) -> float:
