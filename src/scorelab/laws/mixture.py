@@ -37,7 +37,7 @@ class Mixture:
         if covariances.shape not in ((modes, n), (modes, n, n)):
             needed = f"({modes}, {n}) or ({modes}, {n}, {n}) is needed"
             raise ValueError(f"covariances have shape {tuple(covariances.shape)}: {needed}")
-        #: lambda (K, n), and U (K, n, n), whose columns are the axes; None where they are those of the coordinates
+        # lambda (K, n), and U (K, n, n), whose columns are the axes; None where the coordinates are the axes
         self._variances, self._axes = covariances, None
         if not bool(torch.isfinite(covariances).all()):
             raise ValueError("covariances: every entry must be a finite number")

@@ -15,10 +15,10 @@ def signal_direction(means):
 
 
 class GaussianMixture(IsotropicMixture, Target):
-    """sum_k w_k N(mu_k, s_k^2 I) on R^n, with every exact answer about it; see `IsotropicMixture` for the most of them.
+    """sum_k w_k N(mu_k, s_k^2 I) on R^n, with every exact answer about it; most of them are methods of `IsotropicMixture`.
 
-    weights (K,): positive, normalised to sum 1. means (K, n). std: one number > 0, or (K,). The signal direction is
-    that of `signal_direction`.
+    weights (K,): positive, normalised to sum 1. means (K, n). std: one number > 0, or (K,). direction: see
+    `signal_direction`.
 
     Raises ValueError for weights that are not positive, a std that is not, or shapes that disagree.
     """

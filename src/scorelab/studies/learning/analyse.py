@@ -7,7 +7,7 @@ from scorelab.files import read_json
 from scorelab.laws.estimate import mean_and_error
 from scorelab.randomness import stream
 from scorelab.studies.learning.regimes import regime_map, summary
-from scorelab.studies.learning.theory import fisher_floor, labelled_floor, simplex
+from scorelab.studies.learning.theory import fisher_floor, labelled_floor, log_slopes, simplex
 from scorelab.studies.learning.train import GIVEN
 
 #: draws of the Fisher information, whose root has a relative error below 0.002 of them
@@ -166,8 +166,7 @@ def _slope(sizes, errors):
     """The slope of log error over log N by least squares in each repeat; nan for one size."""
     if len(sizes) < 2:
         return {"slope": None, "slope_standard_error": None}
-    x = numpy.log(sizes) - numpy.log(sizes).mean()
-    return _mean("slope", (x @ numpy.log(numpy.stack(errors))) / (x @ x))
+    return _mean("slope", log_slopes(sizes, numpy.stack(errors)))
 
 
 def _of(table, **values):

@@ -12,6 +12,7 @@ from scorelab.studies.learning.k_modes import warm_start
 from scorelab.studies.learning.theory import (
     draw_mixture,
     fisher_floor,
+    log_slopes,
     matched_distances,
     responsibilities,
     simplex,
@@ -120,9 +121,7 @@ def centres_are_recovered(budget):
     ratios = numpy.stack([errors / floors[:, None] for errors, floors, _ in found])
     mean, error = mean_and_error(ratios, -1)
     worst = numpy.unravel_index((mean + 4 * error).argmax(), mean.shape)
-    x = numpy.log(sizes) - numpy.log(sizes).mean()
-    slopes = numpy.concatenate([x @ numpy.log(errors) / (x @ x) for errors, _, _ in found])
-    slope, slope_error = mean_and_error(slopes)
+    slope, slope_error = mean_and_error(numpy.concatenate([log_slopes(sizes, errors) for errors, _, _ in found]))
     recovered = [
         at_most("largest error of a mean over the Cramer-Rao bound", mean[worst], 2.0, error=error[worst]),
         equal("slope of log error over log N", slope, -0.5, error=slope_error, tolerance=0.02, resolution=0.15),
