@@ -15,7 +15,7 @@ def signal_direction(means):
 
 
 class GaussianMixture(IsotropicMixture, Target):
-    """sum_k w_k N(mu_k, s_k^2 I) on R^n, with every exact answer about it; most of them are methods of `IsotropicMixture`.
+    """sum_k w_k N(mu_k, s_k^2 I) on R^n, with every exact answer about it; see `IsotropicMixture` as well.
 
     weights (K,): positive, normalised to sum 1. means (K, n). std: one number > 0, or (K,). direction: see
     `signal_direction`.

@@ -71,8 +71,8 @@ def _ends(study, level, rows):
     error = study.norm * numpy.sqrt(numpy.maximum(norm**2 - 2 * norm * cosine + 1, 0))
     values = {}
     for key, column in (("cosine", cosine), ("norm_ratio", norm), ("error", error)):
-        mean, error = mean_and_error(column) if len(column) else (None, None)
-        values |= {key: mean, f"{key}_standard_error": error}
+        mean, deviation = mean_and_error(column) if len(column) else (None, None)
+        values |= {key: mean, f"{key}_standard_error": deviation}
     aligned = [_first(rows, start) for start in range(study.starts)]
     values["aligned_at"] = None if None in aligned else max(aligned)
     return values
