@@ -1,5 +1,6 @@
 """Claims on learning two modes change their verdicts with their formulas; the quadratures in the plane are right."""
 
+import importlib
 import math
 
 import pytest
@@ -9,7 +10,10 @@ from helpers import assert_close, normal, standard_error
 from scorelab.claims import CORRECTED, FAILS, HOLDS, Budget, judge
 from scorelab.claims.registry import every_claim
 from scorelab.studies.learning.claims import em, power_iteration
-from scorelab.studies.two_stage import claims as student_claims
+from scorelab.studies.two_stage import train
+from scorelab.studies.two_stage.analyse import floor
+from scorelab.studies.two_stage.claims import high_noise, low_noise
+from scorelab.studies.two_stage.losses import loss_of
 from scorelab.theory import two_modes
 from scorelab.theory.student import student
 
@@ -34,13 +38,13 @@ def times(factor, of):
         ("S0-21", "printed_weight", lambda y, mu, t: torch.sigmoid(y @ mu / (t + 1)), FAILS),
         ("S0-21", "student", lambda y, mu, t: student(y, -mu, t) + 1e-6, FAILS),
         ("S0-21", "printed_first_line", lambda y, weight, mu, t: student(y, mu, t), HOLDS),
-        ("S0-22", "right_gradient", times(2, student_claims.right_gradient), FAILS),
+        ("S0-22", "right_gradient", times(2, high_noise.right_gradient), FAILS),
         ("S0-22", "high_noise_constants", lambda: (4.0, 2.0), FAILS),
-        ("S0-22", "linear_loss", times(-1, student_claims.linear_loss), FAILS),
-        ("S0-23", "right_eigenvalues", student_claims.printed_eigenvalues, FAILS),
-        ("S0-24", "right_reduction", student_claims.printed_reduction, FAILS),
+        ("S0-22", "linear_loss", times(-1, high_noise.linear_loss), FAILS),
+        ("S0-23", "right_eigenvalues", high_noise.printed_eigenvalues, FAILS),
+        ("S0-24", "right_reduction", low_noise.printed_reduction, FAILS),
         ("S0-24", "localization_loss", times(2, two_modes.localization_loss), FAILS),
-        ("S0-25", "localization_gradient", lambda mu, star, t: two_modes.localization_gradient(mu, 2 * star, t), FAILS),
+        ("S0-25", "floor", lambda study: (2 * floor(study)[0], floor(study)[1]), FAILS),
         ("S0-26", "loss_factor", lambda t: 2 * t * (t + 1), FAILS),
         ("S0-26", "ou_time", times(2, two_modes.ou_time), FAILS),
         ("S2-01", "printed_tanh_of_weights", lambda weights: weights[:, 0] - weights[:, 1], HOLDS),
@@ -62,9 +66,19 @@ def times(factor, of):
     ],
 )
 def test_another_formula_has_another_verdict(name, formula, put, expected, monkeypatch):
-    module = student_claims if name.startswith("S0") else power_iteration if name < "S2-05" else em
+    module = importlib.import_module(CLAIMS[name].measure.__module__)
     monkeypatch.setattr(module, formula, put)
     assert verdict(name) == expected
+
+
+def test_a_descent_to_another_mean_fails(monkeypatch):
+    """S0-25 with losses whose minimum is at 2 mu*."""
+
+    def mutated(study, plan, star, *data):
+        return loss_of(study, plan, 2 * star, *data)
+
+    monkeypatch.setattr(train, "loss_of", mutated)
+    assert verdict("S0-25") == FAILS
 
 
 def test_g_with_a_sign_wrong_is_not_zero_at_the_truth(monkeypatch):
@@ -131,7 +145,7 @@ def test_population_gradient_is_autograd_of_a_dense_sum(s):
 
 @pytest.mark.parametrize("t", [0.1, 5.0])
 def test_localization_is_ddpm_over_t_times_t_plus_1(t):
-    loss = student_claims.full_loss(MU, STAR, t) - student_claims.full_loss(0 * MU, STAR, t)
+    loss = low_noise.full_loss(MU, STAR, t) - low_noise.full_loss(0 * MU, STAR, t)
     assert_close(two_modes.localization_loss(MU, STAR, t), loss, rtol=1e-11, atol=1e-13)
     gradient = t * (t + 1) * two_modes.localization_gradient(MU, STAR, t)
     assert_close(gradient, two_modes.population_gradient(MU, STAR, two_modes.ou_time(t)), rtol=1e-13)
@@ -267,9 +281,9 @@ def test_along_the_axis_em_over_the_length_decreases():
 def test_loss_without_its_noise_lacks_a_term_of_its_own_size():
     """At large t the loss, less t n/(t+1)^2, is that without noise and 2 |mu|^2 E sech^2 <X,mu>/(t+1)^2."""
     t = 1e4
-    whole = student_claims.full_loss(MU, STAR, t) - 2 * t / (t + 1) ** 2
+    whole = low_noise.full_loss(MU, STAR, t) - 2 * t / (t + 1) ** 2
     e = two_modes.moments(MU, STAR)
-    missing = (t + 1) ** 2 * (whole - student_claims.noise_free_loss(MU, STAR, t))
+    missing = (t + 1) ** 2 * (whole - low_noise.noise_free_loss(MU, STAR, t))
     assert missing == pytest.approx(2 * float(MU.square().sum() * e.S), rel=1e-3)
 
 
@@ -282,7 +296,7 @@ def test_loss_of_the_whole_at_low_noise():
     # given x and the mode, <X,mu> has the mean w + cos^2 <mu,mu*>
     cross = e.wT + cos2 * (MU @ STAR) * e.T
     inside = STAR.square().sum() + n + t * n - 2 * cross + q * (1 - e.S) + 2 * t / (t + 1) * q * e.S
-    assert student_claims.full_loss(MU, STAR, t) == pytest.approx(float(inside) / (t + 1) ** 2, rel=1e-12)
+    assert low_noise.full_loss(MU, STAR, t) == pytest.approx(float(inside) / (t + 1) ** 2, rel=1e-12)
 
 
 def test_slope_of_g_is_its_derivative():

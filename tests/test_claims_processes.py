@@ -10,12 +10,13 @@ from helpers import assert_close, normal, seeded
 from scorelab.claims import CORRECTED, FAILS, HOLDS, Budget, judge
 from scorelab.claims.claim import REGISTRY
 from scorelab.laws.projected_law import ProjectedLaw
+from scorelab.quadrature import trapezoid
 from scorelab.studies.localization import claims as localization
 from scorelab.studies.noising import claims as noising
 from scorelab.studies.reversal import claims as reversal
-from scorelab.studies.score_matching import claims as score_matching
+from scorelab.studies.score_matching.claims import denoising, implicit
 from scorelab.studies.synchronization import claims as spiked
-from scorelab.theory.line import derivatives, monotone_map, noisy, normal_density, push, solve_fokker_planck, trapezoid
+from scorelab.theory.line import derivatives, monotone_map, normal_density, push, solve_fokker_planck
 
 MODES = ProjectedLaw([0.7, 0.3], [0.9, -2.1], [1.0, 0.6])
 
@@ -48,10 +49,10 @@ def first_scaled(factor):
 
 
 MUTATIONS = [
-    ("S0-01", score_matching, "implicit_integrand", instead(lambda squared, divergence: squared + divergence), FAILS),
-    ("S0-02", score_matching, "printed_score_of_the_kernel", scaled(-1), HOLDS),
-    ("S0-03", score_matching, "printed_noise_std", instead(score_matching.noise_std), HOLDS),
-    ("S0-03", score_matching, "noise_std", scaled(2), FAILS),
+    ("S0-01", implicit, "implicit_integrand", instead(lambda squared, divergence: squared + divergence), FAILS),
+    ("S0-02", denoising, "printed_score_of_the_kernel", scaled(-1), HOLDS),
+    ("S0-03", denoising, "printed_noise_std", instead(denoising.noise_std), HOLDS),
+    ("S0-03", denoising, "noise_std", scaled(2), FAILS),
     ("S0-06", noising, "printed_stationary_variance", instead(noising.stationary_variance), HOLDS),
     ("S0-06", noising, "stationary_variance", scaled(2), FAILS),
     ("S0-07", localization, "first_output", scaled(2), FAILS),
@@ -68,15 +69,15 @@ MUTATIONS = [
     ("S1-07", spiked, "log_posterior_of_symmetric_noise", scaled(-1), FAILS),
     ("S1-07", spiked, "log_posterior_of_independent_noise", scaled(0.5), FAILS),
     ("S3-05", noising, "diffusion", scaled(2), FAILS),
-    ("S3-06", score_matching, "printed_conditional_score", scaled(-1), FAILS),
-    ("S3-06", score_matching, "noise_of", scaled(2), FAILS),
+    ("S3-06", denoising, "printed_conditional_score", scaled(-1), FAILS),
+    ("S3-06", denoising, "noise_of", scaled(2), FAILS),
     ("S3-07", noising, "posterior_of_step", first_scaled(2), FAILS),
     ("S3-07", noising, "weight_of_noise", scaled(2), FAILS),
     ("S3-07", noising, "weight_of_means", scaled(0.5), FAILS),
-    ("S4-01", score_matching, "ism_integrand", instead(lambda values, form: values.square().sum(-1) + form), FAILS),
-    ("S4-01", score_matching, "variance_of_a_form", scaled(2), FAILS),
-    ("S4-02", score_matching, "printed_dsm_integrand", instead(score_matching.dsm_integrand), HOLDS),
-    ("S4-02", score_matching, "dsm_integrand", scaled(2), FAILS),
+    ("S4-01", implicit, "ism_integrand", instead(lambda values, form: values.square().sum(-1) + form), FAILS),
+    ("S4-01", implicit, "variance_of_a_form", scaled(2), FAILS),
+    ("S4-02", denoising, "printed_dsm_integrand", instead(denoising.dsm_integrand), HOLDS),
+    ("S4-02", denoising, "dsm_integrand", scaled(2), FAILS),
     ("S4-03", reversal, "reverse_sde_drift", scaled(-1), FAILS),
     ("S4-03", reversal, "reverse_step_mean", instead(lambda x, noise, std, dt, *_: x - dt * (noise / std - x)), FAILS),
 ]
@@ -105,10 +106,10 @@ def test_a_claim_of_two_misprints_needs_both_put_right(monkeypatch):
 # Rules for expectations over probes. --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("rule", [score_matching.rademacher_rule, score_matching.gaussian_rule])
+@pytest.mark.parametrize("rule", [implicit.rademacher_rule, implicit.gaussian_rule])
 def test_probes_have_the_moments_of_their_law(rule):
     probes, weights = rule(3)
-    fourth = 3.0 if rule is score_matching.gaussian_rule else 1.0
+    fourth = 3.0 if rule is implicit.gaussian_rule else 1.0
     assert_close(weights.sum(), 1, rtol=1e-14)
     assert_close(probes.T @ (weights.unsqueeze(1) * probes), torch.eye(3, dtype=torch.float64), rtol=0, atol=1e-14)
     assert_close(weights @ probes**4, torch.full((3,), fourth, dtype=torch.float64), rtol=1e-14)
@@ -121,7 +122,7 @@ def test_the_variance_of_a_form_is_that_of_draws(law):
     if law == "rademacher":
         probes = probes.sign()
     forms = ((probes @ matrix) * probes).sum(1)
-    assert_close(forms.var(), score_matching.variance_of_a_form(matrix, law), rtol=0.02)
+    assert_close(forms.var(), implicit.variance_of_a_form(matrix, law), rtol=0.02)
 
 
 # The spiked model. --------------------------------------------------------------------------------------------------
@@ -162,12 +163,12 @@ def test_the_monotone_map_of_two_normal_laws_is_affine_also_in_the_tails():
 
 def test_the_monotone_map_keeps_probabilities():
     x = torch.linspace(-5, 4, 31, dtype=torch.float64)
-    target = noisy(MODES, 2.0, 0.5)
+    target = MODES.noisy(2.0, 0.5)
     assert_close(target.cdf(monotone_map(MODES, target, x)), MODES.cdf(x), rtol=1e-10)
 
 
 def test_noise_adds_variance():
-    law = noisy(MODES, 0.5, 2.0)
+    law = MODES.noisy(0.5, 2.0)
     assert_close(law.mean, 0.5 * MODES.mean, rtol=1e-14)
     assert_close(law.variance, 0.25 * MODES.variance + 2, rtol=1e-14)
 

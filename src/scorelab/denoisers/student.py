@@ -6,6 +6,7 @@ import torch
 
 from scorelab.channel import sin_cos
 from scorelab.denoisers.base import Denoiser
+from scorelab.laws.mixture import isotropic_mean
 
 if TYPE_CHECKING:
     from scorelab.denoisers.options import Student
@@ -33,4 +34,4 @@ class StudentDenoiser(Denoiser):
         variance = self.std**2 * sin**2 + cos**2
         logits = (sin * (x @ self.means.T) - 0.5 * sin**2 * self.means.square().sum(1)) / variance
         gamma = torch.softmax(torch.log_softmax(self.log_weights, 0) + logits, -1)
-        return (self.std**2 * sin / variance) * x + (gamma * (cos**2 / variance)) @ self.means
+        return isotropic_mean(gamma, x, sin, cos, self.means, self.std)

@@ -5,6 +5,7 @@ import textwrap
 import numpy
 
 from scorelab.figures.style import EXACT, FAINT, LEARNED, PAGE, new_figure
+from scorelab.laws.estimate import mean_and_error
 
 
 def figure(arrays):
@@ -45,7 +46,7 @@ def _dots(axes, places, values, scale):
             continue
         first = bool(place == places[0])
         axes.plot(row, [place] * len(row), ".", color=FAINT, markersize=4, markeredgewidth=0, label="a seed" * first)
-        mean, error = row.mean(), row.std(ddof=1) / len(row) ** 0.5 if len(row) > 1 else 0.0
+        mean, error = mean_and_error(row) if len(row) > 1 else (row.mean(), 0.0)
         low = min(error, 0.9 * mean) if scale == "log" else error
         bar = {"xerr": [[low], [error]], "fmt": "o", "markersize": 3, "linewidth": 1.0}
         axes.errorbar([mean], [place], color=LEARNED, label="mean ± standard error" * first, **bar)

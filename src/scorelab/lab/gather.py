@@ -13,6 +13,7 @@ from rich.console import Console
 from scorelab.errors import ScorelabError
 from scorelab.files import write_text
 from scorelab.lab.runs import Run
+from scorelab.laws.estimate import mean_and_error
 from scorelab.nodes import GROUPS, resolve
 from scorelab.studies.base import Study, function_of
 
@@ -97,8 +98,8 @@ def summarise(table: pandas.DataFrame) -> pandas.DataFrame:
         row = dict(zip(parameters, key, strict=True)) | {"count": len(group)}
         for name in metrics:
             values = group[name].dropna().to_numpy(float)
-            row[name] = values.mean() if len(values) else numpy.nan
-            row[f"{name}.se"] = values.std(ddof=1) / numpy.sqrt(len(values)) if len(values) > 1 else numpy.nan
+            mean = values.mean() if len(values) else numpy.nan
+            row[name], row[f"{name}.se"] = mean_and_error(values) if len(values) > 1 else (mean, numpy.nan)
         rows.append(row)
     return pandas.DataFrame(rows, columns=[*parameters, "count", *(f for n in metrics for f in (n, f"{n}.se"))])
 

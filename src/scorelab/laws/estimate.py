@@ -1,5 +1,6 @@
 """A number that knows its error, and how numbers become keys of metrics.json."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
@@ -57,3 +58,16 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> tuple[dict[str, Any]
         else:
             plain |= value.keys(key)
     return plain, missing
+
+
+def mean_and_error(values, axis: int = 0):
+    """The mean of independent values along an axis and its standard error, std/sqrt(count), from at least two of them.
+
+    values: an array of numpy or a tensor. Two floats where values are (count,), otherwise arrays or tensors without the
+    axis. The standard deviation is taken with count - 1.
+    """
+    import numpy
+
+    corrected = {"ddof": 1} if isinstance(values, numpy.ndarray) else {}
+    mean, error = values.mean(axis), values.std(axis, **corrected) / math.sqrt(values.shape[axis])
+    return (mean, error) if values.ndim > 1 else (float(mean), float(error))

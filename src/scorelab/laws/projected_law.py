@@ -1,4 +1,4 @@
-"""The exact one-dimensional law of a projected Gaussian mixture."""
+"""Gaussian mixtures on the line: the law of a mixture in R^n along a direction, or a law that lives on the line."""
 
 import math
 
@@ -12,10 +12,20 @@ def _ndtr(z):
     return 0.5 * torch.special.erfc(-z / math.sqrt(2))
 
 
+def log_odds(x, p, first, second, variance=1.0):
+    """log of P(first mode | X = x)/P(second mode | X = x) for p N(first, variance) + (1-p) N(second, variance).
+
+    A linear function of x. x, first, second and variance are numbers, or arrays of numpy or torch that broadcast.
+    """
+    return (first - second) * (x - (first + second) / 2) / variance + math.log(p / (1 - p))
+
+
 class ProjectedLaw:
     """The mixture sum_k w_k N(mean_k, std_k^2) on the line, in float64.
 
-    weights, means, stds: (K,). All methods are elementwise and take numbers, lists or tensors of any shape.
+    weights, means, stds: (K,). All methods are elementwise and take numbers, lists or tensors of any shape. Densities,
+    the score and the posterior weights are differentiable, and take laws that differ from point to point as well: means
+    and stds (points, K) beside x (points,).
     """
 
     def __init__(self, weights, means, stds):
@@ -30,6 +40,26 @@ class ProjectedLaw:
         """The density at x."""
         z = self._standardised(x)
         return (self.weights * torch.exp(-0.5 * z**2) / (self.stds * _SQRT_2PI)).sum(-1)
+
+    def _log_joint(self, x):
+        """log of weight_k times the density of mode k, (..., K), but for -log(2 pi)/2."""
+        return torch.log(self.weights / self.stds) - 0.5 * self._standardised(x) ** 2
+
+    def log_pdf(self, x):
+        """The logarithm of the density at x, which is finite where the density is 0 to rounding."""
+        return torch.logsumexp(self._log_joint(x), -1) - 0.5 * math.log(2 * math.pi)
+
+    def posterior_weights(self, x):
+        """P(mode k | X = x), shape (..., K)."""
+        return torch.softmax(self._log_joint(x), -1)
+
+    def score(self, x):
+        """The derivative of the log density at x."""
+        return (self.posterior_weights(x) * -self._standardised(x) / self.stds).sum(-1)
+
+    def noisy(self, signal, variance) -> "ProjectedLaw":
+        """The law of signal X + N(0, variance), for a signal of either sign."""
+        return ProjectedLaw(self.weights, signal * self.means, ((signal * self.stds) ** 2 + variance) ** 0.5)
 
     def cdf(self, x):
         """P(X <= x)."""

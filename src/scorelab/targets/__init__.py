@@ -6,6 +6,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
         "base": ["Target"],
+        "anisotropic_mixture": ["AnisotropicMixture"],
         "gaussian_mixture": ["GaussianMixture"],
         "options": ["TargetOptions", "TwoModes", "Mixture"],
     },

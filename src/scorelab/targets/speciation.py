@@ -5,7 +5,7 @@ import math
 import numpy
 import torch
 
-from scorelab.quadrature import expectation_nodes
+from scorelab.laws import mode_pairs
 
 
 def coordinates(target):
@@ -15,27 +15,8 @@ def coordinates(target):
 
 
 def undecided(target, angle: float) -> float:
-    """E[1 - sum_k gamma_k^2] at an angle, for a Gaussian mixture: 1 - sum_k w_k^2 at angle 0, by quadrature.
-
-    As E[gamma_k gamma_l] = w_k E_k[gamma_l] it is 2 sum_k w_k E_k sum_{l after k} gamma_l, the modes in the order of
-    their widths; see `GaussianMixture.bayes_risk`, which integrates the same weights.
-    """
-    order = torch.argsort(target.std)
-    std, modes, weights = target.std[order], coordinates(target)[order], target.weights[order]
-    sin, cos = math.sin(angle), math.cos(angle)
-    variance = std**2 * sin**2 + cos**2
-    rank = modes.shape[1]
-    outside = target.n - rank if bool((std != std[0]).any()) else 0
-    total = 0.0
-    for k in range(len(modes) - 1):
-        distance = (modes[k + 1 :] - modes[k]).norm(dim=1)
-        slope = float((sin * distance * variance[k].sqrt() / variance[k + 1 :]).max())
-        for z, radius2, mass in expectation_nodes(rank, outside, slope + 6 * float(1 - variance[k] / variance[-1])):
-            x = sin * modes[k] + variance[k].sqrt() * z
-            squared = (x.unsqueeze(1) - sin * modes).square().sum(-1) + (variance[k] * radius2).unsqueeze(1)
-            gamma = torch.softmax(weights.log() - 0.5 * (squared / variance + target.n * variance.log()), -1)
-            total += 2 * float(weights[k] * (mass @ gamma[:, k + 1 :].sum(1)))
-    return total
+    """E[1 - sum_k gamma_k^2] at an angle, for a Gaussian mixture: `laws.mode_pairs.undecided`."""
+    return mode_pairs.undecided(target, coordinates(target), angle)
 
 
 def speciation_angle(target) -> float | None:

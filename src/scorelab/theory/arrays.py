@@ -1,4 +1,4 @@
-"""Small arrays in float64, and the nodes of a normal law in the plane."""
+"""Small arrays in float64."""
 
 import torch
 
@@ -21,12 +21,3 @@ def evenly_in_log(start: float, end: float, count: int) -> torch.Tensor:
 def largest_of(values) -> float:
     """The largest absolute value."""
     return float(values.abs().max())
-
-
-def normal_plane(points: int = 191):
-    """Nodes (count, 2) and weights (count,) of N(0, I) in the plane: the trapezoidal rule with so many points an axis,
-    exact to rounding for what is analytic in a strip of half-width 1."""
-    line = evenly(-9.5, 9.5, points)
-    nodes = torch.cartesian_prod(line, line)
-    weights = torch.exp(-0.5 * nodes.square().sum(-1))
-    return nodes, weights / weights.sum()

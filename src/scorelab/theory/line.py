@@ -1,15 +1,12 @@
-"""Laws on the real line, in float64: quadrature, derivatives, monotone transport, the Fokker-Planck equation."""
+"""Laws on the real line, in float64: derivatives, monotone transport, the Fokker-Planck equation."""
 
 import math
+from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 
 from scorelab.laws.projected_law import ProjectedLaw
-
-
-def trapezoid(low: float, high: float, points: int):
-    """Nodes (points,) and the weight of each, for integrands that vanish at both ends to rounding."""
-    return torch.linspace(low, high, points, dtype=torch.float64), (high - low) / (points - 1)
 
 
 def normal_density(x, variance):
@@ -31,11 +28,6 @@ def derivatives(function, x, order: int):
     return [value.detach() for value in found]
 
 
-def noisy(law: ProjectedLaw, signal, variance) -> ProjectedLaw:
-    """The law of signal X + N(0, variance)."""
-    return ProjectedLaw(law.weights, signal * law.means, ((signal * law.stds) ** 2 + variance) ** 0.5)
-
-
 def monotone_map(source: ProjectedLaw, target: ProjectedLaw, x):
     """The increasing function that takes one law to the other, at x: target's quantile of source's P(X <= x).
 
@@ -43,7 +35,7 @@ def monotone_map(source: ProjectedLaw, target: ProjectedLaw, x):
     """
     left = x <= source.quantile(0.5)
     ends = ((1.0, x[left]), (-1.0, x[~left]))
-    parts = [side * noisy(target, side, 0.0).quantile(noisy(source, side, 0.0).cdf(side * end)) for side, end in ends]
+    parts = [side * target.noisy(side, 0.0).quantile(source.noisy(side, 0.0).cdf(side * end)) for side, end in ends]
     result = torch.empty_like(x)
     result[left], result[~left] = parts
     return result
@@ -116,26 +108,26 @@ def flux_slope(law, drift, x):
     return derivatives(flux, x, 1)[1]
 
 
-class Mixture:
-    """A mixture on the line whose parameters are functions of time: signal(t) X + N(0, variance(t)), differentiable."""
+class Process(NamedTuple):
+    """The law of signal(t) X + N(0, variance(t)) for a law of X on the line; signal and variance are functions of t."""
 
-    def __init__(self, law, signal, variance):
-        self.law, self.signal, self.variance = law, signal, variance
+    law: ProjectedLaw
+    signal: Callable
+    variance: Callable
 
-    def at(self, time):
-        """The law at a time."""
-        return noisy(self.law, self.signal(time), self.variance(time))
+    def at(self, time) -> ProjectedLaw:
+        """The law at a time, a tensor without axes."""
+        return self.law.noisy(self.signal(time), self.variance(time))
 
     def pdf(self, x, time):
-        """The density at x and a tensor of times, shape (points,)."""
+        """The density at x (points,) and as many times (points,), shape (points,); differentiable in both."""
         signal, variance = self.signal(time).unsqueeze(-1), self.variance(time).unsqueeze(-1)
-        of_modes = normal_density(x.unsqueeze(-1) - signal * self.law.means, (signal * self.law.stds) ** 2 + variance)
-        return (self.law.weights * of_modes).sum(-1)
+        return self.law.noisy(signal, variance).pdf(x)
 
 
-def ou_mixture():
+def ou_process():
     """The law of the OU process dX = -X dt + sqrt(2) dB started from two modes."""
-    return Mixture(two_modes(), lambda t: torch.exp(-t), lambda t: -torch.expm1(-2 * t))
+    return Process(two_modes(), lambda t: torch.exp(-t), lambda t: -torch.expm1(-2 * t))
 
 
 def largest_gap(one, other) -> float:

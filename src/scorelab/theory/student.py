@@ -19,6 +19,8 @@ from typing import NamedTuple
 
 import torch
 
+from scorelab.quadrature import normal_interval
+
 _NODES, _REACH, _SATURATED = 161, 9.5, 20.0  # tanh(20) = 1 to rounding
 
 
@@ -54,10 +56,7 @@ def expectations(p, v) -> Expectations:
     results = p.new_zeros(8, *p.shape)
     near = high > low
     if bool(near.any()):
-        low, high = low[near].unsqueeze(-1), high[near].unsqueeze(-1)
-        line = torch.linspace(0, 1, _NODES, dtype=p.dtype)
-        g = low + (high - low) * line
-        weight = torch.exp(-0.5 * g**2) * ((high - low) / ((_NODES - 1) * math.sqrt(2 * math.pi)))
+        g, weight = normal_interval(low[near], high[near], _NODES)
         w = p[near].unsqueeze(-1) + deviation[near].unsqueeze(-1) * g
         T, S = torch.tanh(w), torch.cosh(w) ** -2
         steps, size = torch.erf(w), w.abs()

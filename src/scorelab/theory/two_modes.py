@@ -39,6 +39,7 @@ import math
 
 import torch
 
+from scorelab.quadrature import normal_trapezoid
 from scorelab.theory.student import Expectations, expectations
 
 
@@ -132,8 +133,7 @@ def beyond_em_slope(a, b):
     """dG(a, b)/db, (...,), for a in (0, 15), b (...,), in one dimension, by the trapezoidal rule: the mean over
     x ~ N(b, 1) of 2 a x S + a^2 T'' (x^2 - 3/2) - a^3 x T'''/2, with w = a x, T'' = -2 T S, T''' = 4 S - 6 S^2."""
     a, b = torch.broadcast_tensors(a, b)
-    line = torch.linspace(-9.5, 9.5, 1201, dtype=torch.float64)
-    weight = torch.exp(-0.5 * line**2) * ((line[1] - line[0]) / math.sqrt(2 * math.pi))
+    line, weight = normal_trapezoid(1, 1201)
     a, x = a.unsqueeze(-1), b.unsqueeze(-1) + line
     T = torch.tanh(a * x)
     S = torch.cosh((a * x).clamp(-300, 300)) ** -2

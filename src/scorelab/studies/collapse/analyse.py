@@ -4,6 +4,7 @@ import math
 
 import numpy
 
+from scorelab.laws.estimate import mean_and_error
 from scorelab.studies.collapse.theory import influence
 
 #: statistics of concentration.csv
@@ -101,8 +102,7 @@ def traded(table, width) -> dict[str, float]:
         if len(shared):
             columns |= {"shared": shared, "cost": shared / alone}
         for name, values in columns.items():
-            found[f"{phase}_{name}"] = float(values.mean())
-            found[f"{phase}_{name}_se"] = float(values.std(ddof=1) / math.sqrt(len(values)))
+            found[f"{phase}_{name}"], found[f"{phase}_{name}_se"] = mean_and_error(values)
     return found
 
 
@@ -132,12 +132,6 @@ def _curve(table, width, phase):
     unseen = 1.0 if phase == "high" else 0.0
     here = (table["width"] == width) & (table["name"] != "both") & (table["share"] != unseen)
     shares = numpy.unique(table["share"][here])
-    values = [table[phase][here & (table["share"] == share)] for share in shares]
-    both = table[phase][(table["width"] == width) & (table["name"] == "both")]
-    return {
-        "share": shares,
-        "error": numpy.array([value.mean() for value in values]),
-        "error_se": numpy.array([value.std(ddof=1) / math.sqrt(len(value)) for value in values]),
-        "both": both.mean(),
-        "both_se": both.std(ddof=1) / math.sqrt(len(both)),
-    }
+    found = numpy.array([mean_and_error(table[phase][here & (table["share"] == share)]) for share in shares])
+    mean, error = mean_and_error(table[phase][(table["width"] == width) & (table["name"] == "both")])
+    return {"share": shares, "error": found[:, 0], "error_se": found[:, 1], "both": mean, "both_se": error}

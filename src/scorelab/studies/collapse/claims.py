@@ -9,6 +9,7 @@ import torch
 from scorelab.channel import mix
 from scorelab.claims import CORRECTED, Evidence, at_least, at_most, claim, equal
 from scorelab.claims.panels import panel, panels
+from scorelab.laws.estimate import mean_and_error
 from scorelab.samplers import DDIM, DPMSolver2M, DPMSolverSDE2M, EulerMaruyama, FlowHeun, draw_samples
 from scorelab.schedules import Localization
 from scorelab.studies.collapse.flawed import Flawed
@@ -94,7 +95,7 @@ def _memory(budget):
     for name in ("Heun", "2M SDE"):
         rule, _ = rules(steps, count)[name]
         distance = nearest(torch.cat(list(draw_samples(rule, schedule, denoiser, 16, 0))), data).double()
-        found[name] = (float(distance.mean() / exact.mean()), float(distance.std() / math.sqrt(count) / exact.mean()))
+        found[name] = tuple(value / float(exact.mean()) for value in mean_and_error(distance))
     return found
 
 
@@ -168,10 +169,9 @@ def _learned(budget):
             cost = (learner.errors(0.75)[0] / alone[0], learner.errors(0.25)[1] / alone[1])
             both = [error / own for error, own in zip(learner.errors(0.5, 2.0), alone, strict=True)]
             ratios.append([*cost, *both])
-        ratios = numpy.array(ratios)
-        errors = ratios.std(0, ddof=1) / math.sqrt(len(ratios))
+        means, errors = mean_and_error(numpy.array(ratios))
         keys = ("cost_high", "cost_low", "both_high", "both_low")
-        found |= {(name, key): pair for key, *pair in zip(keys, ratios.mean(0), errors, strict=True)}
+        found |= {(name, key): pair for key, *pair in zip(keys, means, errors, strict=True)}
     return found
 
 

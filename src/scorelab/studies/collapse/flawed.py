@@ -77,10 +77,9 @@ class Flawed(Denoiser):
         return self.target.posterior_mean(x, angle) + length * (direction / direction.norm()).to(x.dtype)
 
     def _sharpen(self, x, angle):
-        gamma, std, variance, sin, cos = self._parts(x, angle)
+        gamma = self.target.posterior_weights(x, angle)
         gamma = torch.softmax((1 + self.size) * gamma.double().clamp_min(1e-300).log(), -1).to(x.dtype)
-        of_x = (gamma * (std**2 * sin / variance)).sum(-1, keepdim=True)
-        return of_x * x + (gamma * (cos**2 / variance)) @ self.target.means.to(x.dtype)
+        return self.target.mean_given_weights(gamma, x, angle)
 
     def _empirical(self, x, angle):
         return self.points.posterior_mean(x, angle)

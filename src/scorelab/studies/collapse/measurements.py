@@ -15,6 +15,7 @@ import numpy
 import torch
 
 from scorelab.channel import HALF_PI, mix
+from scorelab.laws.estimate import mean_and_error
 
 #: groups that the jackknife leaves out, one at a time
 _GROUPS = 20
@@ -51,21 +52,18 @@ class Concentration:
         for name, (value, error) in self._raw(samples, repeated).items():
             share, of_exact = value / self.exact[name], self.deviation[name] / math.sqrt(self.repeats)
             found |= {name: share, f"{name}_se": math.hypot(error, share * of_exact) / self.exact[name]}
-        gamma = self.law.posterior_weights(samples, HALF_PI)[:, 0].double()
-        return found | {
-            "mode_weight": float(gamma.mean()),
-            "mode_weight_se": float(gamma.std() / math.sqrt(len(gamma))),
-        }
+        weight = mean_and_error(self.law.posterior_weights(samples, HALF_PI)[:, 0].double())
+        return found | dict(zip(("mode_weight", "mode_weight_se"), weight, strict=True))
 
     def _raw(self, samples, repeated=True) -> dict[str, tuple[float, float]]:
         """name -> value and standard error."""
         samples = torch.as_tensor(samples).float()
         scaled, mode = within_modes(samples, self.law)
         squared = scaled.square().mean(1).double()
-        found = {"trace": _mean(squared), "participation": jackknife(participation, scaled, mode)}
-        found["neighbour"] = _mean(nearest(samples))
+        found = {"trace": mean_and_error(squared), "participation": jackknife(participation, scaled, mode)}
+        found["neighbour"] = mean_and_error(nearest(samples).double())
         if repeated and self.train is not None:
-            found["training"] = _mean(nearest(samples, self.train))
+            found["training"] = mean_and_error(nearest(samples, self.train).double())
         return found
 
 
@@ -137,8 +135,3 @@ def shrinkage(denoiser, target, angles, draws: int, generator) -> list[dict[str,
         row = {"angle": angle, "psi": math.atan(tangent), "size": slope * tangent, "size_se": spread * tangent}
         rows.append(row | {"error": math.sqrt(float(error.square().sum(1).mean()) / risk)})
     return rows
-
-
-def _mean(values) -> tuple[float, float]:
-    """Mean and standard error of a value a sample."""
-    return float(values.double().mean()), float(values.double().std() / math.sqrt(len(values)))

@@ -11,6 +11,7 @@ from scipy.optimize import brentq
 
 from scorelab.claims import CORRECTED, HOLDS, Evidence, at_least, at_most, claim, equal
 from scorelab.claims.panels import panel, panels
+from scorelab.quadrature import normal_trapezoid
 from scorelab.studies.conditional_mean.theory import TwoModeMean
 
 P, A = 0.7, math.sqrt(128)  # the text's target
@@ -169,9 +170,7 @@ def linearity(budget):
 )
 def early_weight(budget):
     """Mean absolute differences over X and G, trapezoidal sums."""
-    line = _line(-8, 8, 801)
-    mass = torch.exp(-(line**2) / 2)
-    mass = mass / mass.sum()
+    line, mass = normal_trapezoid(1, 801, 8.0)
 
     def distance(form, t):
         total = 0.0

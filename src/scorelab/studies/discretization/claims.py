@@ -6,6 +6,7 @@ import numpy
 
 from scorelab.claims import CORRECTED, HOLDS, Evidence, at_least, at_most, claim, equal
 from scorelab.claims.panels import panel, panels
+from scorelab.quadrature import gauss_hermite
 from scorelab.studies.discretization.theory import (
     Modes,
     constant_error,
@@ -237,7 +238,7 @@ def printed_increment(i):
 
 def _black_scholes(mu, sigma, h):
     """The exact step X' = A X + B (nodes,) of geometric Brownian motion, its Delta W and weights."""
-    z, weights = numpy.polynomial.hermite_e.hermegauss(40)
+    z, weights = (each.numpy() for each in gauss_hermite(40))
     dW = math.sqrt(h) * z
     return numpy.exp((mu - sigma**2 / 2) * h + sigma * dW), 0 * dW, dW, weights / weights.sum()
 
@@ -245,7 +246,7 @@ def _black_scholes(mu, sigma, h):
 def _langevin(mu, sigma, h):
     """The same of the OU process: the part of its noise that Delta W does not determine is +-1 times its deviation,
     which has the right first two moments."""
-    z, weights = numpy.polynomial.hermite_e.hermegauss(4)
+    z, weights = (each.numpy() for each in gauss_hermite(4))
     dW, sign = (values.ravel() for values in numpy.meshgrid(math.sqrt(h) * z, [-1.0, 1.0], indexing="ij"))
     covariance, variance = -math.expm1(-mu * h) / mu, -math.expm1(-2 * mu * h) / (2 * mu)
     rest = math.sqrt(max(variance - covariance**2 / h, 0))

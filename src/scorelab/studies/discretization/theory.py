@@ -21,6 +21,9 @@ from functools import cached_property
 import numpy
 from scipy import interpolate, special
 
+from scorelab.laws.projected_law import log_odds
+from scorelab.quadrature import gauss_hermite, integral
+
 _REACH = 10.0  # standard deviations beyond the modes
 _PER_DEVIATION = 1.3  # cells a standard deviation: the trapezoidal rule leaves exp(-2 pi^2 1.3^2) = 3e-15
 _WIDEST = 0.06  # cells are no wider, for the zeros of a difference of densities
@@ -76,8 +79,7 @@ class Modes:
     def first(self, y, u):
         """gamma_1(y), the posterior weight of the first mode."""
         shift = self._shift(u)
-        log_odds = (shift[..., 0] - shift[..., 1]) * (y - (shift[..., 0] + shift[..., 1]) / 2)
-        return special.expit(log_odds + math.log(self.p / (1 - self.p)))
+        return special.expit(log_odds(y, self.p, shift[..., 0], shift[..., 1]))
 
     def mean_of_modes(self, y, u):
         """E[mean of the mode | y]: sum_i gamma_i m_i."""
@@ -96,14 +98,14 @@ class Modes:
         y = self.line()
         ratio = self.ratio(y, u)
         # r log r - (r - 1) of the ratio r, which does not cancel where q_u is close to N(0, 1)
-        return float(_integral(y, _normal(y) * (special.xlog1py(1 + ratio, ratio) - ratio)))
+        return float(integral(y, _normal(y) * (special.xlog1py(1 + ratio, ratio) - ratio)))
 
     def fisher(self, u):
         """I(u) = E|grad log q_u|^2 with the shape of u (times,)."""
         u = numpy.asarray(u, float)
         y = self.line(0.5 / max(self.distance, 2.0))  # gamma has its poles at distances above pi/|a| from the line
         parts = numpy.array_split(u.reshape(-1, 1), max(u.size // 500, 1))
-        along = [_integral(y, self.density(y, part) * self.score(y, part) ** 2) for part in parts]
+        along = [integral(y, self.density(y, part) * self.score(y, part) ** 2) for part in parts]
         return self.n - 1 + numpy.concatenate(along).reshape(u.shape)
 
     def second_moment_at(self, u: float) -> float:
@@ -113,10 +115,6 @@ class Modes:
 
 def _normal(y):
     return numpy.exp(-0.5 * y**2) / math.sqrt(2 * math.pi)
-
-
-def _integral(y, values):
-    return (y[1] - y[0]) * values.sum(-1)
 
 
 # Total variation. ---------------------------------------------------------------------------------------------------
@@ -140,11 +138,11 @@ def product_variation(y, p, q, outside: int, variance: float, reference: float) 
     if not outside or variance == reference:
         return total_variation(y, p - q)
     with numpy.errstate(divide="ignore", invalid="ignore"):
-        log_odds = numpy.log(q) - numpy.log(p) + 0.5 * outside * math.log(variance / reference)
-        radius = numpy.maximum(log_odds / (0.5 / reference - 0.5 / variance), 0)
+        log_ratio = numpy.log(q) - numpy.log(p) + 0.5 * outside * math.log(variance / reference)
+        radius = numpy.maximum(log_ratio / (0.5 / reference - 0.5 / variance), 0)
     inside = special.chdtrc if variance > reference else special.chdtr
     values = p * inside(outside, radius / variance) - q * inside(outside, radius / reference)
-    return float(_integral(y, numpy.where(numpy.isnan(log_odds), 0, values)))
+    return float(integral(y, numpy.where(numpy.isnan(log_ratio), 0, values)))
 
 
 def radial_variation(outside: int, variance: float, reference: float) -> float:
@@ -175,7 +173,7 @@ def initial_variation_at_the_end(modes: Modes, T: float) -> float:
     p(x)/q(x) = E[(N(0, I)/q_T)(X_T) | X_0 = x]: the difference goes through the OU process a second time.
     """
     y = modes.line()
-    nodes, weights = special.roots_hermitenorm(120)
+    nodes, weights = (each.numpy() for each in gauss_hermite(120))
     later = math.exp(-T) * y[:, None] + math.sqrt(-math.expm1(-2 * T)) * nodes
     ratio = modes.ratio(later, T)
     return total_variation(y, modes.density(y, 0.0) * ((-ratio / (1 + ratio)) @ weights) / math.sqrt(2 * math.pi))
@@ -200,7 +198,7 @@ class Law:
     def kl_from(self, modes: Modes, reference, variance: float = 1.0) -> float:
         """KL(that law || this one)."""
         held = (reference > 1e-200) & (self.density > 1e-200)
-        along = _integral(self.y, special.rel_entr(reference[held], self.density[held]))
+        along = integral(self.y, special.rel_entr(reference[held], self.density[held]))
         share = variance / self.variance
         return float(along + 0.5 * (modes.n - 1) * (share - 1 - math.log(share)))
 
@@ -283,7 +281,7 @@ def weight_error(modes: Modes, y, u: float):
     a drift 2 e(y, u) changes E gamma_1(X_0), whose backward equation gamma_1 solves, by int 2 E[e gamma_1'] du."""
     gamma = modes.first(y, u)
     gradient = gamma * (1 - gamma)
-    return gradient / math.sqrt(_integral(y, modes.density(y, u) * gradient**2))
+    return gradient / math.sqrt(integral(y, modes.density(y, u) * gradient**2))
 
 
 # The semester paper's setting. --------------------------------------------------------------------------------------

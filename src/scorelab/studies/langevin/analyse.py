@@ -5,6 +5,7 @@ import math
 import numpy
 
 from scorelab.figures.files import load_arrays
+from scorelab.laws.estimate import mean_and_error
 from scorelab.metrics.projection import LawComparison
 from scorelab.randomness import stream, stream_seed
 from scorelab.samplers.langevin import ULA
@@ -56,7 +57,7 @@ def run(study, context):
 def _weight(weights):
     """Mean weight of the first mode and its standard error, (budgets,) each, from weights (budgets, count, K)."""
     first = weights[:, :, 0].astype(float)
-    return {"weight": first.mean(1), "weight_standard_error": first.std(1, ddof=1) / math.sqrt(first.shape[1])}
+    return dict(zip(("weight", "weight_standard_error"), mean_and_error(first, 1), strict=True))
 
 
 def _w1(values, comparison, study, seed, name):

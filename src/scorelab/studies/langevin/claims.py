@@ -11,6 +11,8 @@ import torch
 
 from scorelab.claims import CORRECTED, HOLDS, Evidence, at_least, claim, equal
 from scorelab.claims.panels import panel, panels
+from scorelab.laws.estimate import mean_and_error
+from scorelab.laws.projected_law import log_odds
 from scorelab.studies.langevin.theory import Relaxation
 from scorelab.targets import GaussianMixture
 
@@ -45,15 +47,12 @@ def corrected_drift(score):
 def _score(y, distance, variance):
     """Score along a of the two modes with this variance each."""
     first, second = (1 - P) * distance, -P * distance
-    log_odds = math.log(P / (1 - P)) + distance * (y - 0.5 * (first + second)) / variance
-    return (torch.sigmoid(log_odds) * distance + second - y) / variance
+    return (torch.sigmoid(log_odds(y, P, first, second, variance)) * distance + second - y) / variance
 
 
 def _weight(y, distance, variance):
     """Mean posterior weight of the first mode, and its standard error."""
-    middle = (0.5 - P) * distance
-    gamma = torch.sigmoid(math.log(P / (1 - P)) + distance * (y - middle) / variance)
-    return float(gamma.mean()), float(gamma.std() / math.sqrt(len(y)))
+    return mean_and_error(torch.sigmoid(log_odds(y, P, (1 - P) * distance, -P * distance, variance)))
 
 
 @claim(

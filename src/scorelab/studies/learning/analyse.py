@@ -1,14 +1,13 @@
 """Stage `analyse`: the section `learning` of metrics.json, regimes.csv and the arrays of three figures."""
 
-import math
-
 import numpy
 
 from scorelab.errors import ScorelabError
 from scorelab.files import read_json
+from scorelab.laws.estimate import mean_and_error
 from scorelab.randomness import stream
 from scorelab.studies.learning.regimes import regime_map, summary
-from scorelab.studies.learning.theory import fisher_floor, labelled_floor, simplex
+from scorelab.studies.learning.theory import fisher_floor, labelled_floor, log_slopes, simplex
 from scorelab.studies.learning.train import GIVEN
 
 #: draws of the Fisher information, whose root has a relative error below 0.002 of them
@@ -72,8 +71,8 @@ def _ends(study, level, rows):
     error = study.norm * numpy.sqrt(numpy.maximum(norm**2 - 2 * norm * cosine + 1, 0))
     values = {}
     for key, column in (("cosine", cosine), ("norm_ratio", norm), ("error", error)):
-        values[key] = float(column.mean()) if len(column) else None
-        values[f"{key}_standard_error"] = _error(column) if len(column) else None
+        mean, deviation = mean_and_error(column) if len(column) else (None, None)
+        values |= {key: mean, f"{key}_standard_error": deviation}
     aligned = [_first(rows, start) for start in range(study.starts)]
     values["aligned_at"] = None if None in aligned else max(aligned)
     return values
@@ -167,8 +166,7 @@ def _slope(sizes, errors):
     """The slope of log error over log N by least squares in each repeat; nan for one size."""
     if len(sizes) < 2:
         return {"slope": None, "slope_standard_error": None}
-    x = numpy.log(sizes) - numpy.log(sizes).mean()
-    return _mean("slope", (x @ numpy.log(numpy.stack(errors))) / (x @ x))
+    return _mean("slope", log_slopes(sizes, numpy.stack(errors)))
 
 
 def _of(table, **values):
@@ -178,11 +176,8 @@ def _of(table, **values):
 
 
 def _mean(name, column):
-    return {name: float(column.mean()), f"{name}_standard_error": _error(column)}
-
-
-def _error(column):
-    return float(numpy.std(column, ddof=1) / math.sqrt(len(column)))
+    mean, error = mean_and_error(column)
+    return {name: mean, f"{name}_standard_error": error}
 
 
 def _columns(rows):

@@ -141,6 +141,12 @@ def matched_distances(found, means):
     return torch.from_numpy(paired).reshape(squares.shape[:-1]).sqrt()
 
 
+def log_slopes(sizes, errors):
+    """The slope of log error over log N of each repeat, (repeats,), by least squares; errors (sizes, repeats)."""
+    x = numpy.log(sizes) - numpy.log(sizes).mean()
+    return (x @ numpy.log(errors)) / (x @ x)
+
+
 def labelled_floor(K: int, n: int, count: int) -> float:
     """sqrt(n K/count): root mean square error of a mean where it is known which sample is of which mode."""
     return math.sqrt(n * K / count)

@@ -7,16 +7,10 @@ import torch
 
 from scorelab.claims import CORRECTED, HOLDS, Evidence, at_least, at_most, claim, equal
 from scorelab.claims.panels import panel, panels
+from scorelab.quadrature import trapezoid
 from scorelab.schedules import OU
 from scorelab.targets import GaussianMixture
-from scorelab.theory.line import (
-    monotone_map,
-    noisy,
-    normal_density,
-    score,
-    trapezoid,
-    two_modes,
-)
+from scorelab.theory.line import monotone_map, normal_density, score, two_modes
 
 
 def first_output(y, time):
@@ -27,7 +21,7 @@ def first_output(y, time):
 def second_output(law, y, time):
     """m(Y_T; T) = E[X | Y_T], by Tweedie's formula for Y_T/T = X + G/sqrt(T)."""
     x = y / time
-    return x + score(noisy(law, 1.0, 1 / time), x) / time
+    return x + score(law.noisy(1.0, 1 / time), x) / time
 
 
 @claim(
@@ -52,7 +46,7 @@ def outputs_of_localization(budget):
     second_moment = law.variance + law.mean**2
     distances, stated = defaultdict(list), []
     for time in times:
-        y = monotone_map(law, noisy(law, time, time), x)
+        y = monotone_map(law, law.noisy(time, time), x)
         outputs = {"first": first_output(y, time), "second": second_output(law, y, time)}
         outputs["middle"] = 0.5 * (outputs["first"] + outputs["second"])
         risk = float(risk_of(math.atan(math.sqrt(time))))
@@ -133,7 +127,7 @@ class Localization:
         """
 
         def log_density(x):
-            return log_pdf(self.law, x) + tilt(y.unsqueeze(1), time, x)
+            return self.law.log_pdf(x) + tilt(y.unsqueeze(1), time, x)
 
         wide = torch.linspace(-1, 1, 801, dtype=torch.float64) * (1.1 * float(y.abs().max()) + 12)
         centre = wide[log_density(wide).argmax(1)]
@@ -161,18 +155,11 @@ class Localization:
 
     def expected_variance(self, tilt, time):
         """E Var(mu_t) over the law of Y_t."""
-        law = noisy(self.law, time, time)
+        law = self.law.noisy(time, time)
         reach = 9.5 * law.variance**0.5
         y, width = trapezoid(law.mean - reach, law.mean + reach, self.points)
         mean, square = self.means(tilt, [lambda x: x, lambda x: x**2], y, time)
         return float(width * law.pdf(y) @ (square - mean**2))
-
-
-def log_pdf(law, x):
-    """log of the density, which does not vanish to rounding."""
-    x = x.unsqueeze(-1)
-    log_modes = torch.log(law.weights / law.stds) - 0.5 * ((x - law.means) / law.stds) ** 2
-    return torch.logsumexp(log_modes, -1) - 0.5 * math.log(2 * math.pi)
 
 
 @claim(

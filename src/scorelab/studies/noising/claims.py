@@ -8,18 +8,9 @@ import torch
 
 from scorelab.claims import CORRECTED, Evidence, at_least, claim, equal
 from scorelab.claims.panels import panel, panels
-from scorelab.quadrature import gauss_legendre
+from scorelab.quadrature import gauss_legendre, trapezoid
 from scorelab.schedules import DDPM, OU, VE
-from scorelab.theory.line import (
-    Mixture,
-    derivatives,
-    in_time,
-    largest_gap,
-    normal_density,
-    score,
-    trapezoid,
-    two_modes,
-)
+from scorelab.theory.line import Process, derivatives, in_time, largest_gap, normal_density, score, two_modes
 
 # 000, section 5.3: the stationary law. ------------------------------------------------------------------------------
 
@@ -144,7 +135,7 @@ def variance_exploding(budget):
         added[name] = [float(weights @ form(slope) ** 2) for form in (printed_diffusion, diffusion)]
         # sigma(t/2) on [0, 2]: slopes are halved, weights doubled
         slower[name] = [float(2 * weights @ form(0.5 * slope) ** 2) for form in (printed_diffusion, diffusion)]
-    process = Mixture(two_modes(), torch.ones_like, lambda t: clock.noise(t) ** 2)
+    process = Process(two_modes(), torch.ones_like, lambda t: clock.noise(t) ** 2)
     points, residual = torch.linspace(-6, 6, 121, dtype=torch.float64), []
     for time in (0.1, 0.5, 0.9):
         moment = torch.tensor(time, dtype=torch.float64)

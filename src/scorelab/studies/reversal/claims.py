@@ -8,20 +8,18 @@ import torch
 
 from scorelab.claims import HOLDS, Evidence, at_most, claim, equal
 from scorelab.claims.panels import panel, panels
-from scorelab.quadrature import gauss_legendre
+from scorelab.quadrature import gauss_legendre, trapezoid
 from scorelab.schedules import OU
 from scorelab.theory.line import (
     derivatives,
     flux_slope,
     in_time,
     largest_gap,
-    noisy,
     normal_density,
-    ou_mixture,
+    ou_process,
     push,
     score,
     solve_fokker_planck,
-    trapezoid,
     two_modes,
 )
 
@@ -58,7 +56,7 @@ def reverse_drift(x, slope):
 )
 def fokker_planck_equation(budget):
     """Autograd, finite differences, and the chain's transition kernels, on the line."""
-    process = ou_mixture()
+    process = ou_process()
     points = torch.linspace(-5, 5, 101, dtype=torch.float64)
     closed, reverse = [], []
     for time in (0.05, 0.3, 1.0):
@@ -164,7 +162,7 @@ def tweedies_formula(budget):
 
     # name -> x, its probabilities up to a factor, and log p~ up to a constant, in closed form
     priors = {
-        "mixture": (line, law.pdf(line), lambda x, sigma: noisy(law, 1.0, sigma**2).pdf(x[:, 0]).log()),
+        "mixture": (line, law.pdf(line), lambda x, sigma: law.noisy(1.0, sigma**2).pdf(x[:, 0]).log()),
         "uniform": (
             inside,
             inside_weights,
@@ -262,7 +260,7 @@ def _euler_of_linear_sde(start, frozen, length):
 
 def _kurtosis_of_reversal(x, time, h):
     """Excess kurtosis of X_{time - h} given X_time = x, for the OU process from two modes."""
-    earlier = ou_mixture().at(torch.tensor(time - h, dtype=torch.float64))
+    earlier = ou_process().at(torch.tensor(time - h, dtype=torch.float64))
     clean, _ = trapezoid(-9.0, 9.0, 1801)
     weights = earlier.pdf(clean) * normal_density(x - math.exp(-h) * clean, -math.expm1(-2 * h))
     weights = weights / weights.sum()
@@ -299,7 +297,7 @@ def reverse_step_mean(x, noise, noise_std, length, beta, sigma):
 def reverse_step(budget):
     """Fokker-Planck by autograd; the discrete chain's law by its transition kernels on the line."""
     beta, sigma, end = 1.0, math.sqrt(2), 6.0
-    process, points, residual = ou_mixture(), torch.linspace(-5, 5, 101, dtype=torch.float64), []
+    process, points, residual = ou_process(), torch.linspace(-5, 5, 101, dtype=torch.float64), []
     for time in (0.05, 0.3, 1.0):
         law = process.at(torch.tensor(time, dtype=torch.float64))
 

@@ -1,12 +1,12 @@
 """Stage `sample`: accuracy.csv, one row for each grid, sampler and budget."""
 
 import logging
-import math
 import time
 
 import torch
 
 from scorelab.errors import ScorelabError
+from scorelab.laws.estimate import mean_and_error
 from scorelab.metrics.projection import LawComparison, mode_weights, orthogonal_metrics, project
 from scorelab.progress import Progress
 from scorelab.randomness import stream, stream_seed
@@ -59,11 +59,10 @@ def _measure(study, context, rule, schedule, comparison):
         w1 = comparison.wasserstein_1(project(samples, target.direction))
         found.append((w1, weights["mode_weight"], orthogonal["variance"]))
     seconds = (time.perf_counter() - started) / study.repeats
-    found = torch.tensor(found, dtype=torch.float64)
-    errors = found.std(0) / math.sqrt(study.repeats)
+    means, errors = mean_and_error(torch.tensor(found, dtype=torch.float64))
     columns = ("w1", "mode_weight", "orthogonal_variance")
     row = {}
-    for name, mean, error in zip(columns, found.mean(0).tolist(), errors.tolist(), strict=True):
+    for name, mean, error in zip(columns, means.tolist(), errors.tolist(), strict=True):
         row |= {name: mean, f"{name}_se": error}
     row |= {"mode_weight_exact": weights["mode_weight_exact"]}
     row |= {"orthogonal_variance_exact": orthogonal["variance_exact_at_T"], "seconds": seconds}

@@ -17,6 +17,7 @@ import torch
 
 from scorelab.claims import CORRECTED, HOLDS, Evidence, at_least, at_most, claim, equal
 from scorelab.claims.panels import panel, panels
+from scorelab.quadrature import gauss_legendre, normal_gauss, product_rule
 
 #: section 3.3
 _OPTIMUM, _NOISE, _STEPS = numpy.array([0.1, -0.2, 1.0, 0.5, -0.5]), 0.1, 1000
@@ -25,20 +26,13 @@ _START = float(_OPTIMUM @ _OPTIMUM)  # |theta_0 - theta*|^2 from theta_0 = 0
 
 def _normal_nodes(d, points=4):
     """Nodes (count, d) and weights (count,) of N(0, I_d), exact for degrees below 2 `points` in each coordinate."""
-    nodes, weights = numpy.polynomial.hermite_e.hermegauss(points)
-    return _product(nodes, weights / weights.sum(), d)
+    return tuple(each.numpy() for each in normal_gauss(d, points))
 
 
 def _uniform_nodes(d, top, points=3):
     """The same of the uniform law on [0, top]^d."""
-    nodes, weights = numpy.polynomial.legendre.leggauss(points)
-    return _product(top * (nodes + 1) / 2, weights / 2, d)
-
-
-def _product(nodes, weights, d):
-    grid = numpy.stack(numpy.meshgrid(*[nodes] * d, indexing="ij"), -1).reshape(-1, d)
-    mass = numpy.stack(numpy.meshgrid(*[weights] * d, indexing="ij"), -1).reshape(-1, d).prod(1)
-    return grid, mass
+    nodes, weights = gauss_legendre(0.0, top, points)
+    return tuple(each.numpy() for each in product_rule(nodes, weights / top, d))
 
 
 # The gradient. ------------------------------------------------------------------------------------------------------

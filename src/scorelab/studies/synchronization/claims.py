@@ -7,6 +7,7 @@ import torch
 
 from scorelab.claims import CORRECTED, Evidence, at_least, claim, equal
 from scorelab.claims.panels import panel, panels
+from scorelab.laws.estimate import mean_and_error
 
 
 def printed_log_posterior(forms, beta):
@@ -153,6 +154,5 @@ def _mean_overlaps(beta, vectors, theta, budget):
     laws = (
         posterior(form, observed, vectors, beta) for form in (log_posterior_of_symmetric_noise, printed_log_posterior)
     )
-    exact, printed = (overlaps(law, vectors, theta) for law in laws)
-    errors = [float(each.std() / math.sqrt(count)) for each in (exact, printed)]
-    return float(exact.mean()), float(printed.mean()), *errors
+    (exact, exact_error), (printed, printed_error) = (mean_and_error(overlaps(law, vectors, theta)) for law in laws)
+    return exact, printed, exact_error, printed_error

@@ -76,6 +76,12 @@ class TwoStage(Study):
             raise ValueError("objective = ddpm: protocol=author has stochastic_localization alone")
         return self
 
+    def star(self):
+        """mu*, a tensor (n,)."""
+        import torch
+
+        return torch.full((self.n,), self.constant, dtype=torch.float64)
+
     @property
     def plans(self) -> tuple[Plan, Plan]:
         """Both stages."""

@@ -6,6 +6,7 @@ import numpy
 
 from scorelab.errors import ScorelabError
 from scorelab.figures.files import load_arrays
+from scorelab.laws.estimate import mean_and_error
 from scorelab.studies.two_stage.train import CURVES, noise_factor
 from scorelab.theory.student import high_noise_constants
 
@@ -70,9 +71,9 @@ def _ends(kind, found) -> dict:
         for name, column in columns.items():
             values[f"stage{stage}_{name}"] = _list(column, gone)
             finished = column[~gone]
-            values[f"stage{stage}_{name}_mean"] = float(finished.mean()) if len(finished) else None
-            error = float(finished.std(ddof=1) / math.sqrt(len(finished))) if len(finished) > 1 else None
-            values[f"stage{stage}_{name}_standard_error"] = error
+            mean = float(finished.mean()) if len(finished) else None
+            mean, error = mean_and_error(finished) if len(finished) > 1 else (mean, None)
+            values |= {f"stage{stage}_{name}_mean": mean, f"stage{stage}_{name}_standard_error": error}
     lost = [
         {"start": start, "stage": stage, "step": step} for start, (stage, step) in enumerate(diverged.tolist()) if stage
     ]

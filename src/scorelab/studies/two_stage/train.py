@@ -22,22 +22,18 @@ CURVES = ("loss", "cosine", "distance", "norm")
 
 def run(study, context):
     """Descend. Of the curves, the distance and the cosine are up to the sign of mu, which the mixture leaves open."""
-    star = torch.full((study.n,), study.constant, dtype=torch.float64)
+    star = study.star()
     draws = [_draw(study, stream(context.seed, "two stages", start), star) for start in range(study.starts)]
     initial, signs, clean, *noise = (torch.stack(parts) for parts in zip(*draws, strict=True))
     arrays = {"options": study.model_dump_json(), "star": star, "initial": initial}
     arrays["labelled"] = _labelled(study, signs, clean, noise)
     kinds = ("samples", "population") if study.loss == "samples" else ("population",)
-    rows = []
-    with Progress("descending", len(kinds) * sum(plan.steps for plan in study.plans), "steps") as progress:
+    steps, rows = sum(plan.steps for plan in study.plans), []
+    with Progress("descending", len(kinds) * steps, "steps") as progress:
         for number, kind in enumerate(kinds):
-            data = [(clean, each) if kind == "samples" else () for each in noise]
+            data = [(clean, each) for each in noise] if kind == "samples" else ()
             descent = Descent(initial, star)
-            for plan, given in zip(study.plans, data, strict=True):
-                done = number * sum(each.steps for each in study.plans) + sum(
-                    each.steps for each in study.plans[: plan.number - 1]
-                )
-                curves = descent.run(plan, loss_of(study, plan, star, *given), lambda k, d=done: progress.update(d + k))
+            for plan, curves in descent.stages(study, data, lambda k, n=number: progress.update(n * steps + k)):
                 arrays |= {f"{kind}.stage{plan.number}.{name}": curve for name, curve in curves.items()}
                 arrays[f"{kind}.mu{plan.number}"] = descent.mu
                 rows += _rows(kind, plan.number, curves)
@@ -88,7 +84,19 @@ class Descent:
         self.diverged = torch.zeros(len(initial), 2, dtype=torch.int64)
         self.limit = _EXPLODED * (initial.norm(dim=-1) + star.norm())
 
-    def run(self, plan, loss, report) -> dict:
+    def stages(self, study, data=(), report=lambda step: None):
+        """Take the steps of both stages: yield the plan and the curves of each, where `mu` is what it arrived at.
+
+        data: for each stage the samples and one draw of noise each, (starts, N, n); nothing for the population. report:
+        a function of the number of steps that have been taken.
+        """
+        done = 0
+        for plan, given in zip(study.plans, data or ((), ()), strict=True):
+            loss = loss_of(study, plan, self.star, *given)
+            yield plan, self.run(plan, loss, lambda step, done=done: report(done + step))
+            done += plan.steps
+
+    def run(self, plan, loss, report=lambda step: None) -> dict:
         """Take the steps of one stage: `step` (rows,) and the curves (rows, starts), nan after a start has diverged."""
         recorded, steps = [], recorded_steps(plan.steps)
         wanted = set(steps.tolist())

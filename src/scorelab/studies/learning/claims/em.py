@@ -6,7 +6,8 @@ import torch
 
 from scorelab.claims import HOLDS, Evidence, at_most, claim, equal
 from scorelab.claims.panels import panel, panels
-from scorelab.theory.arrays import evenly, largest_of, normal_plane, vector
+from scorelab.quadrature import normal_trapezoid
+from scorelab.theory.arrays import evenly, largest_of, vector
 from scorelab.theory.two_modes import em_update
 
 SEED = "002_d471936793a219f4.txt"
@@ -14,14 +15,14 @@ SEED = "002_d471936793a219f4.txt"
 
 def printed_em_update(mu, star):
     """E[tanh(<mu,X>) X], X ~ N(mu*, I), of mu (2,) by a dense sum in the plane: Fact 5."""
-    nodes, weights = normal_plane(153)
+    nodes, weights = normal_trapezoid(2, 153)
     x = star + nodes
     return (weights * torch.tanh(x @ mu)) @ x
 
 
 def printed_em_of_two(means, star):
     """E[w_1 X]/E[w_1] of means (2, 2), X of the mixture of N(mu*, I) and N(-mu*, I), by a dense sum: Fact 5."""
-    nodes, weights = normal_plane(153)
+    nodes, weights = normal_trapezoid(2, 153)
     x, weights = torch.cat([nodes + star, nodes - star]), torch.cat([weights, weights]) / 2
     first = torch.softmax(-0.5 * torch.cdist(x, means).square(), -1)[:, 0]
     return (weights * first) @ x / (weights @ first)
@@ -101,13 +102,10 @@ def fixed_points_of_em(budget):
 
 # Low noise in one dimension. -----------------------------------------------------------------------------------------
 
-_STEP = 0.04  # of the trapezoidal rule, in standard deviations; a step of 1/4 in a x up to a = 6
-
 
 def normal_mean(of, mean):
-    """E of(x), x ~ N(mean, 1), (...,), by the trapezoidal rule."""
-    line = torch.arange(-9.5, 9.5 + _STEP / 2, _STEP, dtype=torch.float64)
-    weights = torch.exp(-0.5 * line**2) * (_STEP / math.sqrt(2 * math.pi))
+    """E of(x), x ~ N(mean, 1), (...,), by the trapezoidal rule with the step 0.04: 1/4 in a x up to a = 6."""
+    line, weights = normal_trapezoid(1, 476)
     return of(mean.unsqueeze(-1) + line) @ weights
 
 
@@ -257,7 +255,7 @@ def printed_stein_second(first, second, x, mu):
 )
 def stein_identities(budget):
     """Sums over Z, given X_0."""
-    nodes, weights = normal_plane(153)
+    nodes, weights = normal_trapezoid(2, 153)
     generator = budget.stream()
     atoms = 1.5 * torch.randn(budget.of(20, 5), 2, generator=generator, dtype=torch.float64)
     mu = vector(0.7, -0.5)

@@ -7,9 +7,12 @@ import torch
 
 from scorelab.claims import CORRECTED, Evidence, at_least, at_most, claim, equal
 from scorelab.claims.panels import panel, panels
+from scorelab.laws.estimate import mean_and_error
+from scorelab.studies.learning.k_modes import warm_start
 from scorelab.studies.learning.theory import (
     draw_mixture,
     fisher_floor,
+    log_slopes,
     matched_distances,
     responsibilities,
     simplex,
@@ -53,12 +56,6 @@ def descent(clean, start, generator):
     return reached
 
 
-def warm_start(means, batch, generator):
-    """Each mean moved by a quarter of the separation in a direction of its own."""
-    direction = torch.randn(batch, *means.shape, generator=generator, dtype=means.dtype)
-    return means + WARM * SEPARATION * direction / direction.norm(dim=-1, keepdim=True)
-
-
 def recoveries(budget, n, sizes, repeats):
     """Of warm starts in n dimensions, for each N: root mean square errors of a mean (repeats,), the Cramer-Rao bound on
     them, and the last half's largest movement over that bound."""
@@ -67,7 +64,7 @@ def recoveries(budget, n, sizes, repeats):
     for count in sizes:
         generator = budget.stream("samples", n, count)
         clean = draw_mixture(means, count, generator, repeats)
-        half, last = descent(clean, warm_start(means, repeats, generator), generator)
+        half, last = descent(clean, warm_start(means, WARM * SEPARATION, generator, repeats), generator)
         found.append(matched_distances(last, means).square().mean(-1).sqrt().numpy())
         floors.append(one / math.sqrt(count))
         moved.append(float((last - half).norm(dim=-1).max()) / floors[-1])
@@ -122,11 +119,9 @@ def centres_are_recovered(budget):
     sizes = budget.of((700, 2800, 11_000), (250, 2500))
     found = [recoveries(budget, n, sizes, repeats) for n in dimensions]
     ratios = numpy.stack([errors / floors[:, None] for errors, floors, _ in found])
-    mean, error = ratios.mean(-1), ratios.std(-1, ddof=1) / math.sqrt(repeats)
+    mean, error = mean_and_error(ratios, -1)
     worst = numpy.unravel_index((mean + 4 * error).argmax(), mean.shape)
-    x = numpy.log(sizes) - numpy.log(sizes).mean()
-    slopes = numpy.concatenate([x @ numpy.log(errors) / (x @ x) for errors, _, _ in found])
-    slope, slope_error = slopes.mean(), slopes.std(ddof=1) / math.sqrt(len(slopes))
+    slope, slope_error = mean_and_error(numpy.concatenate([log_slopes(sizes, errors) for errors, _, _ in found]))
     recovered = [
         at_most("largest error of a mean over the Cramer-Rao bound", mean[worst], 2.0, error=error[worst]),
         equal("slope of log error over log N", slope, -0.5, error=slope_error, tolerance=0.02, resolution=0.15),
@@ -155,11 +150,8 @@ def centres_are_recovered(budget):
 def _recovery_panel(dimensions, sizes, found):
     """The error by N, each dimension with its bound."""
     labels = [f"d = {n}" for n in dimensions]
-    lines = {label: errors.mean(-1) for label, (errors, _, _) in zip(labels, found, strict=True)}
-    errors = {
-        label: errors.std(-1, ddof=1) / math.sqrt(errors.shape[-1])
-        for label, (errors, _, _) in zip(labels, found, strict=True)
-    }
+    both = {label: mean_and_error(errors, -1) for label, (errors, _, _) in zip(labels, found, strict=True)}
+    lines, errors = ({label: each[place] for label, each in both.items()} for place in (0, 1))
     dashed = {f"bound, {label}": floors for label, (_, floors, _) in zip(labels, found, strict=True)}
     axes = {"xlabel": "samples $N$", "ylabel": "rms error of a mean", "xscale": "log", "yscale": "log"}
     return panel("warm starts, K = 3", sizes, lines, errors=errors, dashed=dashed, **axes)

@@ -1,9 +1,9 @@
 """K modes by descent on the denoising objective and by EM: along the steps, by the number of samples, by separation."""
 
-import numpy
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from scorelab.figures.style import EXACT, FAINT, LEARNED, PAGE, THIRD, new_figure
+from scorelab.laws.estimate import mean_and_error
 
 _COLOURS = {"ddpm": LEARNED, "annealed": THIRD, "em": "#009E73", "sklearn": "#CC79A7"}
 _MARKERS = {"ddpm": "o", "annealed": "s", "em": "^", "sklearn": "v"}
@@ -42,9 +42,9 @@ def _curves(axes, arrays, rules):
         axes.plot(1 + arrays[f"cold.{rule}.step"], arrays[f"cold.{rule}.error"], color=colour, linewidth=0.4, alpha=0.5)
     for rule in rules:
         steps, errors = 1 + arrays[f"warm.{rule}.step"], arrays[f"warm.{rule}.error"]
-        mean, deviation = errors.mean(1), 2 * errors.std(1, ddof=1) / numpy.sqrt(errors.shape[1])
+        mean, error = mean_and_error(errors, 1)
         axes.plot(steps, mean, color=_COLOURS[rule], linewidth=1.8, zorder=3)
-        axes.fill_between(steps, mean - deviation, mean + deviation, color=_COLOURS[rule], alpha=0.3, linewidth=0)
+        axes.fill_between(steps, mean - 2 * error, mean + 2 * error, color=_COLOURS[rule], alpha=0.3, linewidth=0)
     axes.axhline(float(arrays["floor_fisher"]), color=EXACT, linewidth=0.8, linestyle=":")
     axes.plot([], [], color=FAINT, linewidth=1.8, label="warm starts, mean")
     axes.plot([], [], color=FAINT, linewidth=0.6, label="cold starts, each")

@@ -1,0 +1,1 @@
+"""Score matching: explicit and implicit, denoising, with probes for the divergence. One module a theme."""
