@@ -28,6 +28,19 @@ def read_tensors(path: Path):
     return tensors, metadata
 
 
+def load_state(path: Path, tensors: dict[str, torch.Tensor], module: torch.nn.Module):
+    """Give a module the tensors read from `path`, all its parameters and buffers.
+
+    Raises ScorelabError unless the file has the tensors of the module, in their shapes, and no others.
+    """
+    state = module.state_dict()
+    require_shapes(path, tensors, state)
+    unknown = sorted(tensors.keys() - state.keys())
+    if unknown:
+        raise ScorelabError(f"{path}: made by another network: {unknown[0]} is no tensor of {type(module).__name__}")
+    module.load_state_dict(tensors)
+
+
 def require_shapes(path: Path, tensors: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]):
     """Raise ScorelabError unless the tensors read from `path` have the names and shapes of the expected ones."""
     for name, shape in ((name, tensor.shape) for name, tensor in expected.items()):

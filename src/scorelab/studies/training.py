@@ -13,11 +13,15 @@ _FINAL = ("loss", "bayes_risk", "excess_risk", "excess_risk_se", "validation_los
 
 
 def run(study, context):
-    """Train the denoiser part by part, each from its last checkpoint if there is one; one without parameters is only
-    saved."""
+    """Train the denoiser part by part, each from its last checkpoint if there is one; one that is not trained, as
+    `training.enabled` says, is only saved."""
     denoiser = context.new_denoiser()
-    if not denoiser.trainable:
-        log.info("denoiser %s: nothing to train", context.config["denoiser"].path.rpartition(".")[2])
+    try:
+        trained = context.training.trains(denoiser)
+    except ValueError as error:
+        raise ConfigError(f"training.{error}") from None
+    if not trained:
+        log.info("denoiser %s: not trained", context.config["denoiser"].path.rpartition(".")[2])
         context.save_denoiser(denoiser)
         context.update_metrics("training", {"steps": 0, "seconds": 0.0})
         return
