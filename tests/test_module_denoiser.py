@@ -261,7 +261,7 @@ def test_training_is_what_the_key_says(asked, weights, tmp_path):
         node = f"denoiser.module={{_target_: networks.{name}}}"
         run = scorelab.run([*asked, "stage=train", node, f"training.enabled={enabled}"], tmp_path / name)
         assert run.metrics["training"]["steps"] == steps, name
-    with pytest.raises(ConfigError, match="training.enabled = true: the denoiser has no parameters to train"):
+    with pytest.raises(ConfigError, match=r"training.enabled = true: the denoiser has no parameters to train"):
         scorelab.run(["denoiser=exact", "target.n=8", "stage=train", "training.enabled=true"], tmp_path / "exact")
 
 

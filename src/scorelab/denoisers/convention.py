@@ -37,11 +37,12 @@ class Convention:
     angles: (low, high) in radians, 0 <= low < high <= pi/2, that the module knows; None for those between the ends of
         `schedule`, or for all without a schedule.
 
-    At an angle that the module does not know it answers for the nearest one that it knows, with x_phi as it is: beyond
-    `angles`; between two timesteps and beyond the end of a chain; and where its answer does not determine the posterior mean to the precision eps of
-    the numbers. A noise or a score determines it up to rounding errors of size eps/phi, and the posterior mean changes
-    by the order of phi near phi = 0, so that both are balanced at phi = sqrt(eps); the other predictions are regular
-    and are asked from phi = eps on. At the data end the posterior mean of the angle pi/2 - sqrt(eps) is right to eps.
+    At an angle that the module does not know it answers for the nearest angle that it knows, with x_phi as it is. Such
+    angles lie beyond `angles`, between two timesteps, beyond the end of a chain, and at both ends of [0, pi/2], where
+    an answer does not determine the posterior mean to the precision eps of the numbers. A noise or a score determines
+    it up to rounding errors of size eps/phi, and the posterior mean changes by the order of phi near phi = 0. Both are
+    balanced at phi = sqrt(eps), the first angle that these modules are asked at. The other predictions are regular;
+    their first angle is eps. The last angle is pi/2 - sqrt(eps), where the posterior mean is right to eps.
 
     Raises ValueError for names and combinations that do not exist.
     """

@@ -43,7 +43,10 @@ class ModuleDenoiser(Denoiser):
         return self
 
     def forward(self, x, angle):
-        """The posterior mean, shape of x; see `Denoiser.forward`. Raises ScorelabError for an output of another shape."""
+        """The posterior mean, shape of x; see `Denoiser.forward`.
+
+        Raises ScorelabError where the module returns another shape than the state's.
+        """
         if not isinstance(angle, torch.Tensor):
             angle = torch.tensor(float(angle), dtype=torch.float64)
         angle = angle.to(x.device)

@@ -20,16 +20,16 @@ def run(study, context):
         trained = context.training.trains(denoiser)
     except ValueError as error:
         raise ConfigError(f"training.{error}") from None
+    samples = training_samples(context.target, context.training, context.seed)
+    try:  # a denoiser that is not trained may still learn from the samples how to split them
+        parts = denoiser.parts(samples, context.target)
+    except ValueError as error:
+        raise ConfigError(f"denoiser: {error}") from None
     if not trained:
         log.info("denoiser %s: not trained", context.config["denoiser"].path.rpartition(".")[2])
         context.save_denoiser(denoiser)
         context.update_metrics("training", {"steps": 0, "seconds": 0.0})
         return
-    samples = training_samples(context.target, context.training, context.seed)
-    try:
-        parts = denoiser.parts(samples, context.target)
-    except ValueError as error:
-        raise ConfigError(f"denoiser: {error}") from None
     trainers = [_train(context, part, last=part is parts[-1]) for part in parts]
     context.save_denoiser(denoiser)
     context.write_table(
