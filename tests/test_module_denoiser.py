@@ -1,7 +1,10 @@
 """Networks of others as denoisers: every convention, against a mixture whose answers are known in it."""
 
 import itertools
+import json
 import math
+import subprocess
+import sys
 
 import numpy
 import pytest
@@ -9,7 +12,9 @@ import torch
 from helpers import assert_close, noisy_states, normal, random_mixture
 from networks import Plain
 from safetensors.torch import save_file
+from test_cli import ROOT
 from test_config import composed
+from test_docs import blocks
 
 import scorelab
 from scorelab.channel import HALF_PI
@@ -18,6 +23,7 @@ from scorelab.errors import ConfigError, ScorelabError
 from scorelab.lab.app import config_folder
 from scorelab.lab.config import check
 from scorelab.lab.denoiser_file import load_denoiser
+from scorelab.randomness import default_stream
 from scorelab.schedules import DDPM
 
 PREDICTIONS = ("posterior_mean", "noise", "velocity", "v_prediction", "score")
@@ -118,19 +124,19 @@ def test_the_exact_answer_in_any_convention_is_the_exact_posterior_mean_on_every
 
 def test_single_precision_is_finite_and_near_at_every_angle():
     angles = torch.tensor([0.0, 1e-9, 1e-5, 0.01, 0.7, 1.5, 1.5707, HALF_PI])
-    for prediction in PREDICTIONS:
-        for state, time, schedule in conventions():
-            module = Answer(prediction, state, time, schedule)
-            denoiser = ModuleDenoiser(module, prediction, state=state, time=time, schedule=schedule)
-            for k, angle in enumerate(angles):
-                x = noisy_states(TARGET, min(float(angle), HALF_PI), 3, seed=k, dtype=torch.float32)
-                found = denoiser(x, angle)
-                assert found.dtype == torch.float32
-                low, high = denoiser.convention.ends
-                if time != "timestep" and low <= angle <= high:
-                    exact = TARGET.posterior_mean(x.double(), min(float(angle), HALF_PI))
-                    assert_close(found.double(), exact, rtol=0.01, atol=0.01)
-                assert bool(torch.isfinite(found).all()), (prediction, state, time, schedule, float(angle))
+    doubles = angles.double().clamp(max=HALF_PI)
+    x = torch.cat([noisy_states(TARGET, float(angle), 1, seed=k) for k, angle in enumerate(doubles)])
+    exact = TARGET.posterior_mean(x, doubles)
+    for prediction, (state, time, schedule) in itertools.product(PREDICTIONS, conventions()):
+        module = Answer(prediction, state, time, schedule)
+        denoiser = ModuleDenoiser(module, prediction, state=state, time=time, schedule=schedule)
+        found = denoiser(x.float(), angles)
+        assert found.dtype == torch.float32
+        assert bool(torch.isfinite(found).all()), denoiser.convention
+        low, high = denoiser.convention.ends
+        inside = (angles >= low) & (doubles <= high)
+        if time != "timestep":
+            assert_close(found[inside].double(), exact[inside], rtol=0.01, atol=0.01)
 
 
 def test_beyond_the_angles_that_a_module_knows_it_answers_for_the_nearest():
@@ -147,8 +153,7 @@ def test_beyond_the_angles_that_a_module_knows_it_answers_for_the_nearest():
 
 def test_predictions_and_timesteps_mean_what_they_mean_in_diffusers():
     diffusers = pytest.importorskip("diffusers")
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
+    with default_stream(0):
         module = Plain(4).double()
     x = normal(5, 4, seed=2)
     for theirs, ours in (("epsilon", "noise"), ("v_prediction", "v_prediction"), ("sample", "posterior_mean")):
@@ -226,8 +231,7 @@ PLAIN = "denoiser.module={_target_: networks.Plain, width: 6}"
 @pytest.fixture
 def weights(tmp_path):
     """A file that plain torch code wrote, and its network."""
-    with torch.random.fork_rng():
-        torch.manual_seed(7)
+    with default_stream(7):
         network = Plain(8, 6)
     save_file(network.state_dict(), tmp_path / "weights.safetensors")
     return tmp_path / "weights.safetensors", network
@@ -320,3 +324,25 @@ def test_wrong_classes_and_keys_are_one_line(asked, tmp_path):
             [*asked, "denoiser.module={_target_: networks.Short}", "training.enabled=false", "sampler.count=500"],
             tmp_path / "run",
         )
+
+
+def test_the_network_of_the_extension_guide_runs(small, tmp_path):
+    (code,) = (block for block in blocks("docs/extending.md", "python") if "class Epsilon" in block)
+    (option,) = (block for block in blocks("docs/extending.md", "yaml") if "Epsilon" in block)
+    lab = tmp_path / "my_lab"
+    (lab / "conf" / "denoiser").mkdir(parents=True)
+    (lab / "__init__.py").write_text("")
+    (lab / "epsilon.py").write_text(code)
+    (lab / "conf" / "denoiser" / "epsilon.yaml").write_text(option)
+    namespace = {}
+    exec(code, namespace)
+    with default_stream(9):
+        save_file(namespace["Epsilon"](8, 16).state_dict(), tmp_path / "epsilon.safetensors")
+    small = [override for override in small if not override.startswith("denoiser.")]
+    command = [sys.executable, ROOT / "run.py", "--config-dir", "my_lab/conf", "denoiser=epsilon"]
+    for name, enabled, steps in (("frozen", "false", 0), ("tuned", "true", 16)):
+        given = ["extensions=[my_lab]", f"training.enabled={enabled}", *small, "stage=train", f"hydra.run.dir={name}"]
+        environment = {"PYTHONPATH": f"{tmp_path}:{ROOT / 'src'}", "PATH": "/usr/bin:/bin"}
+        done = subprocess.run([*command, *given], cwd=tmp_path, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert json.loads((tmp_path / name / "metrics.json").read_text())["training"]["steps"] == steps
