@@ -11,8 +11,8 @@ from scorelab.files import write_bytes
 
 
 def write_tensors(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str]):
-    """Write tensors and metadata; an existing file is replaced in one step."""
-    write_bytes(path, save({name: value.contiguous() for name, value in tensors.items()}, metadata))
+    """Write tensors and metadata; an existing file is replaced in one step. Tensors that share memory are copied."""
+    write_bytes(path, save({name: value.contiguous().clone() for name, value in tensors.items()}, metadata))
 
 
 def read_tensors(path: Path):
