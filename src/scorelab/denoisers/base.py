@@ -26,7 +26,7 @@ class Part:
 class Denoiser(torch.nn.Module, abc.ABC):
     """A function of the noisy state and its angle that returns a posterior mean.
 
-    A subclass implements `forward`. Whether a run trains it is said by `training.enabled`.
+    A subclass implements `forward`. The key `training.enabled` says whether a run trains it.
     """
 
     #: whether it is the exact posterior mean of its `target`

@@ -85,7 +85,8 @@ class Module(DenoiserOptions):
 
     module: a node that names its class, of a package listed under `extensions`, and its arguments.
     prediction, state, time, schedule, angles: what it returns, sees, is told and knows. schedule: a node as in
-    conf/schedule. weights: a safetensors file with its state, or null for the weights that its class starts with.
+    conf/schedule. weights: a safetensors file with all its parameters and buffers, its path from the working directory;
+    null for the weights that its class starts with. A run keeps a copy, and reads the file only before it trains.
     """
 
     module: Annotated[Component, Node("module")]
