@@ -21,6 +21,7 @@ def options_of(group):
 #: what an option needs beside it
 COMPANIONS = {
     "mala": ["denoiser=exact"],
+    "module": ["extensions=[torch]", "denoiser.module={_target_: torch.nn.Identity}"],
     "annealed_langevin": ["schedule=ve"],
     "reverse_sde": ["schedule=ou"],
     "exponential_integrator": ["schedule=ou"],

@@ -27,17 +27,8 @@ def modules():
 
 
 def imports(path):
-    """The modules below scorelab that a file imports, wherever in it, those for type checkers left out."""
-    tree = ast.parse(path.read_text())
-    typing = {
-        id(inner)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
-        for inner in ast.walk(node)
-    }
-    for node in ast.walk(tree):
-        if id(node) in typing:
-            continue
+    """The modules below scorelab that a file imports, wherever in it, also for type checkers alone."""
+    for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "scorelab":
             base = node.module.removeprefix("scorelab").lstrip(".")
             for alias in node.names:

@@ -1,11 +1,14 @@
 """Denoisers made of several networks: one a phase of the noise level, one a side of the data; and the student."""
 
+import itertools
 import math
 
+import numpy
 import pandas
 import pytest
 import torch
 from helpers import assert_close, noisy_states, normal, seeded
+from networks import Velocity
 
 import scorelab
 from scorelab.denoisers import Denoiser, ExactDenoiser, MixtureAware, MixtureAwareDenoiser, PhaseAware, Student
@@ -73,15 +76,15 @@ def split(target, count=4000, split="principal_component", sides=2):
     return denoiser, samples, denoiser.parts(samples, target)
 
 
-@pytest.mark.parametrize("name", ["principal_component", "kmeans"])
-def test_the_split_finds_the_modes_and_their_weights(name):
-    denoiser, samples, parts = split(TARGET, split=name)
-    first = TARGET.posterior_weights(samples, math.pi / 2)[:, 0] > 0.5
-    side = denoiser.side_of(samples) == denoiser.side_of(TARGET.means)[0]
-    assert float((first == side).double().mean()) > 0.997
-    weights = {round(float(part.target.means[0, 0]), 3): len(part.samples) / len(samples) for part in parts}
-    assert weights[1.8] == pytest.approx(0.7, abs=4 * math.sqrt(0.21 / 4000))
-    assert sum(len(part.samples) for part in parts) == len(samples)
+def test_the_split_finds_the_modes_and_their_weights():
+    for name in ("principal_component", "kmeans"):
+        denoiser, samples, parts = split(TARGET, split=name)
+        first = TARGET.posterior_weights(samples, math.pi / 2)[:, 0] > 0.5
+        side = denoiser.side_of(samples) == denoiser.side_of(TARGET.means)[0]
+        assert float((first == side).double().mean()) > 0.997, name
+        weights = {round(float(part.target.means[0, 0]), 3): len(part.samples) / len(samples) for part in parts}
+        assert weights[1.8] == pytest.approx(0.7, abs=4 * math.sqrt(0.21 / 4000)), name
+        assert sum(len(part.samples) for part in parts) == len(samples), name
 
 
 def test_the_principal_component_is_the_direction_between_the_modes():
@@ -130,17 +133,17 @@ def test_exact_sides_sample_the_target_and_their_path_kl_is_that_of_the_shares()
 # The student. -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("angle", [0.0, 0.3, 1.2, math.pi / 2])
-@pytest.mark.parametrize("std", [1.0, 0.6])
-def test_the_student_with_the_right_parameters_is_the_exact_posterior_mean(angle, std):
-    target = GaussianMixture([0.2, 0.5, 0.3], normal(3, 4, seed=7), std)
-    student = Student(K=3, std=std, initial_std=0.1).build(4).double()
-    student.means.data.copy_(target.means)
-    student.log_weights.data.copy_(target.weights.log())
-    x = noisy_states(target, angle, 20)
-    assert_close(student(x, angle), target.posterior_mean(x, angle), rtol=1e-12, atol=1e-12)
-    each = torch.full((20,), angle, dtype=torch.float64)
-    assert_close(student(x, each), target.posterior_mean(x, each), rtol=1e-12, atol=1e-12)
+def test_the_student_with_the_right_parameters_is_the_exact_posterior_mean():
+    for std, angle in itertools.product((1.0, 0.6), (0.0, 0.3, 1.2, math.pi / 2)):
+        target = GaussianMixture([0.2, 0.5, 0.3], normal(3, 4, seed=7), std)
+        student = Student(K=3, std=std, initial_std=0.1).build(4).double()
+        student.means.data.copy_(target.means)
+        student.log_weights.data.copy_(target.weights.log())
+        x = noisy_states(target, angle, 20)
+        assert_close(student(x, angle), target.posterior_mean(x, angle), rtol=1e-12, atol=1e-12)
+        each = torch.full((20,), angle, dtype=torch.float64)
+        assert_close(student(x, each), target.posterior_mean(x, each), rtol=1e-12, atol=1e-12)
+        assert torch.equal(student(x.view(20, 2, 2), each), student(x, each).view(20, 2, 2))
 
 
 # Whole runs. --------------------------------------------------------------------------------------------------------
@@ -167,8 +170,11 @@ def test_a_run_trains_every_part(small, name, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["phase_aware", "mixture_aware"])
-def test_a_training_that_was_stopped_in_its_second_part_ends_with_the_same_weights(small, name, tmp_path, monkeypatch):
-    whole = scorelab.run(overrides(small, name), tmp_path / "whole")
+def test_two_networks_of_a_user_train_resume_and_sample(small, name, tmp_path, monkeypatch):
+    small = [override for override in small if not override.startswith("denoiser.")]
+    network = ["~denoiser.network", "+denoiser.network={_target_: networks.Velocity, width: 6}"]
+    asked = [*small, f"denoiser={name}", *network, "extensions=[networks]"]
+    whole = scorelab.run([*asked, "stage=train"], tmp_path / "whole")
     trained = []
     original = train._train
 
@@ -179,34 +185,56 @@ def test_a_training_that_was_stopped_in_its_second_part_ends_with_the_same_weigh
         return original(context, part, last)
 
     monkeypatch.setattr(train, "_train", stop)
+    stopped = tmp_path / "stopped"
     with pytest.raises(KeyboardInterrupt):
-        scorelab.run(overrides(small, name), tmp_path / "stopped")
-    assert list((tmp_path / "stopped").glob("checkpoint-*"))
-    scorelab.run([f"training.resume={tmp_path / 'stopped'}"])
-    one, other = (
-        load_denoiser(run / "denoiser.safetensors").state_dict() for run in (whole.directory, tmp_path / "stopped")
-    )
-    assert all(torch.equal(one[key], other[key]) for key in one)
+        scorelab.run(asked, stopped)
+    assert list(stopped.glob("checkpoint-*"))
+    resumed = scorelab.run([f"training.resume={stopped}"])
+    one, other = (load_denoiser(run.directory / "denoiser.safetensors", run.config) for run in (whole, resumed))
+    assert isinstance((other.phases if name == "phase_aware" else other.sides)[1], Velocity)
+    assert all(torch.equal(value, other.state_dict()[key]) for key, value in one.state_dict().items())
+    before = numpy.array(resumed.samples)
+    assert numpy.array_equal(scorelab.run(["stage=sample", f"run={stopped}"]).samples, before)
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        (["denoiser=mixture_aware", "denoiser.sides=3"], "sides = 3: split: principal_component makes 2"),
-        (["denoiser=mixture_aware", "denoiser@denoiser.network=exact"], "a denoiser that is trained is needed"),
-        (["denoiser=phase_aware", "denoiser.switches=[0]"], "denoiser.switches"),
-        (["denoiser=phase_aware", "denoiser.switches=[2.0,1.0]"], "must increase"),
-        (["denoiser=phase_aware", "denoiser.network.m=0"], "denoiser.network.m = 0"),
-        (["denoiser=phase_aware", "training.angles=single"], "training.angles = single"),
-        (
-            ["denoiser=phase_aware", "denoiser.switches=[1e6]", "denoiser.overlap=0"],
-            "phase_2 of the denoiser needs angles",
-        ),
-    ],
-)
-def test_impossible_combinations_are_one_line(changes, message, tmp_path):
-    with pytest.raises(ConfigError, match=message):
-        scorelab.run([*changes, "training.N=50", "training.epochs=1", "target.n=4", "threads=1"], tmp_path / "run")
+def test_a_split_of_networks_that_are_not_trained_is_still_found(small, tmp_path):
+    small = [override for override in small if not override.startswith("denoiser.")]
+    network = ["denoiser=mixture_aware", "denoiser@denoiser.network=module", "extensions=[networks]"]
+    network += ["denoiser.network.module={_target_: networks.Frozen}", "target.a=6", "stage=train"]
+    run = scorelab.run([*small, *network], tmp_path / "run")
+    assert run.metrics["training"]["steps"] == 0
+    denoiser = load_denoiser(tmp_path / "run" / "denoiser.safetensors", run.config)
+    assert float(denoiser.shares.max()) == pytest.approx(0.7, abs=4 * math.sqrt(0.21 / 400))
+
+
+def test_impossible_combinations_are_one_line(tmp_path):
+    for number, (changes, message) in enumerate(
+        [
+            (["denoiser=mixture_aware", "denoiser.sides=3"], "sides = 3: split: principal_component makes 2"),
+            (["denoiser=mixture_aware", "denoiser@denoiser.network=exact"], "a denoiser that is trained is needed"),
+            (["denoiser=phase_aware", "denoiser.switches=[0]"], "denoiser.switches"),
+            (["denoiser=phase_aware", "denoiser.switches=[2.0,1.0]"], "must increase"),
+            (["denoiser=phase_aware", "denoiser.network.m=0"], "denoiser.network.m = 0"),
+            (["denoiser=phase_aware", "training.angles=single"], "training.angles = single"),
+            (
+                ["denoiser=phase_aware", "denoiser.switches=[1e6]", "denoiser.overlap=0"],
+                "phase_2 of the denoiser needs angles",
+            ),
+            (
+                [
+                    "denoiser=phase_aware",
+                    "denoiser@denoiser.network=module",
+                    "denoiser.network.module={_target_: networks.Plain}",
+                    "extensions=[networks]",
+                    "denoiser.network.weights=none.safetensors",
+                ],
+                "denoiser.network.weights = none.safetensors: no such file",
+            ),
+        ]
+    ):
+        asked = [*changes, "training.N=50", "training.epochs=1", "target.n=4", "threads=1"]
+        with pytest.raises(ConfigError, match=message):
+            scorelab.run(asked, tmp_path / f"run-{number}")
 
 
 def test_options_build_what_they_name():

@@ -5,6 +5,7 @@ A node has a key `_target_`. It may name a class of scorelab, or of a package th
 configuration file cannot run arbitrary code.
 """
 
+import dataclasses
 import importlib
 import inspect
 import json
@@ -27,18 +28,20 @@ GROUPS = {
     "training": (("scorelab.training.options", "Training"),),
     "study": (("scorelab.studies.base", "Study"),),
 }
+#: what only a node inside another one names, and only in a package of the user's: its contract
+FOREIGN = {"module": (("torch.nn", "Module"),)}
 #: arguments that a component may ask for by name and that come from the run, not from its configuration
 FROM_RUN = ("n", "target", "generator")
-#: stands for the key of a node inside another one, which the outer error message knows
-_HERE = "@"
+#: stands for the key of the node that an error message is about, where only the code around the message knows the key
+HERE = "@"
 
 
 @dataclass(frozen=True)
 class Component:
     """A checked node: the class it names and the arguments it gives.
 
-    key: where the node stands in the configuration. options: the class called with its arguments, where it is an
-    `Options`; None where calling it would build the thing.
+    key: where the node stands in the configuration; of a node inside another one, `HERE` and where it stands there.
+    options: the class called with its arguments, where it is an `Options`; None where calling it would build the thing.
     """
 
     key: str
@@ -50,7 +53,7 @@ class Component:
     def build(self, **run):
         """The thing itself: an `Options` with `build` builds it, any other class is it.
 
-        run: what the run can offer (n, target, generator); a class gets what its signature asks for. Raises
+        run: what the run can offer (n, target, generator, pretrained); a class gets what its signature asks for. Raises
         ConfigError where the class refuses its arguments with a ValueError, and for an argument that both give.
         """
         if self.options is not None and not hasattr(self.options, "build"):
@@ -63,6 +66,10 @@ class Component:
             return maker(**arguments, **asked)
         except ValueError as error:
             raise ConfigError(f"{self.key}: {error}") from None
+        except ConfigError as error:
+            if not str(error).startswith(f"{HERE}."):
+                raise
+            raise ConfigError(f"{self.key}{str(error).removeprefix(HERE)}") from None
 
     @property
     def data(self) -> dict[str, Any]:
@@ -103,17 +110,17 @@ def component(group: str, node: Mapping[str, Any], extensions=(), key: str | Non
 
 def resolve(group: str, path, extensions, key: str | None = None) -> type:
     """The class that a `_target_` names. Raises ConfigError for one that may not stand there."""
-    allowed, key = ["scorelab", *extensions], f"{group if key is None else key}._target_"
+    key = f"{group if key is None else key}._target_"
+    allowed = [*extensions] if group in FOREIGN else ["scorelab", *extensions]
     if not isinstance(path, str) or not any(path.startswith(f"{package}.") for package in allowed):
-        raise ConfigError(
-            f"{key} = {show(path)}: allowed are classes of {', '.join(allowed)} (extensions: [...] adds one)"
-        )
+        packages = ", ".join(allowed) or "your own packages"
+        raise ConfigError(f"{key} = {show(path)}: allowed are classes of {packages} (extensions: [...] adds one)")
     module, _, name = path.rpartition(".")
     try:
         found = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
         raise ConfigError(f"{key} = {path}: cannot be imported ({error})") from None
-    contracts = GROUPS[group]
+    contracts = FOREIGN.get(group) or GROUPS[group]
     if isinstance(found, type):
         # The contracts that need torch are imported only if the light one does not fit.
         for home, contract in contracts:
@@ -122,14 +129,16 @@ def resolve(group: str, path, extensions, key: str | None = None) -> type:
                     missing = ", ".join(sorted(found.__abstractmethods__))
                     raise ConfigError(f"{key} = {path}: does not implement {missing}, which {contract} asks for")
                 return found
-    raise ConfigError(f"{key} = {path}: a class derived from {' or '.join(name for _, name in contracts)} is needed")
+    names = (name if home.startswith("scorelab.") else f"{home}.{name}" for home, name in contracts)
+    raise ConfigError(f"{key} = {path}: a class derived from {' or '.join(names)} is needed")
 
 
 class Node:
     """The type of an option that is a node itself: `network: Annotated[Component, Node("denoiser")]`.
 
-    Its value is the checked `Component`. Extensions of the configuration hold for it as well. complete: function that
-    returns the mapping that is checked instead of the one that was given.
+    group: of the configuration, or a name of `FOREIGN`. Its value is the checked `Component`. Extensions of the
+    configuration hold for it as well. complete: function that returns the mapping that is checked instead of the one
+    that was given.
     """
 
     def __init__(self, group: str, complete=dict):
@@ -147,9 +156,10 @@ class Node:
         extensions = (info.context or {}).get("extensions", ())
         try:
             whole = self.complete(value) if isinstance(value, Mapping) else value
-            return component(self.group, whole, extensions, _HERE)
+            found = component(self.group, whole, extensions, HERE)
         except ConfigError as error:
-            raise PydanticCustomError("node", "{text}", {"text": str(error).removeprefix(_HERE)}) from None
+            raise PydanticCustomError("node", "{text}", {"text": str(error).removeprefix(HERE)}) from None
+        return dataclasses.replace(found, key=f"{HERE}.{info.field_name}")
 
 
 def _refuse_unknown(key, arguments, names):
@@ -161,7 +171,9 @@ def _refuse_unknown(key, arguments, names):
 def _check_signature(key: str, cls: type, arguments: dict, extensions) -> dict:
     """Check arguments against the annotations of a class that is not an `Options`; return them in their types."""
     parameters = dict(list(inspect.signature(cls.__init__, eval_str=True).parameters.items())[1:])
-    own = {name: p for name, p in parameters.items() if name not in FROM_RUN or name in arguments}
+    several = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    named = {name: p for name, p in parameters.items() if p.kind not in several}
+    own = {name: p for name, p in named.items() if name not in FROM_RUN or name in arguments}
     _refuse_unknown(key, arguments, own)
     fields = {
         name: (

@@ -11,8 +11,8 @@ from scorelab.files import write_bytes
 
 
 def write_tensors(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str]):
-    """Write tensors and metadata; an existing file is replaced in one step."""
-    write_bytes(path, save({name: value.contiguous() for name, value in tensors.items()}, metadata))
+    """Write tensors and metadata; an existing file is replaced in one step. Tensors that share memory are copied."""
+    write_bytes(path, save({name: value.contiguous().clone() for name, value in tensors.items()}, metadata))
 
 
 def read_tensors(path: Path):
@@ -26,6 +26,19 @@ def read_tensors(path: Path):
     except (SafetensorError, OSError) as error:
         raise ScorelabError(f"{path}: not a whole safetensors file ({error})") from None
     return tensors, metadata
+
+
+def load_state(path: Path, tensors: dict[str, torch.Tensor], module: torch.nn.Module):
+    """Give a module the tensors read from `path`, all its parameters and buffers.
+
+    Raises ScorelabError unless the file has the tensors of the module, in their shapes, and no others.
+    """
+    state = module.state_dict()
+    require_shapes(path, tensors, state)
+    unknown = sorted(tensors.keys() - state.keys())
+    if unknown:
+        raise ScorelabError(f"{path}: made by another network: {unknown[0]} is no tensor of {type(module).__name__}")
+    module.load_state_dict(tensors)
 
 
 def require_shapes(path: Path, tensors: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]):

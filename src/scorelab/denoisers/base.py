@@ -26,7 +26,7 @@ class Part:
 class Denoiser(torch.nn.Module, abc.ABC):
     """A function of the noisy state and its angle that returns a posterior mean.
 
-    A subclass implements `forward`. Whether it is trained follows from whether it has parameters.
+    A subclass implements `forward`. The key `training.enabled` says whether a run trains it.
     """
 
     #: whether it is the exact posterior mean of its `target`
@@ -34,9 +34,10 @@ class Denoiser(torch.nn.Module, abc.ABC):
 
     @abc.abstractmethod
     def forward(self, x: torch.Tensor, angle: torch.Tensor) -> torch.Tensor:
-        """The posterior mean E[X | x_phi = x], shape (count, n).
+        """The posterior mean E[X | x_phi = x], shape of x.
 
-        x: (count, n). angle: radians, one number for all samples (a tensor of shape ()) or one a sample (count,).
+        x: (count, n), or (count, *shape) for a target whose samples have another shape. angle: radians in [0, pi/2],
+        one number for all samples (a number or a tensor of shape ()) or one a sample (count,).
         """
 
     def parts(self, samples, target) -> list[Part]:
@@ -64,5 +65,5 @@ class Denoiser(torch.nn.Module, abc.ABC):
 
     @property
     def trainable(self) -> bool:
-        """Whether there is anything to train."""
-        return any(parameter.requires_grad for parameter in self.parameters())
+        """Whether there is anything to train: parameters that are not frozen, of a denoiser that is not exact."""
+        return not self.exact and any(parameter.requires_grad for parameter in self.parameters())

@@ -13,5 +13,5 @@ class ExactDenoiser(Denoiser):
         self.target = target
 
     def forward(self, x, angle):
-        """E[X | x_phi = x], shape (count, n)."""
+        """E[X | x_phi = x], shape of x."""
         return self.target.posterior_mean(x, angle)

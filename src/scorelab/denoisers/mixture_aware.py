@@ -27,16 +27,16 @@ class MixtureAwareDenoiser(Denoiser):
         self.register_buffer("centres", torch.zeros(count, n, dtype=torch.float64))
 
     def forward(self, x, angle):
-        """sum_k q_k m_k(x; phi), shape (count, n): what is known of a sample without its side, before it starts."""
+        """sum_k q_k m_k(x; phi), shape of x: what is known of a sample without its side, before it starts."""
         return sum(float(share) * side(x, angle) for share, side in zip(self.shares, self.sides, strict=True))
 
     def side_of(self, points):
-        """The side of points (count, n): that of the nearest of the centres (sides, n)."""
-        return torch.cdist(points.double(), self.centres).argmin(1)
+        """The side of points (count, *shape), (count,): the side whose centre is the nearest."""
+        return torch.cdist(points.double().flatten(1), self.centres).argmin(1)
 
     def parts(self, samples, target):
         """Each side on its samples, held against the modes of the target that lie there."""
-        self.centres.copy_(torch.as_tensor(_SPLITS[self.split](samples.numpy(), len(self.sides))))
+        self.centres.copy_(torch.as_tensor(_SPLITS[self.split](samples.flatten(1).numpy(), len(self.sides))))
         side = self.side_of(samples)
         self.shares.copy_(torch.bincount(side, minlength=len(self.sides)).double() / len(samples))
         if bool((self.shares == 0).any()):
@@ -73,7 +73,7 @@ class _Assigned(Denoiser):
         self.rows = [torch.nonzero(side == k).squeeze(1) for k in range(len(self.means))]
 
     def forward(self, x, angle):
-        """Each row by its own side, shape (count, n)."""
+        """Each row by its own side, shape of x."""
         result = torch.empty_like(x)
         for mean, rows in zip(self.means, self.rows, strict=True):
             result[rows] = mean(x[rows], angle if torch.as_tensor(angle).dim() == 0 else angle[rows])
@@ -81,7 +81,7 @@ class _Assigned(Denoiser):
 
 
 def _principal_component(samples, sides):
-    """The mean plus and minus the first principal component: nearest to the first is who projects above 0."""
+    """The mean plus and minus the first principal component: points that project above 0 are nearest to the first."""
     from sklearn.decomposition import PCA
 
     pca = PCA(n_components=1, svd_solver="randomized", random_state=0).fit(samples)

@@ -5,7 +5,9 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from scorelab.nodes import Component, Node
+from scorelab.denoisers.convention import Convention, Prediction, State, Time
+from scorelab.errors import ConfigError, ScorelabError
+from scorelab.nodes import HERE, Component, Node
 from scorelab.options import Count, NonNegative, Options, Positive, Several
 
 
@@ -17,7 +19,10 @@ class DenoiserOptions(Options):
 
     @abc.abstractmethod
     def build(self, n: int, target):
-        """The denoiser for dimension n; `target` is there for denoisers that use exact knowledge of it."""
+        """The denoiser for dimension n; `target` is there for denoisers that use exact knowledge of it.
+
+        An argument `pretrained`, where a class has one, says whether weights that are files of their own are read.
+        """
 
 
 class Exact(DenoiserOptions):
@@ -55,7 +60,7 @@ class OuterProduct(DenoiserOptions):
     def build(self, n, target=None):
         from scorelab.denoisers.outer_product import OuterProductDenoiser
 
-        return OuterProductDenoiser(n, self)
+        return OuterProductDenoiser(n, **self.model_dump())
 
 
 class Student(DenoiserOptions):
@@ -72,7 +77,48 @@ class Student(DenoiserOptions):
     def build(self, n, target=None):
         from scorelab.denoisers.student import StudentDenoiser
 
-        return StudentDenoiser(n, self)
+        return StudentDenoiser(n, **self.model_dump())
+
+
+class Module(DenoiserOptions):
+    """A torch module of somebody else's with a declared convention; see `Convention`.
+
+    module: a node that names its class, of a package listed under `extensions`, and its arguments.
+    prediction, state, time, schedule, angles: what it returns, sees, is told and knows. schedule: a node as in
+    conf/schedule. weights: a safetensors file with all its parameters and buffers, its path from the working directory;
+    null for the weights that its class starts with. A run keeps a copy, and reads the file only before it trains.
+    """
+
+    module: Annotated[Component, Node("module")]
+    prediction: Prediction
+    state: State
+    time: Time
+    schedule: Annotated[Component, Node("schedule")] | None
+    angles: tuple[float, float] | None
+    weights: str | None
+
+    @model_validator(mode="after")
+    def _exists(self):
+        self.convention  # noqa: B018 (raises ValueError for one that does not exist)
+        return self
+
+    @property
+    def convention(self) -> Convention:
+        """The declared convention."""
+        schedule = None if self.schedule is None else self.schedule.options
+        return Convention(self.prediction, self.state, self.time, schedule, self.angles)
+
+    def build(self, n, target=None, pretrained=True):
+        from scorelab.denoisers.module import ModuleDenoiser
+        from scorelab.tensorfile import load_state, read_tensors
+
+        module = self.module.build(n=n, target=target)
+        if pretrained and self.weights is not None:
+            try:
+                load_state(self.weights, read_tensors(self.weights)[0], module)
+            except ScorelabError as error:
+                raise ConfigError(f"{HERE}.weights = {error}") from None
+        return ModuleDenoiser(module, **vars(self.convention))
 
 
 class _Several(DenoiserOptions):
@@ -85,12 +131,12 @@ class _Several(DenoiserOptions):
 
     @model_validator(mode="after")
     def _network(self):
-        if self.network.options is not None and self.network.options.exact:
+        if self.network.cls.exact:
             raise ValueError("network: a denoiser that is trained is needed")
         return self
 
-    def _networks(self, count, n, target):
-        return [self.network.build(n=n, target=target) for _ in range(count)]
+    def _networks(self, count, **run):
+        return [self.network.build(**run) for _ in range(count)]
 
 
 class PhaseAware(_Several):
@@ -103,11 +149,12 @@ class PhaseAware(_Several):
     switches: list[Positive | Literal["speciation"]] = Field(min_length=1)
     overlap: NonNegative
 
-    def build(self, n, target):
+    def build(self, n, target, pretrained=True):
         from scorelab.denoisers.phase_aware import PhaseAwareDenoiser, switch_angles
 
         switches = switch_angles(self.switches, target)
-        return PhaseAwareDenoiser(self._networks(len(switches) + 1, n, target), switches, self.overlap)
+        networks = self._networks(len(switches) + 1, n=n, target=target, pretrained=pretrained)
+        return PhaseAwareDenoiser(networks, switches, self.overlap)
 
 
 class MixtureAware(_Several):
@@ -125,7 +172,8 @@ class MixtureAware(_Several):
             raise ValueError(f"sides = {self.sides}: split: principal_component makes 2; kmeans makes any number")
         return self
 
-    def build(self, n, target):
+    def build(self, n, target, pretrained=True):
         from scorelab.denoisers.mixture_aware import MixtureAwareDenoiser
 
-        return MixtureAwareDenoiser(self._networks(self.sides, n, target), self.split, n)
+        networks = self._networks(self.sides, n=n, target=target, pretrained=pretrained)
+        return MixtureAwareDenoiser(networks, self.split, n)

@@ -1,14 +1,9 @@
 """Algorithm 1: one hidden layer whose output weights are modulated by a time embedding."""
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch.nn import functional
 
 from scorelab.denoisers.base import Denoiser
-
-if TYPE_CHECKING:
-    from scorelab.denoisers.options import OuterProduct
 
 
 class OuterProductDenoiser(Denoiser):
@@ -18,42 +13,57 @@ class OuterProductDenoiser(Denoiser):
         h = activation(Linear_1(input))                 h in R^m
         N = Linear_2(flatten(s outer h))                N in R^n
 
-    and a posterior mean made of N and the input as `OuterProduct.parametrization` says.
+    and a posterior mean made of N and the input as the `parametrization` says; the arguments are the options of
+    `scorelab.denoisers.OuterProduct`. States of another shape than (count, n) are read as vectors of n entries.
 
     The three factors s, h and Linear_2 are contracted in the order that makes the least: with one angle for all samples
     s meets Linear_2 first and leaves one (n, m) matrix; with one angle a sample the outer product is formed where its
     L m numbers a sample are not more than the L n that h and Linear_2 make, which meet first otherwise.
     """
 
-    def __init__(self, n: int, options: "OuterProduct"):
+    def __init__(
+        self,
+        n: int,
+        L: int,
+        m: int,
+        frequencies: int,
+        activation: str,
+        parametrization: str,
+        input: str,
+        zero_output: bool,
+    ):
         super().__init__()
-        self.options = options
-        self.activation = getattr(functional, options.activation)
-        self.linear_0 = torch.nn.Linear(2 * options.frequencies, options.L)
-        self.linear_1 = torch.nn.Linear(n, options.m)
-        self.linear_2 = torch.nn.Linear(options.L * options.m, n)
-        self.register_buffer("frequencies", torch.arange(options.frequencies).float(), persistent=False)
-        if options.zero_output:
+        self.L, self.m, self.parametrization, self.input = L, m, parametrization, input
+        self.activation = getattr(functional, activation)
+        self.linear_0 = torch.nn.Linear(2 * frequencies, L)
+        self.linear_1 = torch.nn.Linear(n, m)
+        self.linear_2 = torch.nn.Linear(L * m, n)
+        self.register_buffer("frequencies", torch.arange(frequencies).float(), persistent=False)
+        if zero_output:
             torch.nn.init.zeros_(self.linear_2.weight)
             torch.nn.init.zeros_(self.linear_2.bias)
 
     def forward(self, x, angle):
-        """The posterior mean, shape (count, n); see `Denoiser.forward`."""
+        """The posterior mean, shape of x; see `Denoiser.forward`."""
+        return self._of_vectors(x.flatten(1), angle).view_as(x)
+
+    def _of_vectors(self, x, angle):
+        """The posterior mean of states (count, n)."""
         angle = torch.as_tensor(angle, dtype=x.dtype, device=x.device).unsqueeze(-1)
         sin, cos = torch.sin(angle), torch.cos(angle)
         phases = angle * self.frequencies
         embedding = self.linear_0(torch.cat([torch.cos(phases), torch.sin(phases)], -1))
         raw_scale = sin / cos**2
-        hidden = self.activation(self.linear_1(x * raw_scale if self.options.input == "raw" else x))
+        hidden = self.activation(self.linear_1(x * raw_scale if self.input == "raw" else x))
         output = self._contract(embedding, hidden)
-        if self.options.parametrization == "velocity":
+        if self.parametrization == "velocity":
             return torch.addcmul(sin * x, cos, output)
-        return torch.addcmul(output, sin if self.options.parametrization == "skip" else raw_scale, x)
+        return torch.addcmul(output, sin if self.parametrization == "skip" else raw_scale, x)
 
     def _contract(self, embedding, hidden):
         """Linear_2(flatten(embedding outer hidden)), in the order that makes the least."""
         weight, bias = self.linear_2.weight, self.linear_2.bias
-        n, L, m = weight.shape[0], self.options.L, self.options.m
+        n, L, m = weight.shape[0], self.L, self.m
         if embedding.dim() == 1:
             combined = (embedding @ weight.view(n, L, m).transpose(0, 1).reshape(L, n * m)).view(n, m)
             return functional.linear(hidden, combined, bias)

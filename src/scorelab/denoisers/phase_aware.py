@@ -23,7 +23,7 @@ class PhaseAwareDenoiser(Denoiser):
         self.register_buffer("switches", torch.tensor(switches, dtype=torch.float64))
 
     def forward(self, x, angle):
-        """The posterior mean of the phase that the angle lies in, shape (count, n); see `Denoiser.forward`."""
+        """The posterior mean of the phase that the angle lies in, shape of x; see `Denoiser.forward`."""
         angle = torch.as_tensor(angle, device=x.device)
         phase = torch.bucketize(angle.double(), self.switches, right=True)
         if not angle.dim():

@@ -1,15 +1,10 @@
 """The student: the posterior mean of a mixture whose means and weights are learned."""
 
-from typing import TYPE_CHECKING
-
 import torch
 
 from scorelab.channel import sin_cos
 from scorelab.denoisers.base import Denoiser
 from scorelab.laws.mixture import isotropic_mean
-
-if TYPE_CHECKING:
-    from scorelab.denoisers.options import Student
 
 
 class StudentDenoiser(Denoiser):
@@ -19,17 +14,22 @@ class StudentDenoiser(Denoiser):
         gamma = softmax(log w_k + (sin <x, mu_k> - sin^2 |mu_k|^2 / 2) / v)
 
     For K = 2 and opposite means it is the student network of 000_6c70dbc10a1c9c83.txt, section 8.2. The weights are
-    softmax(`log_weights`).
+    softmax(`log_weights`). The arguments are the options of `scorelab.denoisers.Student`. States of another shape than
+    (count, n) are read as vectors of n entries.
     """
 
-    def __init__(self, n: int, options: "Student"):
+    def __init__(self, n: int, K: int, std: float, initial_std: float):
         super().__init__()
-        self.std = options.std
-        self.means = torch.nn.Parameter(options.initial_std * torch.randn(options.K, n))
-        self.log_weights = torch.nn.Parameter(torch.zeros(options.K))
+        self.std = std
+        self.means = torch.nn.Parameter(initial_std * torch.randn(K, n))
+        self.log_weights = torch.nn.Parameter(torch.zeros(K))
 
     def forward(self, x, angle):
-        """The posterior mean, shape (count, n); see `Denoiser.forward`."""
+        """The posterior mean, shape of x; see `Denoiser.forward`."""
+        return self._of_vectors(x.flatten(1), angle).view_as(x)
+
+    def _of_vectors(self, x, angle):
+        """The posterior mean of states (count, n)."""
         sin, cos = sin_cos(angle, x)
         variance = self.std**2 * sin**2 + cos**2
         logits = (sin * (x @ self.means.T) - 0.5 * sin**2 * self.means.square().sum(1)) / variance

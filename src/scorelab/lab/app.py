@@ -16,7 +16,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, open_dict
-from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
 
 from scorelab.errors import ConfigError, ScorelabError, one_line
 from scorelab.lab import runs
@@ -151,6 +151,8 @@ def plain(config) -> dict:
     own._set_parent(None)
     try:
         return OmegaConf.to_container(own, resolve=True, throw_on_missing=True)
+    except MissingMandatoryValue as error:
+        raise ConfigError(f"{error.full_key}: a value is needed") from None
     except OmegaConfBaseException as error:
         text = one_line(error).split(": ", 1)[-1].split(" full_key: ")[0]
         raise ConfigError(text.removeprefix("ConfigError raised while resolving interpolation: ")) from None

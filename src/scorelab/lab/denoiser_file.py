@@ -6,8 +6,8 @@ from pathlib import Path
 from scorelab.errors import ScorelabError
 from scorelab.lab.config import Config, differences
 from scorelab.nodes import component
-from scorelab.randomness import stream
-from scorelab.tensorfile import read_tensors, require_shapes, write_tensors
+from scorelab.randomness import default_stream, stream
+from scorelab.tensorfile import load_state, read_tensors, write_tensors
 
 
 def save_denoiser(path: Path, denoiser, config: Config):
@@ -38,7 +38,9 @@ def load_denoiser(path: Path | str, expected: Config | None = None):
         if changed:
             raise ScorelabError(f"{path}: of another configuration: {'; '.join(changed)}")
     target = component("target", nodes["target"], extensions).build(generator=stream(seed, "target"))
-    denoiser = component("denoiser", nodes["denoiser"], extensions).build(n=target.n, target=target)
-    require_shapes(path, tensors, denoiser.state_dict())
-    denoiser.load_state_dict(tensors)
+    with default_stream(0):  # for initial weights, which the file's replace
+        denoiser = component("denoiser", nodes["denoiser"], extensions).build(
+            n=target.n, target=target, pretrained=False
+        )
+    load_state(path, tensors, denoiser)
     return denoiser

@@ -13,19 +13,23 @@ _FINAL = ("loss", "bayes_risk", "excess_risk", "excess_risk_se", "validation_los
 
 
 def run(study, context):
-    """Train the denoiser part by part, each from its last checkpoint if there is one; one without parameters is only
-    saved."""
+    """Train the denoiser part by part, each from its last checkpoint if there is one; one that is not trained, as
+    `training.enabled` says, is only saved."""
     denoiser = context.new_denoiser()
-    if not denoiser.trainable:
-        log.info("denoiser %s: nothing to train", context.config["denoiser"].path.rpartition(".")[2])
-        context.save_denoiser(denoiser)
-        context.update_metrics("training", {"steps": 0, "seconds": 0.0})
-        return
-    samples = training_samples(context.target, context.training, context.seed)
     try:
+        trained = context.training.trains(denoiser)
+    except ValueError as error:
+        raise ConfigError(f"training.{error}") from None
+    samples = training_samples(context.target, context.training, context.seed)
+    try:  # a denoiser that is not trained may still learn from the samples how to split them
         parts = denoiser.parts(samples, context.target)
     except ValueError as error:
         raise ConfigError(f"denoiser: {error}") from None
+    if not trained:
+        log.info("denoiser %s: not trained", context.config["denoiser"].path.rpartition(".")[2])
+        context.save_denoiser(denoiser)
+        context.update_metrics("training", {"steps": 0, "seconds": 0.0})
+        return
     trainers = [_train(context, part, last=part is parts[-1]) for part in parts]
     context.save_denoiser(denoiser)
     context.write_table(

@@ -11,6 +11,7 @@ class Training(Options):
     """A training protocol.
 
     protocol: its name, which the presets and the report know it by.
+    enabled: whether the denoiser is trained; null trains one that has parameters which are not frozen.
     N: samples drawn from the target. epochs, batch_size: passes over them, and samples a step.
     objective: squared error of the `posterior_mean` (the paper's), the `velocity`, the `noise` or the score, of x_phi
         (`score`) or of X + sigma G (`dsm`); score matching with the exact score (`explicit`) or without any score, by
@@ -34,6 +35,7 @@ class Training(Options):
     bookkeeping: ClassVar[tuple[str, ...]] = ("resume", "checkpoint_every")
 
     protocol: str = "custom"
+    enabled: bool | None = None
     N: Count
     epochs: Count
     batch_size: Count
@@ -86,6 +88,12 @@ class Training(Options):
         if self.train_count < 1:
             raise ValueError(f"validation = {self.validation} of N = {self.N} leaves no sample to train on")
         return self
+
+    def trains(self, denoiser) -> bool:
+        """Whether this denoiser is trained. Raises ValueError where it has to be and has nothing to train."""
+        if self.enabled and not denoiser.trainable:
+            raise ValueError("enabled = true: the denoiser has no parameters to train")
+        return denoiser.trainable if self.enabled is None else self.enabled
 
     @property
     def train_count(self) -> int:

@@ -92,7 +92,7 @@ class Settings:
     def learned(self, name):
         """The exact denoiser and, where it is another, the run's."""
         denoisers = {"exact": ExactDenoiser(self.context.target)}
-        if self.context.denoiser.trainable:
+        if not self.context.denoiser.exact:
             denoisers["learned"] = self.context.denoiser
         return [
             self.row(part, name, (0.0, 0.0), denoiser, repeated=part == "learned")
@@ -104,7 +104,7 @@ class Settings:
         in their standard deviation. weight: of the angle in an integral over psi."""
         target, end = self.context.target, self.context.schedule.end_angle
         std = float(target.std[0])
-        if not self.context.denoiser.trainable or not bool((target.std == std).all()):
+        if self.context.denoiser.exact or not bool((target.std == std).all()):
             return []
         psi, weights = gauss_legendre(0.0, standard_angle(end, std), _ANGLES)
         angles, generator = (psi.tan() / std).atan().tolist(), stream(self.context.seed, "shrinkage")

@@ -87,7 +87,9 @@ class Generate(Study):
     def closing(self, metrics):
         """The headline, and the angle at which the posterior mean is worst."""
         table = super().closing(metrics)
-        posterior = metrics["posterior_mean"]
+        posterior = metrics.get("posterior_mean")
+        if posterior is None:  # of a run that has only been trained
+            return table
         worst = max(range(len(posterior["t"])), key=lambda k: posterior["relative_error"][k])
         floor = posterior.get("relative_error_floor")
         name = f"largest relative error, at t = {posterior['t'][worst]:.3g}"

@@ -27,7 +27,7 @@ def run(study, context):
 
 
 def _trained_on(context):
-    return context.training.train_count if context.denoiser.trainable else None
+    return context.training.train_count if context.training.trains(context.denoiser) else None
 
 
 def _projection(study, context):
