@@ -27,6 +27,8 @@ GROUPS = {
     "training": (("scorelab.training.options", "Training"),),
     "study": (("scorelab.studies.base", "Study"),),
 }
+#: the same for groups whose nodes stand inside other nodes alone
+NESTED = {"grid": (("scorelab.schedules.grids", "Grid"),)}
 #: arguments that a component may ask for by name and that come from the run, not from its configuration
 FROM_RUN = ("n", "target", "generator")
 #: stands for the key of a node inside another one, which the outer error message knows
@@ -72,9 +74,9 @@ class Component:
         return {"_target_": self.path, **plain}
 
     @property
-    def essential(self) -> dict[str, Any]:
-        """The part of `data` that results depend on."""
-        return {key: value for key, value in self.data.items() if key not in getattr(self.cls, "bookkeeping", ())}
+    def bookkeeping(self) -> tuple[str, ...]:
+        """Keys of `data` that no result depends on."""
+        return getattr(self.cls, "bookkeeping", ())
 
 
 def component(group: str, node: Mapping[str, Any], extensions=(), key: str | None = None) -> Component:
@@ -90,7 +92,7 @@ def component(group: str, node: Mapping[str, Any], extensions=(), key: str | Non
     path = node.get("_target_")
     cls = resolve(group, path, extensions, key)
     if issubclass(cls, Options):
-        _refuse_unknown(key, arguments, set(cls.model_fields))
+        refuse_unknown(key, arguments, cls.model_fields)
         try:
             options = cls.model_validate(arguments, context={"extensions": tuple(extensions)})
         except pydantic.ValidationError as error:
@@ -111,7 +113,7 @@ def resolve(group: str, path, extensions, key: str | None = None) -> type:
         found = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
         raise ConfigError(f"{key} = {path}: cannot be imported ({error})") from None
-    contracts = GROUPS[group]
+    contracts = (GROUPS | NESTED)[group]
     if isinstance(found, type):
         # The contracts that need torch are imported only if the light one does not fit.
         for home, contract in contracts:
@@ -136,10 +138,12 @@ class Node:
     def __get_pydantic_core_schema__(self, source, handler):
         """Check a mapping, keep a `Component`, write the checked mapping."""
         return core_schema.with_info_plain_validator_function(
-            self._check, serialization=core_schema.plain_serializer_function_ser_schema(lambda node: node.data)
+            self.check, serialization=core_schema.plain_serializer_function_ser_schema(lambda node: node.data)
         )
 
-    def _check(self, value, info):
+    def check(self, value, info) -> Component:
+        """The component that a mapping stands for, with the extensions of the validation `info`; a `Component` as it
+        is. Raises an error of pydantic that names the key below the option's own."""
         if isinstance(value, Component):
             return value
         extensions = (info.context or {}).get("extensions", ())
@@ -150,7 +154,8 @@ class Node:
             raise PydanticCustomError("node", "{text}", {"text": str(error).removeprefix(_HERE)}) from None
 
 
-def _refuse_unknown(key, arguments, names):
+def refuse_unknown(key: str, arguments, names):
+    """Raise ConfigError for the first of the arguments of a node that is none of `names`."""
     for name in arguments:
         if name not in names:
             raise ConfigError(f"{key}.{name}: unknown key; {nearest(name, names)}")
@@ -160,7 +165,7 @@ def _check_signature(key: str, cls: type, arguments: dict, extensions) -> dict:
     """Check arguments against the annotations of a class that is not an `Options`; return them in their types."""
     parameters = dict(list(inspect.signature(cls.__init__, eval_str=True).parameters.items())[1:])
     own = {name: p for name, p in parameters.items() if name not in FROM_RUN or name in arguments}
-    _refuse_unknown(key, arguments, own)
+    refuse_unknown(key, arguments, own)
     fields = {
         name: (
             Any if parameter.annotation is parameter.empty else parameter.annotation,
