@@ -8,8 +8,8 @@ from scorelab.samplers.native import Course, Native, course, require_positive_st
 
 
 class Slope(NamedTuple):
-    """At a grid point: the coordinate s, rising towards the data; the scale of the state scale * x; the factors of x and
-    of m in its slope d(scale x)/ds."""
+    """At a grid point: the coordinate s, rising towards the data; the scale of the state scale * x; the factors of x
+    and of m in the slope d(scale x)/ds."""
 
     s: float
     scale: float

@@ -125,9 +125,7 @@ class MALA(_OneLevel):
         uniform = torch.special.ndtr(noise()[:, 0].double())
         accepted = uniform.log() < log_ratio
         moved = accepted.unsqueeze(1)
-        point = Point(
-            torch.where(accepted, there.log_prob, here.log_prob), torch.where(moved, there.score, here.score)
-        )
+        point = Point(torch.where(accepted, there.log_prob, here.log_prob), torch.where(moved, there.score, here.score))
         return Step(torch.where(moved, proposal, x), point, {"acceptance_rate": accepted})
 
     def _point(self, denoiser, x, angle) -> Point:

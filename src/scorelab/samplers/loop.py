@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 import torch
 
 from scorelab.errors import ScorelabError
-from scorelab.randomness import BLOCK, BlockNoise
 from scorelab.laws.estimate import Estimate
+from scorelab.randomness import BLOCK, BlockNoise
 from scorelab.samplers.base import Sampler, Step
 from scorelab.samplers.job import Sampling
 from scorelab.schedules.base import Schedule
@@ -56,7 +56,14 @@ class Found:
 
 @torch.no_grad()
 def simulate(
-    rule: Sampler, denoiser, angles, x, noise, observe: Callable | None = None, schedule=None, found: Found | None = None
+    rule: Sampler,
+    denoiser,
+    angles,
+    x,
+    noise,
+    observe: Callable | None = None,
+    schedule=None,
+    found: Found | None = None,
 ):
     """Drive x (count, n) along the grid `angles` (steps + 1,) by a rule and return the last state.
 

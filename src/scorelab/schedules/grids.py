@@ -40,7 +40,8 @@ class Grid(Options):
         """`steps + 1` increasing angles from the noise end to the data end of the schedule, both exact, float64.
 
         risk: function of angles (points,) that returns what is left of the variance of the signal, as
-        `scorelab.samplers.risk` makes it; a grid that adapts needs it. Raises ValueError for angles that do not increase.
+        `scorelab.samplers.risk` makes it; a grid that adapts needs it. Raises ValueError where it is missing, and for
+        angles that do not increase.
         """
         if self.adapts_to is not None and risk is None:
             raise ValueError(f"grid = {self.name}: the risk that it adapts to is needed")

@@ -38,9 +38,7 @@ def _file(context, found):
     """
     job, n = context.sampling, context.target.n
     header = io.BytesIO()
-    numpy.lib.format.write_array_header_1_0(
-        header, {"descr": "<f4", "fortran_order": False, "shape": (job.count, n)}
-    )
+    numpy.lib.format.write_array_header_1_0(header, {"descr": "<f4", "fortran_order": False, "shape": (job.count, n)})
     yield header.getvalue()
     done = 0
     with Progress("sampling", job.count, "samples") as progress:

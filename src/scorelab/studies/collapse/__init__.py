@@ -4,8 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from scorelab.errors import ConfigError
 from scorelab.denoisers.options import OuterProduct
+from scorelab.errors import ConfigError
 from scorelab.nodes import Component, Node, component
 from scorelab.options import Count, Fraction, NonNegative, Options, Positive, Several, nearest, with_identifiers
 from scorelab.samplers.job import Sampling

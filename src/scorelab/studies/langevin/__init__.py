@@ -18,10 +18,9 @@ from scorelab.studies.base import Study, Table, draw_figures
 class Method(Options):
     """One line of the figure, a sampler on a schedule.
 
-    label: its name there. sampler: a node with `_target_` and the keys of the rule. schedule: a node as in conf/schedule.
-    start: `prior` (where the sampler itself starts: of a chain N(0, I)), or exact draws of one mode, `first_mode` or
-    `least_mode` (the one of least weight).
-    largest: budgets above it are left out; null for none.
+    label: its name there. sampler: a node with `_target_` and the keys of the rule. schedule: a node as in
+    conf/schedule. start: `prior` (where the sampler itself starts: of a chain N(0, I)), or exact draws of one mode,
+    `first_mode` or `least_mode` (the one of least weight). largest: budgets above it are left out; null for none.
     """
 
     label: str

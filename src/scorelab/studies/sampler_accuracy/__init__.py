@@ -17,9 +17,9 @@ class SamplerAccuracy(Study):
 
     With `denoiser: exact` what is left is the error of the sampler; with a trained one its own error comes on top.
 
-    samplers: name -> node with `_target_` and the keys of a rule; count, batch_size and output are those of the run's own
-    sampler. grids: names of grids, laid on the run's schedule. evaluations: denoiser evaluations a sample; a rule that takes k a step makes 1/k as
-    many steps. repeats: independent sets of samples, over which means and standard errors are taken.
+    samplers: name -> node with `_target_` and the keys of a rule; count, batch_size and output are the run's own.
+    grids: names of grids, laid on the run's schedule. evaluations: denoiser evaluations a sample; a rule that takes k a
+    step makes 1/k as many steps. repeats: independent sets of samples, over which means and standard errors are taken.
     floor_repeats: sets of exact samples that the floor of W1 is measured on.
     """
 
