@@ -160,8 +160,8 @@ def plain(config) -> dict:
         text = one_line(error).split(": ", 1)[-1].split(" full_key: ")[0]
         raise ConfigError(text.removeprefix("ConfigError raised while resolving interpolation: ")) from None
     schedule = data.get("schedule")
-    if of_hydra is not None and isinstance(schedule, dict):
-        schedule["grid"] = _own_grid(schedule.get("grid"), of_hydra.runtime.config_sources)
+    if of_hydra is not None and isinstance(schedule, dict) and "grid" in schedule:
+        schedule["grid"] = _own_grid(schedule["grid"], of_hydra.runtime.config_sources)
     return data
 
 
