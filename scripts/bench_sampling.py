@@ -144,20 +144,19 @@ class Row:
         with initialize_config_dir(str(config_folder()), version_base="1.3"):
             config = check(plain(compose("config", overrides=["denoiser=exact", *overrides])))
         self.problem, self.schedule = problem, config["schedule"].build()
-        self.sampler = config["sampler"].build().model_copy(update={"count": problem.count})
+        self.job = config.sampling.model_copy(update={"count": problem.count})
 
     def with_evaluations(self, evaluations: int):
-        """The sampler with as many steps as those evaluations allow, None for less than two steps."""
-        a_step = self.sampler.model_copy(update={"steps": 1}).nfe - (self.sampler.output != "scaled")
-        steps = (evaluations - (self.sampler.output != "scaled")) // a_step
-        return self.sampler.model_copy(update={"steps": steps}) if steps >= 2 else None
+        """The job with as many steps as those evaluations allow, None for less than two steps."""
+        steps = (evaluations - (self.job.output != "scaled")) // self.job.rule.evaluations
+        return self.job.model_copy(update={"steps": steps}) if steps >= 2 else None
 
-    def _end(self, sampler, denoiser, x, noise):
-        angles = sampler.angles(self.schedule, self.problem.risk).tolist()
-        end = simulate(sampler, denoiser, angles, x * self.schedule.start_std, noise, schedule=self.schedule)
-        return OUTPUTS[sampler.output](denoiser, end, angles[-1], noise)
+    def _end(self, job, denoiser, x, noise):
+        angles = job.angles(self.schedule, self.problem.risk).tolist()
+        end = simulate(job.rule, denoiser, angles, x * self.schedule.start_std, noise, schedule=self.schedule)
+        return OUTPUTS[job.output](denoiser, end, angles[-1], noise)
 
-    def mean_w1(self, sampler, seeds: int) -> float:
+    def mean_w1(self, job, seeds: int) -> float:
         """The mean over seeds of the W1 of the projection, by the problem on the line.
 
         Of a rule that draws no noise, the starts decide the sampling error: what they make under the exact flow, which
@@ -170,19 +169,19 @@ class Row:
             return torch.randn(seeds * problem.count, 1, generator=generator)
 
         start = noise()
-        end = self._end(sampler, OnALine(problem.line), start.clone(), noise)
+        end = self._end(job, OnALine(problem.line), start.clone(), noise)
         found = problem.mean_w1(project(end, problem.line.direction).view(seeds, -1))
-        if len(draws) <= 1 + 2 * (sampler.output == "posterior_draw"):
+        if len(draws) <= 1 + 2 * (job.output == "posterior_draw"):
             found += problem.floor - problem.mean_w1_of_flow(start.view(seeds, -1))
         return found
 
-    def close(self, sampler) -> bool:
+    def close(self, job) -> bool:
         """Whether the mean W1 of many seeds is near the floor; few seeds settle that it is not where they are far."""
         limit = WITHIN * self.problem.floor
-        most = next(seeds for evaluations, seeds in SEEDS.items() if sampler.nfe <= evaluations)
+        most = next(seeds for evaluations, seeds in SEEDS.items() if job.nfe <= evaluations)
         for seeds in (1, 4, most):
             error = 0.0 if seeds == most else self.problem.floor_deviation / math.sqrt(seeds)
-            if self.mean_w1(sampler, seeds) > limit + 3 * error:
+            if self.mean_w1(job, seeds) > limit + 3 * error:
                 return False
         return True
 
@@ -190,38 +189,38 @@ class Row:
         """The first count of evaluations that is close, as is the next larger one."""
         before = None
         for evaluations in EVALUATIONS:
-            sampler = self.with_evaluations(evaluations)
-            if sampler is None:
+            job = self.with_evaluations(evaluations)
+            if job is None:
                 continue
-            close = self.close(sampler)
+            close = self.close(job)
             if close and before is not None:
                 return before
             before = evaluations if close else None
         return None
 
-    def orthogonal(self, sampler) -> float:
+    def orthogonal(self, job) -> float:
         """The variance of an orthogonal coordinate over its exact value at T, less one, without sampling error: its
         chain is linear in its noise, and each of these samples sees one draw alone."""
-        angles = sampler.angles(self.schedule, self.problem.risk).tolist()
-        unit = torch.eye(1 + sampler.steps * (sampler.nfe + 1), dtype=torch.float64)
+        angles = job.angles(self.schedule, self.problem.risk).tolist()
+        unit = torch.eye(1 + job.steps * (job.nfe + 1), dtype=torch.float64)
         columns = iter(unit.unsqueeze(2))
         x = next(columns) * self.schedule.start_std
         denoiser = ExactDenoiser(self.problem.unit)
-        end = simulate(sampler, denoiser, angles, x, lambda: next(columns), schedule=self.schedule)
+        end = simulate(job.rule, denoiser, angles, x, lambda: next(columns), schedule=self.schedule)
         excess = float(end.square().sum()) - 1  # exact states have variance 1, and x/sin(phi) has 1 + 1/T
-        if sampler.output == "posterior_draw":  # m = sin x, and the posterior has the variance cos^2
+        if job.output == "posterior_draw":  # m = sin x, and the posterior has the variance cos^2
             return math.sin(angles[-1]) ** 2 * excess
         return excess
 
-    def measured(self, sampler, seeds: int):
+    def measured(self, job, seeds: int):
         """Mean and standard error of W1, and the mean orthogonal variance over its exact value less one, in 128
         dimensions."""
-        problem, angles = self.problem, sampler.angles(self.schedule, self.problem.risk)
-        law = problem.target.output_law(float(angles[-1]), sampler.output)
+        problem, angles = self.problem, job.angles(self.schedule, self.problem.risk)
+        law = problem.target.output_law(float(angles[-1]), job.output)
         distances, variances = [], []
         for seed in range(seeds):
             batches = draw_samples(
-                sampler, self.schedule, ExactDenoiser(problem.target), DIMENSION, 100 + seed, angles=angles
+                job, self.schedule, ExactDenoiser(problem.target), DIMENSION, 100 + seed, angles=angles
             )
             samples = torch.cat(list(batches))
             distances.append(problem.comparison.wasserstein_1(project(samples, problem.target.direction)))
@@ -260,10 +259,10 @@ def evaluations(arguments):
         table(("sampler", *columns), rows)
     rows = []
     for found, name, column, row in sorted(best, key=lambda entry: entry[0]):
-        sampler = row.with_evaluations(found)
-        w1, error, variance = row.measured(sampler, arguments.seeds)
-        exact = f"{row.orthogonal(sampler):+.2%}"
-        rows.append((sampler.nfe, name, column, f"{w1 / floor:.2f} +- {error / floor:.2f}", f"{variance:+.2%}", exact))
+        job = row.with_evaluations(found)
+        w1, error, variance = row.measured(job, arguments.seeds)
+        exact = f"{row.orthogonal(job):+.2%}"
+        rows.append((job.nfe, name, column, f"{w1 / floor:.2f} +- {error / floor:.2f}", f"{variance:+.2%}", exact))
         print(rows[-1], file=sys.stderr, flush=True)
     print(f"{arguments.seeds} sets of {problem.count} samples in {DIMENSION} dimensions:\n")
     head = ("evaluations", "sampler", "grid", "W1 over its floor", "orthogonal variance, error", "the chain's own")
@@ -311,8 +310,8 @@ def our_loops(count, steps):
     """Name -> a function of a denoiser that drives it for so many steps."""
 
     def loop(row):
-        sampler = row.sampler.model_copy(update={"steps": steps, "count": count})
-        return lambda denoiser: list(draw_samples(sampler, row.schedule, denoiser, DIMENSION, seed=0))
+        job = row.job.model_copy(update={"steps": steps, "count": count})
+        return lambda denoiser: list(draw_samples(job, row.schedule, denoiser, DIMENSION, seed=0))
 
     problem = argparse.Namespace(count=count)
     chosen = ("ddim, eta = 0", "dpm_solver_2m", "dpm_solver_3m", "heun", "euler_maruyama", "dpm_solver_2m_sde")

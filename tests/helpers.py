@@ -1,6 +1,7 @@
 """What several test files share."""
 
 import functools
+import inspect
 import math
 import os
 import shutil
@@ -16,6 +17,7 @@ from omegaconf import OmegaConf
 
 from scorelab.channel import mix
 from scorelab.lab.app import config_folder, plain
+from scorelab.samplers import Sampling
 from scorelab.targets import GaussianMixture
 
 ROOT = Path(__file__).parents[1]
@@ -107,3 +109,32 @@ def refused(kind, function, *arguments) -> str:
 
 def standard_error(values) -> float:
     return float(values.std() / math.sqrt(len(values)))
+
+
+def over(names, values):
+    """As pytest.mark.parametrize, but all in one test; a failure names its case."""
+    names = [names] if isinstance(names, str) else list(names)
+
+    def decorate(test):
+        signature = inspect.signature(test)
+        others = [parameter for name, parameter in signature.parameters.items() if name not in names]
+
+        @functools.wraps(test)
+        def run(**given):
+            for value in values:
+                case = dict(zip(names, value if len(names) > 1 else [value], strict=True))
+                try:
+                    test(**case, **given)
+                except Exception as error:
+                    error.add_note(f"case: {case}")
+                    raise
+
+        run.__signature__ = signature.replace(parameters=others)
+        return run
+
+    return decorate
+
+
+def job(rule, count=100, steps=10, batch_size=256, output="scaled"):
+    """A small job that samples by a rule."""
+    return Sampling(rule=rule, count=count, steps=steps, batch_size=batch_size, output=output)

@@ -17,7 +17,6 @@ from scorelab.channel import HALF_PI
 from scorelab.denoisers.exact import ExactDenoiser
 from scorelab.errors import ConfigError
 from scorelab.lab.config import check
-from scorelab.nodes import component
 from scorelab.samplers import DDIM, DPMSolver2M, DPMSolverSDE2M, EulerMaruyama, FlowHeun
 from scorelab.studies import Collapse, draw
 from scorelab.studies.collapse.flawed import Flawed, empirical
@@ -38,10 +37,6 @@ from scorelab.targets import GaussianMixture
 
 BAND, END = (0.3, 0.9), 1.4
 STD = (0.5, 1.0, 2.0)
-
-
-def common(steps):
-    return {"count": 2, "steps": steps, "batch_size": 2, "output": "scaled"}
 
 
 def one_mode(std=1.0, n=1):
@@ -143,9 +138,7 @@ def refined(rule, std, options, steps=256):
     variances = []
     for number in (steps, 2 * steps):
         denoiser = Flawed(one_mode(std), "shrink", 0.2)
-        variances.append(
-            variance_of_rule(rule(**common(number), **options), denoiser, numpy.linspace(0, END, number + 1))
-        )
+        variances.append(variance_of_rule(rule(**options), denoiser, numpy.linspace(0, END, number + 1)))
     return (4 * variances[1] - variances[0]) / 3
 
 
@@ -162,7 +155,7 @@ def test_the_stochastic_sampler_has_the_variance_of_the_closed_form_to_1e_6():
     for number in (250, 500):
         angles = numpy.arctan(numpy.geomspace(math.tan(start), math.tan(END), number + 1))
         denoiser = Flawed(one_mode(), "shrink", 0.2)
-        variances.append(variance_of_rule(DPMSolverSDE2M(**common(number)), denoiser, angles))
+        variances.append(variance_of_rule(DPMSolverSDE2M(), denoiser, angles))
     best = (4 * variances[1] - variances[0]) / 3
     assert best == pytest.approx(relative_variance(0.2, (start, END), END, 1.0), abs=1e-6)
 
@@ -180,22 +173,20 @@ def test_the_stochastic_sampler_has_the_variance_of_the_closed_form_to_1e_6():
 def test_every_rule_loses_what_its_stochasticity_says(rule, options, stochasticity):
     steps, band = 512, (0.25 * END, 0.5 * END)
     angles = numpy.linspace(0, END, steps + 1)
-    found = [
-        variance_of_rule(rule(**common(steps), **options), Flawed(one_mode(), "shrink", size, band), angles)
-        for size in (0.3, 0.0)
-    ]
+    found = [variance_of_rule(rule(**options), Flawed(one_mode(), "shrink", size, band), angles) for size in (0.3, 0.0)]
     loss = 1 - relative_variance(0.3, band, END, stochasticity)
     assert 1 - found[0] / found[1] == pytest.approx(loss, rel=0.01)
 
 
 def test_the_exact_variance_of_a_rule_is_that_of_its_samples():
-    from scorelab.samplers import draw_samples
+    from scorelab.samplers import Sampling, draw_samples
     from scorelab.schedules import Localization
 
-    schedule = Localization(grid="angle", rho=7.0, alpha_max=END, T=None, t_min=3e-4)
-    rule = DDIM(eta=0.7, count=20000, steps=8, batch_size=20000, output="scaled")
+    schedule = Localization(grid="angle", alpha_max=END, T=None, t_min=3e-4)
+    rule = DDIM(eta=0.7)
+    job = Sampling(count=20000, steps=8, batch_size=20000, output="scaled", rule=rule)
     denoiser = Flawed(one_mode(), "shrink", 0.3)
-    samples = torch.cat(list(draw_samples(rule, schedule, denoiser, 1, 0)))
+    samples = torch.cat(list(draw_samples(job, schedule, denoiser, 1, 0)))
     exact = variance_of_rule(rule, denoiser, schedule.angles(8)) / math.sin(END) ** 2
     assert float(samples.var()) == pytest.approx(exact, abs=4 * exact * math.sqrt(2 / 20000))
 
@@ -411,7 +402,7 @@ def test_a_network_of_one_phase_is_better_there(run):
     found = []
     for share in (0.0, 1.0):
         torch.manual_seed(0)
-        network = component("denoiser", trade.network).build(n=4, target=target)
+        network = trade.network.build(n=4, target=target)
         found.append(errors(train(network, target, options, phases, share, 0), target, phases, 500))
     assert found[0]["high"] < 0.5 * found[1]["high"]
     assert found[1]["low"] < 0.5 * found[0]["low"]
@@ -450,11 +441,11 @@ def test_an_exact_denoiser_and_modes_of_several_widths_are_measured(tmp_path):
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("study.methods.ddim.sampler.eta=2.0", "study.methods.ddim: sampler.eta = 2.0"),
+        ("study.methods.ddim.sampler.eta=2.0", "study.methods.ddim.sampler.eta = 2.0"),
         ("study.memory.methods=[nothing]", "study.memory.methods = nothing: unknown"),
         ("study.injected.steps=30", "a multiple of bands"),
-        ("study.trade.network.L=0", "study.trade.network: denoiser.L"),
-        ("study.memory.target.p=2", "study.memory.target: target.p"),
+        ("study.trade.network.L=0", "study.trade.network.L = 0"),
+        ("study.memory.target.p=2", "study.memory.target.p = 2"),
         ("+study.kinds.sizes.melt=1.0", "study.kinds.sizes"),
     ],
 )

@@ -10,7 +10,7 @@ import itertools
 import numpy
 import pytest
 import torch
-from helpers import assert_close, normal, random_mixture, seeded
+from helpers import assert_close, normal, over, random_mixture, seeded
 
 from scorelab.denoisers import ExactDenoiser
 from scorelab.samplers import DDIM, DDPMAncestral, DPMSolver2M, DPMSolver3M, DPMSolverSDE2M, EulerMaruyama
@@ -19,14 +19,13 @@ from scorelab.schedules import DDPM
 
 diffusers = pytest.importorskip("diffusers")
 
-COMMON = {"count": 100, "steps": 10, "batch_size": 256, "output": "posterior_mean"}
 #: our name of the betas -> theirs
 BETAS = {"linear": "linear", "quadratic": "scaled_linear", "sigmoid": "sigmoid", "cosine": "squaredcos_cap_v2"}
 TARGET = random_mixture(modes=2, n=3, seed=1)
-both_chains = pytest.mark.parametrize("beta", ["linear", "cosine"])
-on_grids = pytest.mark.parametrize(("beta", "steps"), [("linear", 50), ("cosine", 50), ("linear", 999)])
+both_chains = over("beta", ["linear", "cosine"])
+on_grids = over(("beta", "steps"), [("linear", 50), ("cosine", 50), ("linear", 999)])
 #: DDIMScheduler knows no grids but even ones: 37 and 999 divide the 999 from k = 1000 to k = 1
-on_even_grids = pytest.mark.parametrize(("beta", "steps"), [("linear", 37), ("cosine", 37), ("cosine", 999)])
+on_even_grids = over(("beta", "steps"), [("linear", 37), ("cosine", 37), ("cosine", 999)])
 #: their DPM-Solver asks torch for arrays in a way that numpy 2 warns of
 pytestmark = pytest.mark.filterwarnings("ignore:__array__:DeprecationWarning")
 
@@ -83,7 +82,7 @@ def assert_same_path(path, expected, tolerance):
         assert_close(state, other, rtol=tolerance, atol=tolerance)
 
 
-@pytest.mark.parametrize("beta", BETAS)
+@over("beta", BETAS)
 def test_betas_are_those_of_diffusers(beta):
     scheduler = diffusers.DDPMScheduler(
         num_train_timesteps=1000, beta_start=1e-4, beta_end=0.02, beta_schedule=BETAS[beta]
@@ -92,14 +91,13 @@ def test_betas_are_those_of_diffusers(beta):
 
 
 @on_grids
-@pytest.mark.parametrize(
+@over(
     ("rule", "variance"),
     [
-        (EulerMaruyama(**COMMON), "fixed_small"),
-        (DDPMAncestral(variance="posterior", **COMMON), "fixed_small"),
-        (DDPMAncestral(variance="beta", **COMMON), "fixed_large"),
+        (EulerMaruyama(), "fixed_small"),
+        (DDPMAncestral(variance="posterior"), "fixed_small"),
+        (DDPMAncestral(variance="beta"), "fixed_large"),
     ],
-    ids=["euler_maruyama", "posterior", "beta"],
 )
 def test_ancestral_sampling_is_their_ddpm(beta, steps, rule, variance):
     schedule, x, generator = chain(beta), normal(4, 3, seed=2), seeded(3)
@@ -110,19 +108,18 @@ def test_ancestral_sampling_is_their_ddpm(beta, steps, rule, variance):
 
 
 @on_even_grids
-@pytest.mark.parametrize("eta", [0.0, 0.5, 1.0])
+@over("eta", [0.0, 0.5, 1.0])
 def test_ddim_is_their_ddim(beta, steps, eta):
     schedule, x, noise = chain(beta), normal(4, 3, seed=4), draws(5, (4, 3))
     scheduler = theirs("DDIMScheduler", schedule)
     scheduler.set_timesteps(steps)
     expected = driven(lambda m, k, x: scheduler.step(m, k, x, eta, variance_noise=noise())[0], schedule, steps, x)
-    assert_same_path(ours(DDIM(eta=eta, **COMMON), schedule, steps, x, draws(5, x.shape)), expected, 1e-10)
+    assert_same_path(ours(DDIM(eta=eta), schedule, steps, x, draws(5, x.shape)), expected, 1e-10)
 
 
-SOLVERS = pytest.mark.parametrize(
+SOLVERS = over(
     ("rule", "algorithm"),
-    [(DPMSolver2M(**COMMON), "dpmsolver++"), (DPMSolverSDE2M(**COMMON), "sde-dpmsolver++")],
-    ids=["dpm_solver_2m", "dpm_solver_2m_sde"],
+    [(DPMSolver2M(), "dpmsolver++"), (DPMSolverSDE2M(), "sde-dpmsolver++")],
 )
 
 
@@ -160,7 +157,7 @@ def test_multistep_rules_are_their_dpm_solver_plus_plus(beta, steps, rule, algor
 def test_the_rule_of_three_values_is_their_third_order_update(beta, steps):
     """Step for step from our own states. Theirs takes its second step by the rule of two values; and their SDE form has
     another sign before its 1/2, so that only the ODE is compared."""
-    schedule, states, rule = chain(beta), [], DPMSolver3M(**COMMON)
+    schedule, states, rule = chain(beta), [], DPMSolver3M()
     scheduler, angles = solver(schedule, steps, "dpmsolver++", 3), schedule.angles(steps)
     scheduler.sigmas = 1 / torch.tan(angles)
     simulate(rule, ExactDenoiser(TARGET), angles, normal(4, 3, seed=10), None, lambda k, a, x: states.append(x.clone()))

@@ -14,7 +14,7 @@ from scipy import integrate, stats
 import scorelab
 from scorelab.denoisers.exact import ExactDenoiser
 from scorelab.errors import ConfigError
-from scorelab.samplers import EulerMaruyama
+from scorelab.samplers import EulerMaruyama, Sampling
 from scorelab.samplers.loop import draw_samples
 from scorelab.schedules import Localization
 from scorelab.studies import Discretization, draw
@@ -270,11 +270,11 @@ def test_localization_is_the_package_s_own_euler_maruyama():
     """2 10^4 of its samples, scaled, with the exact denoiser."""
     modes, steps, end, count = Modes(4, 0.7, 3.0), 12, 1.2, 20_000
     law, _ = theory.localization(modes, end, steps)
-    schedule = Localization(grid="angle", rho=7.0, alpha_max=end, T=None, t_min=6e-4)
-    sampler = EulerMaruyama(count=count, steps=steps, batch_size=count, output="scaled")
+    schedule = Localization(grid="angle", alpha_max=end, T=None, t_min=6e-4)
+    job = Sampling(count=count, steps=steps, batch_size=count, output="scaled", rule=EulerMaruyama())
     denoiser = ExactDenoiser(mixture(modes))
     angles = torch.linspace(0, end, steps + 1, dtype=torch.float64)
-    samples = torch.cat(list(draw_samples(sampler, schedule, denoiser, 4, 3, angles=angles))).double()
+    samples = torch.cat(list(draw_samples(job, schedule, denoiser, 4, 3, angles=angles))).double()
     states = math.sin(end) * samples.numpy()
     width = law.y[1] - law.y[0]
     assert law.density.sum() * width == pytest.approx(1, abs=1e-12)

@@ -6,7 +6,7 @@ import re
 
 import pytest
 import torch
-from helpers import assert_close, normal, random_mixture, seeded, standard_error
+from helpers import assert_close, job, normal, over, random_mixture, seeded, standard_error
 from hydra import compose, initialize_config_dir
 
 from scorelab.channel import HALF_PI
@@ -19,21 +19,20 @@ from scorelab.samplers.loop import draw_samples, simulate
 from scorelab.schedules import EDM, OU, VE, Localization
 from scorelab.targets import GaussianMixture
 
-COMMON = {"count": 100, "batch_size": 4096, "output": "scaled"}
 LOCALIZATION = Localization(grid="angle", alpha_max=1.4, T=None, t_min=6e-4)
 
 
-def ula(steps, step_size, noise_level, **options):
-    return ULA(steps=steps, step_size=step_size, noise_level=noise_level, **COMMON | options)
+def ula(step_size, noise_level):
+    return ULA(step_size=step_size, noise_level=noise_level)
 
 
-def mala(steps, step_size, noise_level, **options):
-    return MALA(steps=steps, step_size=step_size, noise_level=noise_level, **COMMON | options)
+def mala(step_size, noise_level):
+    return MALA(step_size=step_size, noise_level=noise_level)
 
 
-def chain(rule, denoiser, start, draws, observe=None):
+def chain(rule, steps, denoiser, start, draws, observe=None):
     """The chain of states X + sigma G that a rule makes of `start`; draws: one a step, or a generator."""
-    angles = rule.angles(LOCALIZATION)
+    angles = rule.angles(LOCALIZATION, steps)
     stream = iter(draws) if not isinstance(draws, torch.Generator) else None
 
     def noise():
@@ -64,13 +63,13 @@ class OnlyAMean(Denoiser):
 def ula_variance(steps, step_size, noise_level, std):
     """The exact variance of the chain for N(0, std^2) from 0, linear in its noise: each sample sees one draw."""
     unit = torch.eye(steps, dtype=torch.float64)
-    rule, denoiser = ula(steps, step_size, noise_level), ExactDenoiser(GaussianMixture([1.0], [[0.0]], std))
+    rule, denoiser = ula(step_size, noise_level), ExactDenoiser(GaussianMixture([1.0], [[0.0]], std))
     draws = [unit[:, k : k + 1] for k in range(steps)]
-    return float(chain(rule, denoiser, torch.zeros(steps, 1, dtype=torch.float64), draws).square().sum())
+    return float(chain(rule, steps, denoiser, torch.zeros(steps, 1, dtype=torch.float64), draws).square().sum())
 
 
-@pytest.mark.parametrize(("std", "noise_level"), [(0.6, 0.0), (0.6, 0.5), (1.0, 0.0), (1.7, 2.0)])
-@pytest.mark.parametrize("share", [0.02, 0.3, 1.0, 1.9])
+@over(("std", "noise_level"), [(0.6, 0.0), (0.6, 0.5), (1.0, 0.0), (1.7, 2.0)])
+@over("share", [0.02, 0.3, 1.0, 1.9])
 def test_the_variance_of_ula_follows_its_recursion_to_its_stationary_value(std, noise_level, share):
     """V' = (1 - step/v)^2 V + 2 step for N(0, v): it settles at v/(1 - step/(2 v))."""
     exact = std**2 + noise_level**2
@@ -83,14 +82,15 @@ def test_the_variance_of_ula_follows_its_recursion_to_its_stationary_value(std, 
     assert settled == pytest.approx(exact / (1 - share / 2), rel=1e-12)
 
 
-@pytest.mark.parametrize("noise_level", [0.0, 0.7])
-@pytest.mark.parametrize("name", ["ula", "mala"])
+@over("noise_level", [0.0, 0.7])
+@over("name", ["ula", "mala"])
 def test_langevin_dynamics_converges_to_the_law_of_the_noisy_target(name, noise_level):
     """From a start that is no sample of it; the step of ULA is small enough for its bias to be within the error."""
     target, count = GaussianMixture.two_modes(p=0.7, a=[1.5, 0.5]), 4000
     make, step_size = {"ula": (ula, 0.03), "mala": (mala, 0.5)}[name]
     end = chain(
-        make(int(20 / step_size), step_size, noise_level),
+        make(step_size, noise_level),
+        int(20 / step_size),
         ExactDenoiser(target),
         2 * normal(count, 2, seed=1),
         seeded(2),
@@ -104,14 +104,14 @@ def test_langevin_dynamics_converges_to_the_law_of_the_noisy_target(name, noise_
     assert below == pytest.approx(float(law.cdf(law.mean)), abs=4 * math.sqrt(0.25 / count))
 
 
-@pytest.mark.parametrize("noise_level", [0.1, 1.0])
+@over("noise_level", [0.1, 1.0])
 def test_at_a_noise_level_the_posterior_mean_is_enough(noise_level):
     target, start, draws = random_mixture(modes=3, n=3, seed=1), normal(6, 3, seed=3), normal(8, 6, 3, seed=4)
-    rule, law = ula(8, 0.005, noise_level), noisy_law(target, noise_level)
+    rule, law = ula(0.005, noise_level), noisy_law(target, noise_level)
     y = start
     for draw in draws:
         y = y + 0.005 * law.score(y) + math.sqrt(2 * 0.005) * draw
-    assert_close(chain(rule, OnlyAMean(target), start, draws), y, 1e-10)
+    assert_close(chain(rule, 8, OnlyAMean(target), start, draws), y, 1e-10)
 
 
 def test_at_no_noise_the_score_is_that_of_the_target():
@@ -119,27 +119,27 @@ def test_at_no_noise_the_score_is_that_of_the_target():
     y = start
     for draw in draws:
         y = y + 0.05 * target.score(y) + math.sqrt(2 * 0.05) * draw
-    assert_close(chain(ula(8, 0.05, 0.0), ExactDenoiser(target), start, draws), y, 1e-12)
+    assert_close(chain(ula(0.05, 0.0), 8, ExactDenoiser(target), start, draws), y, 1e-12)
 
 
-@pytest.mark.parametrize("rule", [ula(10, 0.05, 0.3), mala(10, 0.05, 0.3)])
+@over("rule", [ula(0.05, 0.3), mala(0.05, 0.3)])
 def test_one_noise_level_is_one_angle(rule):
-    assert rule.angles(LOCALIZATION) == [math.atan2(1.0, 0.3)] * 11
-    assert rule.end_angle(LOCALIZATION) == rule.angles(LOCALIZATION)[-1]
-    assert ula(10, 0.05, 0.0).end_angle(LOCALIZATION) == HALF_PI
+    assert rule.angles(LOCALIZATION, 10) == [math.atan2(1.0, 0.3)] * 11
+    assert rule.end_angle(LOCALIZATION) == rule.angles(LOCALIZATION, 10)[-1]
+    assert ula(0.05, 0.0).end_angle(LOCALIZATION) == HALF_PI
 
 
 # The Metropolis adjustment. -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("noise_level", "step_size"), [(0.0, 0.3), (0.8, 0.8)])
+@over(("noise_level", "step_size"), [(0.0, 0.3), (0.8, 0.8)])
 def test_mala_leaves_the_exact_law_as_it_is(noise_level, step_size):
     """Exact samples in, exact samples out, with steps so long that ULA would be far off; some are refused."""
     target, count = random_mixture(modes=2, n=3, std="per_mode", seed=3), 6000
     law = noisy_law(target, noise_level)
     start, states = law.sample(count, seeded(7), torch.float64), []
-    rule, denoiser = mala(40, step_size, noise_level), ExactDenoiser(target)
-    x = chain(rule, denoiser, start, seeded(8), lambda k, angle, x: states.append(x.clone()))
+    rule, denoiser = mala(step_size, noise_level), ExactDenoiser(target)
+    x = chain(rule, 40, denoiser, start, seeded(8), lambda k, angle, x: states.append(x.clone()))
     accepted = [float((x != before).any(1).double().mean()) for before, x in itertools.pairwise(states)]
     assert all(0.2 < share < 0.95 for share in accepted)
     for statistic in (law.log_prob, lambda y: y[:, 0], lambda y: y[:, 1] ** 2, lambda y: (y @ law.direction).sin()):
@@ -150,18 +150,18 @@ def test_mala_leaves_the_exact_law_as_it_is(noise_level, step_size):
 def log_acceptance(target, x, y, step_size, noise_level):
     """The log of the probability with which one step of MALA accepts the proposals y (count, n) from x, by bisection of
     the uniform draw below which it does; 0 where it always does."""
-    law, rule, denoiser = noisy_law(target, noise_level), mala(1, step_size, noise_level), ExactDenoiser(target)
+    law, rule, denoiser = noisy_law(target, noise_level), mala(step_size, noise_level), ExactDenoiser(target)
     propose = (y - x - step_size * law.score(x)) / math.sqrt(2 * step_size)
     low, high = (torch.full((len(x),), end, dtype=torch.float64) for end in (-12.0, 8.0))
     for _ in range(60):
         middle = (low + high) / 2  # a standard normal draw, whose distribution function is the uniform draw
-        end = chain(rule, denoiser, x, [propose, middle.unsqueeze(1).expand_as(x)])
+        end = chain(rule, 1, denoiser, x, [propose, middle.unsqueeze(1).expand_as(x)])
         took = (end - y).abs().amax(1) < (end - x).abs().amax(1)
         low, high = torch.where(took, middle, low), torch.where(took, high, middle)
     return torch.special.log_ndtr(low).where(low < 7.9, 0.0)
 
 
-@pytest.mark.parametrize("noise_level", [0.0, 0.6])
+@over("noise_level", [0.0, 0.6])
 def test_mala_has_detailed_balance_at_every_pair_of_states(noise_level):
     target, step_size = random_mixture(modes=2, n=2, std="per_mode", seed=4), 0.4
     law = noisy_law(target, noise_level)
@@ -182,13 +182,13 @@ def test_mala_has_detailed_balance_at_every_pair_of_states(noise_level):
 def test_mala_never_diverges():
     target = random_mixture(modes=2, n=2, seed=5)
     start = normal(50, 2, seed=10)
-    assert torch.equal(chain(mala(5, 1e6, 0.0), ExactDenoiser(target), start, seeded(11)), start)
+    assert torch.equal(chain(mala(1e6, 0.0), 5, ExactDenoiser(target), start, seeded(11)), start)
 
 
 # Annealing. ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@over(
     "schedule",
     [
         VE(grid="log_snr", sigma_min=0.2, sigma_max=10.0),
@@ -196,15 +196,13 @@ def test_mala_never_diverges():
         OU(grid="native", beta=0.7, sigma=1.3, T=2.0, t_min=0.1),
     ],
 )
-@pytest.mark.parametrize("repeats", [1, 3])
+@over("repeats", [1, 3])
 def test_annealed_langevin_is_what_is_printed(schedule, repeats):
     """000_6c70dbc10a1c9c83.txt, section 4.2: alpha_i = c sigma_i^2/sigma_L^2 with the score of X + sigma_i G."""
     target, levels, c = random_mixture(modes=3, n=3, seed=6), 7, 0.004
     angles = schedule.angles(levels)
     sigmas = 1 / torch.tan(angles)
-    rule = AnnealedLangevin(
-        repeats=repeats, step_size=c / float(sigmas[-1]) ** 2, steps=levels, batch_size=256, count=2, output="scaled"
-    )
+    rule = AnnealedLangevin(repeats=repeats, step_size=c / float(sigmas[-1]) ** 2)
     draws = normal(levels * repeats, 5, 3, seed=12)
     stream = iter(draws)
     x = normal(5, 3, seed=13)
@@ -224,7 +222,7 @@ def checked(*overrides):
         return check(plain(compose("config", overrides=list(overrides))))
 
 
-@pytest.mark.parametrize(
+@over(
     ("overrides", "names"),
     [
         (["sampler=mala", "denoiser=tanh"], ["MALA", "denoiser=exact"]),
@@ -250,7 +248,7 @@ def test_what_cannot_run_is_refused_before_anything_is_trained(overrides, names)
     assert all(name in message for name in names), message
 
 
-@pytest.mark.parametrize(
+@over(
     "overrides",
     [
         ["sampler=mala", "denoiser=exact"],
@@ -269,20 +267,20 @@ def test_what_can_run_is_not_refused(overrides):
     checked(*overrides)
 
 
-@pytest.mark.parametrize("rule", [ula(400, 2.2, 0.0), ula(400, 3.0, 0.5)])
+@over("rule", [ula(2.2, 0.0), ula(3.0, 0.5)])
 def test_a_step_that_is_too_long_is_reported_where_the_chain_diverges(rule):
     """Above twice the variance of a mode; the message names the step and what may help."""
     denoiser = ExactDenoiser(GaussianMixture.two_modes(a=[1.0, 1.0]))
     with pytest.raises(ScorelabError, match=r"ULA diverges at step \d+ of 400") as refused:
-        list(draw_samples(rule, LOCALIZATION, denoiser, 2, seed=1))
+        list(draw_samples(job(rule, steps=400), LOCALIZATION, denoiser, 2, seed=1))
     assert "a smaller sampler.step_size may help" in str(refused.value)
     assert 1 < int(re.search(r"step (\d+)", str(refused.value))[1]) < 400
 
 
 def test_annealed_steps_that_are_too_long_are_reported():
     schedule = VE(grid="log_snr", sigma_min=0.01, sigma_max=10.0)
-    rule = AnnealedLangevin(repeats=50, step_size=3.0, steps=5, **COMMON)
+    rule, denoiser = AnnealedLangevin(repeats=50, step_size=3.0), ExactDenoiser(GaussianMixture.two_modes(a=[1.0, 1.0]))
     with pytest.raises(
         ScorelabError, match=r"AnnealedLangevin diverges at step \d of 5, angle .* smaller sampler.step_size"
     ):
-        list(draw_samples(rule, schedule, ExactDenoiser(GaussianMixture.two_modes(a=[1.0, 1.0])), 2, seed=1))
+        list(draw_samples(job(rule, steps=5), schedule, denoiser, 2, seed=1))

@@ -242,9 +242,9 @@ def node():
     [
         ("sampler.step_size", -1, "study.methods.ula_first.sampler.step_size = -1: allowed is a number > 0"),
         ("sampler.stepsize", 1, "study.methods.ula_first.sampler.stepsize: unknown key; did you mean step_size?"),
-        ("sampler.count", 9, "study.methods.ula_first.sampler.count: is given by study.count and study.budgets"),
+        ("sampler.count", 9, "study.methods.ula_first.sampler.count: unknown key; valid names: noise_level, step_size"),
         ("sampler._target_", "scorelab.samplers.Nothing", "study.methods.ula_first.sampler._target_ = "),
-        ("schedule.grid", "mesh", "study.methods.ula_first.schedule.grid = mesh: must be 'native'"),
+        ("schedule.grid", "mesh", "study.methods.ula_first.schedule.grid = mesh: valid names: adaptive"),
         ("start", "middle", "study.methods.ula_first.start = middle: must be 'prior'"),
         ("largest", 0, "study.methods.ula_first.largest = 0: allowed is an integer >= 1"),
         ("largest", 2, "study.methods.ula_first: no budget of study.budgets"),

@@ -267,7 +267,7 @@ def test_weights_of_a_file_are_sampled_as_they_are(asked, weights, tmp_path):
     x, angle = normal(6, 8, seed=8, dtype=torch.float32), torch.linspace(0, HALF_PI, 6)
     assert torch.equal(loaded(x, angle), mine(x, angle))
     angles, noise = Localization(grid="angle", alpha_max=1.4, T=None, t_min=1e-3).angles(9), lambda: x
-    rule = DDIM(count=6, steps=9, batch_size=256, output="scaled", eta=0.5)
+    rule = DDIM(eta=0.5)
     assert torch.equal(*(simulate(rule, each, angles, x.clone(), noise) for each in (loaded, mine)))
 
 

@@ -77,7 +77,7 @@ def test_a_sampler_that_cannot_run_on_the_schedule_is_left_out(tmp_path):
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("+study.samplers.mine={_target_:scorelab.samplers.DDIM,eta:2.0}", "study.samplers.mine: sampler.eta = 2.0"),
+        ("+study.samplers.mine={_target_:scorelab.samplers.DDIM,eta:2.0}", "study.samplers.mine.eta = 2.0"),
         ("+study.samplers.mine={_target_:scorelab.samplers.Nothing}", "cannot be imported"),
         ("study.evaluations=[0]", "study.evaluations"),
         ("study.grids=[diagonal]", "study.grids"),

@@ -5,7 +5,7 @@ import math
 
 import pytest
 import torch
-from helpers import assert_close, normal, random_mixture, seeded, standard_error
+from helpers import assert_close, job, normal, over, random_mixture, seeded, standard_error
 
 from scorelab.denoisers import Denoiser, ExactDenoiser, OuterProduct
 from scorelab.metrics.projection import project
@@ -16,12 +16,12 @@ from scorelab.schedules import Localization
 from scorelab.targets import GaussianMixture
 
 OUTPUT_NAMES = ["scaled", "posterior_mean", "posterior_draw"]
-every_output = pytest.mark.parametrize("output", OUTPUT_NAMES)
-every_grid = pytest.mark.parametrize("grid", ["angle", "log_t"])
+every_output = over("output", OUTPUT_NAMES)
+every_grid = over("grid", ["angle", "log_t"])
 
 
-def euler_maruyama(count=100, steps=20, batch_size=256, output="scaled"):
-    return EulerMaruyama(count=count, steps=steps, batch_size=batch_size, output=output)
+def euler_maruyama(steps=20, **options):
+    return job(EulerMaruyama(), steps=steps, **options)
 
 
 def localization(grid="angle", alpha_max=1.4):
@@ -67,7 +67,7 @@ def test_step_in_the_angle_is_euler_maruyama_in_native_coordinates(grid):
     draws = normal(30, 6, 3, seed=1)
     states = []
     simulate(
-        euler_maruyama(),
+        EulerMaruyama(),
         denoiser,
         angles,
         normal(6, 3, seed=2),
@@ -94,7 +94,7 @@ def test_frozen_posterior_mean_is_solved_exactly():
 
     draws = normal(7, 4, 2, seed=3)
     angles = torch.tensor([0.0, 0.1, 0.15, 0.7, 0.9, 1.2, 1.3, 1.5], dtype=torch.float64)
-    x = simulate(euler_maruyama(), Constant(), angles, normal(4, 2, seed=4), replay(draws))
+    x = simulate(EulerMaruyama(), Constant(), angles, normal(4, 2, seed=4), replay(draws))
     times = torch.tan(angles) ** 2
     brownian = (torch.sqrt(times.diff())[:, None, None] * draws).sum(0)
     expected = (times[-1] * constant + brownian) / torch.sqrt(times[-1] * (times[-1] + 1))
@@ -106,9 +106,7 @@ def test_loop_does_not_remember_the_noise_it_started_from():
     target = random_mixture(2, 3)
     draws = normal(10, 5, 3, seed=5)
     ends = [
-        simulate(
-            euler_maruyama(), ExactDenoiser(target), localization().angles(10), normal(5, 3, seed=s), replay(draws)
-        )
+        simulate(EulerMaruyama(), ExactDenoiser(target), localization().angles(10), normal(5, 3, seed=s), replay(draws))
         for s in (6, 7)
     ]
     assert_close(ends[0], ends[1], rtol=1e-12)
@@ -121,7 +119,7 @@ def test_observer_sees_every_grid_point(grid):
     seen = []
     denoiser = ExactDenoiser(random_mixture(2, 3))
     end = simulate(
-        euler_maruyama(),
+        EulerMaruyama(),
         denoiser,
         angles,
         start.clone(),
@@ -133,7 +131,7 @@ def test_observer_sees_every_grid_point(grid):
     assert torch.equal(seen[0][2], start)
     assert torch.equal(seen[-1][2], end)
     assert all(not torch.equal(before[2], after[2]) for before, after in itertools.pairwise(seen))
-    unobserved = simulate(euler_maruyama(), denoiser, angles, start.clone(), replay(normal(12, 5, 3, seed=9)))
+    unobserved = simulate(EulerMaruyama(), denoiser, angles, start.clone(), replay(normal(12, 5, 3, seed=9)))
     assert torch.equal(unobserved, end)
 
 
@@ -146,7 +144,7 @@ def test_nfe_counts_the_calls_of_the_denoiser(output):
     assert sampler.nfe == 17 + (output != "scaled")
 
 
-@pytest.mark.parametrize(
+@over(
     ("change", "message"),
     [({"count": 0}, "count"), ({"steps": 0}, "steps"), ({"batch_size": 0}, "batch_size"), ({"output": "x"}, "output")],
 )
@@ -165,12 +163,12 @@ def exact_output_variance(steps, std, alpha_max=1.4, output="scaled"):
     unit_draws = torch.eye(steps, dtype=torch.float64).unsqueeze(2)
     start = torch.zeros(steps, 1, dtype=torch.float64)
     angles = localization(alpha_max=alpha_max).angles(steps)
-    x = simulate(euler_maruyama(), ExactDenoiser(target), angles, start, replay(unit_draws))
+    x = simulate(EulerMaruyama(), ExactDenoiser(target), angles, start, replay(unit_draws))
     return float(OUTPUTS[output](ExactDenoiser(target), x, alpha_max, None).square().sum())
 
 
-@pytest.mark.parametrize("output", ["scaled", "posterior_mean"])
-@pytest.mark.parametrize("std", [1.0, 0.5])
+@over("output", ["scaled", "posterior_mean"])
+@over("std", [1.0, 0.5])
 def test_discretisation_error_of_the_variance_is_of_first_order(std, output):
     exact = float(GaussianMixture([1.0], [[0.0]], std).output_law(1.4, output).std ** 2)
     errors = [exact_output_variance(steps, std, output=output) / exact - 1 for steps in (100, 200, 400, 800)]
@@ -213,8 +211,8 @@ def test_sample_variance_is_that_of_the_discretised_chain():
     assert abs(chain / float(target.output_law(1.4, "scaled").std ** 2) - 1) > 4 * standard_error(squared) / chain
 
 
-@pytest.mark.parametrize("std", [1.0, 0.4])
-@pytest.mark.parametrize("angle", [0.3, 1.2])
+@over("std", [1.0, 0.4])
+@over("angle", [0.3, 1.2])
 def test_posterior_draw_of_one_mode_adds_the_variance_of_the_posterior(angle, std):
     target = GaussianMixture([1.0], [[0.5, -1.0, 2.0]], std)
     x, draws = normal(5, 3, seed=10), normal(2, 5, 3, seed=11)
@@ -270,8 +268,8 @@ def network(n=3):
         ).build(n)
 
 
-@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-10)])
-@pytest.mark.parametrize("kind", ["exact", "network"])
+@over(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-10)])
+@over("kind", ["exact", "network"])
 @every_output
 def test_samples_depend_neither_on_the_batch_nor_on_the_count(output, kind, dtype, tolerance):
     denoiser = (ExactDenoiser(random_mixture(2, 3)) if kind == "exact" else network()).to(dtype)
@@ -297,7 +295,7 @@ def test_samples_of_another_seed_are_others():
     assert float((first - other).abs().min()) > 0
 
 
-@pytest.mark.parametrize("lag", [1, 2, BLOCK])
+@over("lag", [1, 2, BLOCK])
 def test_samples_are_uncorrelated_across_their_index(lag):
     target = GaussianMixture.two_modes(0.7, 2 * torch.ones(3))
     x = drawn(euler_maruyama(count=4000, batch_size=1024, steps=20), ExactDenoiser(target), 3).double()

@@ -16,7 +16,7 @@ from scorelab.denoisers.phase_aware import PhaseAwareDenoiser, switch_angles
 from scorelab.errors import ConfigError
 from scorelab.lab.denoiser_file import load_denoiser
 from scorelab.metrics.path_kl import path_kl
-from scorelab.samplers import EulerMaruyama
+from scorelab.samplers import EulerMaruyama, Sampling
 from scorelab.samplers.loop import draw_samples
 from scorelab.schedules import Localization
 from scorelab.studies import training as train
@@ -123,9 +123,9 @@ def test_exact_sides_sample_the_target_and_their_path_kl_is_that_of_the_shares()
     wrong = sum(a * math.log(a / 0.5) for a in p)
     assert exact.choice_kl(TARGET) == pytest.approx(wrong, rel=1e-6)
     exact.shares.copy_(torch.tensor(p).double())
-    sampler = EulerMaruyama(count=3000, steps=100, batch_size=1024, output="scaled")
+    job = Sampling(count=3000, steps=100, batch_size=1024, output="scaled", rule=EulerMaruyama())
     schedule = Localization(grid="angle", alpha_max=1.47, T=None, t_min=1e-3)
-    x = torch.cat(list(draw_samples(sampler, schedule, exact, 4, seed=6)))
+    x = torch.cat(list(draw_samples(job, schedule, exact, 4, seed=6)))
     weight = float(TARGET.posterior_weights(x, math.pi / 2)[:, 0].mean())
     assert weight == pytest.approx(0.7, abs=4 * math.sqrt(0.21 / 3000))
 

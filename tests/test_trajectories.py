@@ -202,9 +202,8 @@ def test_at_speciation_the_between_mode_part_of_the_bayes_risk_is_half():
 def test_paths_with_the_exact_denoiser_commit_as_exact_paths_do():
     target, count = GaussianMixture.two_modes(0.7, n=32), 1500
     angles = torch.linspace(0, 1.45, 161, dtype=torch.float64)
-    sampler = EulerMaruyama(count=count, steps=160, batch_size=2000, output="scaled")
     record, noise = Record(target, angles, count), BlockNoise(5, 0, count, 32)
-    simulate(sampler, ExactDenoiser(target), angles, noise().clone(), noise, record)
+    simulate(EulerMaruyama(), ExactDenoiser(target), angles, noise().clone(), noise, record)
     found, arrays = trajectory_metrics(record, 50, seeded(2))
     quantities = ["commitment_t", "commitment_90_t", "switched_after_speciation"]
     for name in quantities:

@@ -30,6 +30,8 @@ GROUPS = {
 }
 #: what only a node inside another one names, and only in a package of the user's: its contract
 FOREIGN = {"module": (("torch.nn", "Module"),)}
+#: the same for groups whose nodes stand inside other nodes alone
+NESTED = {"grid": (("scorelab.schedules.grids", "Grid"),)}
 #: arguments that a component may ask for by name and that come from the run, not from its configuration
 FROM_RUN = ("n", "target", "generator")
 #: stands for the key of the node that an error message is about, where only the code around the message knows the key
@@ -54,16 +56,18 @@ class Component:
         """The thing itself: an `Options` with `build` builds it, any other class is it.
 
         run: what the run can offer (n, target, generator, pretrained); a class gets what its signature asks for. Raises
-        ConfigError where the class refuses its arguments with a ValueError, and for an argument that both give.
+        ConfigError where the class refuses its arguments with a ValueError, and for an argument to which the run and
+        the node give different values.
         """
         if self.options is not None and not hasattr(self.options, "build"):
             return self.options
         maker, arguments = (self.cls, self.arguments) if self.options is None else (self.options.build, {})
         asked = {name: value for name, value in run.items() if name in inspect.signature(maker).parameters}
         for name in asked.keys() & arguments.keys():
-            raise ConfigError(f"{self.key}.{name} = {show(arguments[name])}: comes from the run, leave it out")
+            if arguments[name] is not asked[name] and arguments[name] != asked[name]:
+                raise ConfigError(f"{self.key}.{name} = {show(arguments[name])}: comes from the run, leave it out")
         try:
-            return maker(**arguments, **asked)
+            return maker(**{**arguments, **asked})
         except ValueError as error:
             raise ConfigError(f"{self.key}: {error}") from None
         except ConfigError as error:
@@ -81,9 +85,9 @@ class Component:
         return {"_target_": self.path, **plain}
 
     @property
-    def essential(self) -> dict[str, Any]:
-        """The part of `data` that results depend on."""
-        return {key: value for key, value in self.data.items() if key not in getattr(self.cls, "bookkeeping", ())}
+    def bookkeeping(self) -> tuple[str, ...]:
+        """Keys of `data` that no result depends on."""
+        return getattr(self.cls, "bookkeeping", ())
 
 
 def component(group: str, node: Mapping[str, Any], extensions=(), key: str | None = None) -> Component:
@@ -99,7 +103,7 @@ def component(group: str, node: Mapping[str, Any], extensions=(), key: str | Non
     path = node.get("_target_")
     cls = resolve(group, path, extensions, key)
     if issubclass(cls, Options):
-        _refuse_unknown(key, arguments, set(cls.model_fields))
+        refuse_unknown(key, arguments, cls.model_fields)
         try:
             options = cls.model_validate(arguments, context={"extensions": tuple(extensions)})
         except pydantic.ValidationError as error:
@@ -120,7 +124,7 @@ def resolve(group: str, path, extensions, key: str | None = None) -> type:
         found = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
         raise ConfigError(f"{key} = {path}: cannot be imported ({error})") from None
-    contracts = FOREIGN.get(group) or GROUPS[group]
+    contracts = (GROUPS | NESTED | FOREIGN)[group]
     if isinstance(found, type):
         # The contracts that need torch are imported only if the light one does not fit.
         for home, contract in contracts:
@@ -147,10 +151,12 @@ class Node:
     def __get_pydantic_core_schema__(self, source, handler):
         """Check a mapping, keep a `Component`, write the checked mapping."""
         return core_schema.with_info_plain_validator_function(
-            self._check, serialization=core_schema.plain_serializer_function_ser_schema(lambda node: node.data)
+            self.check, serialization=core_schema.plain_serializer_function_ser_schema(lambda node: node.data)
         )
 
-    def _check(self, value, info):
+    def check(self, value, info) -> Component:
+        """The component that a mapping stands for, with the extensions of the validation `info`; a `Component` as it
+        is. Raises an error of pydantic that names the key below the option's own."""
         if isinstance(value, Component):
             return value
         extensions = (info.context or {}).get("extensions", ())
@@ -162,7 +168,8 @@ class Node:
         return dataclasses.replace(found, key=f"{HERE}.{info.field_name}")
 
 
-def _refuse_unknown(key, arguments, names):
+def refuse_unknown(key: str, arguments, names):
+    """Raise ConfigError for the first of the arguments of a node that is none of `names`."""
     for name in arguments:
         if name not in names:
             raise ConfigError(f"{key}.{name}: unknown key; {nearest(name, names)}")
@@ -174,7 +181,7 @@ def _check_signature(key: str, cls: type, arguments: dict, extensions) -> dict:
     several = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     named = {name: p for name, p in parameters.items() if p.kind not in several}
     own = {name: p for name, p in named.items() if name not in FROM_RUN or name in arguments}
-    _refuse_unknown(key, arguments, own)
+    refuse_unknown(key, arguments, own)
     fields = {
         name: (
             Any if parameter.annotation is parameter.empty else parameter.annotation,

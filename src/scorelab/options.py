@@ -6,7 +6,7 @@ Every option in `conf/` names one class. Where building the thing itself needs t
 
 import difflib
 import math
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, get_args
 
 import pydantic
 from pydantic import BeforeValidator, Field
@@ -77,9 +77,8 @@ def explain(error: pydantic.ValidationError, key: str, valid_fields) -> ConfigEr
     if kind == "node":  # of a node inside this one, whose text begins where `where` ends
         return ConfigError(f"{where}{mistake['ctx']['text']}")
     if kind in ("extra_forbidden", "unexpected_keyword_argument"):
-        for part in mistake["loc"][:-1]:
-            valid_fields = valid_fields[part].annotation.model_fields
-        return ConfigError(f"{where}: unknown key; {nearest(str(mistake['loc'][-1]), valid_fields)}")
+        names = _fields_at(valid_fields, mistake["loc"][:-1])
+        return ConfigError(f"{where}: unknown key; {nearest(str(mistake['loc'][-1]), names)}")
     if kind in ("missing", "missing_argument", "missing_keyword_only_argument"):
         return ConfigError(f"{where}: a value is needed")
     if kind == "value_error":  # raised by our own validators: the text says what is allowed
@@ -91,6 +90,19 @@ def explain(error: pydantic.ValidationError, key: str, valid_fields) -> ConfigEr
     if field is not None and kind.startswith(("greater_than", "less_than", "int_", "float_", "finite_")):
         text = _range(field) or text
     return ConfigError(f"{where} = {show(value)}: {text}")
+
+
+def _fields_at(fields, path):
+    """The names of the fields of the options at a path of keys; a dictionary or a list of options has one kind."""
+    here = None
+    for part in path:
+        inside = get_args(here)
+        if fields is not None:
+            here = fields[part].annotation
+        elif inside:
+            here = inside[-1]
+        fields = getattr(here, "model_fields", None)
+    return fields or ()
 
 
 def _range(field) -> str:

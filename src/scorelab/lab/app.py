@@ -24,6 +24,7 @@ from scorelab.lab.config import Config, check, differences
 from scorelab.lab.execution import execute
 from scorelab.nodes import GROUPS
 from scorelab.options import nearest
+from scorelab.schedules.grids import NAMES
 from scorelab.studies.base import lookup
 
 log = logging.getLogger("scorelab")
@@ -145,17 +146,34 @@ def _refused_by_hydra(error: BaseException) -> str | None:
 
 
 def plain(config) -> dict:
-    """A composed configuration as plain data, without Hydra's own node."""
+    """A composed configuration as plain data, without Hydra's own node.
+
+    A name in `schedule.grid` that is none of scorelab's stands for a file conf/grid/NAME.yaml of the user's own.
+    """
+    of_hydra = config.get("hydra") or (HydraConfig.get() if HydraConfig.initialized() else None)
     with open_dict(config):
         own = OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
     own._set_parent(None)
     try:
-        return OmegaConf.to_container(own, resolve=True, throw_on_missing=True)
+        data = OmegaConf.to_container(own, resolve=True, throw_on_missing=True)
     except MissingMandatoryValue as error:
         raise ConfigError(f"{error.full_key}: a value is needed") from None
     except OmegaConfBaseException as error:
         text = one_line(error).split(": ", 1)[-1].split(" full_key: ")[0]
         raise ConfigError(text.removeprefix("ConfigError raised while resolving interpolation: ")) from None
+    schedule = data.get("schedule")
+    if of_hydra is not None and isinstance(schedule, dict) and "grid" in schedule:
+        schedule["grid"] = _own_grid(schedule["grid"], of_hydra.runtime.config_sources)
+    return data
+
+
+def _own_grid(grid, sources):
+    """The node that a name stands for in a user's own folder of options; anything else as it is."""
+    if isinstance(grid, str) and grid.isidentifier() and grid not in NAMES:
+        for path in (Path(source.path) / "grid" / f"{grid}.yaml" for source in sources if source.schema == "file"):
+            if path.is_file():
+                return yaml.safe_load(path.read_text())
+    return grid
 
 
 def existing_run(config) -> Path | None:
@@ -183,11 +201,11 @@ def merge(run: runs.Run, asked: dict, overrides: list[str], groups: set[str]) ->
     before = run.config
     data, asked = OmegaConf.create(before.data), OmegaConf.create(asked)
     for override in overrides:
-        key = override.lstrip("+~").split("=", 1)[0].split("@", 1)[0]
-        if key in groups:
-            data[key] = asked[key]
-        else:
-            OmegaConf.update(data, key, OmegaConf.select(asked, key), force_add=True)
+        group, _, package = override.lstrip("+~").split("=", 1)[0].partition("@")
+        key = package or group
+        value = OmegaConf.select(asked, key)
+        whole = key in groups or (OmegaConf.is_dict(value) and "_target_" in value)  # a node is one thing
+        OmegaConf.update(data, key, value, merge=not whole, force_add=True)
     for group in GROUPS:  # of a study that is asked for now and uses more
         if group not in data:
             data[group] = asked[group]

@@ -11,8 +11,9 @@ import pydantic
 from pydantic import Field, field_validator
 
 from scorelab.errors import ConfigError
-from scorelab.nodes import GROUPS, Component, component, resolve
+from scorelab.nodes import GROUPS, Component, component, refuse_unknown, resolve
 from scorelab.options import Natural, Options, explain, nearest, show
+from scorelab.samplers.job import JOB_KEYS, Sampling
 
 
 class Figures(Options):
@@ -61,12 +62,14 @@ class Config:
     """A checked configuration.
 
     general: the keys that are not groups. components: group -> Component, of the study and of the groups that it uses.
-    data: the same as plain data, each value in its checked type, as it is saved with a run.
+    data: the same as plain data, each value in its checked type, as it is saved with a run. sampling: the job that
+    samples, whose rule is the component `sampler`; None if the study does not use this group.
     """
 
     general: General
     components: dict[str, Component]
     data: dict[str, Any]
+    sampling: Sampling | None
 
     def __getitem__(self, group: str) -> Component:
         if group not in self.components:
@@ -94,7 +97,10 @@ class Config:
     @property
     def essential(self) -> dict[str, Any]:
         """The part of `data` that the results depend on."""
-        parts = {group: part.essential for group, part in self.components.items()}
+        parts = {
+            group: {key: value for key, value in self.data[group].items() if key not in part.bookkeeping}
+            for group, part in self.components.items()
+        }
         return parts | {key: self.data[key] for key in ("seed", "extensions")}
 
 
@@ -113,19 +119,42 @@ def check(data: Mapping[str, Any]) -> Config:
     if general.stage not in ("all", *study_class.stages):
         raise ConfigError(f"stage = {show(general.stage)}: allowed are all, {', '.join(study_class.stages)}")
     nodes = {group: _node(data, group) for group in study_class.uses}
+    job = {}
+    if "sampler" in nodes:
+        nodes["sampler"], job = _split(nodes["sampler"], extensions)
     nodes["study"] = {**_node(data, "study"), **(data.get(study_class.keys) or {})}
     places = dict.fromkeys(nodes) | {"study": study_class.keys}
     components = {group: component(group, node, extensions, places[group]) for group, node in nodes.items()}
     checked = {group: item.data for group, item in components.items()}
-    config = Config(general, components, {**checked, **general.model_dump(mode="json")})
+    sampling = None
+    if "sampler" in components:
+        sampling = _job(components["sampler"].options, job)
+        path, own = checked["sampler"].pop("_target_"), checked["sampler"]
+        checked["sampler"] = {"_target_": path, **sampling.model_dump(mode="json", exclude={"rule"}), **own}
+    config = Config(general, components, {**checked, **general.model_dump(mode="json")}, sampling)
     if config.uses("sampler", "schedule", "denoiser"):
         denoiser = config["denoiser"]
         try:
-            config.options("sampler").require(config.options("schedule"), denoiser.options or denoiser.cls)
+            sampling.require(config.options("schedule"), denoiser.options or denoiser.cls)
         except ValueError as error:
             raise ConfigError(str(error)) from None
     config.study.require(config)
     return config
+
+
+def _split(node: Mapping, extensions) -> tuple[dict, dict]:
+    """The keys of the node `sampler` that the rule has, with its `_target_`, and those that the job has."""
+    cls = resolve("sampler", node.get("_target_"), extensions)
+    refuse_unknown("sampler", [key for key in node if key != "_target_"], {*cls.model_fields, *JOB_KEYS})
+    job = {key: value for key, value in node.items() if key in JOB_KEYS}
+    return {key: value for key, value in node.items() if key not in JOB_KEYS}, job
+
+
+def _job(rule, keys: Mapping) -> Sampling:
+    try:
+        return Sampling.model_validate({**keys, "rule": rule})
+    except pydantic.ValidationError as error:
+        raise explain(error, "sampler", Sampling.model_fields) from None
 
 
 def _node(data, group) -> Mapping:

@@ -41,14 +41,21 @@ class Context:
         return self.config["schedule"].build()
 
     @cached_property
+    def sampling(self):
+        """The job that samples."""
+        if self.config.sampling is None:
+            self.config["sampler"]  # raises the error that says so
+        return self.config.sampling
+
+    @property
     def sampler(self):
-        """The sampler."""
-        return self.config["sampler"].build()
+        """The rule of the job."""
+        return self.sampling.rule
 
     @cached_property
     def angles(self):
-        """The sampler's grid of angles, (steps + 1,), on this run's schedule, target and denoiser."""
-        return grid_of(self.sampler, self.schedule, self.target, self.denoiser)
+        """The job's grid of angles, (steps + 1,), on this run's schedule, target and denoiser."""
+        return grid_of(self.sampling, self.schedule, self.target, self.denoiser)
 
     @cached_property
     def training(self):

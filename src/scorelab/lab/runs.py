@@ -117,7 +117,7 @@ class Run:
     def config(self) -> Config:
         """The checked configuration that was saved with the run."""
         try:
-            return check(yaml.safe_load((self / "config.yaml").read_text()))
+            return check(_in_todays_keys(yaml.safe_load((self / "config.yaml").read_text())))
         except (OSError, yaml.YAMLError) as error:
             raise ScorelabError(f"{self / 'config.yaml'}: cannot be read ({error})") from None
 
@@ -132,6 +132,20 @@ class Run:
         if state != "done":
             raise ScorelabError(f"{self.path}: the run is {state}; only a run that is done has results")
         return read_json(self / "metrics.json")
+
+
+def _in_todays_keys(node):
+    """A saved configuration with the keys of today: `rho` of the grid `karras` was a key of the schedule once."""
+    if isinstance(node, list):
+        return [_in_todays_keys(entry) for entry in node]
+    if not isinstance(node, dict):
+        return node
+    node = {key: _in_todays_keys(value) for key, value in node.items()}
+    if "rho" in node and str(node.get("_target_")).startswith("scorelab.schedules.") and "grid" in node:
+        rho = node.pop("rho")
+        if node["grid"] == "karras":
+            node["grid"] = {"_target_": "scorelab.schedules.grids.Karras", "rho": rho}
+    return node
 
 
 def _alive(status: dict) -> bool:

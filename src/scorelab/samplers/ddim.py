@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from scorelab.samplers.base import Sampler
+from scorelab.samplers.base import Sampler, Step
 
 
 class DDIM(Sampler):
@@ -21,11 +21,10 @@ class DDIM(Sampler):
     eta: Annotated[float, Field(ge=0, le=1)]
     order: ClassVar[int] = 1
 
-    def step(self, denoiser, x, angle, next_angle, noise, memory):
-        """One step; see `Sampler.step`."""
+    def step(self, denoiser, x, angle, next_angle, noise, state):
         sin, cos, next_sin, next_cos = math.sin(angle), math.cos(angle), math.sin(next_angle), math.cos(next_angle)
         posterior_mean = denoiser(x, angle)
         sigma = self.eta * (next_cos / cos) * math.sqrt(1 - (sin / next_sin) ** 2)
         of_noise = math.sqrt(max(next_cos**2 - sigma**2, 0.0)) / cos  # eps = (x - sin m) / cos
         x = x.mul_(of_noise).add_(posterior_mean, alpha=next_sin - sin * of_noise)
-        return (x.add_(noise(), alpha=sigma) if sigma else x), memory
+        return Step(x.add_(noise(), alpha=sigma) if sigma else x)

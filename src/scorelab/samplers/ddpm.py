@@ -3,7 +3,7 @@
 import math
 from typing import ClassVar, Literal
 
-from scorelab.samplers.base import Sampler
+from scorelab.samplers.base import Sampler, Step
 
 
 class DDPMAncestral(Sampler):
@@ -20,12 +20,11 @@ class DDPMAncestral(Sampler):
     variance: Literal["posterior", "beta"]
     order: ClassVar[int] = 1
 
-    def step(self, denoiser, x, angle, next_angle, noise, memory):
-        """One step; see `Sampler.step`."""
+    def step(self, denoiser, x, angle, next_angle, noise, state):
         bar, next_bar = math.sin(angle) ** 2, math.sin(next_angle) ** 2
         left, next_left = math.cos(angle) ** 2, math.cos(next_angle) ** 2
         alpha, beta = bar / next_bar, 1 - bar / next_bar
         posterior_mean = denoiser(x, angle)
         variance = beta * next_left / left if self.variance == "posterior" else beta
         x = x.mul_(math.sqrt(alpha) * next_left / left).add_(posterior_mean, alpha=math.sqrt(next_bar) * beta / left)
-        return x.add_(noise(), alpha=math.sqrt(variance)), memory
+        return Step(x.add_(noise(), alpha=math.sqrt(variance)))

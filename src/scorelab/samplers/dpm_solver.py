@@ -1,9 +1,16 @@
 """DPM-Solver++ (2M): multistep rules that extrapolate the posterior mean in lambda = log tan(phi)."""
 
 import math
-from typing import ClassVar
+from typing import Any, ClassVar, NamedTuple
 
-from scorelab.samplers.base import Sampler
+from scorelab.samplers.base import Sampler, Step
+
+
+class Before(NamedTuple):
+    """The posterior mean (count, n) of the last step, and h of that step."""
+
+    mean: Any
+    h: float
 
 
 class _MultiStep(Sampler):
@@ -17,13 +24,12 @@ class _MultiStep(Sampler):
         return math.inf if angle == 0 else math.log(math.tan(next_angle) / math.tan(angle))
 
     @staticmethod
-    def _add_extrapolated(x, weight, mean, h, memory):
-        """x + weight D, in place; memory: m_before and h_before."""
-        if memory is None or math.isinf(memory[1]):
+    def _add_extrapolated(x, weight, mean, h, before):
+        """x + weight D, in place; before: a `Before`, None at first."""
+        if before is None or math.isinf(before.h):
             return x.add_(mean, alpha=weight)
-        before, h_before = memory
-        share = 0.5 * h / h_before
-        return x.add_(mean, alpha=weight * (1 + share)).add_(before, alpha=-weight * share)
+        share = 0.5 * h / before.h
+        return x.add_(mean, alpha=weight * (1 + share)).add_(before.mean, alpha=-weight * share)
 
 
 class DPMSolver2M(_MultiStep):
@@ -33,11 +39,11 @@ class DPMSolver2M(_MultiStep):
     D = m it is DDIM.
     """
 
-    def step(self, denoiser, x, angle, next_angle, noise, memory):
-        """One step; see `Sampler.step`."""
+    def step(self, denoiser, x, angle, next_angle, noise, state):
         mean, h = denoiser(x, angle), self._length(angle, next_angle)
         x = x.mul_(math.cos(next_angle) / math.cos(angle))
-        return self._add_extrapolated(x, -math.sin(next_angle) * math.expm1(-h), mean, h, memory), (mean, h)
+        x = self._add_extrapolated(x, -math.sin(next_angle) * math.expm1(-h), mean, h, state)
+        return Step(x, Before(mean, h))
 
 
 class DPMSolverSDE2M(_MultiStep):
@@ -47,10 +53,9 @@ class DPMSolverSDE2M(_MultiStep):
     multistep rule it therefore is: h is half the step in log t.
     """
 
-    def step(self, denoiser, x, angle, next_angle, noise, memory):
-        """One step; see `Sampler.step`."""
+    def step(self, denoiser, x, angle, next_angle, noise, state):
         mean, h = denoiser(x, angle), self._length(angle, next_angle)
         fresh = -math.expm1(-2 * h)
         x = x.mul_(math.cos(next_angle) / math.cos(angle) * math.exp(-h))
-        x = self._add_extrapolated(x, math.sin(next_angle) * fresh, mean, h, memory)
-        return x.add_(noise(), alpha=math.cos(next_angle) * math.sqrt(fresh)), (mean, h)
+        x = self._add_extrapolated(x, math.sin(next_angle) * fresh, mean, h, state)
+        return Step(x.add_(noise(), alpha=math.cos(next_angle) * math.sqrt(fresh)), Before(mean, h))

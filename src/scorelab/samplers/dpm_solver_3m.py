@@ -1,9 +1,16 @@
 """DPM-Solver++ (3M): multistep rules that extrapolate three posterior means in lambda = log tan(phi)."""
 
 import math
-from typing import ClassVar
+from typing import Any, ClassVar, NamedTuple
 
-from scorelab.samplers.base import Sampler
+from scorelab.samplers.base import Sampler, Step
+
+
+class Value(NamedTuple):
+    """A posterior mean (count, n), and the lambda that it was found at."""
+
+    mean: Any
+    place: float
 
 
 class _ThirdOrder(Sampler):
@@ -24,22 +31,22 @@ class _ThirdOrder(Sampler):
     #: k
     _rate: ClassVar[int]
 
-    def step(self, denoiser, x, angle, next_angle, noise, memory):
-        """One step; see `Sampler.step`. The memory is the last two posterior means with their lambda."""
+    def step(self, denoiser, x, angle, next_angle, noise, state):
+        """See `Sampler.step`; state: up to two `Value`s of the last steps, the latest first."""
         mean, k = denoiser(x, angle), self._rate
         sin, cos = math.sin(next_angle), math.cos(next_angle)
         if angle == 0:  # lambda = -inf: m is constant over the step, and no value for later ones
             x = x.mul_(cos if k == 1 else 0.0).add_(mean, alpha=sin)
-            return (x if k == 1 else x.add_(noise(), alpha=cos)), ()
+            return Step(x if k == 1 else x.add_(noise(), alpha=cos), ())
         place = math.log(math.tan(angle))
         h = math.log(math.tan(next_angle)) - place
-        known = ((mean, place), *(memory or ()))
+        known = (Value(mean, place), *(state or ()))
         x = x.mul_(cos / math.cos(angle) * math.exp(-(k - 1) * h))
-        for weight, (value, _) in zip(_weights(k, h, [at for _, at in known]), known, strict=True):
-            x = x.add_(value, alpha=sin * weight)
+        for weight, value in zip(_weights(k, h, [value.place for value in known]), known, strict=True):
+            x = x.add_(value.mean, alpha=sin * weight)
         if k == 2:
             x = x.add_(noise(), alpha=cos * math.sqrt(-math.expm1(-2 * h)))
-        return x, known[:2]
+        return Step(x, known[:2])
 
 
 def _weights(k, h, places):

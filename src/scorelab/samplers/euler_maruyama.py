@@ -3,7 +3,7 @@
 import math
 from typing import ClassVar
 
-from scorelab.samplers.base import Sampler
+from scorelab.samplers.base import Sampler, Step
 
 
 class EulerMaruyama(Sampler):
@@ -14,10 +14,9 @@ class EulerMaruyama(Sampler):
 
     order: ClassVar[int] = 1
 
-    def step(self, denoiser, x, angle, next_angle, noise, memory):
-        """One step; see `Sampler.step`."""
+    def step(self, denoiser, x, angle, next_angle, noise, state):
         posterior_mean = denoiser(x, angle)
         time, next_time = math.tan(angle) ** 2, math.tan(next_angle) ** 2
         scale, next_scale = math.sqrt(time * (time + 1)), math.sqrt(next_time * (next_time + 1))
         x = x.mul_(scale / next_scale).add_(posterior_mean, alpha=(next_time - time) / next_scale)
-        return x.add_(noise(), alpha=math.sqrt(next_time - time) / next_scale), memory
+        return Step(x.add_(noise(), alpha=math.sqrt(next_time - time) / next_scale))

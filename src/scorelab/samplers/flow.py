@@ -1,10 +1,20 @@
 """The probability-flow ODE, by Euler and by Heun."""
 
 import math
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, NamedTuple
 
-from scorelab.samplers.base import Sampler
-from scorelab.samplers.native import Native, require_positive_start
+from scorelab.samplers.base import Sampler, Step
+from scorelab.samplers.native import Course, Native, course, require_positive_start
+
+
+class Slope(NamedTuple):
+    """At a grid point: the coordinate s, rising towards the data; the scale of the state scale * x; the factors of x
+    and of m in the slope d(scale x)/ds."""
+
+    s: float
+    scale: float
+    of_x: float
+    of_mean: float
 
 
 class _Flow(Sampler):
@@ -26,14 +36,13 @@ class _Flow(Sampler):
             require_positive_start(f"sampler {type(self).__name__} with coordinate = native", schedule)
 
     def begin(self, schedule, angles):
-        """angle -> the coordinate s, rising towards the data, the scale of the state scale * x, and the factors of x
-        and of m in its slope d(scale x)/ds."""
+        """A `Course` with a `Slope` a grid point."""
         if self.coordinate == "angle":  # v = (m - sin x)/cos
-            return {angle: (angle, 1.0, -math.tan(angle), 1 / math.cos(angle)) for angle in angles}
+            return Course([Slope(angle, 1.0, -math.tan(angle), 1 / math.cos(angle)) for angle in angles])
         native = Native(schedule, angles)
         of_x, of_mean = native.of_score(0.5 * native.diffusion.square())
         since = (native.time - native.time[0]).abs()
-        return native.table(since, native.scale, of_x - native.drift * native.scale, of_mean)
+        return course(Slope, since, native.scale, of_x - native.drift * native.scale, of_mean)
 
 
 class FlowEuler(_Flow):
@@ -41,13 +50,12 @@ class FlowEuler(_Flow):
 
     order: ClassVar[int] = 1
 
-    def step(self, denoiser, x, angle, next_angle, noise, memory):
-        """One step; see `Sampler.step`."""
-        (s, scale, of_x, of_mean), (next_s, next_scale, _, _) = memory[angle], memory[next_angle]
-        h = next_s - s
+    def step(self, denoiser, x, angle, next_angle, noise, state):
+        here, there = state.ends
+        h = there.s - here.s
         posterior_mean = denoiser(x, angle)
-        x = x.mul_((scale + h * of_x) / next_scale)
-        return x.add_(posterior_mean, alpha=h * of_mean / next_scale), memory
+        x = x.mul_((here.scale + h * here.of_x) / there.scale)
+        return Step(x.add_(posterior_mean, alpha=h * here.of_mean / there.scale), state.next)
 
 
 class FlowHeun(_Flow):
@@ -60,11 +68,10 @@ class FlowHeun(_Flow):
     order: ClassVar[int] = 2
     evaluations: ClassVar[int] = 2
 
-    def step(self, denoiser, x, angle, next_angle, noise, memory):
-        """One step; see `Sampler.step`."""
-        (s, scale, of_x, of_mean), (next_s, next_scale, next_of_x, next_of_mean) = memory[angle], memory[next_angle]
-        h = (next_s - s) / next_scale
-        ahead = x.mul((scale / next_scale) + h * of_x).add_(denoiser(x, angle), alpha=h * of_mean)
+    def step(self, denoiser, x, angle, next_angle, noise, state):
+        here, there = state.ends
+        h = (there.s - here.s) / there.scale
+        ahead = x.mul((here.scale / there.scale) + h * here.of_x).add_(denoiser(x, angle), alpha=h * here.of_mean)
         next_mean = denoiser(ahead, next_angle)
-        x = x.mul_(0.5 * scale / next_scale).add_(ahead, alpha=0.5 * (1 + h * next_of_x))
-        return x.add_(next_mean, alpha=0.5 * h * next_of_mean), memory
+        x = x.mul_(0.5 * here.scale / there.scale).add_(ahead, alpha=0.5 * (1 + h * there.of_x))
+        return Step(x.add_(next_mean, alpha=0.5 * h * there.of_mean), state.next)

@@ -1,10 +1,10 @@
 """Langevin dynamics: at one noise level, unadjusted and adjusted, and annealed through many."""
 
 import math
-from typing import ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from scorelab.options import Count, NonNegative, Positive
-from scorelab.samplers.base import Sampler
+from scorelab.samplers.base import Sampler, Step
 from scorelab.samplers.score import langevin_step, score
 
 
@@ -25,9 +25,9 @@ class AnnealedLangevin(Sampler):
     remedy: ClassVar[str] = "a smaller sampler.step_size may help"
 
     @property
-    def nfe(self):
-        """Denoiser evaluations a sample."""
-        return self.steps * self.repeats + (self.output != "scaled")
+    def evaluations(self) -> int:
+        """Denoiser evaluations a step."""
+        return self.repeats
 
     def require(self, schedule, denoiser):
         """The first noise level must be finite."""
@@ -38,14 +38,13 @@ class AnnealedLangevin(Sampler):
                 "infinite; take schedule ve, edm, ou, vp or ddpm"
             )
 
-    def step(self, denoiser, x, angle, next_angle, noise, memory):
-        """One level; see `Sampler.step`."""
+    def step(self, denoiser, x, angle, next_angle, noise, state):
         # In x = sin (X + sigma G) the score is that of X + sigma G over sin, and alpha_i becomes step_size cos^2.
         x = x.mul_(math.sin(next_angle) / math.sin(angle))
         alpha = self.step_size * math.cos(next_angle) ** 2
         for _ in range(self.repeats):
             x = langevin_step(x, score(denoiser, x, next_angle), alpha, noise)
-        return x, memory
+        return Step(x)
 
 
 class _OneLevel(Sampler):
@@ -57,6 +56,7 @@ class _OneLevel(Sampler):
     step_size: Positive
     noise_level: NonNegative
     order: ClassVar[int] = 1
+    visits_grid: ClassVar[bool] = False
     remedy: ClassVar[str] = "a smaller sampler.step_size may help: above twice the least variance of a mode it diverges"
 
     def require(self, schedule, denoiser):
@@ -64,9 +64,9 @@ class _OneLevel(Sampler):
         if self.noise_level == 0 and not denoiser.exact:
             raise ValueError("sampler.noise_level = 0: only denoiser=exact has a score there; take a noise_level > 0")
 
-    def angles(self, schedule, risk=None):
+    def angles(self, schedule, steps, risk=None):
         """One angle, atan(1/noise_level), steps + 1 times."""
-        return [self.end_angle(schedule)] * (self.steps + 1)
+        return [self.end_angle(schedule)] * (steps + 1)
 
     def end_angle(self, schedule):
         """The angle of the noise level."""
@@ -82,48 +82,51 @@ class ULA(_OneLevel):
     The unadjusted Langevin algorithm. Its stationary law differs from the target at first order in step_size.
     """
 
-    def step(self, denoiser, x, angle, next_angle, noise, memory):
-        """One step; see `Sampler.step`."""
+    def step(self, denoiser, x, angle, next_angle, noise, state):
         # y = x / sin, and the score of y is sin times that of x.
-        return langevin_step(x, self._score(denoiser, x, angle), self.step_size * math.sin(angle) ** 2, noise), memory
+        return Step(langevin_step(x, self._score(denoiser, x, angle), self.step_size * math.sin(angle) ** 2, noise))
+
+
+class Point(NamedTuple):
+    """log p at x, (count,) float64, and the score there, (count, n)."""
+
+    log_prob: Any
+    score: Any
 
 
 class MALA(_OneLevel):
     """The same step as a proposal, accepted with the probability min(1, p(y') q(y|y') / (p(y) q(y'|y))).
 
     The Metropolis-adjusted Langevin algorithm (Roberts and Tweedie 1996), whose stationary law is the target's. It
-    needs a density, hence denoiser=exact.
+    needs a density, hence denoiser=exact. A step finds out `acceptance_rate`, whether the proposal was accepted.
     """
 
-    @property
-    def nfe(self):
+    def nfe(self, steps):
         """Denoiser evaluations a sample: one at the start, then one a proposal."""
-        return super().nfe + 1
+        return super().nfe(steps) + 1
 
     def require(self, schedule, denoiser):
         """A density is needed."""
         if not denoiser.exact:
             raise ValueError("sampler MALA needs a density, which only denoiser=exact has; or take sampler=ula")
 
-    def step(self, denoiser, x, angle, next_angle, noise, memory):
-        """One step; see `Sampler.step`. The memory is log p and the score at x, so that a step costs one evaluation."""
+    def step(self, denoiser, x, angle, next_angle, noise, state):
+        """See `Sampler.step`; state: the `Point` at x, so that a step costs one evaluation."""
         import torch
 
-        target, step = denoiser.target, self.step_size * math.sin(angle) ** 2
-        if memory is None:
-            memory = target.noisy_log_prob(x, angle).double(), self._score(denoiser, x, angle)
-        log_prob, towards = memory
-        proposal = langevin_step(x.clone(), towards, step, noise)
-        new_log_prob, new_towards = (
-            target.noisy_log_prob(proposal, angle).double(),
-            self._score(denoiser, proposal, angle),
-        )
-        forth = (proposal - x).sub_(towards, alpha=step).double().square().sum(1)
-        back = (x - proposal).sub_(new_towards, alpha=step).double().square().sum(1)
-        log_ratio = new_log_prob - log_prob + (forth - back) / (4 * step)
+        step = self.step_size * math.sin(angle) ** 2
+        here = self._point(denoiser, x, angle) if state is None else state
+        proposal = langevin_step(x.clone(), here.score, step, noise)
+        there = self._point(denoiser, proposal, angle)
+        forth = (proposal - x).sub_(here.score, alpha=step).double().square().sum(1)
+        back = (x - proposal).sub_(there.score, alpha=step).double().square().sum(1)
+        log_ratio = there.log_prob - here.log_prob + (forth - back) / (4 * step)
         # P(N(0,1) <= z) of a standard normal z is uniform: the acceptance draws come from the sample's own stream.
         uniform = torch.special.ndtr(noise()[:, 0].double())
-        accepted = (uniform.log() < log_ratio).unsqueeze(1)
-        x = torch.where(accepted, proposal, x)
-        towards = torch.where(accepted, new_towards, towards)
-        return x, (torch.where(accepted[:, 0], new_log_prob, log_prob), towards)
+        accepted = uniform.log() < log_ratio
+        moved = accepted.unsqueeze(1)
+        point = Point(torch.where(accepted, there.log_prob, here.log_prob), torch.where(moved, there.score, here.score))
+        return Step(torch.where(moved, proposal, x), point, {"acceptance_rate": accepted})
+
+    def _point(self, denoiser, x, angle) -> Point:
+        return Point(denoiser.target.noisy_log_prob(x, angle).double(), self._score(denoiser, x, angle))

@@ -7,32 +7,85 @@ from collections.abc import Callable, Iterator
 import torch
 
 from scorelab.errors import ScorelabError
+from scorelab.laws.estimate import Estimate
 from scorelab.randomness import BLOCK, BlockNoise
-from scorelab.samplers.base import Sampler
+from scorelab.samplers.base import Sampler, Step
+from scorelab.samplers.job import Sampling
 from scorelab.schedules.base import Schedule
 
 #: a state this many times as long as the first has diverged
 _DIVERGED = 1e6
 
 
+class Found:
+    """What the steps of a rule found out, `Step.info`: for each name the mean over the steps, sample by sample.
+
+    Sums are kept where the tensors of the steps are, and nothing waits for them before `estimates`.
+    """
+
+    def __init__(self):
+        self._batches: list[dict[str, tuple[torch.Tensor, int]]] = []
+
+    def begin(self):
+        """Start a batch of samples."""
+        self._batches.append({})
+
+    def add(self, info: dict[str, torch.Tensor]):
+        """Add one step of the batch, name -> (count,)."""
+        sums = self._batches[-1]
+        for name, value in info.items():
+            total, steps = sums.get(name, (0.0, 0))
+            sums[name] = (total + value.double(), steps + 1)
+
+    def means(self) -> dict[str, torch.Tensor]:
+        """name -> the mean over the steps for each sample, (count,) float64."""
+        names = dict.fromkeys(name for batch in self._batches for name in batch)
+        return {
+            name: torch.cat([batch[name][0] / batch[name][1] for batch in self._batches if name in batch])
+            for name in names
+        }
+
+    def estimates(self) -> dict[str, Estimate]:
+        """name -> the mean over steps and samples, with its standard error over samples: the steps of one chain are
+        correlated, samples are not."""
+        found = {}
+        for name, means in self.means().items():
+            found[name] = Estimate(float(means.mean()), standard_error=float(means.std() / math.sqrt(len(means))))
+        return found
+
+
 @torch.no_grad()
-def simulate(sampler: Sampler, denoiser, angles, x, noise, observe: Callable | None = None, schedule=None):
-    """Drive x (count, n) along the grid `angles` (steps + 1,) and return the last state.
+def simulate(
+    rule: Sampler,
+    denoiser,
+    angles,
+    x,
+    noise,
+    observe: Callable | None = None,
+    schedule=None,
+    found: Found | None = None,
+):
+    """Drive x (count, n) along the grid `angles` (steps + 1,) by a rule and return the last state.
 
     observe(k, angle, x), where given, sees the state at every grid point, also the first; it must not change x.
-    schedule: for rules that work in its native clock. Raises ScorelabError at the step where the state diverges.
+    schedule: for rules that work in its native clock. found: gathers what the steps find out. Raises ScorelabError at
+    the step where the state diverges.
     """
     grid = [float(angle) for angle in angles]
-    memory = sampler.begin(schedule, grid)
+    state = rule.begin(schedule, grid)
     largest = _DIVERGED * (1 + float(torch.linalg.vector_norm(x)))
+    if found is not None:
+        found.begin()
     if observe is not None:
         observe(0, grid[0], x)
     for k, (angle, next_angle) in enumerate(itertools.pairwise(grid), start=1):
-        x, memory = sampler.step(denoiser, x, angle, next_angle, noise, memory)
+        x, state, info = Step(*rule.step(denoiser, x, angle, next_angle, noise, state))
+        if info and found is not None:
+            found.add(info)
         if not float(torch.linalg.vector_norm(x)) < largest:  # also where it is not a number
             raise ScorelabError(
-                f"sampling: {type(sampler).__name__} diverges at step {k} of {len(grid) - 1}, angle {next_angle:.6f} "
-                f"rad; {sampler.remedy}"
+                f"sampling: {type(rule).__name__} diverges at step {k} of {len(grid) - 1}, angle {next_angle:.6f} "
+                f"rad; {rule.remedy}"
             )
         if observe is not None:
             observe(k, next_angle, x)
@@ -40,22 +93,30 @@ def simulate(sampler: Sampler, denoiser, angles, x, noise, observe: Callable | N
 
 
 def draw_samples(
-    sampler: Sampler, schedule: Schedule, denoiser, n: int, seed: int, dtype=torch.float32, angles=None, observe=None
+    job: Sampling,
+    schedule: Schedule,
+    denoiser,
+    n: int,
+    seed: int,
+    dtype=torch.float32,
+    angles=None,
+    observe=None,
+    found: Found | None = None,
 ) -> Iterator[torch.Tensor]:
-    """Yield `sampler.count` samples in batches (batch, n).
+    """Yield the `job.count` samples of a job in batches (batch, n).
 
     Memory is bounded by the batch. Sample i is a function of the seed and i alone, up to the rounding of matrix
     products of another size: neither the batch size nor the count changes it.
-    angles: the grid, where it is not simply the schedule's. observe: see `simulate`, called for each batch.
+    angles: the grid, where it is not simply the schedule's. observe, found: see `simulate`, for each batch.
     """
-    angles = sampler.angles(schedule) if angles is None else angles
-    batch_size = max(sampler.batch_size // BLOCK, 1) * BLOCK
-    for first in range(0, sampler.count, batch_size):
-        count = min(batch_size, sampler.count - first)
+    angles = job.angles(schedule) if angles is None else angles
+    batch_size = max(job.batch_size // BLOCK, 1) * BLOCK
+    for first in range(0, job.count, batch_size):
+        count = min(batch_size, job.count - first)
         noise = BlockNoise(seed, first, count, n, dtype)
         theirs = denoiser.for_samples(first, count, seed)
-        x = simulate(sampler, theirs, angles, noise() * schedule.start_std, noise, observe, schedule)
-        yield OUTPUTS[sampler.output](theirs, x, float(angles[-1]), noise)
+        x = simulate(job.rule, theirs, angles, noise() * schedule.start_std, noise, observe, schedule, found)
+        yield OUTPUTS[job.output](theirs, x, float(angles[-1]), noise)
 
 
 @torch.no_grad()
@@ -86,5 +147,5 @@ def posterior_draw(denoiser, x, angle, noise):
     return mean.detach() + variance.clamp_min(0.0).sqrt() * noise()
 
 
-#: what is returned of the last state; see `Sampler`
+#: what is returned of the last state; see `Sampling`
 OUTPUTS = {"scaled": scaled, "posterior_mean": posterior_mean, "posterior_draw": posterior_draw}

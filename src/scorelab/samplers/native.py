@@ -1,5 +1,33 @@
 """The native clock of a schedule, for the rules that work in it."""
 
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+
+class Course(NamedTuple):
+    """What a rule worked out for the whole grid before its first step, and the position of its next step.
+
+    table: an entry a grid point, or a step.
+    """
+
+    table: Sequence[Any]
+    position: int = 0
+
+    @property
+    def here(self):
+        """The entry of the grid point, or of the step, that is at hand."""
+        return self.table[self.position]
+
+    @property
+    def ends(self):
+        """The entries of both grid points of the step."""
+        return self.table[self.position], self.table[self.position + 1]
+
+    @property
+    def next(self) -> "Course":
+        """The same one step later."""
+        return Course(self.table, self.position + 1)
+
 
 class Native:
     """Native quantities at the angles of a grid under a schedule, float64 tensors (steps + 1,), made once a run.
@@ -11,7 +39,6 @@ class Native:
     def __init__(self, schedule, angles):
         import torch
 
-        self.angles = angles
         grid = torch.tensor(angles, dtype=torch.float64)
         self.sin, self.cos, self.time = grid.sin(), grid.cos(), schedule.time(grid)
         self.scale = schedule.scale(self.time)
@@ -27,9 +54,10 @@ class Native:
         weight = weight / (self.scale * self.cos.square())[:count]
         return -weight, weight * self.sin[:count]
 
-    def table(self, *columns) -> dict[float, list[float]]:
-        """angle -> the numbers that the columns, tensors of one length, hold for it."""
-        return dict(zip(self.angles, zip(*(column.tolist() for column in columns), strict=True), strict=False))
+
+def course(entry: type, *columns) -> Course:
+    """A course whose table has an `entry` a row of the columns, tensors of one length."""
+    return Course([entry(*row) for row in zip(*(column.tolist() for column in columns), strict=True)])
 
 
 def require_positive_start(rule: str, schedule):

@@ -1,13 +1,20 @@
 """Predictor-corrector sampling."""
 
 import math
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
 from scorelab.options import Natural, Positive
-from scorelab.samplers.base import Sampler
+from scorelab.samplers.base import Sampler, Step
 from scorelab.samplers.ddim import DDIM
 from scorelab.samplers.reverse_sde import ReverseSDE
 from scorelab.samplers.score import langevin_step, score
+
+
+class Predicted(NamedTuple):
+    """The predictor, and its own state."""
+
+    rule: Sampler
+    state: Any
 
 
 class PredictorCorrector(Sampler):
@@ -28,31 +35,28 @@ class PredictorCorrector(Sampler):
     remedy: ClassVar[str] = "a smaller sampler.snr or more sampler.steps may help"
 
     @property
-    def nfe(self):
-        """Denoiser evaluations a sample."""
-        return self.steps * (1 + self.corrections) + (self.output != "scaled")
+    def evaluations(self) -> int:
+        """Denoiser evaluations a step."""
+        return 1 + self.corrections
 
     @property
     def _predictor(self) -> Sampler:
-        common = {name: getattr(self, name) for name in Sampler.model_fields}
         if self.predictor == "reverse_sde":
-            return ReverseSDE(**common)
-        return DDIM(eta=1.0 if self.predictor == "ancestral" else 0.0, **common)
+            return ReverseSDE()
+        return DDIM(eta=1.0 if self.predictor == "ancestral" else 0.0)
 
     def require(self, schedule, denoiser):
         """What the predictor needs."""
         self._predictor.require(schedule, denoiser)
 
     def begin(self, schedule, angles):
-        """The predictor and its memory."""
-        return self._predictor, self._predictor.begin(schedule, angles)
+        """The predictor and its first state."""
+        return Predicted(self._predictor, self._predictor.begin(schedule, angles))
 
-    def step(self, denoiser, x, angle, next_angle, noise, memory):
-        """One step; see `Sampler.step`."""
-        predictor, its_memory = memory
-        x, its_memory = predictor.step(denoiser, x, angle, next_angle, noise, its_memory)
+    def step(self, denoiser, x, angle, next_angle, noise, state):
+        x, its_state, _ = state.rule.step(denoiser, x, angle, next_angle, noise, state.state)
         for _ in range(self.corrections):
             towards = score(denoiser, x, next_angle)
             length = towards.norm(dim=1, keepdim=True).clamp_min(1e-12)
             x = langevin_step(x, towards, 2 * (self.snr * math.sqrt(x.shape[1]) / length) ** 2, noise)
-        return x, (predictor, its_memory)
+        return Step(x, Predicted(state.rule, its_state))

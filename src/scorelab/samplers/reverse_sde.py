@@ -1,10 +1,18 @@
 """The time reversal of the noising SDE, in the native clock of the schedule."""
 
 import abc
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
-from scorelab.samplers.base import Sampler
-from scorelab.samplers.native import Native, require_positive_start
+from scorelab.samplers.base import Sampler, Step
+from scorelab.samplers.native import Native, course, require_positive_start
+
+
+class Factors(NamedTuple):
+    """The factors of x, of m and of z in a step."""
+
+    of_x: float
+    of_mean: float
+    of_noise: float
 
 
 class _Reversed(Sampler):
@@ -27,18 +35,17 @@ class _Reversed(Sampler):
         """a, w and b of every step, (steps,) each."""
 
     def begin(self, schedule, angles):
-        """angle -> the factors of x, of m and of z in the step that starts there."""
+        """A `Course` with the `Factors` of every step."""
         native = Native(schedule, angles)
         of_state, weight, of_noise = self._factors(schedule, native)
         of_x, of_mean = native.of_score(weight)
         of_x = of_x + of_state * native.scale[:-1]
-        return native.table(*(factor / native.scale[1:] for factor in (of_x, of_mean, of_noise)))
+        return course(Factors, *(factor / native.scale[1:] for factor in (of_x, of_mean, of_noise)))
 
-    def step(self, denoiser, x, angle, next_angle, noise, memory):
-        """One step; see `Sampler.step`."""
-        of_x, of_mean, of_noise = memory[angle]
-        posterior_mean = denoiser(x, angle)
-        return x.mul_(of_x).add_(posterior_mean, alpha=of_mean).add_(noise(), alpha=of_noise), memory
+    def step(self, denoiser, x, angle, next_angle, noise, state):
+        factors, posterior_mean = state.here, denoiser(x, angle)
+        x = x.mul_(factors.of_x).add_(posterior_mean, alpha=factors.of_mean)
+        return Step(x.add_(noise(), alpha=factors.of_noise), state.next)
 
 
 class ReverseSDE(_Reversed):

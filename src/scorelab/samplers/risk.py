@@ -12,11 +12,12 @@ from scorelab.targets import GaussianMixture
 _DRAWS, _POINTS = 2000, 64
 
 
-def grid_of(sampler, schedule, target, denoiser):
-    """The angles that a sampler visits, with the risk that an adaptive grid needs."""
-    makers = {"adaptive": lambda: exact_risk(target), "adaptive_learned": lambda: learned_risk(denoiser, target)}
-    maker = makers.get(schedule.grid)
-    return sampler.angles(schedule, None if maker is None else maker())
+def grid_of(job, schedule, target, denoiser):
+    """The angles that a job visits, with the risk that the schedule's grid adapts to."""
+    if not job.rule.visits_grid or schedule.grid.adapts_to is None:
+        return job.angles(schedule)
+    exact = schedule.grid.adapts_to == "exact"
+    return job.angles(schedule, exact_risk(target) if exact else learned_risk(denoiser, target))
 
 
 def exact_risk(target):
@@ -30,7 +31,6 @@ def exact_risk(target):
     return lambda angles: _with_part_between(law, angles, projected.bayes_risk(angles))
 
 
-@torch.no_grad()
 def learned_risk(denoiser, target):
     """The same with E <X - m_hat, a>^2/|a|^2, the risk of the learned posterior mean.
 
@@ -41,6 +41,7 @@ def learned_risk(denoiser, target):
     noise = torch.randn(clean.shape, generator=generator)
     law, unit = _along_the_signal(target), (target.direction / target.direction.norm()).to(clean.dtype)
 
+    @torch.no_grad()
     def risk(angles):
         low, high = (math.log(math.tan(float(angle))) for angle in (angles[angles > 0].min(), angles.max()))
         knots = torch.linspace(low, high, _POINTS, dtype=torch.float64)

@@ -2,14 +2,12 @@
 
 import abc
 import math
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from pydantic import model_validator
 
-from scorelab.options import Options, Positive
-
-#: where the steps of a grid lie, see `scorelab.schedules.grids`
-GridName = Literal["native", "angle", "log_snr", "log_t", "karras", "adaptive", "adaptive_learned"]
+from scorelab.options import Options
+from scorelab.schedules.grids import GridOption
 
 
 class Schedule(Options):
@@ -18,14 +16,13 @@ class Schedule(Options):
     A subclass gives `signal`, `noise`, `time_of`, both ends of the clock and the law that sampling starts from;
     everything else follows: the map to the angle, the noising SDE and its transition kernel, and the grids.
 
-    grid: where the steps lie between the noise end and the data end, see `scorelab.schedules.grids`.
-    rho: exponent of the grid `karras`.
+    grid: where the steps lie between the noise end and the data end: the name of a grid, a node as in conf/grid, or a
+    `Grid`; see `scorelab.schedules.grids`.
 
     This module does not import torch: tensors bring their own methods, and grids import it where they are made.
     """
 
-    grid: GridName
-    rho: Positive = 7.0
+    grid: GridOption
 
     #: the formulation, for the log
     label: ClassVar[str] = ""
@@ -34,8 +31,7 @@ class Schedule(Options):
 
     @model_validator(mode="after")
     def _grid(self):
-        if self.grid == "log_t" and self.end_time <= 0:
-            raise ValueError("grid = log_t: this clock ends at time 0, which has no logarithm; log_snr has one")
+        self.grid.require(self)
         return self
 
     @abc.abstractmethod
@@ -172,12 +168,10 @@ class Schedule(Options):
     def angles(self, steps: int, risk=None):
         """The sampling grid: `steps + 1` increasing angles from the noise end to the data end, float64.
 
-        risk: function of angles that the adaptive grids equidistribute, see `scorelab.schedules.grids`.
+        risk: function of angles that a grid which adapts needs, see `Grid.angles`.
         Raises ValueError for a grid that does not increase.
         """
-        from scorelab.schedules.grids import make_grid
-
-        return make_grid(self, steps, risk)
+        return self.grid.angles(self, steps, risk)
 
     def native_times(self, steps: int):
         """`steps + 1` times of the native grid, float64: uniform; a discrete clock overrides this."""
@@ -192,22 +186,10 @@ class Schedule(Options):
         """One line with both ends of the grid, for the log."""
         start, end = self.start_angle, self.end_angle
         return (
-            f"{self.label}, {steps} steps on a grid uniform in {GRID_LABELS[self.grid]}: "
+            f"{self.label}, {steps} steps on a grid uniform in {self.grid.label}: "
             f"time from {self.start_time:g} to {self.end_time:g}, angle from {start:.6g} to {end:.6g}, "
             f"SNR from {math.tan(start) ** 2:.3g} to {self.end_snr:.6g}"
         )
-
-
-#: grid -> what it is uniform in
-GRID_LABELS = {
-    "native": "native time",
-    "angle": "angle",
-    "log_snr": "log SNR",
-    "log_t": "log t",
-    "karras": "sigma^(1/rho)",
-    "adaptive": "the change of the exact posterior mean",
-    "adaptive_learned": "the change of the learned posterior mean",
-}
 
 
 def _tensor(value):

@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 from pydantic import model_validator
 
 from scorelab.options import OpenUnit, Several
+from scorelab.schedules.grids import Native
 from scorelab.schedules.variance_preserving import VariancePreserving
 
 #: a time this close to an integer is meant to be it
@@ -95,7 +96,7 @@ class DDPM(VariancePreserving):
 
     def require_steps(self, steps):
         """The native grid has at most one step from each integer to the next."""
-        if self.grid == "native" and steps > self.timesteps - 1:
+        if isinstance(self.grid, Native) and steps > self.timesteps - 1:
             raise ValueError(
                 f"sampler.steps = {steps}: on the native grid of a chain with schedule.timesteps = {self.timesteps} "
                 f"at most {self.timesteps - 1} steps are possible, from k = {self.timesteps} to k = 1"

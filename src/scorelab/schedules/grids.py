@@ -1,98 +1,210 @@
-"""Grids: where the steps lie between the noise end and the data end of a schedule."""
+"""Grids: where the steps lie between the noise end and the data end of a schedule.
 
+This module does not import torch: a grid imports it where it makes its angles.
+"""
+
+import abc
 import math
+from typing import Annotated, ClassVar, Literal
 
-import torch
+from pydantic import PlainSerializer, PlainValidator
+
+from scorelab.nodes import Node
+from scorelab.options import Options, Positive, nearest
 
 
-def make_grid(schedule, steps: int, risk=None) -> torch.Tensor:
-    """`steps + 1` increasing angles, float64, uniform in
+class Grid(Options):
+    """Where the steps of a sampler lie between both ends of a clock. A subclass gives `points`."""
 
-        native            the native time
-        angle             the angle
-        log_snr           log tan^2(phi)
-        log_t             the logarithm of the native time; under stochastic localization the same as log_snr
-        karras            sigma^(1/rho), sigma = cot(phi) (Karras et al. 2022, equation 5)
-        adaptive          int sqrt(-dR/dt) dt, see `equidistribute`: half of the steps for R the Bayes risk along the
-                          signal, half for its part between the modes, which falls around the speciation time
-        adaptive_learned  the same with the risk of the learned posterior mean
+    #: what the steps are uniform in
+    label: ClassVar[str]
+    #: whether the coordinate is infinite at angle 0, so that on a clock that starts there the first step goes from 0 to
+    #: the schedule's `first_angle`
+    infinite_at_noise: ClassVar[bool] = False
+    #: what the grid adapts to, the risk of the `exact` or of the `learned` posterior mean; None if to nothing
+    adapts_to: ClassVar[Literal["exact", "learned"] | None] = None
 
-    Where the clock starts at angle 0, at which the coordinates of log_snr, log_t and karras are infinite, their first
-    step goes from 0 to the schedule's `first_angle`.
+    @abc.abstractmethod
+    def points(self, schedule, steps: int, risk):
+        """`steps + 1` increasing angles, float64; the ends are made exact afterwards."""
+
+    @property
+    def name(self) -> str:
+        """The grid's name in `NAMES`, or the name of its class."""
+        return next((name for name, cls in NAMES.items() if cls is type(self)), type(self).__name__)
+
+    def require(self, schedule) -> None:
+        """Raise ValueError if the schedule cannot have this grid."""
+
+    def angles(self, schedule, steps: int, risk=None):
+        """`steps + 1` increasing angles from the noise end to the data end of the schedule, both exact, float64.
+
+        risk: function of angles (points,) that returns what is left of the variance of the signal, as
+        `scorelab.samplers.risk` makes it; a grid that adapts needs it. Raises ValueError where it is missing, and for
+        angles that do not increase.
+        """
+        if self.adapts_to is not None and risk is None:
+            raise ValueError(f"grid = {self.name}: the risk that it adapts to is needed")
+        angles = self.points(schedule, steps, risk)
+        angles[0], angles[-1] = schedule.start_angle, schedule.end_angle
+        if not bool((angles.diff() > 0).all()):
+            raise ValueError(
+                f"schedule: {steps} steps on the grid {self.name} between the angles {schedule.start_angle:.6g} and "
+                f"{schedule.end_angle:.6g} do not increase"
+            )
+        return angles
+
+    def require_signal(self, schedule) -> None:
+        """Raise ValueError for a clock whose first angle > 0 is 0 in double precision."""
+        if not schedule.first_angle > 0:
+            raise ValueError(
+                f"schedule: at time {schedule.start_time:g} no signal is left in double precision, and the grid "
+                f"{self.name} cannot start there; an earlier start or a smaller beta is needed"
+            )
+
+
+class Native(Grid):
+    """Uniform in the native time of the schedule; on a discrete clock integers, as even as they can be."""
+
+    label: ClassVar[str] = "native time"
+
+    def points(self, schedule, steps, risk):
+        return schedule.angle(schedule.native_times(steps))
+
+
+class Angle(Grid):
+    """Uniform in the angle phi."""
+
+    label: ClassVar[str] = "angle"
+
+    def points(self, schedule, steps, risk):
+        return _linspace(schedule.start_angle, schedule.end_angle, steps)
+
+
+class _Logarithmic(Grid):
+    """Base of the grids whose coordinate is infinite at angle 0. A subclass gives `between`."""
+
+    infinite_at_noise: ClassVar[bool] = True
+
+    def points(self, schedule, steps, risk):
+        import torch
+
+        self.require_signal(schedule)
+        if schedule.start_angle > 0:
+            return self.between(schedule, schedule.start_angle, steps)
+        first = torch.zeros(1, dtype=torch.float64)
+        return torch.cat([first, self.between(schedule, schedule.first_angle, steps - 1)])
+
+    @abc.abstractmethod
+    def between(self, schedule, first: float, steps: int):
+        """`steps + 1` angles from `first` > 0 to the end of the schedule, float64."""
+
+
+class LogSNR(_Logarithmic):
+    """Uniform in the logarithm of the signal-to-noise ratio tan^2(phi)."""
+
+    label: ClassVar[str] = "log SNR"
+
+    def between(self, schedule, first, steps):
+        low, high = (math.log(math.tan(angle)) for angle in (first, schedule.end_angle))
+        return _linspace(low, high, steps).exp().atan()
+
+
+class LogT(_Logarithmic):
+    """Uniform in the logarithm of the native time; under stochastic localization the same as `LogSNR`."""
+
+    label: ClassVar[str] = "log t"
+
+    def require(self, schedule):
+        if schedule.end_time <= 0:
+            raise ValueError("grid = log_t: this clock ends at time 0, which has no logarithm; log_snr has one")
+
+    def between(self, schedule, first, steps):
+        low, high = float(schedule.time(first).log()), math.log(schedule.end_time)
+        return schedule.angle(_linspace(low, high, steps).exp())
+
+
+class Karras(_Logarithmic):
+    """Uniform in sigma^(1/rho), sigma = cot(phi) (Karras et al. 2022, equation 5).
+
+    rho: the exponent; 1 is uniform in sigma, and the larger it is, the shorter are the steps at the data end.
     """
-    if schedule.grid not in ("native", "angle") and not schedule.first_angle > 0:
-        raise ValueError(
-            f"schedule: at time {schedule.start_time:g} no signal is left in double precision, and the grid "
-            f"{schedule.grid} cannot start there; an earlier start or a smaller beta is needed"
-        )
-    if schedule.grid in ("adaptive", "adaptive_learned"):
-        if risk is None:
-            raise ValueError(f"grid = {schedule.grid}: the risk that it adapts to is needed")
-        angles = equidistribute(risk, schedule.start_angle, schedule.first_angle, schedule.end_angle, steps)
-    else:
-        angles = _GRIDS[schedule.grid](schedule, steps)
-    angles[0], angles[-1] = schedule.start_angle, schedule.end_angle
-    if not bool((angles.diff() > 0).all()):
-        raise ValueError(
-            f"schedule: {steps} steps on the grid {schedule.grid} between the angles {schedule.start_angle:.6g} and "
-            f"{schedule.end_angle:.6g} do not increase"
-        )
-    return angles
+
+    rho: Positive = 7.0
+
+    label: ClassVar[str] = "sigma^(1/rho)"
+
+    def between(self, schedule, first, steps):
+        low, high = (math.tan(angle) ** (-1 / self.rho) for angle in (first, schedule.end_angle))
+        return (_linspace(low, high, steps) ** -self.rho).atan()
+
+
+class Adaptive(Grid):
+    """Uniform in int sqrt(-dR/dt) dt, see `equidistribute`: half of the steps for R the Bayes risk along the signal,
+    half for its part between the modes, which falls around the speciation time."""
+
+    label: ClassVar[str] = "the change of the exact posterior mean"
+    adapts_to: ClassVar[str] = "exact"
+
+    def points(self, schedule, steps, risk):
+        self.require_signal(schedule)
+        return equidistribute(risk, schedule.start_angle, schedule.first_angle, schedule.end_angle, steps)
+
+
+class AdaptiveLearned(Adaptive):
+    """The same with the risk of the learned posterior mean."""
+
+    label: ClassVar[str] = "the change of the learned posterior mean"
+    adapts_to: ClassVar[str] = "learned"
+
+
+#: name -> grid, as in conf/grid
+NAMES = {
+    "native": Native,
+    "angle": Angle,
+    "log_snr": LogSNR,
+    "log_t": LogT,
+    "karras": Karras,
+    "adaptive": Adaptive,
+    "adaptive_learned": AdaptiveLearned,
+}
+
+
+def require_name(name: str) -> str:
+    """The name of a grid as it is. Raises ValueError for one that is not in `NAMES`."""
+    if name not in NAMES:
+        raise ValueError(nearest(name, NAMES))
+    return name
+
+
+def _checked(value, info) -> Grid:
+    if isinstance(value, Grid):
+        return value
+    if isinstance(value, str):
+        return NAMES[require_name(value)]()
+    return Node("grid").check(value, info).options
+
+
+def _plain(grid: Grid):
+    """The name of a grid with the values that its name stands for, else its node."""
+    if NAMES.get(grid.name) is type(grid) and grid == type(grid)():
+        return grid.name
+    cls = type(grid)
+    return {"_target_": f"{cls.__module__}.{cls.__qualname__}", **grid.model_dump(mode="json")}
+
+
+#: the type of an option that is a grid: given as a name, as a node of conf/grid or as a `Grid`
+GridOption = Annotated[Grid, PlainValidator(_checked), PlainSerializer(_plain)]
 
 
 def _linspace(first, last, steps):
     """`steps + 1` numbers, made from the last, which is exact."""
+    import torch
+
     return torch.linspace(last, first, steps + 1, dtype=torch.float64).flip(0)
 
 
-def _from_zero(schedule, steps, points):
-    """`points(first, steps)` from the schedule's first angle, after a step from 0 where the clock starts there."""
-    if schedule.start_angle > 0:
-        return points(schedule.start_angle, steps)
-    return torch.cat([torch.zeros(1, dtype=torch.float64), points(schedule.first_angle, steps - 1)])
-
-
-def _native(schedule, steps):
-    return schedule.angle(schedule.native_times(steps))
-
-
-def _angle(schedule, steps):
-    return _linspace(schedule.start_angle, schedule.end_angle, steps)
-
-
-def _log_snr(schedule, steps):
-    end = math.log(math.tan(schedule.end_angle))
-    return _from_zero(
-        schedule, steps, lambda first, count: torch.atan(torch.exp(_linspace(math.log(math.tan(first)), end, count)))
-    )
-
-
-def _log_t(schedule, steps):
-    end = math.log(schedule.end_time)
-
-    def points(first, count):
-        start = float(schedule.time(first).log())
-        return schedule.angle(torch.exp(_linspace(start, end, count)))
-
-    return _from_zero(schedule, steps, points)
-
-
-def _karras(schedule, steps):
-    def root(angle):
-        return math.tan(angle) ** (-1 / schedule.rho)
-
-    end = root(schedule.end_angle)
-    return _from_zero(
-        schedule,
-        steps,
-        lambda first, count: torch.atan(_linspace(root(first), end, count) ** -schedule.rho),
-    )
-
-
-_GRIDS = {"native": _native, "angle": _angle, "log_snr": _log_snr, "log_t": _log_t, "karras": _karras}
-
-
-def equidistribute(risk, start: float, first: float, end: float, steps: int, points: int = 600) -> torch.Tensor:
+def equidistribute(risk, start: float, first: float, end: float, steps: int, points: int = 600):
     """The grid that is uniform in int sqrt(-dR/dt) dt, with t = tan^2(phi) and R(t) = E |X - m|^2 along the path.
 
     m(Y_t; t) is a martingale, so freezing it over a step of length h costs, in path KL,
@@ -103,6 +215,8 @@ def equidistribute(risk, start: float, first: float, end: float, steps: int, poi
     risk: function of angles (points,) that returns R, or several risks (parts, points) that get the same share of the
     steps each. A risk that rises somewhere counts as flat there, and one that never falls counts for nothing.
     """
+    import torch
+
     low = math.log(math.tan(max(start, first * 0.05)))
     fine = torch.atan(torch.exp(torch.linspace(low, math.log(math.tan(end)), points, dtype=torch.float64)))
     if start == 0:

@@ -16,7 +16,7 @@ class Localization(Schedule):
     data: from Y_0 = 0 to alpha_max, or to T = tan^2(alpha_max) where T is given. The noising process, t falling, is the
     Brownian bridge dY = -Y/t ds + dW.
 
-    t_min: first positive time of the grids log_snr, log_t and karras.
+    t_min: first positive time of the grids that are infinite at t = 0, log_snr, log_t and karras.
     """
 
     alpha_max: Angle
@@ -30,8 +30,8 @@ class Localization(Schedule):
     def _ends(self):
         if self.end_angle <= 0:
             raise ValueError(f"alpha_max = {self.alpha_max}: an angle in (0, pi/2) is needed")
-        if self.grid in ("log_snr", "log_t", "karras") and not self.t_min < self.end_snr:
-            raise ValueError(f"t_min = {self.t_min}: the grid {self.grid} needs t_min < T = {self.end_snr:.6g}")
+        if self.grid.infinite_at_noise and not self.t_min < self.end_snr:
+            raise ValueError(f"t_min = {self.t_min}: the grid {self.grid.name} needs t_min < T = {self.end_snr:.6g}")
         return self
 
     def signal(self, time):
@@ -87,5 +87,5 @@ class Localization(Schedule):
 
     def describe(self, steps):
         """One line with both ends of the grid."""
-        first = f" (t_min = {self.t_min:g})" if self.grid in ("log_snr", "log_t", "karras") else ""
+        first = f" (t_min = {self.t_min:g})" if self.grid.infinite_at_noise else ""
         return f"{super().describe(steps)}, T = {self.end_snr:.6g}{first}"

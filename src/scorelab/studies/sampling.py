@@ -13,38 +13,40 @@ from scorelab.errors import ScorelabError
 from scorelab.files import write_chunks
 from scorelab.progress import Progress
 from scorelab.randomness import stream_seed
-from scorelab.samplers.loop import draw_samples
+from scorelab.samplers.loop import Found, draw_samples
 
 log = logging.getLogger("scorelab")
 
 
 def run(study, context):
     """Draw the samples batch by batch into a file, which is put in its place when it is whole."""
-    sampler, schedule = context.sampler, context.schedule
-    log.info("sampling: %s, %s", type(sampler).__name__, schedule.describe(sampler.steps))
+    job, schedule, found = context.sampling, context.schedule, Found()
+    log.info("sampling: %s, %s", type(job.rule).__name__, schedule.describe(job.steps))
     started = time.perf_counter()
-    write_chunks(context.run / "samples.npy", _file(context))
-    values = {"nfe": sampler.nfe, "seconds": time.perf_counter() - started, "count": sampler.count}
-    values |= {"steps": sampler.steps, "output": sampler.output}
-    end = sampler.end_angle(schedule)
+    write_chunks(context.run / "samples.npy", _file(context, found))
+    values = {"nfe": job.nfe, "seconds": time.perf_counter() - started, "count": job.count}
+    values |= {"steps": job.steps, "output": job.output}
+    end = job.end_angle(schedule)
     values |= {"T": math.tan(end) ** 2 if end < HALF_PI else None, "end_angle": end}
-    context.update_metrics("sampling", values)
+    context.update_metrics("sampling", found.estimates() | values)
 
 
-def _file(context):
-    """The chunks of an npy file of shape (count, n), float32; memory is bounded by a batch."""
-    sampler, n = context.sampler, context.target.n
+def _file(context, found):
+    """The chunks of an npy file of shape (count, n), float32; memory is bounded by a batch.
+
+    found: gathers what the steps of the rule find out.
+    """
+    job, n = context.sampling, context.target.n
     header = io.BytesIO()
-    numpy.lib.format.write_array_header_1_0(
-        header, {"descr": "<f4", "fortran_order": False, "shape": (sampler.count, n)}
-    )
+    numpy.lib.format.write_array_header_1_0(header, {"descr": "<f4", "fortran_order": False, "shape": (job.count, n)})
     yield header.getvalue()
     done = 0
-    with Progress("sampling", sampler.count, "samples") as progress:
+    with Progress("sampling", job.count, "samples") as progress:
         seed = stream_seed(context.seed, "sampling")
-        for batch in draw_samples(sampler, context.schedule, context.denoiser, n, seed, angles=context.angles):
+        where = {"angles": context.angles, "found": found}
+        for batch in draw_samples(job, context.schedule, context.denoiser, n, seed, **where):
             if not bool(torch.isfinite(batch).all()):
-                raise ScorelabError(f"sampling: {sampler.output} of the last state is not finite")
+                raise ScorelabError(f"sampling: {job.output} of the last state is not finite")
             yield batch.numpy().astype("<f4", copy=False).tobytes()
             done += len(batch)
             progress.update(done)

@@ -1,13 +1,14 @@
 """Whether deterministic samplers collapse where stochastic ones do not, and why. One module a stage."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from scorelab.denoisers.options import OuterProduct
 from scorelab.errors import ConfigError
-from scorelab.nodes import component
+from scorelab.nodes import Component, Node, component
 from scorelab.options import Count, Fraction, NonNegative, Options, Positive, Several, nearest, with_identifiers
-from scorelab.samplers.base import Sampler
+from scorelab.samplers.job import Sampling
 from scorelab.studies.base import Study, draw_figures
 
 Kind = Literal["shrink", "sharpen", "bias_along", "bias_orthogonal"]
@@ -16,11 +17,11 @@ Kind = Literal["shrink", "sharpen", "bias_along", "bias_orthogonal"]
 class Method(Options):
     """A sampler. label: its name in the figure. stochasticity: lambda of `scorelab.studies.collapse.theory`, eta^2 of
     DDIM, 0 for deterministic rules and 1 for rules of stochastic localization; the theory beside its measurement is for
-    this value. sampler: a node with `_target_` and the rule's own keys, without count, steps, batch_size and output."""
+    this value. sampler: a node with `_target_` and the keys of the rule."""
 
     label: str
     stochasticity: NonNegative
-    sampler: dict[str, Any]
+    sampler: Annotated[Component, Node("sampler")]
 
 
 class Injected(Options):
@@ -56,7 +57,7 @@ class Memory(Options):
     grid. steps, count: of every sampler. methods: names of methods.
     """
 
-    target: dict[str, Any]
+    target: Annotated[Component, Node("target")]
     N: Several
     cutoffs: Several
     steps: Count
@@ -73,8 +74,8 @@ class Trade(Options):
     trainings. draws: noisy states that errors are measured on, in each phase.
     """
 
-    target: dict[str, Any]
-    network: dict[str, Any]
+    target: Annotated[Component, Node("target")]
+    network: Annotated[Component, Node("denoiser")]
     widths: list[Count] = Field(min_length=1)
     shares: list[Annotated[Fraction, Field(gt=0)]]
     switch: Positive
@@ -83,6 +84,16 @@ class Trade(Options):
     N: Count
     repeats: Several
     draws: Several
+
+    @model_validator(mode="after")
+    def _network(self):
+        if not isinstance(self.network.options, OuterProduct):
+            raise ValueError("network: a scorelab.denoisers.OuterProduct is needed, whose m becomes that of widths")
+        return self
+
+    def of_width(self, width: int) -> OuterProduct:
+        """The options of the network with a width."""
+        return self.network.options.model_copy(update={"m": width})
 
 
 class Collapse(Study):
@@ -117,51 +128,35 @@ class Collapse(Study):
         return self
 
     def require(self, config):
-        """Targets have to be mixtures of Gaussians, and every node one that can be built."""
-        for key, node in (("target", config.data["target"]), ("study.memory.target", self.memory.target)):
+        """Targets have to be mixtures of Gaussians, and every method has to run on the run's schedule."""
+        targets = {"target": config["target"], "study.memory.target": self.memory.target}
+        for key, node in (targets | {"study.trade.target": self.trade.target}).items():
             self.mixture(key, node, config)
-        self.mixture("study.trade.target", self.trade.target, config)
-        schedule = self.schedule(config)
+        denoiser = config["denoiser"].options or config["denoiser"].cls
         for name in self.methods:
-            rule = self.rule(name, config, count=2, steps=self.steps)
             try:
-                rule.require(schedule, config["denoiser"].options or config["denoiser"].cls)
+                self.job(name, 2, self.steps).require(config.options("schedule"), denoiser)
             except ValueError as error:
                 raise ConfigError(f"study.methods.{name}: {error}") from None
-        for width in self.trade.widths:
-            self.network(width, config)
 
-    def mixture(self, key, node, config):
+    def mixture(self, key: str, node: Component, config):
         """The target that a node stands for. Raises ConfigError where it is not a `GaussianMixture`."""
         from scorelab.randomness import stream
         from scorelab.targets import GaussianMixture
 
         try:
-            target = component("target", node, config.general.extensions).build(
-                generator=stream(config.general.seed, key)
-            )
+            target = node.build(generator=stream(config.general.seed, key))
         except ConfigError as error:
-            raise ConfigError(f"{key}: {error}") from None
+            raise ConfigError(f"{key}: {str(error).removeprefix(f'{node.key}: ')}") from None
         if not isinstance(target, GaussianMixture):
             raise ConfigError(f"{key}: study=collapse needs a mixture of Gaussians")
         return target
 
-    def network(self, width: int, config):
-        """The options of the trade's network with a width."""
-        try:
-            return component("denoiser", self.trade.network | {"m": width}, config.general.extensions)
-        except ConfigError as error:
-            raise ConfigError(f"study.trade.network: {error}") from None
+    def job(self, name: str, count: int, steps: int) -> Sampling:
+        """The job that samples by a method, and returns x/sin(phi) of its last state."""
+        rule = self.methods[name].sampler.options
+        return Sampling(count=count, steps=steps, batch_size=count, output="scaled", rule=rule)
 
-    def rule(self, name: str, config, count: int, steps: int) -> Sampler:
-        """The sampler of a method, which returns x/sin(phi) of its last state."""
-        given = {"count": count, "steps": steps, "batch_size": count, "output": "scaled"}
-        try:
-            return component("sampler", {**self.methods[name].sampler, **given}, config.general.extensions).build()
-        except ConfigError as error:
-            raise ConfigError(f"study.methods.{name}: {error}") from None
-
-    def schedule(self, config, grid: str | None = None):
-        """The run's schedule, or the same with another grid."""
-        node = config.data["schedule"] | ({} if grid is None else {"grid": grid})
-        return component("schedule", node, config.general.extensions).build()
+    def schedule(self, config, grid: str):
+        """The run's schedule with another grid."""
+        return component("schedule", config.data["schedule"] | {"grid": grid}, config.general.extensions).build()

@@ -10,7 +10,7 @@ from scorelab.channel import mix
 from scorelab.claims import CORRECTED, Evidence, at_least, at_most, claim, equal
 from scorelab.claims.panels import panel, panels
 from scorelab.laws.estimate import mean_and_error
-from scorelab.samplers import DDIM, DPMSolver2M, DPMSolverSDE2M, EulerMaruyama, FlowHeun, draw_samples
+from scorelab.samplers import DDIM, DPMSolver2M, DPMSolverSDE2M, EulerMaruyama, FlowHeun, Sampling, draw_samples
 from scorelab.schedules import Localization
 from scorelab.studies.collapse.flawed import Flawed
 from scorelab.studies.collapse.measurements import nearest
@@ -27,16 +27,14 @@ _TIMES = 2.0
 _SWITCH = math.pi / 4
 
 
-def rules(steps: int, count: int = 2) -> dict:
-    """name -> sampler and its stochasticity."""
-    common = {"count": count, "steps": steps, "batch_size": count, "output": "scaled"}
-    return {
-        "Heun": (FlowHeun(coordinate="angle", **common), 0.0),
-        "2M": (DPMSolver2M(**common), 0.0),
-        "half": (DDIM(eta=math.sqrt(0.5), **common), 0.5),
-        "Euler-Maruyama": (EulerMaruyama(**common), 1.0),
-        "2M SDE": (DPMSolverSDE2M(**common), 1.0),
-    }
+#: name -> sampling rule and its stochasticity
+RULES = {
+    "Heun": (FlowHeun(coordinate="angle"), 0.0),
+    "2M": (DPMSolver2M(), 0.0),
+    "half": (DDIM(eta=math.sqrt(0.5)), 0.5),
+    "Euler-Maruyama": (EulerMaruyama(), 1.0),
+    "2M SDE": (DPMSolverSDE2M(), 1.0),
+}
 
 
 def shrunken(size: float, band):
@@ -67,12 +65,12 @@ def _bands(budget):
     angles = numpy.linspace(0.0, _END, steps + 1)
     found = {
         (noise, name): (lost(rule, angles, band), expected_loss(band, stochasticity))
-        for name, (rule, stochasticity) in rules(steps).items()
+        for name, (rule, stochasticity) in RULES.items()
         for noise, band in (("high", _HIGH_NOISE), ("low", _LOW_NOISE))
     }
     edges = angles[:: steps // 8]
     rows = list(zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True))
-    shown = {name: rules(steps)[name] for name in ("Heun", "2M SDE")}
+    shown = {name: RULES[name] for name in ("Heun", "2M SDE")}
     lines = {name: numpy.array([100 * lost(rule, angles, band) for band in rows]) for name, (rule, _) in shown.items()}
     curves = {
         f"closed form, $\\lambda={value:g}$": numpy.array([100 * expected_loss(band, value) for band in rows])
@@ -88,13 +86,13 @@ def _memory(budget):
     posterior mean is that of the training samples up to an angle and the target's from there on."""
     target, generator = GaussianMixture.two_modes(0.7, torch.ones(16)), budget.stream("memory")
     data, count, steps = target.sample(200, generator), budget.of(2048, 512), 48
-    schedule = Localization(grid="angle", rho=7.0, alpha_max=_END, T=None, t_min=3e-4)
+    schedule = Localization(grid="angle", alpha_max=_END, T=None, t_min=3e-4)
     denoiser = Flawed(target, "empirical", band=(0.0, _LOW_NOISE[0]), data=data)
     exact = nearest(target.output_law(_END, "scaled").sample(20 * count, generator), data).double()
     found = {}
     for name in ("Heun", "2M SDE"):
-        rule, _ = rules(steps, count)[name]
-        distance = nearest(torch.cat(list(draw_samples(rule, schedule, denoiser, 16, 0))), data).double()
+        job = Sampling(count=count, steps=steps, batch_size=count, output="scaled", rule=RULES[name][0])
+        distance = nearest(torch.cat(list(draw_samples(job, schedule, denoiser, 16, 0))), data).double()
         found[name] = tuple(value / float(exact.mean()) for value in mean_and_error(distance))
     return found
 

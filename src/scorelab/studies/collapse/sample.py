@@ -58,15 +58,15 @@ class Settings:
 
     def draw(self, name, denoiser, schedule, angles, count):
         """Samples (count, n) of a method. All settings share their random numbers."""
-        rule = self.study.rule(name, self.context.config, count, len(angles) - 1)
+        job = self.study.job(name, count, len(angles) - 1)
         seed = stream_seed(self.context.seed, "collapse")
         n = denoiser.target.n if isinstance(denoiser, Flawed) else self.context.target.n
-        return torch.cat(list(draw_samples(rule, schedule, denoiser, n, seed, angles=angles)))
+        return torch.cat(list(draw_samples(job, schedule, denoiser, n, seed, angles=angles)))
 
     def grid(self, name):
         """The angles of a method on the run's schedule."""
-        rule = self.study.rule(name, self.context.config, 2, self.study.steps)
-        return grid_of(rule, self.context.schedule, self.context.target, self.context.denoiser)
+        job = self.study.job(name, 2, self.study.steps)
+        return grid_of(job, self.context.schedule, self.context.target, self.context.denoiser)
 
     def bands(self, name):
         """The share of the variance within the modes that a shrinkage in each band costs, beside the closed form."""

@@ -121,8 +121,8 @@ def mean_shift(size, band, end, stochasticity) -> float:
 
 
 @torch.no_grad()
-def variance_of_rule(sampler, denoiser, angles, schedule=None) -> float:
-    """The exact variance of the last state of a sampler whose denoiser is linear in x, one coordinate, in float64.
+def variance_of_rule(rule, denoiser, angles, schedule=None) -> float:
+    """The exact variance of the last state of a rule whose denoiser is linear in x, one coordinate, in float64.
 
     The state is a linear function of the start and of every draw of noise: each row follows one of them, set to 1 and
     the others to 0, and the variance is the sum of their squares. Memory of earlier steps is linear as well.
@@ -139,4 +139,4 @@ def variance_of_rule(sampler, denoiser, angles, schedule=None) -> float:
         impulse[next(drawn)] = 1.0
         return impulse
 
-    return float(simulate(sampler, denoiser, angles, x, noise, schedule=schedule).square().sum())
+    return float(simulate(rule, denoiser, angles, x, noise, schedule=schedule).square().sum())

@@ -27,7 +27,7 @@ def run(study, context):
                 seed = stream_seed(context.seed, "trade", repeat)
                 options = options_of(context.training, trade, steps)
                 with default_stream(stream_seed(seed, "denoiser")):
-                    network = study.network(width, context.config).build(n=target.n, target=target)
+                    network = trade.of_width(width).build(target.n)
                 trained = train(network, target, options, phases, share, seed)
                 row = {"width": width, "name": name, "share": share, "steps": steps, "repeat": repeat}
                 rows.append(row | errors(trained, target, phases, trade.draws))

@@ -32,8 +32,8 @@ def _trained_on(context):
 
 def _projection(study, context):
     target, generator = context.target, stream(context.seed, "floors")
-    end = context.sampler.end_angle(context.schedule)
-    output_law = target.output_law(end, context.sampler.output)
+    end = context.sampling.end_angle(context.schedule)
+    output_law = target.output_law(end, context.sampling.output)
     metrics, arrays = projection_metrics(context.samples, target, output_law, study.floor_repeats, generator)
     context.update_metrics("projection", metrics)
     context.update_metrics("orthogonal", orthogonal_metrics(context.samples, target, output_law))
@@ -84,9 +84,9 @@ def _trajectories(study, context):
     if not study.trajectories or not float(angles[-1]) > float(angles[0]) or not known:
         context.update_metrics("trajectories", {"count": 0})
         return
-    count = min(study.trajectories, context.sampler.count)
+    count = min(study.trajectories, context.sampling.count)
     record = Record(target, angles, count)
-    first = context.sampler.model_copy(update={"count": count, "batch_size": count + BLOCK, "output": "scaled"})
+    first = context.sampling.model_copy(update={"count": count, "batch_size": count + BLOCK, "output": "scaled"})
     seed = stream_seed(context.seed, "sampling")
     for _ in draw_samples(first, context.schedule, context.denoiser, target.n, seed, angles=angles, observe=record):
         pass

@@ -1,36 +1,31 @@
 """Langevin dynamics against diffusion on well-separated modes. One module a stage."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Literal
 
-import pydantic
 from pydantic import Field, field_validator, model_validator
 
 from scorelab.denoisers.options import Exact
 from scorelab.errors import ConfigError
-from scorelab.nodes import component
-from scorelab.options import Count, Fraction, OpenUnit, Options, Positive, Several, explain, nearest, with_identifiers
+from scorelab.nodes import Component, Node
+from scorelab.options import Count, Fraction, OpenUnit, Options, Positive, Several, nearest, with_identifiers
 from scorelab.samplers.base import Sampler
+from scorelab.samplers.job import Sampling
 from scorelab.schedules.base import Schedule
 from scorelab.studies.base import Study, Table, draw_figures
-
-#: what the study gives to every sampler, and a node may therefore not name
-GIVEN = ("count", "steps", "batch_size", "output")
 
 
 class Method(Options):
     """One line of the figure, a sampler on a schedule.
 
-    label: its name there. sampler: a node with `_target_` and the rule's own keys, without those that the study gives
-    (count, steps, batch_size, output). schedule: a node with `_target_` and its keys.
-    start: `prior` (where the sampler itself starts: of a chain N(0, I)), or exact draws of one mode, `first_mode` or
-    `least_mode` (the one of least weight).
-    largest: budgets above it are left out; null for none.
+    label: its name there. sampler: a node with `_target_` and the keys of the rule. schedule: a node as in
+    conf/schedule. start: `prior` (where the sampler itself starts: of a chain N(0, I)), or exact draws of one mode,
+    `first_mode` or `least_mode` (the one of least weight). largest: budgets above it are left out; null for none.
     """
 
     label: str
-    sampler: dict[str, Any]
-    schedule: dict[str, Any]
+    sampler: Annotated[Component, Node("sampler")]
+    schedule: Annotated[Component, Node("schedule")]
     start: Literal["prior", "first_mode", "least_mode"]
     largest: int | None = Field(ge=1)
 
@@ -54,23 +49,31 @@ class Separations(Options):
 
 @dataclass(frozen=True)
 class Plan:
-    """A method whose nodes are checked: `sampler` has one step, `samplers` gives it more."""
+    """A method with its name, its rule and its schedule."""
 
     name: str
     method: Method
-    sampler: Sampler
-    schedule: Schedule
 
-    def samplers(self, budgets, count: int | None = None) -> list[Sampler]:
-        """For each budget up to the method's largest the sampler with as many steps as it allows, at least one.
+    @property
+    def rule(self) -> Sampler:
+        """The sampling rule."""
+        return self.method.sampler.options
 
-        count: samples, where not those of the study.
-        """
-        first, second = (self.sampler.model_copy(update={"steps": steps}).nfe for steps in (1, 2))
+    @property
+    def schedule(self) -> Schedule:
+        """The schedule."""
+        return self.method.schedule.options
+
+    def job(self, steps: int, count: int) -> Sampling:
+        """The job that makes `count` samples at once in so many steps, and returns x/sin(phi) of their last state."""
+        return Sampling(count=count, steps=steps, batch_size=count, output="scaled", rule=self.rule)
+
+    def jobs(self, budgets, count: int) -> list[Sampling]:
+        """For each budget up to the method's largest the job with as many steps as it allows, at least one."""
+        first, second = (self.rule.nfe(steps) for steps in (1, 2))
         largest = self.method.largest or max(budgets)
         steps = {1 + (budget - first) // (second - first) for budget in budgets if first <= budget <= largest}
-        more = {} if count is None else {"count": count, "batch_size": count}
-        return [self.sampler.model_copy(update={"steps": number, **more}) for number in sorted(steps)]
+        return [self.job(number, count) for number in sorted(steps)]
 
 
 class Langevin(Study):
@@ -86,7 +89,7 @@ class Langevin(Study):
     stages = {"train": ".train", "sample": ".sample", "analyse": ".analyse", "plot": draw_figures}
     figures = {"langevin": ".figure", "training": "scorelab.figures.training"}
 
-    methods: dict[str, dict[str, Any]] = Field(min_length=1)
+    methods: dict[str, Method] = Field(min_length=1)
     budgets: list[Count] = Field(min_length=1)
     count: Several
     tolerance: Fraction
@@ -100,28 +103,32 @@ class Langevin(Study):
         for name in self.separations.methods:
             if name not in self.methods:
                 raise ConfigError(f"study.separations.methods = {name}: unknown; {nearest(name, self.methods)}")
-        for name in self.methods:
-            method = self._method(name)
-            own = all(str(node.get("_target_")).startswith("scorelab.") for node in (method.sampler, method.schedule))
-            if own:  # classes of extensions are checked by `plans`, which knows the extensions
-                self._plan(name, ())
+        for name, method in self.methods.items():
+            self._require(Plan(name, method))
         return self
 
-    def require(self, config):
-        """Every node must be of a class that the configuration may name."""
-        self.plans(config)
-        self.plans_of_separations(config)
+    def _require(self, plan: Plan):
+        """Raise ConfigError for a method without a budget, or whose rule cannot run on its schedule."""
+        key, jobs = f"study.methods.{plan.name}", plan.jobs(self.budgets, self.count)
+        if not jobs:
+            largest = plan.method.largest
+            raise ConfigError(f"{key}: no budget of study.budgets lies between {plan.rule.nfe(1)} and {largest}")
+        try:
+            for job in jobs:
+                job.require(plan.schedule, Exact)
+        except ValueError as error:
+            raise ConfigError(f"{key}: {error}") from None
 
     def plans(self, config) -> list[Plan]:
-        """The methods that the run's denoiser can serve. Raises ConfigError for a node with a mistake."""
+        """The methods that the run's denoiser can serve."""
         denoiser = config["denoiser"].options or config["denoiser"].cls
-        plans = [self._plan(name, config.general.extensions) for name in self.methods]
+        plans = [Plan(name, method) for name, method in self.methods.items()]
         return [plan for plan in plans if _fits(plan, denoiser)]
 
-    def plans_of_separations(self, config) -> list[Plan]:
+    def plans_of_separations(self) -> list[Plan]:
         """The methods of the second panel."""
         names = self.separations.methods if self.separations.distances else []
-        return [self._plan(name, config.general.extensions) for name in dict.fromkeys(names)]
+        return [Plan(name, self.methods[name]) for name in dict.fromkeys(names)]
 
     def closing(self, metrics):
         """A row a method, below the row of exact samples."""
@@ -134,38 +141,10 @@ class Langevin(Study):
             rows.append((name, str(method["evaluations"]), *(f"{method[key]:.4g}" for key in keys)))
         return Table(headings, rows)
 
-    def _method(self, name: str) -> Method:
-        try:
-            return Method.model_validate(self.methods[name])
-        except pydantic.ValidationError as error:
-            raise explain(error, f"study.methods.{name}", Method.model_fields) from None
-
-    def _plan(self, name: str, extensions) -> Plan:
-        method, key = self._method(name), f"study.methods.{name}"
-        for given in GIVEN:
-            if given in method.sampler:
-                raise ConfigError(f"{key}.sampler.{given}: is given by study.count and study.budgets")
-        node = method.sampler | {"count": self.count, "steps": 1, "batch_size": self.count, "output": "scaled"}
-        try:
-            sampler = component("sampler", node, extensions).build()
-            schedule = component("schedule", method.schedule, extensions).build()
-        except ConfigError as error:
-            raise ConfigError(f"{key}.{error}") from None
-        plan = Plan(name, method, sampler, schedule)
-        planned = plan.samplers(self.budgets)
-        if not planned:
-            raise ConfigError(f"{key}: no budget of study.budgets lies between {sampler.nfe} and {method.largest}")
-        try:
-            for sampler in planned:
-                sampler.require(schedule, Exact)
-        except ValueError as error:
-            raise ConfigError(f"{key}: {error}") from None
-        return plan
-
 
 def _fits(plan: Plan, denoiser) -> bool:
     try:
-        plan.sampler.require(plan.schedule, denoiser)
+        plan.rule.require(plan.schedule, denoiser)
     except ValueError:
         return False
     return True

@@ -78,13 +78,13 @@ class _Prediction:
 
     def __init__(self, plan, target):
         self.relaxation = None
-        if not isinstance(plan.sampler, ULA):
+        if not isinstance(plan.rule, ULA):
             return
-        self.relaxation, self.step = relaxation_of(target, plan.sampler.noise_level), plan.sampler.step_size
+        self.relaxation, self.step = relaxation_of(target, plan.rule.noise_level), plan.rule.step_size
         if self.relaxation is None:
             return
         if plan.method.start == "prior":
-            sin = math.sin(plan.sampler.end_angle(plan.schedule))
+            sin = math.sin(plan.rule.end_angle(plan.schedule))
             self.start = 0.0, (plan.schedule.start_std / sin) ** 2
         else:
             mode = 0 if plan.method.start == "first_mode" else int(target.weights.argmin())
@@ -122,7 +122,7 @@ def _first_within(evaluations, found, exact, tolerance):
 
 def _separations(study, context, states):
     """Evaluations until the weight is found, by distance: metrics, and arrays for the figure."""
-    apart, plans = study.separations, study.plans_of_separations(context.config)
+    apart, plans = study.separations, study.plans_of_separations()
     exact = numpy.array([apart.p, 1 - apart.p])
     distances = numpy.array(apart.distances)
     metrics = {"distance": distances.tolist(), "tolerance": apart.tolerance, "methods": {}}
@@ -146,12 +146,11 @@ def _separations(study, context, states):
         if not numpy.isfinite(columns["evaluations_predicted"]).any():
             del columns["evaluations_predicted"]
         metrics["methods"][plan.name] = {key: [_number(value) for value in col] for key, col in columns.items()}
-        budget = plan.samplers(
-            [apart.budget if plan.method.largest is None else min(apart.budget, plan.method.largest)]
-        )
-        metrics["methods"][plan.name]["budget"] = budget[-1].nfe
+        largest = apart.budget if plan.method.largest is None else min(apart.budget, plan.method.largest)
+        budget = plan.jobs([largest], apart.count)[-1].nfe
+        metrics["methods"][plan.name]["budget"] = budget
         arrays |= {f"apart.{plan.name}.{key}": column for key, column in columns.items()}
-        arrays[f"apart.{plan.name}.budget"] = budget[-1].nfe
+        arrays[f"apart.{plan.name}.budget"] = budget
     return metrics, arrays
 
 

@@ -28,7 +28,7 @@ def run(study, context):
     given the final state, and METHOD.values (budgets, count), the projection <x, a>/|a|^2; the same without values for
     METHOD.POSITION, with the position of a distance in study.separations.distances.
     """
-    plans, further = study.plans(context.config), study.plans_of_separations(context.config)
+    plans, further = study.plans(context.config), study.plans_of_separations()
     left_out = [name for name in study.methods if name not in [plan.name for plan in plans]]
     if left_out:
         log.info("left out, as they need the exact denoiser: %s", ", ".join(left_out))
@@ -37,8 +37,8 @@ def run(study, context):
     with Progress("Langevin and diffusion", len(plans) + len(further) * len(apart.distances), "runs") as progress:
         for plan in plans:
             seed = stream_seed(context.seed, "langevin", plan.name)
-            samplers = plan.samplers(study.budgets)
-            found = curve(plan, samplers, context.target, context.denoiser, seed)
+            jobs = plan.jobs(study.budgets, study.count)
+            found = curve(plan, jobs, context.target, context.denoiser, seed)
             arrays |= {f"{plan.name}.{key}": value for key, value in found.items()}
             done += 1
             progress.update(done, plan.name)
@@ -46,8 +46,8 @@ def run(study, context):
             target = two_modes_apart(apart, distance)
             for plan in further:
                 seed = stream_seed(context.seed, "separations", plan.name, position)
-                samplers = plan.samplers(geometric(apart.budget), apart.count)
-                found = curve(plan, samplers, target, ExactDenoiser(target), seed, apart)
+                jobs = plan.jobs(geometric(apart.budget), apart.count)
+                found = curve(plan, jobs, target, ExactDenoiser(target), seed, apart)
                 found.pop("values")
                 arrays |= {f"{plan.name}.{position}.{key}": value for key, value in found.items()}
                 done += 1
@@ -70,11 +70,11 @@ def geometric(largest: int, ratio: float = 1.15) -> list[int]:
 
 def is_chain(plan, target, denoiser) -> bool:
     """Whether the sampler stays at one noise level, so that a long run passes through all shorter ones."""
-    grid = grid_of(plan.sampler.model_copy(update={"steps": 3}), plan.schedule, target, denoiser)
+    grid = grid_of(plan.job(3, 2), plan.schedule, target, denoiser)
     return len({float(angle) for angle in grid}) == 1
 
 
-def curve(plan, samplers, target, denoiser, seed, apart=None) -> dict[str, numpy.ndarray]:
+def curve(plan, jobs, target, denoiser, seed, apart=None) -> dict[str, numpy.ndarray]:
     """evaluations (budgets,), weights (budgets, count, K), values (budgets, count); one chain, or one run a budget.
 
     apart: where given, the search ends once the weight has stayed within its tolerance for as many evaluations as it
@@ -82,7 +82,7 @@ def curve(plan, samplers, target, denoiser, seed, apart=None) -> dict[str, numpy
     """
     rows, watch = [], _Watch(target, apart)
     if is_chain(plan, target, denoiser):
-        budgets = {sampler.steps: sampler.nfe for sampler in samplers}
+        budgets = {job.steps: job.nfe for job in jobs}
 
         def observe(k, angle, x):
             if k in budgets:
@@ -91,11 +91,11 @@ def curve(plan, samplers, target, denoiser, seed, apart=None) -> dict[str, numpy
                     raise _Settled
 
         with contextlib.suppress(_Settled):
-            _run(plan, samplers[-1], target, denoiser, seed, observe)
+            _run(plan, jobs[-1], target, denoiser, seed, observe)
     else:
-        for sampler in samplers:
-            x, angle = _run(plan, sampler, target, denoiser, stream_seed(seed, "budget", sampler.steps))
-            rows.append((sampler.nfe, *_measure(target, x, angle)))
+        for job in jobs:
+            x, angle = _run(plan, job, target, denoiser, stream_seed(seed, "budget", job.steps))
+            rows.append((job.nfe, *_measure(target, x, angle)))
             if watch.settled(*rows[-1][:2]):
                 break
     evaluations, weights, values = (numpy.array(column) for column in zip(*rows, strict=True))
@@ -122,18 +122,18 @@ class _Watch:
         return self.inside >= 4 and evaluations >= 2 * self.outside
 
 
-def _run(plan, sampler, target, denoiser, seed, observe=None):
+def _run(plan, job, target, denoiser, seed, observe=None):
     """The last state (count, n) and its angle."""
     schedule = plan.schedule
-    angles = grid_of(sampler, schedule, target, denoiser)
-    noise = BlockNoise(stream_seed(seed, "noise"), 0, sampler.count, target.n)
+    angles = grid_of(job, schedule, target, denoiser)
+    noise = BlockNoise(stream_seed(seed, "noise"), 0, job.count, target.n)
     x = noise() * schedule.start_std
     if plan.method.start != "prior":
         mode = 0 if plan.method.start == "first_mode" else int(target.weights.argmin())
-        clean = draws_of_mode(target, mode, sampler.count, stream(seed, "start"))
+        clean = draws_of_mode(target, mode, job.count, stream(seed, "start"))
         x = mix(clean, x / schedule.start_std, float(angles[0]))
     try:
-        return simulate(sampler, denoiser, angles, x, noise, observe, schedule), float(angles[-1])
+        return simulate(job.rule, denoiser, angles, x, noise, observe, schedule), float(angles[-1])
     except ScorelabError as error:
         raise ScorelabError(f"study.methods.{plan.name}: {error}") from None
 

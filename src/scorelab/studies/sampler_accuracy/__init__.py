@@ -1,10 +1,14 @@
 """How the error of each sampler falls with the number of denoiser evaluations, on every grid. One module a stage."""
 
+from typing import Annotated
+
+from pydantic import AfterValidator
+
 from scorelab.errors import ConfigError
-from scorelab.nodes import component
+from scorelab.nodes import Component, Node, component
 from scorelab.options import Count, Several
-from scorelab.samplers.base import Sampler
-from scorelab.schedules.base import GridName
+from scorelab.samplers.job import Sampling
+from scorelab.schedules.grids import require_name
 from scorelab.studies.base import Study, draw_figures
 
 
@@ -13,9 +17,9 @@ class SamplerAccuracy(Study):
 
     With `denoiser: exact` what is left is the error of the sampler; with a trained one its own error comes on top.
 
-    samplers: name -> node as in conf/sampler; count, batch_size and output are those of the run's own sampler.
-    grids: of the run's schedule. evaluations: denoiser evaluations a sample; a rule that takes k a step makes 1/k as
-    many steps. repeats: independent sets of samples, over which means and standard errors are taken.
+    samplers: name -> node with `_target_` and the keys of a rule; count, batch_size and output are the run's own.
+    grids: names of grids, laid on the run's schedule. evaluations: denoiser evaluations a sample; a rule that takes k a
+    step makes 1/k as many steps. repeats: independent sets of samples, over which means and standard errors are taken.
     floor_repeats: sets of exact samples that the floor of W1 is measured on.
     """
 
@@ -27,25 +31,24 @@ class SamplerAccuracy(Study):
     }
     figures = {"sampler_accuracy": ".figure"}
 
-    samplers: dict[str, dict]
-    grids: list[GridName]
+    samplers: dict[str, Annotated[Component, Node("sampler")]]
+    grids: list[Annotated[str, AfterValidator(require_name)]]
     evaluations: list[Count]
     repeats: Several
     floor_repeats: Several
 
     def require(self, config):
-        """Every node must be a sampler's, and every grid one that the schedule has."""
-        for name in self.samplers:
-            self.rule(name, config, count=2, steps=1, batch_size=1, output="scaled")
+        """Every grid must be one that the schedule has."""
         for grid in self.grids:
             self.schedule(grid, config)
 
-    def rule(self, name: str, config, **common) -> Sampler:
-        """The sampler `name` with what is common to all."""
-        try:
-            return component("sampler", {**self.samplers[name], **common}, config.general.extensions).build()
-        except ConfigError as error:
-            raise ConfigError(f"study.samplers.{name}: {error}") from None
+    def job(self, name: str, budget: int, like: Sampling) -> Sampling:
+        """The job that samples by `name`, with as many steps as the budget of evaluations allows, at least one.
+
+        like: the job whose count, batch_size and output it has.
+        """
+        rule = self.samplers[name].options
+        return like.model_copy(update={"rule": rule, "steps": max(budget // rule.nfe(1), 1)})
 
     def schedule(self, grid: str, config):
         """The run's schedule with another grid."""

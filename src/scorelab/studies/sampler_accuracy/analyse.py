@@ -11,7 +11,7 @@ _ABOVE_NOISE = 3.0
 def run(study, context):
     """Fit and compare."""
     table = context.read_table("accuracy.csv")
-    count = context.sampler.count
+    count = context.sampling.count
     arrays = table | _errors(table, count, context.target.n)
     settings = list(dict.fromkeys(zip(table["grid"].tolist(), table["sampler"].tolist(), strict=True)))
     metrics = {}

@@ -3,7 +3,7 @@
 import numpy
 
 from scorelab.figures.style import EXACT, FAINT, PAGE, new_figure
-from scorelab.schedules.base import GRID_LABELS
+from scorelab.schedules.grids import NAMES
 
 _COLOURS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
 _MARKERS = "osD^vPX*"
@@ -27,7 +27,7 @@ def figure(arrays):
             _panel(axes, arrays, grid, samplers, name)
             if column == 0:
                 axes.set_ylabel(label)
-        panels[0, column].set_title(f"uniform in {GRID_LABELS[grid]}" if len(grids) < 4 else grid.replace("_", " "))
+        panels[0, column].set_title(f"uniform in {NAMES[grid].label}" if len(grids) < 4 else grid.replace("_", " "))
     low, _ = panels[2, 0].get_ylim()
     panels[2, 0].set_ylim(low, 20.0)  # room for the orders
     for column, grid in enumerate(grids):

@@ -19,26 +19,23 @@ log = logging.getLogger("scorelab")
 def run(study, context):
     """Simulate everything; a sampler that cannot run on the schedule, or diverges, is left out and logged."""
     target = context.target
-    common = {name: getattr(context.sampler, name) for name in ("count", "batch_size", "output")}
-    comparison = LawComparison(target.projection(target.direction), common["count"])
+    comparison = LawComparison(target.projection(target.direction), context.sampling.count)
     floor, deviation = comparison.floor(study.floor_repeats, stream(context.seed, "floors"))["w1"]
-    jobs = [(grid, name, budget) for grid in study.grids for name in study.samplers for budget in study.evaluations]
+    settings = [(grid, name, budget) for grid in study.grids for name in study.samplers for budget in study.evaluations]
     rows = []
-    with Progress("sampling", len(jobs), "settings") as progress:
-        for number, (grid, name, budget) in enumerate(jobs):
+    with Progress("sampling", len(settings), "settings") as progress:
+        for number, (grid, name, budget) in enumerate(settings):
             progress.update(number, f"{grid} {name} {budget}")
-            rule = study.rule(name, context.config, steps=1, **common)
-            each = rule.nfe - (common["output"] != "scaled")
-            rule = rule.model_copy(update={"steps": max(budget // each, 1)})
+            job = study.job(name, budget, context.sampling)
             schedule = study.schedule(grid, context.config)
             try:
-                rule.require(schedule, context.denoiser)
-                row = _measure(study, context, rule, schedule, comparison)
+                job.require(schedule, context.denoiser)
+                row = _measure(study, context, job, schedule, comparison)
             except (ScorelabError, ValueError) as error:
                 log.info("%s on the grid %s with %d evaluations left out: %s", name, grid, budget, error)
                 continue
-            rows.append({"grid": grid, "sampler": name, "steps": rule.steps, "nfe": rule.nfe} | row)
-        progress.update(len(jobs))
+            rows.append({"grid": grid, "sampler": name, "steps": job.steps, "nfe": job.nfe} | row)
+        progress.update(len(settings))
     if not rows:
         raise ScorelabError("study: none of study.samplers can run on this schedule with this denoiser")
     for row in rows:
@@ -46,14 +43,14 @@ def run(study, context):
     context.write_table("accuracy.csv", rows)
 
 
-def _measure(study, context, rule, schedule, comparison):
+def _measure(study, context, job, schedule, comparison):
     """W1 of the projection, weight of the first mode and orthogonal variance: means over sets and standard errors."""
-    target, angles = context.target, grid_of(rule, schedule, context.target, context.denoiser)
-    law = target.output_law(rule.end_angle(schedule), rule.output)
+    target, angles = context.target, grid_of(job, schedule, context.target, context.denoiser)
+    law = target.output_law(job.end_angle(schedule), job.output)
     found, started = [], time.perf_counter()
     for repeat in range(study.repeats):
         seed = stream_seed(context.seed, "sampling", repeat)
-        samples = torch.cat(list(draw_samples(rule, schedule, context.denoiser, target.n, seed, angles=angles)))
+        samples = torch.cat(list(draw_samples(job, schedule, context.denoiser, target.n, seed, angles=angles)))
         weights = mode_weights(samples, target, stream(context.seed, "mode weights"))
         orthogonal = orthogonal_metrics(samples, target, law)
         w1 = comparison.wasserstein_1(project(samples, target.direction))

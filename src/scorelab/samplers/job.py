@@ -1,0 +1,51 @@
+"""The job that samples: how much, by which rule, and what is returned."""
+
+from typing import Literal
+
+from pydantic import InstanceOf
+
+from scorelab.options import Count, Options, Several
+from scorelab.samplers.base import Sampler
+
+
+class Sampling(Options):
+    """How much is sampled, in how many steps of which rule.
+
+    count: samples, >= 2. steps: steps on the schedule's grid, >= 1; a grid of K points has K - 1 steps.
+    batch_size: samples held in memory at once, rounded to a multiple of 256; no result depends on it.
+    output: what is returned of the last state x at the last angle phi,
+        scaled          x / sin(phi), which is Y_T / T: X plus noise of variance 1/T (the paper's)
+        posterior_mean  m(x; phi)
+        posterior_draw  m(x; phi) plus Gaussian noise of the posterior's own variance (see `loop.posterior_draw`)
+    rule: the sampling rule; in a configuration its `_target_` and its keys stand beside these ones.
+    """
+
+    count: Several
+    steps: Count
+    batch_size: Count
+    output: Literal["scaled", "posterior_mean", "posterior_draw"]
+    rule: InstanceOf[Sampler]
+
+    @property
+    def nfe(self) -> int:
+        """Denoiser evaluations a sample."""
+        return self.rule.nfe(self.steps) + (self.output != "scaled")
+
+    def require(self, schedule, denoiser) -> None:
+        """Raise ValueError if the schedule has no grid of so many steps, or the rule cannot run on it or with the
+        denoiser; see `Sampler.require`."""
+        if self.rule.visits_grid:
+            schedule.require_steps(self.steps)
+        self.rule.require(schedule, denoiser)
+
+    def angles(self, schedule, risk=None):
+        """The angles that the job visits, (steps + 1,). risk: see `Grid.angles`."""
+        return self.rule.angles(schedule, self.steps, risk)
+
+    def end_angle(self, schedule) -> float:
+        """The last angle that the job visits."""
+        return self.rule.end_angle(schedule)
+
+
+#: the keys of a job that stand beside those of its rule
+JOB_KEYS = tuple(name for name in Sampling.model_fields if name != "rule")
