@@ -1,4 +1,4 @@
-"""Discretization: the three errors of the reversed OU process, and Euler-Maruyama's orders."""
+"""Discretization: the verdict on the theorem about the three errors of the reversed OU process."""
 
 import math
 
@@ -6,38 +6,8 @@ import numpy
 
 from scorelab.claims import HOLDS, Evidence, at_least, at_most, claim, equal
 from scorelab.claims.panels import panel, panels
-from scorelab.studies.discretization.theory import (
-    Modes,
-    constant_error,
-    initial_variation,
-    initial_variation_at_the_end,
-    orthogonal_shift,
-    orthogonal_variance,
-    path_kl,
-    rate,
-    reverse_process,
-    shift_variation,
-    total_variation,
-    weight_error,
-)
-
-# Theorem 1. ---------------------------------------------------------------------------------------------------------
-
-
-def printed_initialisation(kl, T):
-    """001_4ca3c1340e19a977.txt, section 2.2, equation (9): the first term."""
-    return math.sqrt(kl) * math.exp(-T)
-
-
-def printed_discretization(lipschitz, d, h, second_moment_root, T):
-    """001_4ca3c1340e19a977.txt, section 2.2, equation (9): the second term; second_moment_root: m_2."""
-    return (lipschitz * math.sqrt(d * h) + lipschitz * second_moment_root * h) * math.sqrt(T)
-
-
-def printed_score(eps, T):
-    """001_4ca3c1340e19a977.txt, section 2.2, equation (9): the third term."""
-    return eps * math.sqrt(T)
-
+from scorelab.studies.discretization import measurements
+from scorelab.studies.discretization.theory import Modes, path_kl, rate, reverse_process
 
 #: laws on which the first and the second term are of the right size: one mode
 _SHIFTED, _NOISE = Modes(1, 0.5, 0.0, 1.0), Modes(128, 0.5, 0.0)
@@ -51,11 +21,8 @@ def _high(budget):
 
 
 def _steps_of(modes, share):
+    """The least number of steps of at most share/L."""
     return math.ceil(_HORIZON * modes.lipschitz / share)
-
-
-def _step_term(modes, T, h):
-    return printed_discretization(modes.lipschitz, modes.n, h, math.sqrt(modes.second_moment), T)
 
 
 @claim(
@@ -93,13 +60,15 @@ def discretization_theorem(budget):
 def _start(budget):
     """The first term against T."""
     times, targets = numpy.arange(1.0, 8.5, budget.of(0.5, 1.0)), (_SHIFTED, _OFF_CENTRE, _CENTRED, _PAPER)
-    measured = {modes: numpy.array([initial_variation(modes, T) for T in times]) for modes in targets}
-    terms = {modes: numpy.array([printed_initialisation(modes.kl(), T) for T in times]) for modes in targets}
+    rows = {modes: [measurements.start(modes, T) for T in times] for modes in targets}
+    measured, terms, ends = (
+        {modes: numpy.array([row[key] for row in found]) for modes, found in rows.items()}
+        for key in ("variation", "bound", "variation_at_the_end")
+    )
     shares = {modes: measured[modes] / terms[modes] for modes in targets}
     largest = max(share.max() for share in shares.values())
     late = times >= 5
     found, printed = (rate(times[late], values[_SHIFTED][late])[0] for values in (measured, terms))
-    ends = {modes: [initial_variation_at_the_end(modes, T) for T in times[late]] for modes in (_OFF_CENTRE, _CENTRED)}
     comparisons = [
         at_most("start: TV(q_T, N(0, I)) as a share of its term, largest", largest, 1),
         at_least("start: the share of N(1, 1), smallest for T >= 5", shares[_SHIFTED][late].min(), 0.5),
@@ -107,8 +76,8 @@ def _start(budget):
     ]
     numbers = {"start_share": largest, "start_rate": found}
     numbers["start_rate_centred"] = rate(times[late], measured[_CENTRED][late])[0]
-    numbers |= {"end_rate": rate(times[late], ends[_OFF_CENTRE])[0]}
-    numbers |= {"end_rate_centred": rate(times[late], ends[_CENTRED])[0]}
+    numbers |= {"end_rate": rate(times[late], ends[_OFF_CENTRE][late])[0]}
+    numbers |= {"end_rate_centred": rate(times[late], ends[_CENTRED][late])[0]}
     lines = {"mean 1": measured[_OFF_CENTRE], "mean 0": measured[_CENTRED]}
     dashed = {"term, mean 1": terms[_OFF_CENTRE], "term, mean 0": terms[_CENTRED]}
     words = {"xlabel": "$T$", "ylabel": "total variation", "yscale": "log", "dashed": dashed}
@@ -120,21 +89,18 @@ def _frozen_steps(budget):
     shares = numpy.array(budget.of([1, 0.5, 0.25, 0.125, 0.0625, 0.03125], [1, 0.5, 0.25]))
     largest, paths_largest, curves = 0.0, 0.0, None
     for modes in (_OFF_CENTRE, _high(budget)):
-        steps = [_steps_of(modes, share) for share in shares]
-        h = _HORIZON / numpy.array(steps)
-        laws = [reverse_process(modes, _HORIZON, count) for count in steps]
-        ends = numpy.array([law.variation(modes, modes.density(law.y, 0.0)) for law in laws])
-        paths = numpy.sqrt([path_kl(modes, _HORIZON, count) for count in steps])
-        terms = numpy.array([_step_term(modes, _HORIZON, each) for each in h])
+        rows = [measurements.frozen_steps(modes, _HORIZON, _steps_of(modes, share)) for share in shares]
+        h, ends, kl, terms = (numpy.array([row[key] for row in rows]) for key in ("h", "variation", "path_kl", "bound"))
+        paths = numpy.sqrt(kl)
         largest, paths_largest = max(largest, (ends / terms).max()), max(paths_largest, (paths / terms).max())
         curves = h, ends, paths, terms
     h, ends, paths, terms = curves
     slope, error = rate(numpy.log(h), ends)
     fine = numpy.array([10000, 20000])
     kl = [path_kl(_NOISE, _HORIZON, count) for count in fine]
-    attained = [kl[k] / _step_term(_NOISE, _HORIZON, _HORIZON / fine[k]) ** 2 for k in range(2)]
+    attained = [kl[k] / measurements.step_bound(_NOISE, _HORIZON, _HORIZON / fine[k]) ** 2 for k in range(2)]
     log_h = numpy.log(_HORIZON / fine)
-    printed = rate(log_h, [_step_term(_NOISE, _HORIZON, _HORIZON / count) for count in fine])[0]
+    printed = rate(log_h, [measurements.step_bound(_NOISE, _HORIZON, _HORIZON / count) for count in fine])[0]
     comparisons = [
         at_most("steps: TV at the end as a share of its term, largest", largest, 1),
         at_most("steps: sqrt(KL of paths) as a share of its term, largest", paths_largest, 1),
@@ -149,18 +115,12 @@ def _frozen_steps(budget):
     ]
     numbers = {"step_share": largest, "step_rate": slope, "step_rate_se": error}
     numbers["path_share"] = kl[1] / (_NOISE.n * _HORIZON**2 / fine[1])
-    numbers["step_growth"] = _growth(_OFF_CENTRE, 0.5)
+    steps = _steps_of(_OFF_CENTRE, 0.5)
+    growth = measurements.growth(_OFF_CENTRE, 0.01, (_HORIZON, steps), (2 * _HORIZON, 2 * steps))
+    numbers["step_growth"] = growth["discretization"]
     lines = {"end": ends / terms, r"paths, $\sqrt{KL/2}$": paths / math.sqrt(2) / terms}
     words = {"xlabel": "step $h$", "ylabel": "share of the term", "xscale": "log", "yscale": "log"}
     return comparisons, numbers, panel("steps, $n=128$", h, lines, **words)
-
-
-def _growth(modes, share):
-    """The end's error at twice the horizon over that at the horizon, with one step size."""
-    steps = _steps_of(modes, share)
-    laws = [reverse_process(modes, k * _HORIZON, k * steps) for k in (1, 2)]
-    once, twice = (law.variation(modes, modes.density(law.y, 0.0)) for law in laws)
-    return twice / once
 
 
 def _score(budget):
@@ -169,15 +129,13 @@ def _score(budget):
     modes = _high(budget)
     steps = _steps_of(modes, 0.5)
     without = reverse_process(modes, _HORIZON, steps)
-    shapes = {"along $a$": constant_error, "on the weights": weight_error}
-    lines = {name: [_moved(without, modes, _HORIZON, steps, shape, e) for e in eps] for name, shape in shapes.items()}
-    variance = orthogonal_variance(_HORIZON / steps, steps)
-    shifts = [shift_variation(orthogonal_shift(_HORIZON / steps, steps, e), variance) for e in eps]
-    lines = {name: numpy.array(values) for name, values in (lines | {"orthogonal": shifts}).items()}
-    terms = numpy.array([printed_score(e, _HORIZON) for e in eps])
+    found = [measurements.score_errors(modes, without, _HORIZON, steps, e) for e in eps]
+    labels = {"along": "along $a$", "weight": "on the weights", "orthogonal": "orthogonal"}
+    lines = {label: numpy.array([values[shape] for values in found]) for shape, label in labels.items()}
+    terms = numpy.array([measurements.printed_score(e, _HORIZON) for e in eps])
     # over paths the log-likelihood ratio of a constant error of the score is N(-+eps^2 T, 2 eps^2 T)
     paths = numpy.array([math.erf(e * math.sqrt(_HORIZON) / 2) for e in eps])
-    long = [math.erf(1e-3 * math.sqrt(T) / 2) / printed_score(1e-3, T) for T in (1.0, 100.0)]
+    long = [math.erf(1e-3 * math.sqrt(T) / 2) / measurements.printed_score(1e-3, T) for T in (1.0, 100.0)]
     largest = max((values / terms).max() for values in lines.values())
     small = eps <= 0.1
     slope = rate(numpy.log(eps[small]), lines["along $a$"][small])[0]
@@ -189,18 +147,11 @@ def _score(budget):
         equal("score: the share of paths at T = 100, over that at T = 1", long[1] / long[0], 1, tolerance=1e-3),
         equal("score: slope in eps of TV at the end", slope, printed, tolerance=0.02),
     ]
-    twice = reverse_process(modes, 2 * _HORIZON, 2 * steps)
-    growth = _moved(twice, modes, 2 * _HORIZON, 2 * steps, weight_error, eps[0]) / lines["on the weights"][0]
+    growth = measurements.growth(modes, eps[0], (_HORIZON, steps), (2 * _HORIZON, 2 * steps))["score"]
     words = {"xlabel": r"error $\epsilon$", "ylabel": "total variation", "dashed": {"term": terms}}
     numbers = {"score_share": largest, "score_rate": slope, "score_growth": growth}
     lines |= {"paths": paths}
     return comparisons, numbers, panel("score, $n=128$", eps, lines, xscale="log", yscale="log", **words)
-
-
-def _moved(without, modes, T, steps, shape, eps):
-    """TV between the ends with an error of the score and without."""
-    law = reverse_process(modes, T, steps, error=lambda y, u: eps * shape(modes, y, u))
-    return total_variation(law.y, law.density - without.density)
 
 
 def _total(budget):
@@ -208,10 +159,7 @@ def _total(budget):
     largest, numbers, eps = 0.0, {}, 0.1
     for modes in (_OFF_CENTRE, _high(budget)):
         for T in budget.of((2.0, 4.0, _HORIZON), (4.0,)):
-            steps = math.ceil(T * modes.lipschitz)
-            error = lambda y, u, modes=modes: eps * weight_error(modes, y, u)  # noqa: E731
-            law = reverse_process(modes, T, steps, error=error, from_noise=True)
-            found = law.variation(modes, modes.density(law.y, 0.0))
-            term = printed_initialisation(modes.kl(), T) + _step_term(modes, T, T / steps) + printed_score(eps, T)
-            largest, numbers = max(largest, found / term), {"total": found, "total_bound": term}
+            row = measurements.together(modes, T, math.ceil(T * modes.lipschitz), eps)
+            largest = max(largest, row["variation"] / row["bound"])
+            numbers = {"total": row["variation"], "total_bound": row["bound"]}
     return [at_most("TV with all three errors, as a share of the whole bound, largest", largest, 1)], numbers

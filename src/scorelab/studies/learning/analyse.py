@@ -6,7 +6,9 @@ import numpy
 
 from scorelab.errors import ScorelabError
 from scorelab.files import read_json
+from scorelab.metrics.tables import rows_of
 from scorelab.randomness import stream
+from scorelab.studies.learning.k_modes import decay_rate
 from scorelab.studies.learning.regimes import regime_map, summary
 from scorelab.studies.learning.theory import fisher_floor, labelled_floor, simplex
 from scorelab.studies.learning.train import GIVEN
@@ -55,7 +57,7 @@ def _two_modes(study, context):
         for kind in ("population", "samples"):
             found[kind] = {}
             for rule in rules:
-                rows = _of(table, level=name, loss_over=kind, rule=rule)
+                rows = rows_of(table, level=name, loss_over=kind, rule=rule)
                 found[kind][rule] = _ends(study, level, rows)
                 if rule in study.objectives:
                     found[kind][rule] |= _contraction(rows)
@@ -129,8 +131,8 @@ def _k_modes(modes, context):
     for start in ("warm", "cold"):
         metrics[start] = {}
         for rule in rules:
-            rows = _of(table, part="curve", start=start, rule=rule)
-            last = _of(rows, step=modes.steps)
+            rows = rows_of(table, part="curve", start=start, rule=rule)
+            last = rows_of(rows, step=modes.steps)
             metrics[start][rule] = _mean("error", last["error"]) | _mean("recovered", last["recovered"])
             steps = numpy.unique(rows["step"])
             arrays |= {f"{start}.{rule}.step": steps}
@@ -139,7 +141,9 @@ def _k_modes(modes, context):
     metrics["separations"] = {"separation": modes.separations}
     arrays |= of_sizes | {"separations": modes.separations}
     for rule in rules:
-        found = [_of(table, part="separation", rule=rule, separation=value)["recovered"] for value in modes.separations]
+        found = [
+            rows_of(table, part="separation", rule=rule, separation=value)["recovered"] for value in modes.separations
+        ]
         columns = _columns([_mean("recovered", each) for each in found])
         metrics["separations"][rule] = columns
         arrays |= {f"separation.{rule}.{key}": values for key, values in columns.items()}
@@ -152,7 +156,7 @@ def _sizes(modes, table, floors):
     metrics = {"samples": modes.sizes} | _columns([floors(count) for count in modes.sizes])
     found = {}
     for rule in ("ddpm", "em", "sklearn"):
-        found[rule] = [_of(table, part="size", rule=rule, samples=count)["error"] for count in modes.sizes]
+        found[rule] = [rows_of(table, part="size", rule=rule, samples=count)["error"] for count in modes.sizes]
         metrics[rule] = _columns([_mean("error", each) for each in found[rule]])
         metrics[rule] |= _slope(modes.sizes, found[rule])
     pairs = zip(found["ddpm"], found["em"], strict=True)
@@ -167,14 +171,7 @@ def _slope(sizes, errors):
     """The slope of log error over log N by least squares in each repeat; nan for one size."""
     if len(sizes) < 2:
         return {"slope": None, "slope_standard_error": None}
-    x = numpy.log(sizes) - numpy.log(sizes).mean()
-    return _mean("slope", (x @ numpy.log(numpy.stack(errors))) / (x @ x))
-
-
-def _of(table, **values):
-    """The rows of a table whose columns have these values."""
-    held = numpy.logical_and.reduce([table[key] == value for key, value in values.items()])
-    return {key: column[held] for key, column in table.items()}
+    return _mean("slope", decay_rate(sizes, numpy.stack(errors)))
 
 
 def _mean(name, column):

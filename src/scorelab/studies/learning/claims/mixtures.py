@@ -7,16 +7,10 @@ import torch
 
 from scorelab.claims import CORRECTED, Evidence, at_least, at_most, claim, equal
 from scorelab.claims.panels import panel, panels
-from scorelab.studies.learning.theory import (
-    draw_mixture,
-    fisher_floor,
-    matched_distances,
-    responsibilities,
-    simplex,
-    sin_cos_of,
-    stein_gradient,
-)
-from scorelab.theory.two_modes import em_update, half_descent, ou_time, plane, power_direction
+from scorelab.studies.learning import regimes
+from scorelab.studies.learning.k_modes import decay_rate, recovery_errors, step_of_descent, warm_start
+from scorelab.studies.learning.theory import draw_mixture, fisher_floor, responsibilities, simplex, sin_cos_of
+from scorelab.theory.two_modes import ou_time, plane
 
 K, SEPARATION, TIME, STEPS = 3, 4.0, 5.0, 30
 #: rate of K/2 times the gradient, and how far off the means of a warm start are, over the separation
@@ -53,12 +47,6 @@ def descent(clean, start, generator):
     return reached
 
 
-def warm_start(means, batch, generator):
-    """Each mean moved by a quarter of the separation in a direction of its own."""
-    direction = torch.randn(batch, *means.shape, generator=generator, dtype=means.dtype)
-    return means + WARM * SEPARATION * direction / direction.norm(dim=-1, keepdim=True)
-
-
 def recoveries(budget, n, sizes, repeats):
     """Of warm starts in n dimensions, for each N: root mean square errors of a mean (repeats,), the Cramer-Rao bound on
     them, and the last half's largest movement over that bound."""
@@ -67,8 +55,8 @@ def recoveries(budget, n, sizes, repeats):
     for count in sizes:
         generator = budget.stream("samples", n, count)
         clean = draw_mixture(means, count, generator, repeats)
-        half, last = descent(clean, warm_start(means, repeats, generator), generator)
-        found.append(matched_distances(last, means).square().mean(-1).sqrt().numpy())
+        half, last = descent(clean, warm_start(means, WARM * SEPARATION, generator, repeats), generator)
+        found.append(recovery_errors(last, means)[0].numpy())
         floors.append(one / math.sqrt(count))
         moved.append(float((last - half).norm(dim=-1).max()) / floors[-1])
     return numpy.stack(found), numpy.array(floors), max(moved)
@@ -80,8 +68,8 @@ def cold_share(repeats, generator):
     clean = draw_mixture(means, 500, generator, repeats)
     reached = clean[:, :K].clone()
     for _ in range(100):
-        reached = reached - RATE * K / 2 * stein_gradient(clean, reached)
-    return float((matched_distances(reached, means).amax(-1) < SEPARATION / 4).double().mean())
+        reached = step_of_descent(clean, reached, RATE)
+    return float((recovery_errors(reached, means)[1] < SEPARATION / 4).double().mean())
 
 
 def step_errors(t, length, ratios=(0.5, 1.0, 2.0), angles=(0.5, 1.0)):
@@ -90,9 +78,8 @@ def step_errors(t, length, ratios=(0.5, 1.0, 2.0), angles=(0.5, 1.0)):
     sin = sin_cos_of(t)[0]
     ratio, angle = (torch.tensor(values, dtype=torch.float64) for values in (ratios, angles))
     mu, star = plane(sin * length * ratio.unsqueeze(1), sin * length, angle)
-    exact = half_descent(mu, star)
-    approximations = power_direction(mu, star), em_update(mu, star) - mu
-    return [float(((each - exact).norm(dim=-1) / exact.norm(dim=-1)).max()) for each in approximations]
+    found = regimes.step_errors(mu, star)
+    return [float(found[name].max()) for name in regimes.APPROXIMATIONS]
 
 
 @claim(
@@ -124,8 +111,7 @@ def centres_are_recovered(budget):
     ratios = numpy.stack([errors / floors[:, None] for errors, floors, _ in found])
     mean, error = ratios.mean(-1), ratios.std(-1, ddof=1) / math.sqrt(repeats)
     worst = numpy.unravel_index((mean + 4 * error).argmax(), mean.shape)
-    x = numpy.log(sizes) - numpy.log(sizes).mean()
-    slopes = numpy.concatenate([x @ numpy.log(errors) / (x @ x) for errors, _, _ in found])
+    slopes = numpy.concatenate([decay_rate(sizes, errors) for errors, _, _ in found])
     slope, slope_error = slopes.mean(), slopes.std(ddof=1) / math.sqrt(len(slopes))
     recovered = [
         at_most("largest error of a mean over the Cramer-Rao bound", mean[worst], 2.0, error=error[worst]),
