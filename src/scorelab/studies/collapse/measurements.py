@@ -140,10 +140,10 @@ def shrinkage(denoiser, target, angles, draws: int, generator) -> list[dict[str,
     return rows
 
 
-def lost_by_rule(sampler, angles, size: float, band) -> float:
-    """The share of the variance of N(0, 1) that a sampler loses where the posterior mean is shrunk by `size` cos x in a
+def lost_by_rule(rule, angles, size: float, band) -> float:
+    """The share of the variance of N(0, 1) that a rule loses where the posterior mean is shrunk by `size` cos x in a
     band of angles, exactly and without the error of the steps."""
-    shrunk, exact = (variance_of_rule(sampler, shrunken_mean(each, band), angles) for each in (size, 0.0))
+    shrunk, exact = (variance_of_rule(rule, shrunken_mean(each, band), angles) for each in (size, 0.0))
     return 1 - shrunk / exact
 
 
@@ -158,8 +158,8 @@ def shrunken_mean(size: float, band):
 
 
 @torch.no_grad()
-def variance_of_rule(sampler, denoiser, angles, schedule=None) -> float:
-    """The exact variance of the last state of a sampler whose denoiser is linear in x, one coordinate, in float64.
+def variance_of_rule(rule, denoiser, angles, schedule=None) -> float:
+    """The exact variance of the last state of a rule whose denoiser is linear in x, one coordinate, in float64.
 
     The state is a linear function of the start and of every draw of noise: each row follows one of them, set to 1 and
     the others to 0, and the variance is the sum of their squares. Memory of earlier steps is linear as well.
@@ -174,7 +174,7 @@ def variance_of_rule(sampler, denoiser, angles, schedule=None) -> float:
         impulse[next(drawn)] = 1.0
         return impulse
 
-    return float(simulate(sampler, denoiser, angles, x, noise, schedule=schedule).square().sum())
+    return float(simulate(rule, denoiser, angles, x, noise, schedule=schedule).square().sum())
 
 
 def _mean(values) -> tuple[float, float]:

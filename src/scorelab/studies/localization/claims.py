@@ -10,7 +10,7 @@ from scorelab.claims.panels import panel, panels
 from scorelab.schedules import OU
 from scorelab.studies.localization import theory
 from scorelab.targets import GaussianMixture
-from scorelab.theory.line import noisy, score, trapezoid, two_modes
+from scorelab.theory.line import monotone_map, noisy, score, trapezoid, two_modes
 
 
 @claim(
@@ -35,7 +35,7 @@ def outputs_of_localization(budget):
     second_moment = law.variance + law.mean**2
     distances, stated = defaultdict(list), []
     for time in times:
-        y = theory.monotone_map(law, noisy(law, time, time), x)
+        y = monotone_map(law, noisy(law, time, time), x)
         outputs = {"first": theory.first_output(y, time), "second": theory.second_output(law, y, time)}
         outputs["middle"] = 0.5 * (outputs["first"] + outputs["second"])
         risk = float(risk_of(math.atan(math.sqrt(time))))

@@ -7,7 +7,6 @@ import math
 
 import torch
 
-from scorelab.laws.projected_law import ProjectedLaw
 from scorelab.theory.line import noisy, normal_density, score, trapezoid
 
 # Outputs. -------------------------------------------------------------------------------------------------------------
@@ -30,19 +29,6 @@ def distances_of_atoms(time):
     density = step * normal_density(z, 1.0)
     y = (time + math.sqrt(time) * z).abs()
     return [float(density @ (values - 1).square()) ** 0.5 for values in (y / time, torch.tanh(y))]
-
-
-def monotone_map(source: ProjectedLaw, target: ProjectedLaw, x):
-    """The increasing function that takes one law to the other, at x: target's quantile of source's P(X <= x).
-
-    Above the median of `source` both are reflected, so that a right tail has the digits of a left one.
-    """
-    left = x <= source.quantile(0.5)
-    ends = ((1.0, x[left]), (-1.0, x[~left]))
-    parts = [side * noisy(target, side, 0.0).quantile(noisy(source, side, 0.0).cdf(side * end)) for side, end in ends]
-    result = torch.empty_like(x)
-    result[left], result[~left] = parts
-    return result
 
 
 # Measures. ------------------------------------------------------------------------------------------------------------

@@ -10,14 +10,17 @@ from scorelab.claims import HOLDS, Evidence, at_most, claim, equal
 from scorelab.claims.panels import panel, panels
 from scorelab.quadrature import gauss_legendre
 from scorelab.schedules import OU
-from scorelab.studies.reversal.theory import flux_slope, ou_mixture, push, solve_fokker_planck
 from scorelab.theory.line import (
     derivatives,
+    flux_slope,
     in_time,
     largest_gap,
     noisy,
     normal_density,
+    ou_mixture,
+    push,
     score,
+    solve_fokker_planck,
     trapezoid,
     two_modes,
 )
