@@ -16,9 +16,9 @@ from scorelab.studies.collapse.theory import relative_variance
 from scorelab.targets import GaussianMixture
 
 #: the last angle of every grid, and the shrinkage, over the root of the Bayes risk
-_END, _SIZE = math.pi / 2 - 0.1, 0.3
+END, SIZE = math.pi / 2 - 0.1, 0.3
 #: bands of angles, far from both ends of the grid, on either side of pi/4, where the signal is as large as the noise
-_HIGH_NOISE, _LOW_NOISE = (0.125 * _END, 0.375 * _END), (0.625 * _END, 0.875 * _END)
+HIGH_NOISE, LOW_NOISE = (0.125 * END, 0.375 * END), (0.625 * END, 0.875 * END)
 #: a sampler collapses where another does not if it loses this many times as much
 _TIMES = 2.0
 #: angle between high and low noise in learning
@@ -39,23 +39,23 @@ def rules(steps: int, count: int = 2) -> dict:
 
 def expected_loss(band, stochasticity) -> float:
     """The share of the variance of N(0, 1) that a shrinkage in a band costs, by the closed form."""
-    return 1 - relative_variance(_SIZE, band, _END, stochasticity)
+    return 1 - relative_variance(SIZE, band, END, stochasticity)
 
 
 def _bands(budget):
     """Losses by sampler in the two bands, and over a row of bands for the figure."""
     steps = budget.of(512, 64)
-    angles = numpy.linspace(0.0, _END, steps + 1)
+    angles = numpy.linspace(0.0, END, steps + 1)
     found = {
-        (noise, name): (lost_by_rule(rule, angles, _SIZE, band), expected_loss(band, stochasticity))
+        (noise, name): (lost_by_rule(rule, angles, SIZE, band), expected_loss(band, stochasticity))
         for name, (rule, stochasticity) in rules(steps).items()
-        for noise, band in (("high", _HIGH_NOISE), ("low", _LOW_NOISE))
+        for noise, band in (("high", HIGH_NOISE), ("low", LOW_NOISE))
     }
     edges = angles[:: steps // 8]
     rows = list(zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True))
     shown = {name: rules(steps)[name] for name in ("Heun", "2M SDE")}
     lines = {
-        name: numpy.array([100 * lost_by_rule(rule, angles, _SIZE, band) for band in rows])
+        name: numpy.array([100 * lost_by_rule(rule, angles, SIZE, band) for band in rows])
         for name, (rule, _) in shown.items()
     }
     curves = {
@@ -67,14 +67,14 @@ def _bands(budget):
     return found, panel("shrunken in one band", [sum(band) / 2 for band in rows], lines, **words)
 
 
-def _memory(budget):
+def distance_to_training_data(budget):
     """Mean distance to the nearest of 200 training samples over that of exact samples, by sampler, with errors; the
     posterior mean is that of the training samples up to an angle and the target's from there on."""
     target, generator = GaussianMixture.two_modes(0.7, torch.ones(16)), budget.stream("memory")
     data, count, steps = target.sample(200, generator), budget.of(2048, 512), 48
-    schedule = Localization(grid="angle", rho=7.0, alpha_max=_END, T=None, t_min=3e-4)
-    denoiser = Flawed(target, "empirical", band=(0.0, _LOW_NOISE[0]), data=data)
-    exact = nearest(target.output_law(_END, "scaled").sample(20 * count, generator), data).double()
+    schedule = Localization(grid="angle", rho=7.0, alpha_max=END, T=None, t_min=3e-4)
+    denoiser = Flawed(target, "empirical", band=(0.0, LOW_NOISE[0]), data=data)
+    exact = nearest(target.output_law(END, "scaled").sample(20 * count, generator), data).double()
     found = {}
     for name in ("Heun", "2M SDE"):
         rule, _ = rules(steps, count)[name]
@@ -92,7 +92,7 @@ def _learned(budget):
     for name, harmonics in (("rigid", 0), ("free", 2)):
         ratios = []
         for repeat in range(budget.of(64, 10)):
-            learner = LeastSquaresNetwork(target, 24, harmonics, 3000, 1000 + repeat, _SWITCH, _END)
+            learner = LeastSquaresNetwork(target, 24, harmonics, 3000, 1000 + repeat, _SWITCH, END)
             alone = (learner.errors(0.0)[0], learner.errors(1.0)[1])
             cost = (learner.errors(0.75)[0] / alone[0], learner.errors(0.25)[1] / alone[1])
             both = [error / own for error, own in zip(learner.errors(0.5, 2.0), alone, strict=True)]
@@ -136,9 +136,9 @@ def _learned(budget):
 def collapse_of_deterministic_samplers(budget):
     """Exact variances of samplers of N(0, 1) with a shrunken posterior mean; memorised data; least squares."""
     losses, picture = _bands(budget)
-    memory, learned = _memory(budget), _learned(budget)
-    numbers = {"size": _SIZE, "high_from": _HIGH_NOISE[0], "high_to": _HIGH_NOISE[1]}
-    numbers |= {"low_from": _LOW_NOISE[0], "low_to": _LOW_NOISE[1]}
+    memory, learned = distance_to_training_data(budget), _learned(budget)
+    numbers = {"size": SIZE, "high_from": HIGH_NOISE[0], "high_to": HIGH_NOISE[1]}
+    numbers |= {"low_from": LOW_NOISE[0], "low_to": LOW_NOISE[1]}
     for noise in ("high", "low"):
         numbers[f"{noise}_deterministic"] = losses[noise, "Heun"][0]
         numbers[f"{noise}_stochastic"] = losses[noise, "2M SDE"][0]
