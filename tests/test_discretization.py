@@ -403,17 +403,6 @@ def test_every_number_is_documented(result):
         assert f"`{key}`" in text, key
 
 
-def test_the_derivations_name_tests_that_exist():
-    import re
-
-    from test_cli import ROOT
-
-    named = re.findall(r"`(test_\w+)`", (ROOT / "docs" / "studies" / "discretization.md").read_text())
-    assert len(named) > 10
-    for name in named:
-        assert name in globals() or name == "test_discretization", name
-
-
 @pytest.mark.parametrize(
     ("override", "message"),
     [
