@@ -1,4 +1,4 @@
-"""Euler-Maruyama: its exact errors are those of simulated paths; wrong formulas change the verdict."""
+"""Euler-Maruyama: its exact errors agree with simulated paths; wrong formulas change the verdict."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Stochastic gradients: their moments are those of simulated descents; wrong formulas change verdicts."""
+"""Stochastic gradients: their moments agree with simulated descents; wrong formulas change verdicts."""
 
 import math
 

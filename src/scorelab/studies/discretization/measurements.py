@@ -77,7 +77,7 @@ def score_errors(modes, without, T, steps, eps) -> dict[str, float]:
 
 
 def moved(modes, without, T, steps, shape, eps) -> float:
-    """Total variation between the ends with the error eps * shape of the score and without it, both from q_T."""
+    """Total variation between the ends with the error eps * shape of the score and without it, from q_T both times."""
     law = reverse_process(modes, T, steps, error=sized(shape, modes, eps))
     return total_variation(law.y, law.density - without.density)
 
@@ -90,8 +90,8 @@ def together(modes, T, steps, eps) -> dict[str, float]:
 
 
 def growth(modes, eps, first, second) -> dict[str, float]:
-    """How the error of the steps grows, and that of a score which moves weight from mode to mode: the second over the
-    first of two pairs (T, steps)."""
+    """How the error of the steps grows from a pair (T, steps) to another one, and how an error eps of the score grows
+    which moves weight from mode to mode: each total variation for `second` over the one for `first`."""
     ends = {"discretization": [], "score": []}
     for T, steps in (first, second):
         without = reverse_process(modes, T, steps)
