@@ -19,16 +19,18 @@ def twice_as_fast(time):
     return 2 * ou_time, scale
 
 
+MUTATIONS = [
+    ("S0-07", "first_output", lambda *given: 2 * FIRST(*given), FAILS),
+    ("S0-07", "second_output", lambda *given: -SECOND(*given), FAILS),
+    ("S0-08", "printed_log_tilt_9", localization.log_tilt_9, HOLDS),
+    ("S0-08", "log_tilt_8", lambda *given: 2 * TILT(*given), FAILS),
+    ("S0-08", "log_tilt_9", lambda y, time, x: y * x - time * x**2, FAILS),
+    ("S0-09", "change_of_variables", twice_as_fast, FAILS),
+]
+
+
 @pytest.mark.parametrize(
-    ("claim", "name", "other", "verdict"),
-    [
-        ("S0-07", "first_output", lambda *given: 2 * FIRST(*given), FAILS),
-        ("S0-07", "second_output", lambda *given: -SECOND(*given), FAILS),
-        ("S0-08", "printed_log_tilt_9", localization.log_tilt_9, HOLDS),
-        ("S0-08", "log_tilt_8", lambda *given: 2 * TILT(*given), FAILS),
-        ("S0-08", "log_tilt_9", lambda y, time, x: y * x - time * x**2, FAILS),
-        ("S0-09", "change_of_variables", twice_as_fast, FAILS),
-    ],
+    ("claim", "name", "other", "verdict"), MUTATIONS, ids=[f"{claim}-{name}" for claim, name, *_ in MUTATIONS]
 )
 def test_a_wrong_formula_changes_the_verdict(claim, name, other, verdict, monkeypatch):
     monkeypatch.setattr(localization, name, other)

@@ -25,10 +25,11 @@ def test_the_posterior_is_calibrated(symmetric):
     assert abs(gaps.mean()) < 4 * gaps.std() / math.sqrt(len(gaps))
 
 
-@pytest.mark.parametrize(
-    ("name", "factor"), [("log_posterior_of_symmetric_noise", -1), ("log_posterior_of_independent_noise", 0.5)]
-)
-def test_a_wrong_formula_changes_the_verdict(name, factor, monkeypatch):
-    right = getattr(spiked, name)
+FACTORS = {"log_posterior_of_symmetric_noise": -1, "log_posterior_of_independent_noise": 0.5}
+
+
+@pytest.mark.parametrize("name", FACTORS, ids=[f"S1-07-{name}" for name in FACTORS])
+def test_a_wrong_formula_changes_the_verdict(name, monkeypatch):
+    factor, right = FACTORS[name], getattr(spiked, name)
     monkeypatch.setattr(spiked, name, lambda *arguments: factor * right(*arguments))
     assert measure("S1-07") == FAILS
