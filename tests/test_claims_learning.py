@@ -9,6 +9,7 @@ from helpers import assert_close, normal, standard_error
 
 from scorelab.claims import CORRECTED, FAILS, HOLDS, Budget, judge
 from scorelab.claims.registry import every_claim
+from scorelab.studies.learning import theory as learning
 from scorelab.studies.learning.claims import em, power_iteration
 from scorelab.studies.two_stage import train
 from scorelab.studies.two_stage.analyse import floor
@@ -54,9 +55,9 @@ def times(factor, of):
         ("S2-03", "printed_direction", two_modes.power_direction, CORRECTED),
         ("S2-03", "half_descent", times(0.5, two_modes.half_descent), FAILS),
         ("S2-03", "power_direction", times(-1, two_modes.power_direction), FAILS),
-        ("S2-03", "deviation_sharp", times(0.5, two_modes.deviation_sharp), FAILS),
-        ("S2-04", "kappa_2", two_modes.printed_kappa_2, FAILS),
-        ("S2-04", "kappa_1", times(0.5, two_modes.kappa_1), FAILS),
+        ("S2-03", "deviation_sharp", times(0.5, learning.deviation_sharp), FAILS),
+        ("S2-04", "kappa_2", learning.printed_kappa_2, FAILS),
+        ("S2-04", "kappa_1", times(0.5, learning.kappa_1), FAILS),
         ("S2-05", "printed_em_update", times(-1, em.printed_em_update), FAILS),
         ("S2-05", "em_update", lambda mu, star: two_modes.em_update(2 * mu, star), FAILS),
         ("S2-06", "printed_em_of_one", times(2, em.printed_em_of_one), FAILS),
@@ -100,8 +101,8 @@ def test_g_with_a_sign_wrong_is_not_zero_at_the_truth(monkeypatch):
 
 def test_with_both_slips_put_right_the_angle_contracts_but_not_with_equality(monkeypatch):
     """S2-04 is printed as an equality: right kappas do not make it one."""
-    monkeypatch.setattr(power_iteration, "printed_kappa_1", two_modes.kappa_1)
-    monkeypatch.setattr(power_iteration, "printed_kappa_2", two_modes.kappa_2)
+    monkeypatch.setattr(power_iteration, "printed_kappa_1", learning.kappa_1)
+    monkeypatch.setattr(power_iteration, "printed_kappa_2", learning.kappa_2)
     evidence = CLAIMS["S2-04"].measure(Budget(quick=True, seed=0, claim="S2-04"))
     assert [each.outcome for each in evidence.stated] == [False, True, True]
 
@@ -313,10 +314,10 @@ def test_slope_of_g_is_its_derivative():
 def test_kappas_are_those_of_power_iteration_without_bound_and_error():
     """kappa_1 allows half of the contraction that the power iteration has."""
     length, size, rate = 1e-4, 1.0, 0.01
-    found = two_modes.kappa_1(length, size, rate, 2)
+    found = learning.kappa_1(length, size, rate, 2)
     assert found == pytest.approx(1 / (1 + rate), rel=1e-6)
-    assert two_modes.printed_kappa_1(length, size, rate, 2) == pytest.approx(found, rel=1e-6)
-    assert two_modes.printed_kappa_2(length, size, rate, 2, 0.1) == pytest.approx(
-        rate * two_modes.kappa_2(length, size, rate, 2, 0.1)
+    assert learning.printed_kappa_1(length, size, rate, 2) == pytest.approx(found, rel=1e-6)
+    assert learning.printed_kappa_2(length, size, rate, 2, 0.1) == pytest.approx(
+        rate * learning.kappa_2(length, size, rate, 2, 0.1)
     )
-    assert two_modes.kappa_2(length, size, rate, 2, 0.1) == pytest.approx(0.1, rel=1e-5)
+    assert learning.kappa_2(length, size, rate, 2, 0.1) == pytest.approx(0.1, rel=1e-5)

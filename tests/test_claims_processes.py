@@ -1,4 +1,4 @@
-"""The claims on score matching, processes and the spiked model: wrong formulas change verdicts; laws on the line."""
+"""The claims on score matching, noising and its reversal: wrong formulas change verdicts; laws on the line."""
 
 import itertools
 import math
@@ -11,11 +11,9 @@ from scorelab.claims import CORRECTED, FAILS, HOLDS, Budget, judge
 from scorelab.claims.claim import REGISTRY
 from scorelab.laws.projected_law import ProjectedLaw
 from scorelab.quadrature import trapezoid
-from scorelab.studies.localization import claims as localization
 from scorelab.studies.noising import claims as noising
 from scorelab.studies.reversal import claims as reversal
 from scorelab.studies.score_matching.claims import denoising, implicit
-from scorelab.studies.synchronization import claims as spiked
 from scorelab.theory.line import derivatives, monotone_map, normal_density, push, solve_fokker_planck
 
 MODES = ProjectedLaw([0.7, 0.3], [0.9, -2.1], [1.0, 0.6])
@@ -55,19 +53,11 @@ MUTATIONS = [
     ("S0-03", denoising, "noise_std", scaled(2), FAILS),
     ("S0-06", noising, "printed_stationary_variance", instead(noising.stationary_variance), HOLDS),
     ("S0-06", noising, "stationary_variance", scaled(2), FAILS),
-    ("S0-07", localization, "first_output", scaled(2), FAILS),
-    ("S0-07", localization, "second_output", scaled(-1), FAILS),
-    ("S0-08", localization, "printed_log_tilt_9", instead(localization.log_tilt_9), HOLDS),
-    ("S0-08", localization, "log_tilt_8", scaled(2), FAILS),
-    ("S0-08", localization, "log_tilt_9", instead(lambda y, time, x: y * x - time * x**2), FAILS),
-    ("S0-09", localization, "change_of_variables", first_scaled(2), FAILS),
     ("S1-01", reversal, "fokker_planck", instead(lambda flux_slope, curvature: -flux_slope + curvature / 2), FAILS),
     ("S1-01", reversal, "reverse_drift", instead(lambda x, slope: x + slope), FAILS),
     ("S1-02", reversal, "tweedie", instead(lambda noisy, slope, sigma: noisy - sigma**2 * slope), FAILS),
     ("S1-04", reversal, "step_mean", instead(lambda x, frozen, h: h.exp() * x + torch.expm1(h) * frozen), FAILS),
     ("S1-04", reversal, "step_variance", scaled(2), FAILS),
-    ("S1-07", spiked, "log_posterior_of_symmetric_noise", scaled(-1), FAILS),
-    ("S1-07", spiked, "log_posterior_of_independent_noise", scaled(0.5), FAILS),
     ("S3-05", noising, "diffusion", scaled(2), FAILS),
     ("S3-06", denoising, "printed_conditional_score", scaled(-1), FAILS),
     ("S3-06", denoising, "noise_of", scaled(2), FAILS),
@@ -123,23 +113,6 @@ def test_the_variance_of_a_form_is_that_of_draws(law):
         probes = probes.sign()
     forms = ((probes @ matrix) * probes).sum(1)
     assert_close(forms.var(), implicit.variance_of_a_form(matrix, law), rtol=0.02)
-
-
-# The spiked model. --------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("symmetric", [True, False])
-def test_the_posterior_is_calibrated(symmetric):
-    """With theta drawn from the prior, <x, theta>^2 of two draws of the posterior and of one and theta agree."""
-    vectors, draws, beta, count = spiked.sign_vectors(5), seeded(3), 1.5, 40
-    gaps = []
-    for theta in vectors:
-        law = spiked.bayes(spiked.observe(theta, beta, symmetric, count, draws), vectors, beta, symmetric)
-        with_theta = spiked.overlaps(law, vectors, theta)
-        among = torch.einsum("av,vw,aw->a", law, (vectors @ vectors.T / 5) ** 2, law)
-        gaps.append(with_theta - among)
-    gaps = torch.cat(gaps)
-    assert abs(gaps.mean()) < 4 * gaps.std() / math.sqrt(len(gaps))
 
 
 # Laws on the line. --------------------------------------------------------------------------------------------------
@@ -199,16 +172,3 @@ def test_a_drift_that_depends_on_time_moves_the_mean():
     solved = solve_fokker_planck(normal_density(x, 0.5), lambda x, t: math.cos(t) * torch.ones_like(x), 1.0, 200, x)
     assert_close(0.025 * (x * solved).sum(), math.sin(1), rtol=1e-5)
     assert_close(solved, normal_density(x - math.sin(1), 2.5), rtol=0, atol=2e-5)
-
-
-# Stochastic localization. -------------------------------------------------------------------------------------------
-
-
-def test_the_posterior_of_localization_is_that_of_one_normal_law():
-    """X ~ N(0.4, 1): given Y_t = y it is N((0.4 + y)/(1 + t), 1/(1 + t)); equation (9) as printed has 1/t for t."""
-    one_normal_law = localization.Localization(ProjectedLaw([1.0], [0.4], [1.0]), 801)
-    y, time = torch.tensor([-3.0, 0.5, 20.0], dtype=torch.float64), 4.0
-    for tilt, strength in ((localization.log_tilt_8, time), (localization.printed_log_tilt_9, 1 / time)):
-        mean, square = one_normal_law.means(tilt, [lambda x: x, lambda x: x**2], y, time)
-        assert_close(mean, (0.4 + y) / (1 + strength), rtol=1e-11)
-        assert_close(square - mean**2, torch.full_like(y, 1 / (1 + strength)), rtol=1e-9)

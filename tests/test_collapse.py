@@ -1,4 +1,4 @@
-"""Collapse: the closed forms, the errors of known size, the statistics of concentration, and the study."""
+"""Collapse: the closed forms, the statistics of concentration, and the study."""
 
 import json
 import math
@@ -9,7 +9,7 @@ import pandas
 import pytest
 import torch
 import yaml
-from helpers import noisy_states, normal, random_mixture, seeded
+from helpers import normal, seeded
 from scipy.integrate import solve_ivp
 
 import scorelab
@@ -19,8 +19,15 @@ from scorelab.errors import ConfigError
 from scorelab.lab.config import check
 from scorelab.samplers import DDIM, DPMSolver2M, DPMSolverSDE2M, EulerMaruyama, FlowHeun
 from scorelab.studies import Collapse, draw
-from scorelab.studies.collapse.flawed import Flawed, empirical
-from scorelab.studies.collapse.measurements import Concentration, nearest, participation, shrinkage, within_modes
+from scorelab.studies.collapse.flawed import Flawed
+from scorelab.studies.collapse.measurements import (
+    Concentration,
+    nearest,
+    participation,
+    shrinkage,
+    variance_of_rule,
+    within_modes,
+)
 from scorelab.studies.collapse.theory import (
     after,
     crossing,
@@ -30,7 +37,6 @@ from scorelab.studies.collapse.theory import (
     shrunken_variance,
     standard_angle,
     total_influence,
-    variance_of_rule,
 )
 from scorelab.studies.collapse.train import Phases, errors, options_of, train
 from scorelab.targets import GaussianMixture
@@ -39,8 +45,8 @@ BAND, END = (0.3, 0.9), 1.4
 STD = (0.5, 1.0, 2.0)
 
 
-def one_mode(std=1.0, n=1):
-    return GaussianMixture([1.0], torch.zeros(n, n), std) if n == 1 else GaussianMixture([1.0], torch.ones(1, n), std)
+def one_mode(std=1.0):
+    return GaussianMixture([1.0], torch.zeros(1, 1), std)
 
 
 # The closed forms against the differential equations of the state itself. ---------------------------------------------
@@ -189,55 +195,6 @@ def test_the_exact_variance_of_a_rule_is_that_of_its_samples():
     samples = torch.cat(list(draw_samples(job, schedule, denoiser, 1, 0)))
     exact = variance_of_rule(rule, denoiser, schedule.angles(8)) / math.sin(END) ** 2
     assert float(samples.var()) == pytest.approx(exact, abs=4 * exact * math.sqrt(2 / 20000))
-
-
-# Errors of known size. ----------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("kind", ["shrink", "bias_along", "bias_orthogonal"])
-def test_an_error_has_the_size_that_it_is_given(kind):
-    target, angle = GaussianMixture.two_modes(0.7, 10 * torch.ones(6)), 1.0
-    x = noisy_states(target, angle, 20000)
-    error = Flawed(target, kind, 0.3)(x, angle) - target.posterior_mean(x, angle)
-    risk = 6 * math.cos(angle) ** 2
-    assert float(error.square().sum(1).mean()) == pytest.approx(0.3**2 * risk, rel=0.02)
-    along = (error @ target.direction) / target.direction.norm()
-    if kind == "bias_along":
-        assert torch.allclose(along.square(), error.square().sum(1))
-    if kind == "bias_orthogonal":
-        assert float(along.abs().max()) < 1e-10
-
-
-def test_an_error_is_there_in_its_band_alone():
-    target, x = random_mixture(3, 4, "per_mode"), normal(5, 4, seed=1)
-    angles = torch.tensor([0.1, 0.5, 0.7, 0.9, 1.3], dtype=torch.float64)
-    flawed, exact = Flawed(target, "shrink", 0.3, (0.5, 0.9))(x, angles), target.posterior_mean(x, angles)
-    assert (flawed != exact).any(1).tolist() == [False, True, True, False, False]
-    for k, angle in enumerate(angles.tolist()):
-        alone = Flawed(target, "shrink", 0.3, (0.5, 0.9))(x, angle)[k]
-        assert torch.allclose(flawed[k], alone, atol=1e-14)
-
-
-def test_an_error_of_size_0_is_none():
-    target, x = random_mixture(3, 4, "per_mode"), normal(5, 4, seed=1)
-    for kind in ("shrink", "sharpen", "bias_along", "bias_orthogonal"):
-        assert torch.allclose(Flawed(target, kind, 0.0)(x, 0.6), target.posterior_mean(x, 0.6), atol=1e-12)
-
-
-def test_sharpened_weights_are_more_certain():
-    target, x = GaussianMixture.two_modes(0.5, torch.ones(2)), normal(50, 2, seed=1)
-    exact, sharp = target.posterior_mean(x, 0.6), Flawed(target, "sharpen", 1.0)(x, 0.6)
-    gamma = target.posterior_weights(x, 0.6)
-    squared = gamma.square() / gamma.square().sum(1, keepdim=True)
-    assert torch.allclose(sharp - exact, ((squared - gamma) @ target.means) * math.cos(0.6) ** 2, atol=1e-12)
-
-
-def test_memorised_data_are_the_posterior_mean_near_the_end():
-    data = normal(20, 4, seed=3)
-    flawed = Flawed(one_mode(n=4), "empirical", data=data)
-    assert torch.allclose(flawed(data * math.sin(1.5), 1.5), data, atol=1e-4)
-    assert torch.allclose(flawed(normal(3, 4, seed=4), 0.0), data.mean(0).expand(3, 4), atol=1e-6)
-    assert empirical(data).weights.tolist() == pytest.approx([1 / 20] * 20)
 
 
 # Statistics. --------------------------------------------------------------------------------------------------------

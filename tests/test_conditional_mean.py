@@ -1,4 +1,4 @@
-"""The conditional mean of two modes: closed forms, limits with their rates, t_sharp, linearity, and the study."""
+"""The conditional mean of two modes: closed forms, limits with their rates, t_sharp, linearity, claims, the study."""
 
 import json
 import math
@@ -9,11 +9,14 @@ import pytest
 import torch
 from helpers import assert_close, normal, seeded
 from matplotlib.figure import Figure
+from test_claims import CLAIMS, measure
 
 import scorelab
 from scorelab.channel import HALF_PI
+from scorelab.claims import FAILS, HOLDS
 from scorelab.errors import ConfigError
 from scorelab.studies import ConditionalMean, draw
+from scorelab.studies.conditional_mean import claims
 from scorelab.studies.conditional_mean.theory import COORDINATES, TwoModeMean
 from scorelab.targets import GaussianMixture
 
@@ -289,6 +292,52 @@ def test_late_nonlinearity_of_modes_that_are_apart():
     assert exact.nonlinearity(1.0) == pytest.approx(0.01697, abs=1e-5)
 
 
+# The claims. --------------------------------------------------------------------------------------------------------
+
+#: claim, formula, another one, its verdict
+WRONG = {
+    "half of the log-odds in (15)": (
+        "S0-10",
+        "printed_weight_15",
+        lambda y, t: torch.tanh(claims.printed_weight_14(y, t)),
+        FAILS,
+    ),
+    "another sign of the prior in (14)": (
+        "S0-10",
+        "printed_weight_14",
+        lambda y, t: claims.printed_weight_15(y, t, 1 - claims.P) * 1.0,
+        FAILS,
+    ),
+    "the other power of t made right": (
+        "S0-12",
+        "printed_early_weight",
+        claims.corrected_early_weight,
+        HOLDS,
+    ),
+    "twice the exponent at small t": (
+        "S0-12",
+        "corrected_early_weight",
+        lambda noise, t: claims.printed_early_weight(2 * noise * t, t),
+        FAILS,
+    ),
+    "half the slope of clean data": (
+        "S0-13",
+        "corrected_late_weight",
+        lambda u: torch.sigmoid(math.log(claims.P / (1 - claims.P)) + claims.A**2 * (u - 0.5 + claims.P) / 2),
+        FAILS,
+    ),
+    "twice the slope in the state": ("S0-14", "EXACT", TwoModeMean(claims.P, claims.A**2, std=0.5), FAILS),
+    "half of the distance in t_sharp": ("S0-15", "EXACT", TwoModeMean(claims.P, claims.A**2 / 2), FAILS),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_another_formula_gets_another_verdict(name, monkeypatch):
+    claim, formula, mutated, verdict = WRONG[name]
+    monkeypatch.setattr(claims, formula, mutated)
+    assert measure(claim) == verdict != CLAIMS[claim].recorded
+
+
 # The study. ---------------------------------------------------------------------------------------------------------
 
 QUICK = ("study=conditional_mean", "study.points=60", "threads=1")
@@ -334,17 +383,6 @@ def test_every_number_is_documented(result):
     found = result.metrics["conditional_mean"]
     for key in {*found, *found["at"]["text"]}:
         assert f"`{key}`" in text, key
-
-
-def test_the_derivations_name_tests_that_exist():
-    import re
-
-    from test_cli import ROOT
-
-    named = re.findall(r"`(test_\w+)`", (ROOT / "docs" / "studies" / "conditional_mean.md").read_text())
-    assert len(named) > 10
-    for name in named:
-        assert name in globals() or name == "test_conditional_mean", name
 
 
 def test_two_modes_of_another_width_and_place_have_a_run(tmp_path):

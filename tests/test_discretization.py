@@ -1,4 +1,4 @@
-"""The three errors of the discretized reverse process: densities, distances, closed forms, and the study."""
+"""The three errors of the discretized reverse process: densities, distances, closed forms, the claim, and the study."""
 
 import json
 import math
@@ -10,14 +10,17 @@ import torch
 from helpers import assert_close, normal, seeded
 from matplotlib.figure import Figure
 from scipy import integrate, stats
+from test_claims import measure
 
 import scorelab
+from scorelab.claims import FAILS
 from scorelab.denoisers.exact import ExactDenoiser
 from scorelab.errors import ConfigError
 from scorelab.samplers import EulerMaruyama, Sampling
 from scorelab.samplers.loop import draw_samples
 from scorelab.schedules import Localization
 from scorelab.studies import Discretization, draw
+from scorelab.studies.discretization import measurements
 from scorelab.studies.discretization import theory as theory
 from scorelab.studies.discretization.theory import Modes
 from scorelab.targets import GaussianMixture
@@ -305,6 +308,32 @@ def test_a_rate_is_a_slope_with_its_error():
     assert (slope, error) == pytest.approx((exact.slope, exact.stderr))
 
 
+# The claim. ---------------------------------------------------------------------------------------------------------
+
+#: a printed term, and another one
+WRONG = {
+    "start_twice_as_fast": ("printed_initialisation", lambda kl, T: math.sqrt(kl) * math.exp(-2 * T)),
+    "start_half": ("printed_initialisation", lambda kl, T: 0.5 * math.sqrt(kl) * math.exp(-T)),
+    "start_slower": ("printed_initialisation", lambda kl, T: math.sqrt(kl) * math.exp(-T / 2)),
+    "steps_half": (
+        "printed_discretization",
+        lambda L, d, h, m2, T: 0.5 * (L * math.sqrt(d * h) + L * m2 * h) * math.sqrt(T),
+    ),
+    "steps_first_order": (
+        "printed_discretization",
+        lambda L, d, h, m2, T: (L * math.sqrt(d) * h + L * m2 * h) * math.sqrt(T),
+    ),
+    "score_without_time": ("printed_score", lambda eps, T: eps),
+    "score_half": ("printed_score", lambda eps, T: 0.5 * eps * math.sqrt(T)),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_with_another_term_the_claim_fails(name, monkeypatch):
+    monkeypatch.setattr(measurements, *WRONG[name])
+    assert measure("S1-03") == FAILS
+
+
 # The study. ---------------------------------------------------------------------------------------------------------
 
 TARGETS = (
@@ -372,17 +401,6 @@ def test_every_number_is_documented(result):
     keys = {*found, *far, *far["initialisation"], *far["discretization"], *far["score"], *far["score"]["radial"]}
     for key in keys | {*far["growth"], *far["total"], *far["localization"]}:
         assert f"`{key}`" in text, key
-
-
-def test_the_derivations_name_tests_that_exist():
-    import re
-
-    from test_cli import ROOT
-
-    named = re.findall(r"`(test_\w+)`", (ROOT / "docs" / "studies" / "discretization.md").read_text())
-    assert len(named) > 10
-    for name in named:
-        assert name in globals() or name == "test_discretization", name
 
 
 @pytest.mark.parametrize(

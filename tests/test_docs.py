@@ -88,3 +88,20 @@ def test_every_claim_that_the_docs_name_is_there():
     for path in ROOT.glob("docs/**/*.md"):
         named = set(re.findall(r"\bS[0-4]-\d\d\b", path.read_text()))
         assert named <= set(every_claim()), path
+
+
+def test_every_study_has_its_page_and_every_page_its_study():
+    studies = {path.parent.name for path in (ROOT / "src" / "scorelab" / "studies").glob("*/__init__.py")}
+    assert {path.stem for path in (ROOT / "docs" / "studies").glob("*.md")} == studies
+    for name in studies:
+        assert (ROOT / "README.md").read_text().count(f"](docs/studies/{name}.md)") == 1, name
+
+
+def test_every_claim_stands_on_the_page_of_its_subject_with_its_verdict():
+    from scorelab.claims.registry import every_claim
+
+    faults = {None: "", "misprint": ", a misprint", "error": ", an error"}
+    for claim in every_claim().values():
+        subject = claim.measure.__module__.removeprefix("scorelab.studies.").partition(".")[0]
+        row = f"| [{claim.id}](../claims.md#{claim.id.lower()}) | {claim.recorded}{faults[claim.fault]} |"
+        assert row in (ROOT / "docs" / "studies" / f"{subject}.md").read_text(), claim.id

@@ -9,12 +9,15 @@ import numpy
 import pandas
 import pytest
 import torch
+from test_claims import CLAIMS, measure
 
 import scorelab
+from scorelab.claims import FAILS, HOLDS
 from scorelab.errors import ConfigError
 from scorelab.lab.context import Context
 from scorelab.nodes import component
 from scorelab.studies import Langevin, draw
+from scorelab.studies.langevin import claims
 from scorelab.studies.langevin.sample import draws_of_mode, geometric
 from scorelab.studies.langevin.theory import Relaxation, relaxation_of
 from scorelab.targets import GaussianMixture
@@ -208,6 +211,31 @@ def test_only_modes_of_one_width_on_a_line_have_a_relaxation():
     assert relaxation_of(corner, 0.1) is None
     assert relaxation_of(GaussianMixture([0.5, 0.5], [[1.0], [-1.0]], [1.0, 2.0]), 0.1) is None
     assert relaxation_of(GaussianMixture([1.0], [[1.0]]), 0.1) is None
+
+
+# The claims. --------------------------------------------------------------------------------------------------------
+
+#: claim, formula or number, another one, its verdict
+WRONG = {
+    "steps that shrink with the noise, not with its square": (
+        "S0-05",
+        "printed_step_size",
+        lambda sigma, last, c: c * sigma / last,
+        FAILS,
+    ),
+    "the printed order as the right one": ("S0-05", "corrected_levels", claims.printed_levels, FAILS),
+    "the right order as the printed one": ("S0-05", "printed_levels", claims.corrected_levels, HOLDS),
+    "twice the drift": ("S1-05", "corrected_drift", lambda score: 2 * score, FAILS),
+    "the right sign as the printed one": ("S1-05", "printed_drift", claims.corrected_drift, HOLDS),
+    "modes that are not apart": ("S0-04", "DISTANCE", 2.0, FAILS),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_another_formula_gets_another_verdict(name, monkeypatch):
+    claim, formula, mutated, verdict = WRONG[name]
+    monkeypatch.setattr(claims, formula, mutated)
+    assert measure(claim) == verdict != CLAIMS[claim].recorded
 
 
 # Parts. -------------------------------------------------------------------------------------------------------------

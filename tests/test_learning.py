@@ -11,18 +11,23 @@ import torch
 from helpers import assert_close, normal, seeded
 from matplotlib.figure import Figure
 from sklearn.mixture import GaussianMixture
+from test_claims import measure
 
 import scorelab
+from scorelab.claims import FAILS
+from scorelab.claims.claim import UNDECIDED
 from scorelab.errors import ConfigError, ScorelabError
 from scorelab.studies import Learning, draw
+from scorelab.studies.learning import regimes as regimes_module
 from scorelab.studies.learning import theory as theory
+from scorelab.studies.learning.claims import mixtures
 from scorelab.studies.learning.k_modes import cold_start, descend, expectation_maximization, fitted_by_sklearn
 from scorelab.studies.learning.regimes import regime_map, summary
-from scorelab.studies.learning.steps import recorded_steps
 from scorelab.studies.learning.theory import Level
 from scorelab.studies.learning.two_modes import relative_errors
 from scorelab.targets import GaussianMixture as Target
 from scorelab.theory import two_modes
+from scorelab.theory.descents import recorded_steps
 
 QUICK = (
     "study=learning",
@@ -218,6 +223,27 @@ def test_power_iteration_holds_at_high_noise_and_em_at_low_noise_far_apart(regim
     assert summary(regimes, regime_map(regimes, 0.5))["em_from"] is None
 
 
+# The claim on mixtures. ----------------------------------------------------------------------------------------------
+
+STUDENT, OBJECTIVE, POWER = mixtures.printed_student, mixtures.printed_objective, two_modes.power_direction
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "other"),
+    [
+        (mixtures, "printed_student", lambda x, means: STUDENT(x, 2 * means)),
+        (mixtures, "printed_student", lambda x, means: STUDENT(x, means) + 2 * x),
+        (mixtures, "printed_objective", lambda means, clean, noise, s: OBJECTIVE(means, clean, -noise, s + 1)),
+        (mixtures, "printed_objective", lambda *given: -OBJECTIVE(*given)),
+        (regimes_module, "power_direction", lambda mu, star: 0.5 * POWER(mu, star)),
+        (regimes_module, "em_update", lambda mu, star: 2 * star),
+    ],
+)
+def test_another_formula_changes_the_verdict(module, name, other, monkeypatch):
+    monkeypatch.setattr(module, name, other)
+    assert measure("S1-06") in (FAILS, UNDECIDED)
+
+
 # Runs. ---------------------------------------------------------------------------------------------------------------
 
 
@@ -247,7 +273,7 @@ def test_tables_have_every_descent(result):
     table = pandas.read_csv(result.directory / "k_modes.csv")
     assert table.groupby("part")["repeat"].nunique().to_dict() == {"curve": 3, "separation": 4, "size": 3}
     assert len(pandas.read_csv(result.directory / "regimes.csv")) == 3 * 81
-    assert recorded_steps(3) == [0, 1, 2, 3]
+    assert recorded_steps(3, 80).tolist() == [0, 1, 2, 3]
 
 
 def test_figures_are_written(result):

@@ -5,7 +5,7 @@ import math
 import numpy
 import pytest
 import torch
-from helpers import assert_close, normal, seeded, standard_error
+from helpers import assert_close, job, normal, seeded, standard_error
 from torch.distributions import Categorical, MixtureSameFamily, MultivariateNormal
 
 from scorelab.channel import HALF_PI, mix
@@ -185,9 +185,9 @@ def test_what_a_sampler_returns_has_the_covariance_of_the_output_law():
 
 def test_the_exact_denoiser_samples_a_target_with_correlations():
     """The probability-flow ODE from noise, whose projections have the exact law's variance within four errors."""
-    rule = FlowHeun(coordinate="angle", steps=60, count=4000, batch_size=4000, output="scaled")
+    rule = FlowHeun(coordinate="angle")
     schedule = Localization(grid="angle", alpha_max=1.5, T=None, t_min=3e-4)
-    samples = torch.cat(list(draw_samples(rule, schedule, ExactDenoiser(TARGET), 2, 0))).double()
+    samples = torch.cat(list(draw_samples(job(rule, 4000, 60, 4000), schedule, ExactDenoiser(TARGET), 2, 0))).double()
     law = TARGET.output_law(rule.end_angle(schedule), "scaled")
     for direction in torch.tensor([[1.0, 0.0], [1.0, 1.0], [1.0, -1.0]], dtype=torch.float64):
         projected = law.projection(direction)

@@ -6,7 +6,7 @@ Every option in `conf/` names one class. Where building the thing itself needs t
 
 import difflib
 import math
-from typing import Annotated, Any, ClassVar, get_args
+from typing import Annotated, Any, ClassVar, get_args, get_args
 
 import pydantic
 from pydantic import BeforeValidator, Field
@@ -86,23 +86,23 @@ def explain(error: pydantic.ValidationError, key: str, valid_fields) -> ConfigEr
         named = mistake["loc"] and not isinstance(value, dict)
         return ConfigError(f"{where} = {show(value)}: {text}" if named else f"{where}: {text}")
     text = mistake["msg"].replace("Input should be", "must be")
-    field = valid_fields.get(str(mistake["loc"][0])) if len(mistake["loc"]) == 1 else None
+    *place, last = mistake["loc"] or [""]
+    field = _fields_at(valid_fields, place).get(str(last))
     if field is not None and kind.startswith(("greater_than", "less_than", "int_", "float_", "finite_")):
         text = _range(field) or text
     return ConfigError(f"{where} = {show(value)}: {text}")
 
 
 def _fields_at(fields, path):
-    """The names of the fields of the options at a path of keys; a dictionary or a list of options has one kind."""
+    """The fields of the options at a path of keys; a dictionary or a list of options has one kind."""
     here = None
     for part in path:
-        inside = get_args(here)
-        if fields is not None:
-            here = fields[part].annotation
-        elif inside:
-            here = inside[-1]
-        fields = getattr(here, "model_fields", None)
-    return fields or ()
+        if fields:
+            here = fields[part].annotation if part in fields else None
+        else:
+            here = get_args(here)[-1] if get_args(here) else None
+        fields = getattr(here, "model_fields", {})
+    return fields
 
 
 def _range(field) -> str:

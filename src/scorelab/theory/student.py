@@ -95,67 +95,13 @@ class Averaged:
         by_p = 2 * sign * q * e.TS - 2 * (e.T + e.wS)
         by_q = 1 - sign * e.S
         by_v = sign * q * (3 * e.SS - 2 * e.S) - 2 * (e.S - e.wTS)
-        gradient = _mean_of(by_p, self.centres) + 2 * (by_q + self.share * by_v).mean(-1, keepdim=True) * b
+        gradient = mean_of(by_p, self.centres) + 2 * (by_q + self.share * by_v).mean(-1, keepdim=True) * b
         return self.factor * value, self.factor * self.scale * gradient
 
 
-class Drawn:
-    """The mean over states x (starts, N, n) with targets d of |tanh<b,x> b - d|^2, b = scale mu."""
-
-    def __init__(self, states, targets, scale, factor):
-        self.states, self.targets, self.scale, self.factor = states, targets, scale, factor
-        self.constant = targets.square().sum(-1).mean(-1)
-
-    def __call__(self, mu):
-        """The loss (starts,) and its gradient (starts, n)."""
-        b = self.scale * mu
-        q = b.square().sum(-1, keepdim=True)
-        w, u = ((each @ b.unsqueeze(-1)).squeeze(-1) for each in (self.states, self.targets))
-        T = torch.tanh(w)
-        S = 1 - T**2
-        value = (q * T**2 - 2 * T * u).mean(-1) + self.constant
-        gradient = _mean_of(2 * S * (q * T - u), self.states) - _mean_of(2 * T, self.targets)
-        return self.factor * value, self.factor * self.scale * (gradient + 2 * T.square().mean(-1, keepdim=True) * b)
-
-
-def _mean_of(coefficients, vectors):
+def mean_of(coefficients, vectors):
     """mean_i coefficients_i vectors_i: (starts, M), (starts or 1, M, n) -> (starts, n)."""
     return (coefficients.unsqueeze(-2) @ vectors).squeeze(-2) / vectors.shape[-2]
-
-
-class PrintedHighNoise:
-    """|b|^2 b norm - (b.b*) b* signal, the form of the printed gradients at high noise, with its potential.
-
-    vectors (starts or 1, M, n): b*, M = 1, or states whose second moment less share I stands for b* b*^T.
-    """
-
-    def __init__(self, vectors, share, scale, signal, norm, factor):
-        self.vectors, self.share, self.scale = vectors, share, scale
-        self.signal, self.norm, self.factor = signal, norm, factor
-
-    def __call__(self, mu):
-        """The loss (starts,) and its gradient (starts, n)."""
-        b = self.scale * mu
-        q = b.square().sum(-1, keepdim=True)
-        p = (self.vectors @ b.unsqueeze(-1)).squeeze(-1)
-        pull = _mean_of(p, self.vectors) - self.share * b
-        value = 0.25 * self.norm * q.squeeze(-1) ** 2 - 0.5 * self.signal * (b * pull).sum(-1)
-        return self.factor * value, self.factor * self.scale * (self.norm * q * b - self.signal * pull)
-
-
-class PrintedLowNoise:
-    """2 E[tanh^2 w] mu, the gradient printed for the second stage of stochastic localization, and the loss
-    E[tanh^2 w] |mu|^2; w ~ N(<mu,c>, share |mu|^2)."""
-
-    def __init__(self, centres, share, factor):
-        self.centres, self.share, self.factor = centres, share, factor
-
-    def __call__(self, mu):
-        """The loss (starts,) and its gradient (starts, n)."""
-        q = mu.square().sum(-1, keepdim=True)
-        p = (self.centres @ mu.unsqueeze(-1)).squeeze(-1)
-        mean = (1 - expectations(p, (self.share * q).expand(p.shape)).S).mean(-1, keepdim=True)
-        return self.factor * (mean * q).squeeze(-1), self.factor * 2 * mean * mu
 
 
 class Maximization:
@@ -171,7 +117,7 @@ class Maximization:
         q = b.square().sum(-1, keepdim=True)
         p = (self.centres @ b.unsqueeze(-1)).squeeze(-1)
         e = expectations(p, (self.share * q).expand(p.shape))
-        step = _mean_of(e.T, self.centres) + self.share * e.S.mean(-1, keepdim=True) * b
+        step = mean_of(e.T, self.centres) + self.share * e.S.mean(-1, keepdim=True) * b
         return self.factor * (0.5 * q.squeeze(-1) - e.log_cosh.mean(-1)), self.factor * self.scale * (b - step)
 
 

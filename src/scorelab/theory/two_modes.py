@@ -28,8 +28,6 @@ gradients are gradients; "half" says where a half is.
     em_update(mu, star), gradient_em_step(mu, star, rate), beyond_em(mu, star)        (..., n); beyond_em is G
     beyond_em_slope(a, b)                      dG(a, b)/db in one dimension           (...,)
     tangent(mu, star)                          of the angle between them              (...,)
-    deviation_sharp(length, star_length)       the least bound of |half_descent - power_direction|
-    kappa_1, kappa_2 and printed_kappa_1, printed_kappa_2     of Lemma C.5, right and as printed
 
 All tensors are float64; mu is (..., n), star (n,) or anything that broadcasts against mu; lengths and rates are floats
 or tensors (...,).
@@ -146,40 +144,6 @@ def tangent(mu, star):
     unit = star / star.norm(dim=-1, keepdim=True)
     along = (mu * unit).sum(-1)
     return (mu - along.unsqueeze(-1) * unit).norm(dim=-1) / along
-
-
-def deviation_sharp(length, star_length):
-    """6 |mu|^5 + 6 |mu|^3 |mu*|^2 + 4/3 |mu|^3 |mu*|^4, in any dimension: what `half_descent` strays from
-    `power_direction` at most, found on a grid, and to leading order in |mu|: the first term at a right angle, the other
-    two at none."""
-    return 6 * length**5 + length**3 * star_length**2 * (6 + 4 / 3 * star_length**2)
-
-
-def deviation_bound(length, star_length, d: float):
-    """500 d^(3/2) |mu|^4 + 20 d |mu|^2 |mu*|^2: the bound of Lemma C.3 over <mu, mu*/|mu*|> at a cosine of 1/(2d)."""
-    return 500 * d**1.5 * length**4 + 20 * d * length**2 * star_length**2
-
-
-def printed_kappa_1(length, star_length, rate, d: float, error=0.0):
-    """kappa_1 of Lemma C.5 as printed; error: its eps~. rate, lengths: floats or tensors."""
-    shrunk = 1 - 3 * rate * length**2
-    return shrunk / (shrunk + rate * (star_length**2 - deviation_bound(length, star_length, d) - rate * error))
-
-
-def printed_kappa_2(length, star_length, rate, d: float, error=0.0):
-    """kappa_2 of Lemma C.5 as printed."""
-    return rate * (deviation_bound(length, star_length, d) + error) / star_length**2
-
-
-def kappa_1(length, star_length, rate, d: float, error=0.0):
-    """kappa_1 as its proof gives it with 2 |mu|^2 for 3 |mu|^2, for a step of `rate` along the half gradient."""
-    shrunk = 1 - 2 * rate * length**2
-    return shrunk / (shrunk + rate * (star_length**2 - deviation_bound(length, star_length, d) - error))
-
-
-def kappa_2(length, star_length, rate, d: float, error=0.0):
-    """kappa_2 as its proof gives it: without the rate."""
-    return (deviation_bound(length, star_length, d) + error) / star_length**2
 
 
 def _column(rate):

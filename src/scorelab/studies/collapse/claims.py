@@ -1,26 +1,25 @@
 """Collapse: where deterministic samplers lose variance that stochastic ones keep; what low noise costs high noise."""
 
 import math
-from dataclasses import dataclass
 
 import numpy
 import torch
 
-from scorelab.channel import mix
 from scorelab.claims import CORRECTED, Evidence, at_least, at_most, claim, equal
 from scorelab.claims.panels import panel, panels
 from scorelab.laws.estimate import mean_and_error
 from scorelab.samplers import DDIM, DPMSolver2M, DPMSolverSDE2M, EulerMaruyama, FlowHeun, Sampling, draw_samples
 from scorelab.schedules import Localization
 from scorelab.studies.collapse.flawed import Flawed
-from scorelab.studies.collapse.measurements import nearest
-from scorelab.studies.collapse.theory import relative_variance, variance_of_rule
+from scorelab.studies.collapse.least_squares import LeastSquaresNetwork
+from scorelab.studies.collapse.measurements import lost_by_rule, nearest
+from scorelab.studies.collapse.theory import relative_variance
 from scorelab.targets import GaussianMixture
 
 #: the last angle of every grid, and the shrinkage, over the root of the Bayes risk
-_END, _SIZE = math.pi / 2 - 0.1, 0.3
+END, SIZE = math.pi / 2 - 0.1, 0.3
 #: bands of angles, far from both ends of the grid, on either side of pi/4, where the signal is as large as the noise
-_HIGH_NOISE, _LOW_NOISE = (0.125 * _END, 0.375 * _END), (0.625 * _END, 0.875 * _END)
+HIGH_NOISE, LOW_NOISE = (0.125 * END, 0.375 * END), (0.625 * END, 0.875 * END)
 #: a sampler collapses where another does not if it loses this many times as much
 _TIMES = 2.0
 #: angle between high and low noise in learning
@@ -37,41 +36,27 @@ RULES = {
 }
 
 
-def shrunken(size: float, band):
-    """The posterior mean sin x of N(0, 1), less size cos x in a band of angles: a function of (x, angle)."""
-
-    def mean(x, angle):
-        inside = band[0] - 1e-9 <= angle < band[1] - 1e-9  # the grid's angles are rounded
-        return (math.sin(angle) - (size * math.cos(angle) if inside else 0.0)) * x
-
-    return mean
-
-
-def lost(rule, angles, band) -> float:
-    """The share of the variance that a shrinkage in a band costs, of N(0, 1), exactly and without the error of the
-    steps."""
-    variances = [variance_of_rule(rule, shrunken(size, band), angles) for size in (_SIZE, 0.0)]
-    return 1 - variances[0] / variances[1]
-
-
 def expected_loss(band, stochasticity) -> float:
-    """The same by the closed form."""
-    return 1 - relative_variance(_SIZE, band, _END, stochasticity)
+    """The share of the variance of N(0, 1) that a shrinkage in a band costs, by the closed form."""
+    return 1 - relative_variance(SIZE, band, END, stochasticity)
 
 
 def _bands(budget):
     """Losses by sampler in the two bands, and over a row of bands for the figure."""
     steps = budget.of(512, 64)
-    angles = numpy.linspace(0.0, _END, steps + 1)
+    angles = numpy.linspace(0.0, END, steps + 1)
     found = {
-        (noise, name): (lost(rule, angles, band), expected_loss(band, stochasticity))
+        (noise, name): (lost_by_rule(rule, angles, SIZE, band), expected_loss(band, stochasticity))
         for name, (rule, stochasticity) in RULES.items()
-        for noise, band in (("high", _HIGH_NOISE), ("low", _LOW_NOISE))
+        for noise, band in (("high", HIGH_NOISE), ("low", LOW_NOISE))
     }
     edges = angles[:: steps // 8]
     rows = list(zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True))
     shown = {name: RULES[name] for name in ("Heun", "2M SDE")}
-    lines = {name: numpy.array([100 * lost(rule, angles, band) for band in rows]) for name, (rule, _) in shown.items()}
+    lines = {
+        name: numpy.array([100 * lost_by_rule(rule, angles, SIZE, band) for band in rows])
+        for name, (rule, _) in shown.items()
+    }
     curves = {
         f"closed form, $\\lambda={value:g}$": numpy.array([100 * expected_loss(band, value) for band in rows])
         for _, value in shown.values()
@@ -81,76 +66,20 @@ def _bands(budget):
     return found, panel("shrunken in one band", [sum(band) / 2 for band in rows], lines, **words)
 
 
-def _memory(budget):
+def distance_to_training_data(budget):
     """Mean distance to the nearest of 200 training samples over that of exact samples, by sampler, with errors; the
     posterior mean is that of the training samples up to an angle and the target's from there on."""
     target, generator = GaussianMixture.two_modes(0.7, torch.ones(16)), budget.stream("memory")
     data, count, steps = target.sample(200, generator), budget.of(2048, 512), 48
-    schedule = Localization(grid="angle", alpha_max=_END, T=None, t_min=3e-4)
-    denoiser = Flawed(target, "empirical", band=(0.0, _LOW_NOISE[0]), data=data)
-    exact = nearest(target.output_law(_END, "scaled").sample(20 * count, generator), data).double()
+    schedule = Localization(grid="angle", alpha_max=END, T=None, t_min=3e-4)
+    denoiser = Flawed(target, "empirical", band=(0.0, LOW_NOISE[0]), data=data)
+    exact = nearest(target.output_law(END, "scaled").sample(20 * count, generator), data).double()
     found = {}
     for name in ("Heun", "2M SDE"):
         job = Sampling(count=count, steps=steps, batch_size=count, output="scaled", rule=RULES[name][0])
         distance = nearest(torch.cat(list(draw_samples(job, schedule, denoiser, 16, 0))), data).double()
         found[name] = tuple(value / float(exact.mean()) for value in mean_and_error(distance))
     return found
-
-
-@dataclass(frozen=True)
-class Learner:
-    """Algorithm 1 of 000_6c70dbc10a1c9c83.txt as a velocity predictor whose hidden layer and time features are left as
-    they were drawn: the output layer is found by least squares, so that what is measured is not how it is found.
-
-    width: hidden units. harmonics: of the angle, in the time features; with 0 the network is the same at all noise
-    levels. samples: of a training at the budget 1.
-    """
-
-    target: GaussianMixture
-    width: int
-    harmonics: int
-    samples: int
-    seed: int
-
-    def __post_init__(self):
-        generator = torch.Generator().manual_seed(self.seed)
-        n = self.target.n
-        weights = torch.randn(n, self.width, generator=generator, dtype=torch.float64) / math.sqrt(n)
-        object.__setattr__(self, "weights", weights)
-        object.__setattr__(self, "bias", torch.randn(self.width, generator=generator, dtype=torch.float64))
-        object.__setattr__(self, "generator", generator)
-
-    def features(self, x, angle):
-        """Hidden units times time features, (count, (2 harmonics + 1) (width + 1))."""
-        hidden = torch.tanh(2 * x @ self.weights + self.bias)
-        hidden = torch.cat([hidden, torch.ones(len(x), 1, dtype=x.dtype)], 1)
-        phase = angle.unsqueeze(1) * torch.arange(1, self.harmonics + 1)
-        times = torch.cat([torch.ones(len(x), 1, dtype=x.dtype), torch.cos(phase), torch.sin(phase)], 1)
-        return (times.unsqueeze(2) * hidden.unsqueeze(1)).flatten(1)
-
-    def states(self, count, low_noise: float, generator):
-        """Clean samples, noise and angles, a share of them at low noise, uniform within each phase."""
-        clean = self.target.sample(count, generator, torch.float64)
-        noise = torch.randn(clean.shape, generator=generator, dtype=torch.float64)
-        angle = _SWITCH * torch.rand(count, generator=generator, dtype=torch.float64)
-        late = torch.arange(count) < low_noise * count
-        return clean, noise, torch.where(late, _SWITCH + angle / _SWITCH * (_END - _SWITCH), angle)
-
-    def errors(self, low_noise: float, budget: float = 1.0) -> tuple[float, float]:
-        """Mean squared error of the velocity at high and at low noise, on 2000 states each, after a training."""
-        clean, noise, angle = self.states(round(self.samples * budget), low_noise, self.generator)
-        design = self.features(mix(clean, noise, angle), angle)
-        velocity = torch.cos(angle).unsqueeze(1) * clean - torch.sin(angle).unsqueeze(1) * noise
-        gram = design.T @ design + 1e-6 * len(design) * torch.eye(design.shape[1], dtype=torch.float64)
-        output = torch.linalg.solve(gram, design.T @ velocity)
-        return tuple(self._error(output, share) for share in (0.0, 1.0))
-
-    def _error(self, output, low_noise):
-        clean, noise, angle = self.states(2000, low_noise, torch.Generator().manual_seed(1))
-        x = mix(clean, noise, angle)
-        sin, cos = torch.sin(angle).unsqueeze(1), torch.cos(angle).unsqueeze(1)
-        exact = (self.target.posterior_mean(x, angle) - sin * x) / cos
-        return float((self.features(x, angle) @ output - exact).square().mean())
 
 
 def _learned(budget):
@@ -162,7 +91,7 @@ def _learned(budget):
     for name, harmonics in (("rigid", 0), ("free", 2)):
         ratios = []
         for repeat in range(budget.of(64, 10)):
-            learner = Learner(target, 24, harmonics, 3000, 1000 + repeat)
+            learner = LeastSquaresNetwork(target, 24, harmonics, 3000, 1000 + repeat, _SWITCH, END)
             alone = (learner.errors(0.0)[0], learner.errors(1.0)[1])
             cost = (learner.errors(0.75)[0] / alone[0], learner.errors(0.25)[1] / alone[1])
             both = [error / own for error, own in zip(learner.errors(0.5, 2.0), alone, strict=True)]
@@ -205,9 +134,9 @@ def _learned(budget):
 def collapse_of_deterministic_samplers(budget):
     """Exact variances of samplers of N(0, 1) with a shrunken posterior mean; memorised data; least squares."""
     losses, picture = _bands(budget)
-    memory, learned = _memory(budget), _learned(budget)
-    numbers = {"size": _SIZE, "high_from": _HIGH_NOISE[0], "high_to": _HIGH_NOISE[1]}
-    numbers |= {"low_from": _LOW_NOISE[0], "low_to": _LOW_NOISE[1]}
+    memory, learned = distance_to_training_data(budget), _learned(budget)
+    numbers = {"size": SIZE, "high_from": HIGH_NOISE[0], "high_to": HIGH_NOISE[1]}
+    numbers |= {"low_from": LOW_NOISE[0], "low_to": LOW_NOISE[1]}
     for noise in ("high", "low"):
         numbers[f"{noise}_deterministic"] = losses[noise, "Heun"][0]
         numbers[f"{noise}_stochastic"] = losses[noise, "2M SDE"][0]

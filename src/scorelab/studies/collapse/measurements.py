@@ -16,6 +16,7 @@ import torch
 
 from scorelab.channel import HALF_PI, mix
 from scorelab.laws.estimate import mean_and_error
+from scorelab.samplers.loop import simulate
 
 #: groups that the jackknife leaves out, one at a time
 _GROUPS = 20
@@ -135,3 +136,40 @@ def shrinkage(denoiser, target, angles, draws: int, generator) -> list[dict[str,
         row = {"angle": angle, "psi": math.atan(tangent), "size": slope * tangent, "size_se": spread * tangent}
         rows.append(row | {"error": math.sqrt(float(error.square().sum(1).mean()) / risk)})
     return rows
+
+
+def lost_by_rule(rule, angles, size: float, band) -> float:
+    """The share of the variance of N(0, 1) that a rule loses where the posterior mean is shrunk by `size` cos x in a
+    band of angles, exactly and without the error of the steps."""
+    shrunk, exact = (variance_of_rule(rule, shrunken_mean(each, band), angles) for each in (size, 0.0))
+    return 1 - shrunk / exact
+
+
+def shrunken_mean(size: float, band):
+    """The posterior mean sin x of N(0, 1), less size cos x in a band of angles: a function of (x, angle)."""
+
+    def mean(x, angle):
+        inside = band[0] - 1e-9 <= angle < band[1] - 1e-9  # the grid's angles are rounded
+        return (math.sin(angle) - (size * math.cos(angle) if inside else 0.0)) * x
+
+    return mean
+
+
+@torch.no_grad()
+def variance_of_rule(rule, denoiser, angles, schedule=None) -> float:
+    """The exact variance of the last state of a rule whose denoiser is linear in x, one coordinate, in float64.
+
+    The state is a linear function of the start and of every draw of noise: each row follows one of them, set to 1 and
+    the others to 0, and the variance is the sum of their squares. Memory of earlier steps is linear as well.
+    """
+    rows = 2 * (len(angles) - 1) + 1
+    x = torch.zeros(rows, 1, dtype=torch.float64)
+    x[0] = 1.0
+    drawn = iter(range(1, rows))
+
+    def noise():
+        impulse = torch.zeros(rows, 1, dtype=torch.float64)
+        impulse[next(drawn)] = 1.0
+        return impulse
+
+    return float(simulate(rule, denoiser, angles, x, noise, schedule=schedule).square().sum())

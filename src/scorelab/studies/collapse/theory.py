@@ -26,7 +26,6 @@ Samples x/sin(phi) of the last angle have R times the variance that exact ones w
 
 import math
 
-import torch
 from scipy.integrate import quad
 from scipy.special import gamma, hyp2f1
 
@@ -118,25 +117,3 @@ def mean_shift(size, band, end, stochasticity) -> float:
     if stochasticity == 1:
         return 2 * size * (math.cos(first) - math.cos(last)) / math.sin(end)
     raise ValueError(f"stochasticity = {stochasticity}: 0 and 1 have a closed form")
-
-
-@torch.no_grad()
-def variance_of_rule(rule, denoiser, angles, schedule=None) -> float:
-    """The exact variance of the last state of a rule whose denoiser is linear in x, one coordinate, in float64.
-
-    The state is a linear function of the start and of every draw of noise: each row follows one of them, set to 1 and
-    the others to 0, and the variance is the sum of their squares. Memory of earlier steps is linear as well.
-    """
-    from scorelab.samplers.loop import simulate
-
-    rows = 2 * (len(angles) - 1) + 1
-    x = torch.zeros(rows, 1, dtype=torch.float64)
-    x[0] = 1.0
-    drawn = iter(range(1, rows))
-
-    def noise():
-        impulse = torch.zeros(rows, 1, dtype=torch.float64)
-        impulse[next(drawn)] = 1.0
-        return impulse
-
-    return float(simulate(rule, denoiser, angles, x, noise, schedule=schedule).square().sum())

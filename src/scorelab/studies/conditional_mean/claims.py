@@ -15,6 +15,7 @@ from scorelab.quadrature import normal_trapezoid
 from scorelab.studies.conditional_mean.theory import TwoModeMean
 
 P, A = 0.7, math.sqrt(128)  # the text's target
+EXACT = TwoModeMean(P, A**2)
 _SOURCE = "000_6c70dbc10a1c9c83.txt, section "
 
 
@@ -51,16 +52,6 @@ def corrected_late_weight(u, p=P, a=A):
     return torch.sigmoid(math.log(p / (1 - p)) + a**2 * (u - 0.5 + p))
 
 
-def corrected_state_slope(t):
-    """The largest slope of gamma_1 in <y_t, a>."""
-    return 0.25 / (t + 1)
-
-
-def corrected_sharp_time(threshold, a=A):
-    """t_sharp with the slope in u = <y_t, a>/(t |a|^2), for thresholds below |a|^2/4."""
-    return 4 * threshold / (a**2 - 4 * threshold)
-
-
 def _line(low, high, points=2001):
     return torch.linspace(low, high, points, dtype=torch.float64)
 
@@ -68,7 +59,7 @@ def _line(low, high, points=2001):
 def _largest_slope(t, scaled):
     """The largest derivative of (14), by autograd, in <y_t, a> or in u = <y_t, a>/(t |a|^2)."""
     steps = 8 * (t + 1) / (t * A**2) * _line(-1, 1)  # around the transition
-    u = (steps + float(TwoModeMean(P, A**2).transition(t))).requires_grad_()
+    u = (steps + float(EXACT.transition(t))).requires_grad_()
     (slope,) = torch.autograd.grad(printed_weight_14(u * t * A, t).sum(), u)
     return float(slope.max()) / (1.0 if scaled else t * A**2)
 
@@ -117,19 +108,18 @@ def closed_form(budget):
 )
 def linearity(budget):
     """The share of the variance of <m, a> that the best line leaves, over t."""
-    exact = TwoModeMean(P, A**2)
-    largest, where = exact.most_nonlinear()
-    early, late = exact.nonlinearity(1e-6), exact.nonlinearity(100.0)
-    limits = {t: exact.nonlinearity_limits(t) for t in (1e-7, 1e4)}
-    ratios = [exact.nonlinearity(t) / float(limits[t][end]) for end, t in enumerate(limits)]
+    largest, where = EXACT.most_nonlinear()
+    early, late = EXACT.nonlinearity(1e-6), EXACT.nonlinearity(100.0)
+    limits = {t: EXACT.nonlinearity_limits(t) for t in (1e-7, 1e4)}
+    ratios = [EXACT.nonlinearity(t) / float(limits[t][end]) for end, t in enumerate(limits)]
     times = numpy.geomspace(1e-6, 1e3, 121)
     curve = panel(
         "distance from a line",
         times,
-        {"share": [exact.nonlinearity(float(t)) for t in times]},
+        {"share": [EXACT.nonlinearity(float(t)) for t in times]},
         dashed={
             label: numpy.where(limit < 0.3, limit, numpy.nan)
-            for label, limit in zip(("small $t$", "large $t$"), exact.nonlinearity_limits(times), strict=True)
+            for label, limit in zip(("small $t$", "large $t$"), EXACT.nonlinearity_limits(times), strict=True)
         },
         xlabel="$t$",
         ylabel=r"share of Var $\langle m,a\rangle$",
@@ -150,7 +140,7 @@ def linearity(budget):
             "late": late,
             "largest": largest,
             "where": where,
-            "figure": exact.nonlinearity(0.01),
+            "figure": EXACT.nonlinearity(0.01),
         },
         figures={"claim": panels(curve)},
     )
@@ -249,7 +239,7 @@ def slope(budget):
     times = numpy.geomspace(1e-3, 1e3, 41).tolist()
     state, scaled = ([_largest_slope(t, of) for t in times] for of in (False, True))
     growth = float(numpy.diff(state).min())
-    errors = [abs(4 * found / (4 * corrected_state_slope(t)) - 1) for found, t in zip(state, times, strict=True)]
+    errors = [abs(found / float(EXACT.slope(t, "state")) - 1) for found, t in zip(state, times, strict=True)]
     in_u = [abs(found * 4 * (t + 1) / (A**2 * t) - 1) for found, t in zip(scaled, times, strict=True)]
     both = (
         panel(
@@ -308,7 +298,7 @@ def sharp_time(budget):
     low, high = ([t for t, found in zip(times, slopes, strict=True) if found > h] for h in (0.1, 1.0))
     thresholds = (1.0, 10.0, 16.0, 30.0)
     roots = [brentq(lambda t, h=h: _largest_slope(t, scaled=True) - h, 1e-6, 1e3, xtol=1e-14) for h in thresholds]
-    error = max(abs(root / corrected_sharp_time(h) - 1) for root, h in zip(roots, thresholds, strict=True))
+    error = max(abs(root / float(EXACT.sharp_time(h, "scaled")) - 1) for root, h in zip(roots, thresholds, strict=True))
     above = sum(_largest_slope(t, scaled=True) > A**2 / 4 for t in times)
     return Evidence(
         stated=[

@@ -4,27 +4,17 @@ import math
 
 import numpy
 
+from scorelab.metrics.tables import rows_of
 from scorelab.progress import Progress
-from scorelab.studies.discretization.claims import printed_discretization, printed_initialisation, printed_score
-from scorelab.studies.discretization.theory import (
-    constant_error,
-    initial_variation,
-    initial_variation_at_the_end,
-    localization,
-    orthogonal_shift,
-    orthogonal_variance,
-    path_kl,
-    radial_variation,
-    rate,
-    reverse_process,
-    shift_variation,
-    total_variation,
-    truncation_variation,
-    weight_error,
+from scorelab.studies.discretization.measurements import (
+    frozen_steps,
+    growth,
+    printed_score,
+    score_errors,
+    start,
+    together,
 )
-
-#: errors of the score that move the coordinate along a
-_ALONG = {"along": constant_error, "weight": weight_error}
+from scorelab.studies.discretization.theory import localization, rate, reverse_process, truncation_variation
 
 
 def run(study, context):
@@ -35,7 +25,9 @@ def run(study, context):
             progress.update(number, name)
             modes = target.modes()
             score, total = _score(study, modes)
-            parts = (_initialisation(study, modes), _discretization(study, modes), score, total)
+            starts = [start(modes, T) for T in study.times]
+            frozen = [frozen_steps(modes, study.horizon, _steps(study.horizon, modes, h_L)) for h_L in study.shares]
+            parts = (starts, frozen, score, total)
             for table, rows in zip(tables, (*parts, _localization(study, modes)), strict=True):
                 tables[table] += [{"target": name} | row for row in rows]
         progress.update(len(study.targets))
@@ -47,70 +39,23 @@ def run(study, context):
     context.save_arrays("discretization", _arrays(study, columns, targets))
 
 
-def _initialisation(study, modes):
-    """The start from N(0, I) in place of q_T: there, and what the exact reversed process leaves of it."""
-    return [
-        {
-            "T": T,
-            "variation": initial_variation(modes, T),
-            "variation_at_the_end": initial_variation_at_the_end(modes, T),
-            "pinsker": math.sqrt(modes.kl(T) / 2),
-            "bound": printed_initialisation(modes.kl(), T),
-        }
-        for T in study.times
-    ]
-
-
-def _discretization(study, modes):
-    """From q_T with the exact score."""
-    rows = []
-    for share in study.shares:
-        steps, h = _steps(study.horizon, modes, share)
-        law = reverse_process(modes, study.horizon, steps)
-        exact = modes.density(law.y, 0.0)
-        row = {"steps": steps, "h": h, "variation": law.variation(modes, exact), "kl": law.kl_from(modes, exact)}
-        row |= {"path_kl": path_kl(modes, study.horizon, steps), "bound": _step_bound(modes, study.horizon, h)}
-        rows.append(row)
-    return rows
-
-
 def _score(study, modes):
-    """For each shape and size of error the variation between the sampler with it and the one without, both from q_T
-    and with the same steps; and all three errors together for the error that moves weight from mode to mode."""
-    steps, h = _steps(study.horizon, modes, study.error_share)
-    without = reverse_process(modes, study.horizon, steps)
-    exact = modes.density(without.y, 0.0)
-    start = initial_variation(modes, study.horizon)
-    discrete = without.variation(modes, exact)
+    """Rows of score.csv and of total.csv: each shape and size of error by itself, and all three errors together."""
+    T, steps = study.horizon, _steps(study.horizon, modes, study.error_share)
+    without = reverse_process(modes, T, steps)
+    parts = {"initialisation": start(modes, T)["variation"]}
+    parts["discretization"] = without.variation(modes, modes.density(without.y, 0.0))
     rows, total = [], []
     for eps in study.errors:
-        values = {}
-        for name, shape in _ALONG.items():
-            law = reverse_process(modes, study.horizon, steps, error=_sized(shape, modes, eps))
-            values[name] = total_variation(law.y, law.density - without.density)
-        values |= _outside(modes, h, steps, eps)
-        bound = printed_score(eps, study.horizon)
+        values, bound = score_errors(modes, without, T, steps, eps), printed_score(eps, T)
         rows += [
             {"shape": shape, "eps": eps, "variation": value, "pinsker": bound / math.sqrt(2), "bound": bound}
             for shape, value in values.items()
         ]
-        law = reverse_process(modes, study.horizon, steps, error=_sized(weight_error, modes, eps), from_noise=True)
-        parts = {"initialisation": start, "discretization": discrete, "score": values["weight"]}
-        bounds = printed_initialisation(modes.kl(), study.horizon) + _step_bound(modes, study.horizon, h) + bound
-        total.append({"eps": eps, "variation": law.variation(modes, exact)} | parts | {"bound": bounds})
+        row = together(modes, T, steps, eps)
+        bounds = row.pop("bound")
+        total.append(row | parts | {"score": values["weight"], "bound": bounds})
     return rows, total
-
-
-def _outside(modes, h, steps, eps):
-    """Errors outside of the line along a: a constant, and one along the state; both in closed form."""
-    if modes.n == 1:
-        return {}
-    variance = orthogonal_variance(h, steps)
-    radial = orthogonal_variance(h, steps, eps / math.sqrt(modes.n - 1))
-    return {
-        "orthogonal": shift_variation(orthogonal_shift(h, steps, eps), variance),
-        "radial": radial_variation(modes.n - 1, radial, variance),
-    }
 
 
 def _localization(study, modes):
@@ -128,28 +73,13 @@ def _localization(study, modes):
     return rows
 
 
-def _sized(shape, modes, eps):
-    return lambda y, u: eps * shape(modes, y, u)
-
-
 def _steps(T, modes, share):
-    """The least number of steps with h L <= share, and h."""
-    steps = math.ceil(T * modes.lipschitz / share - 1e-9)
-    return steps, T / steps
-
-
-def _step_bound(modes, T, h):
-    return printed_discretization(modes.lipschitz, modes.n, h, math.sqrt(modes.second_moment), T)
+    """The least number of steps with h L <= share, up to rounding."""
+    return math.ceil(T * modes.lipschitz / share - 1e-9)
 
 
 def _columns(rows):
     return {key: numpy.array([row[key] for row in rows]) for key in rows[0]}
-
-
-def _of(table, **values):
-    """The rows of a table whose columns have these values."""
-    held = numpy.logical_and.reduce([table[key] == value for key, value in values.items()])
-    return {key: column[held] for key, column in table.items()}
 
 
 def _fitted(x, values, name="rate"):
@@ -166,7 +96,7 @@ def _ratio(values, bounds, name="ratio"):
 
 
 def _metrics(study, name, modes, columns):
-    start, steps, score, total, paper = (_of(table, target=name) for table in columns.values())
+    start, steps, score, total, paper = (rows_of(table, target=name) for table in columns.values())
     found = {"n": modes.n, "kl": modes.kl(), "lipschitz": modes.lipschitz, "second_moment": modes.second_moment}
     found["initialisation"] = (
         _fitted(start["T"], start["variation"])
@@ -182,7 +112,7 @@ def _metrics(study, name, modes, columns):
     )
     found["score"] = {}
     for shape in dict.fromkeys(score["shape"].tolist()):
-        rows = _of(score, shape=shape)
+        rows = rows_of(score, shape=shape)
         fitted = _fitted(numpy.log(rows["eps"]), rows["variation"])
         found["score"][shape] = fitted | _ratio(rows["variation"], rows["bound"])
     found["growth"] = _growth(study, modes)
@@ -195,15 +125,8 @@ def _metrics(study, name, modes, columns):
 
 def _growth(study, modes):
     """What twice the horizon makes of the discretization and of the score term; the theorem has sqrt(2) for both."""
-    found = {"discretization": [], "score": []}
-    for T in (study.horizon, 2 * study.horizon):
-        steps, _ = _steps(T, modes, study.error_share)
-        without = reverse_process(modes, T, steps)
-        error = _sized(weight_error, modes, study.errors[0])
-        found["discretization"].append(without.variation(modes, modes.density(without.y, 0.0)))
-        moved = reverse_process(modes, T, steps, error=error)
-        found["score"].append(total_variation(moved.y, moved.density - without.density))
-    return {name: after / before for name, (before, after) in found.items()}
+    runs = [(T, _steps(T, modes, study.error_share)) for T in (study.horizon, 2 * study.horizon)]
+    return growth(modes, study.errors[0], *runs)
 
 
 def _arrays(study, columns, targets):
@@ -212,15 +135,15 @@ def _arrays(study, columns, targets):
     arrays = {"targets": names, "labels": [study.targets[name].label for name in names]}
     for table in ("initialisation", "discretization"):
         for name in names:
-            rows = _of(columns[table], target=name)
+            rows = rows_of(columns[table], target=name)
             arrays |= {f"{table}.{name}.{key}": values for key, values in rows.items() if key != "target"}
             arrays[f"{table}.{name}.rate"] = targets[name][table]["rate"]
     arrays |= {f"initialisation.{name}.rate_at_the_end": _start(targets, name) for name in names}
     arrays |= {f"discretization.{name}.path_rate": targets[name]["discretization"]["path_rate"] for name in names}
-    last = _of(columns["score"], target=names[-1])
+    last = rows_of(columns["score"], target=names[-1])
     arrays["shapes"] = list(dict.fromkeys(last["shape"].tolist()))
     for shape in arrays["shapes"]:
-        rows = _of(last, shape=shape)
+        rows = rows_of(last, shape=shape)
         arrays |= {f"score.{shape}.{key}": rows[key] for key in ("eps", "variation", "pinsker", "bound")}
         arrays[f"score.{shape}.rate"] = targets[names[-1]]["score"][shape]["rate"]
     return {key: numpy.asarray(values) for key, values in arrays.items()}

@@ -7,6 +7,7 @@ import numpy
 from scorelab.figures.files import load_arrays
 from scorelab.laws.estimate import mean_and_error
 from scorelab.metrics.projection import LawComparison
+from scorelab.metrics.tables import first_within
 from scorelab.randomness import stream, stream_seed
 from scorelab.samplers.langevin import ULA
 from scorelab.studies.langevin.sample import two_modes_apart
@@ -41,7 +42,7 @@ def run(study, context):
         ]
         last = {name: _number(column[-1]) for name, column in curve.items()}
         last["mode_weights"] = weights[-1].mean(0, dtype=float).tolist()
-        last["evaluations_needed"] = _number(_first_within(evaluations, weights.mean(1), exact, study.tolerance))
+        last["evaluations_needed"] = _number(_needed(evaluations, weights.mean(1), exact, study.tolerance))
         metrics["methods"][plan.name] = last | chain.times()
         arrays["names"].append(plan.name)
         arrays["labels"].append(plan.method.label)
@@ -112,12 +113,10 @@ def _number(value):
     return int(value) if isinstance(value, (int, numpy.integer)) else float(value)
 
 
-def _first_within(evaluations, found, exact, tolerance):
+def _needed(evaluations, found, exact, tolerance):
     """The least count from which on the weights `found` (budgets, K) are within the tolerance; None where the last ones
     are not."""
-    outside = numpy.flatnonzero(numpy.abs(found - exact).max(1) > tolerance)
-    position = outside[-1] + 1 if len(outside) else 0
-    return evaluations[position] if position < len(evaluations) else None
+    return first_within(evaluations, numpy.abs(found - exact).max(1) <= tolerance)
 
 
 def _separations(study, context, states):
@@ -133,7 +132,7 @@ def _separations(study, context, states):
         for position, distance in enumerate(apart.distances):
             name = f"{plan.name}.{position}"
             evaluations, weights = states[f"{name}.evaluations"], states[f"{name}.weights"]
-            needed = _first_within(evaluations, weights.mean(1, dtype=float), exact, apart.tolerance)
+            needed = _needed(evaluations, weights.mean(1, dtype=float), exact, apart.tolerance)
             generator = numpy.random.default_rng(stream_seed(context.seed, "passages", plan.name, position))
             error = None if needed is None else _spread(evaluations, weights, exact, study, generator)
             chain = _Prediction(plan, two_modes_apart(apart, distance))
@@ -159,8 +158,6 @@ def _spread(evaluations, weights, exact, study, generator):
     count, found = weights.shape[1], []
     for _ in range(study.floor_repeats):
         share = numpy.bincount(generator.integers(0, count, count), minlength=count).astype(weights.dtype) / count
-        needed = _first_within(
-            evaluations, numpy.einsum("bck,c->bk", weights, share), exact, study.separations.tolerance
-        )
+        needed = _needed(evaluations, numpy.einsum("bck,c->bk", weights, share), exact, study.separations.tolerance)
         found.append(float(evaluations[-1] if needed is None else needed))
     return float(numpy.std(found, ddof=1))

@@ -50,6 +50,17 @@ def _score(y, distance, variance):
     return (torch.sigmoid(log_odds(y, P, first, second, variance)) * distance + second - y) / variance
 
 
+def _step(y, size, variance, generator):
+    """y (chains,) after a step of Langevin dynamics with the score of the two modes with this variance each."""
+    noise = torch.randn(len(y), generator=generator, dtype=y.dtype)
+    return y + size * _score(y, DISTANCE, variance) + math.sqrt(2 * size) * noise
+
+
+def _relaxation(distance):
+    """The exact relaxation between the two modes of variance 1 at a distance."""
+    return Relaxation([P, 1 - P], [(1 - P) * distance, -P * distance], 1.0)
+
+
 def _weight(y, distance, variance):
     """Mean posterior weight of the first mode, and its standard error."""
     return mean_and_error(torch.sigmoid(log_odds(y, P, (1 - P) * distance, -P * distance, variance)))
@@ -69,15 +80,15 @@ def _weight(y, distance, variance):
 )
 def unadjusted(budget):
     """The spectrum of the generator, by finite differences, and chains."""
-    relaxation = Relaxation([P, 1 - P], [(1 - P) * DISTANCE, -P * DISTANCE], 1.0)
+    relaxation = _relaxation(DISTANCE)
     late = float(relaxation.weight((1 - P) * DISTANCE, 1.0, 1e6 * STEP))
     chains, steps, generator = budget.of(20000, 2000), budget.of(2000, 500), budget.stream()
     y = (1 - P) * DISTANCE + torch.randn(chains, generator=generator)
     for _ in range(steps):
-        y = y + STEP * _score(y, DISTANCE, 1.0) + math.sqrt(2 * STEP) * torch.randn(chains, generator=generator)
+        y = _step(y, STEP, 1.0, generator)
     chain, error = _weight(y, DISTANCE, 1.0)
     distances = numpy.linspace(2, 12, 21)
-    times = [Relaxation([P, 1 - P], [(1 - P) * d, -P * d], 1.0).time / STEP for d in distances]
+    times = [_relaxation(distance).time / STEP for distance in distances]
     curve = panel(
         "relaxation of the weights",
         distances,
@@ -128,8 +139,7 @@ def annealed(budget):
         y = sigmas[0] * torch.randn(chains, generator=generator, dtype=torch.float64)
         for sigma in order(sigmas):
             size = printed_step_size(sigma, sigmas[-1], 0.3 * sigmas[-1] ** 2)
-            noise = torch.randn(chains, generator=generator, dtype=torch.float64)
-            y = y + size * _score(y, DISTANCE, 1 + sigma**2) + math.sqrt(2 * size) * noise
+            y = _step(y, size, 1 + sigma**2, generator)
         return y
 
     levels = budget.of(4000, 1500)

@@ -5,6 +5,7 @@ import numpy
 from scorelab.errors import ScorelabError
 from scorelab.files import read_json
 from scorelab.laws.estimate import mean_and_error
+from scorelab.metrics.tables import rows_of
 from scorelab.randomness import stream
 from scorelab.studies.learning.regimes import regime_map, summary
 from scorelab.studies.learning.theory import fisher_floor, labelled_floor, log_slopes, simplex
@@ -54,7 +55,7 @@ def _two_modes(study, context):
         for kind in ("population", "samples"):
             found[kind] = {}
             for rule in rules:
-                rows = _of(table, level=name, loss_over=kind, rule=rule)
+                rows = rows_of(table, level=name, loss_over=kind, rule=rule)
                 found[kind][rule] = _ends(study, level, rows)
                 if rule in study.objectives:
                     found[kind][rule] |= _contraction(rows)
@@ -128,8 +129,8 @@ def _k_modes(modes, context):
     for start in ("warm", "cold"):
         metrics[start] = {}
         for rule in rules:
-            rows = _of(table, part="curve", start=start, rule=rule)
-            last = _of(rows, step=modes.steps)
+            rows = rows_of(table, part="curve", start=start, rule=rule)
+            last = rows_of(rows, step=modes.steps)
             metrics[start][rule] = _mean("error", last["error"]) | _mean("recovered", last["recovered"])
             steps = numpy.unique(rows["step"])
             arrays |= {f"{start}.{rule}.step": steps}
@@ -138,7 +139,9 @@ def _k_modes(modes, context):
     metrics["separations"] = {"separation": modes.separations}
     arrays |= of_sizes | {"separations": modes.separations}
     for rule in rules:
-        found = [_of(table, part="separation", rule=rule, separation=value)["recovered"] for value in modes.separations]
+        found = [
+            rows_of(table, part="separation", rule=rule, separation=value)["recovered"] for value in modes.separations
+        ]
         columns = _columns([_mean("recovered", each) for each in found])
         metrics["separations"][rule] = columns
         arrays |= {f"separation.{rule}.{key}": values for key, values in columns.items()}
@@ -151,7 +154,7 @@ def _sizes(modes, table, floors):
     metrics = {"samples": modes.sizes} | _columns([floors(count) for count in modes.sizes])
     found = {}
     for rule in ("ddpm", "em", "sklearn"):
-        found[rule] = [_of(table, part="size", rule=rule, samples=count)["error"] for count in modes.sizes]
+        found[rule] = [rows_of(table, part="size", rule=rule, samples=count)["error"] for count in modes.sizes]
         metrics[rule] = _columns([_mean("error", each) for each in found[rule]])
         metrics[rule] |= _slope(modes.sizes, found[rule])
     pairs = zip(found["ddpm"], found["em"], strict=True)

@@ -7,8 +7,8 @@ import numpy
 import torch
 
 from scorelab.randomness import stream
-from scorelab.studies.learning.steps import recorded_steps
 from scorelab.studies.learning.theory import (
+    POINTS,
     draw_mixture,
     em_step,
     matched_distances,
@@ -17,6 +17,7 @@ from scorelab.studies.learning.theory import (
     sin_cos_of,
     stein_gradient,
 )
+from scorelab.theory.descents import recorded_steps
 
 #: states that are worked on at once
 _PIECE = 16_384
@@ -61,13 +62,18 @@ def _rows(modes, seed, part, start, rule, count, separation):
     names = {"part": part, "start": start, "rule": rule, "samples": count, "separation": separation}
     rows = []
     for step, found in path.items():
-        distances = matched_distances(found, means)
-        errors, worst = distances.square().mean(-1).sqrt().tolist(), distances.amax(-1).tolist()
+        errors, worst = recovery_errors(found, means)
         rows += [
             {**names, "repeat": repeat, "step": step, "error": error, "worst": most}
-            for repeat, (error, most) in enumerate(zip(errors, worst, strict=True))
+            for repeat, (error, most) in enumerate(zip(errors.tolist(), worst.tolist(), strict=True))
         ]
     return rows
+
+
+def recovery_errors(found, means):
+    """The root mean square error of a mean and the error of the worst one, (batch,) each; found (batch, K, n)."""
+    distances = matched_distances(found, means)
+    return distances.square().mean(-1).sqrt(), distances.amax(-1)
 
 
 def warm_start(means, distance, generator, batch):
@@ -86,21 +92,27 @@ def cold_start(clean, K, generator):
 def descend(clean, initial, times, rate, steps, generator):
     """Gradient descent at each noise level in turn, with one pair of draws of the noise a sample and level: step ->
     means (batch, K, n)."""
-    recorded, path, means, done = set(recorded_steps(steps)), {0: initial}, initial, 0
+    recorded, path, means, done = set(recorded_steps(steps, POINTS).tolist()), {0: initial}, initial, 0
     for number, t in enumerate(times, 1):
         states, sin = noisy_states(clean, t, generator), sin_cos_of(t)[0]
         until = steps * number // len(times)
         for step in range(done + 1, until + 1):
-            means = means - rate * means.shape[-2] / 2 * _in_pieces(stein_gradient, states, sin * means) / sin
+            means = step_of_descent(states, means, rate, sin)
             if step in recorded:
                 path[step] = means
         done = until
     return path
 
 
+def step_of_descent(states, means, rate, sin=1.0):
+    """The means (batch, K, n) after a step along K/2 times the gradient over states (batch, count, n) whose signal is
+    `sin`."""
+    return means - rate * means.shape[-2] / 2 * _in_pieces(stein_gradient, states, sin * means) / sin
+
+
 def expectation_maximization(clean, initial, steps):
     """EM on the samples themselves, with the weights and the covariance that the mixture has: step -> means."""
-    recorded, path, means = set(recorded_steps(steps)), {0: initial}, initial
+    recorded, path, means = set(recorded_steps(steps, POINTS).tolist()), {0: initial}, initial
     for step in range(1, steps + 1):
         means = _in_pieces(em_step, clean, means)
         if step in recorded:

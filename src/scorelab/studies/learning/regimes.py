@@ -14,13 +14,14 @@ def regime_map(regimes, norm: float) -> dict[str, numpy.ndarray]:
     step relative to the step, and the same at the best multiple of the rate."""
     times, ratios = (numpy.geomspace(*ends, regimes.points) for ends in (regimes.times, regimes.ratios))
     sin = torch.from_numpy(numpy.sqrt(times / (1 + times))).unsqueeze(-1)
-    rows = [_errors(*plane(size * norm * torch.from_numpy(ratios), size * norm, regimes.angle)) for size in sin]
+    rows = [step_errors(*plane(size * norm * torch.from_numpy(ratios), size * norm, regimes.angle)) for size in sin]
     columns = {key: numpy.stack([row[key] for row in rows]) for key in rows[0]}
     return {"t": times, "ratio": ratios} | columns
 
 
-def _errors(mu, star):
-    """The errors of one row of the map."""
+def step_errors(mu, star) -> dict[str, numpy.ndarray]:
+    """The error of each approximation of a step of descent, relative to the step, at mu (..., 2): NAME, and
+    NAME_direction at the best multiple of the rate, (...,)."""
     exact, values = half_descent(mu, star), {}
     for name, step in zip(APPROXIMATIONS, (power_direction(mu, star), em_update(mu, star) - mu), strict=True):
         values[name], values[f"{name}_direction"] = (each.numpy() for each in relative_errors(step, exact))

@@ -22,7 +22,11 @@ import numpy
 import torch
 
 from scorelab.theory.student import Averaged, Maximization
-from scorelab.theory.two_modes import kappa_1, kappa_2, printed_kappa_1, printed_kappa_2
+
+#: rows of the curve of a descent, about
+POINTS = 80
+#: the largest |mu*| at a noise level for which Lemma C.3 holds, 6 + 4/3 |mu*|^2 = 10, and the kappas are a bound
+REACH = math.sqrt(3)
 
 # Two modes. ----------------------------------------------------------------------------------------------------------
 
@@ -67,6 +71,40 @@ class Level(NamedTuple):
         along = (self.centres @ b.unsqueeze(-1)).squeeze(-1)
         spread = (along.unsqueeze(-2) @ self.centres).squeeze(-2) / self.centres.shape[-2] - (1 - self.share) * b
         return 2 * spread - 2 * b.square().sum(-1, keepdim=True) * b
+
+
+def deviation_sharp(length, star_length):
+    """6 |mu|^5 + 6 |mu|^3 |mu*|^2 + 4/3 |mu|^3 |mu*|^4, in any dimension: what `half_descent` strays from
+    `power_direction` at most, found on a grid, and to leading order in |mu|: the first term at a right angle, the other
+    two at none."""
+    return 6 * length**5 + length**3 * star_length**2 * (6 + 4 / 3 * star_length**2)
+
+
+def deviation_bound(length, star_length, d: float):
+    """500 d^(3/2) |mu|^4 + 20 d |mu|^2 |mu*|^2: the bound of Lemma C.3 over <mu, mu*/|mu*|> at a cosine of 1/(2d)."""
+    return 500 * d**1.5 * length**4 + 20 * d * length**2 * star_length**2
+
+
+def printed_kappa_1(length, star_length, rate, d: float, error=0.0):
+    """kappa_1 of Lemma C.5 as printed; error: its eps~. rate, lengths: floats or tensors."""
+    shrunk = 1 - 3 * rate * length**2
+    return shrunk / (shrunk + rate * (star_length**2 - deviation_bound(length, star_length, d) - rate * error))
+
+
+def printed_kappa_2(length, star_length, rate, d: float, error=0.0):
+    """kappa_2 of Lemma C.5 as printed."""
+    return rate * (deviation_bound(length, star_length, d) + error) / star_length**2
+
+
+def kappa_1(length, star_length, rate, d: float, error=0.0):
+    """kappa_1 as its proof gives it with 2 |mu|^2 for 3 |mu|^2, for a step of `rate` along the half gradient."""
+    shrunk = 1 - 2 * rate * length**2
+    return shrunk / (shrunk + rate * (star_length**2 - deviation_bound(length, star_length, d) - error))
+
+
+def kappa_2(length, star_length, rate, d: float, error=0.0):
+    """kappa_2 as its proof gives it: without the rate."""
+    return (deviation_bound(length, star_length, d) + error) / star_length**2
 
 
 def contraction_bounds(length, star_length, rate: float, d: float, error=0.0):

@@ -10,16 +10,14 @@ import math
 import torch
 
 from scorelab.randomness import stream
-from scorelab.studies.learning.steps import recorded_steps
-from scorelab.studies.learning.theory import Level, contraction_bounds, sin_cos_of
+from scorelab.studies.learning.theory import POINTS, REACH, Level, contraction_bounds, sin_cos_of
+from scorelab.theory.descents import recorded_steps
 from scorelab.theory.two_modes import tangent
 
 #: a path has diverged where |b| is this many times |b*|
 _EXPLODED = 1e3
 #: a step has errors while it is more than this share of rate |b|: below it is what rounding leaves
 _STILL = 1e-9
-#: the largest |mu*_t| for which the kappas as corrected are a bound: claim S2-04
-REACH = math.sqrt(3)
 
 
 def jobs(study, seed):
@@ -73,7 +71,7 @@ class Path:
     def rows(self, rule, initial):
         """The path of a rule from mu_0 (starts, n)."""
         b, rows = self.sin * initial, []
-        recorded = set(recorded_steps(self.level.steps))
+        recorded = set(recorded_steps(self.level.steps, POINTS).tolist())
         for step in range(self.level.steps + 1):
             added = self.step(rule, b)
             if step in recorded:

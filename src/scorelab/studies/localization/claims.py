@@ -9,19 +9,9 @@ from scorelab.claims import CORRECTED, HOLDS, Evidence, at_least, at_most, claim
 from scorelab.claims.panels import panel, panels
 from scorelab.quadrature import trapezoid
 from scorelab.schedules import OU
+from scorelab.studies.localization import theory
 from scorelab.targets import GaussianMixture
-from scorelab.theory.line import monotone_map, normal_density, score, two_modes
-
-
-def first_output(y, time):
-    """Y_T/T, 000_6c70dbc10a1c9c83.txt, section 6."""
-    return y / time
-
-
-def second_output(law, y, time):
-    """m(Y_T; T) = E[X | Y_T], by Tweedie's formula for Y_T/T = X + G/sqrt(T)."""
-    x = y / time
-    return x + score(law.noisy(1.0, 1 / time), x) / time
+from scorelab.theory.line import monotone_map, score, two_modes
 
 
 @claim(
@@ -47,7 +37,7 @@ def outputs_of_localization(budget):
     distances, stated = defaultdict(list), []
     for time in times:
         y = monotone_map(law, law.noisy(time, time), x)
-        outputs = {"first": first_output(y, time), "second": second_output(law, y, time)}
+        outputs = {"first": theory.first_output(y, time), "second": theory.second_output(law, y, time)}
         outputs["middle"] = 0.5 * (outputs["first"] + outputs["second"])
         risk = float(risk_of(math.atan(math.sqrt(time))))
         for name, values in outputs.items():
@@ -70,7 +60,7 @@ def outputs_of_localization(budget):
         stated.append(equal(f"limit of T W2, {name} output", limits[name], 0.5 * fisher**0.5, tolerance=1e-4))
     order = math.log(distances["middle"][-3] / distances["middle"][-2]) / math.log(times[-2] / times[-3])
     stated.append(equal("order in 1/T of W2 of the mean of both", order, 2, tolerance=0.05))
-    atoms = [_distances_of_atoms(time) for time in times]
+    atoms = [theory.distances_of_atoms(time) for time in times]
     at, half = times.index(16.0), 0.5 * fisher**0.5
     numbers = {f"{name}_T": values[at] for name, values in distances.items()}
     numbers |= {"half": half, "T": times[at], "atoms_first": atoms[at][0], "atoms_second": atoms[at][1]}
@@ -91,77 +81,6 @@ def _outputs(times, distances, atoms, half):
     )
 
 
-def _distances_of_atoms(time):
-    """W2 to (delta_1 + delta_-1)/2 of Y_T/T and of m = tanh(Y_T); by symmetry the positive half belongs to 1."""
-    z, step = trapezoid(-10.0, 10.0, 20001)
-    density = step * normal_density(z, 1.0)
-    y = (time + math.sqrt(time) * z).abs()
-    return [float(density @ (values - 1).square()) ** 0.5 for values in (y / time, torch.tanh(y))]
-
-
-def log_tilt_8(y, time, x):
-    """-|y - t x|^2/(2t), 000_6c70dbc10a1c9c83.txt, section 6, equation (8)."""
-    return -((y - time * x) ** 2) / (2 * time)
-
-
-def printed_log_tilt_9(y, time, x):
-    """<y, x> - |x|^2/(2t), the same section, equation (9)."""
-    return y * x - x**2 / (2 * time)
-
-
-def log_tilt_9(y, time, x):
-    """(8) multiplied out, without what does not depend on x."""
-    return y * x - 0.5 * time * x**2
-
-
-class Localization:
-    """mu_t by quadrature, for a mixture on the line and a tilt (y, t, x) -> log of dmu_t/dmu up to a constant."""
-
-    def __init__(self, law, points):
-        self.law, self.points = law, points
-
-    def posterior(self, tilt, y, time):
-        """mu_t for observations y (count,): nodes and weights (count, points).
-
-        The nodes of each lie around where mu_t is largest, which a wide grid tells first.
-        """
-
-        def log_density(x):
-            return self.law.log_pdf(x) + tilt(y.unsqueeze(1), time, x)
-
-        wide = torch.linspace(-1, 1, 801, dtype=torch.float64) * (1.1 * float(y.abs().max()) + 12)
-        centre = wide[log_density(wide).argmax(1)]
-        x = centre.unsqueeze(1) + torch.linspace(-12, 12, self.points, dtype=torch.float64)
-        return x, torch.softmax(log_density(x), 1)
-
-    def means(self, tilt, functions, y, time):
-        """mu_t(f), shape (functions, count)."""
-        x, weights = self.posterior(tilt, y, time)
-        return torch.stack([(weights * function(x)).sum(1) for function in functions])
-
-    def drift_of_means(self, tilt, functions, early, late, y):
-        """E[mu_late(f) | Y_early = y] - mu_early(f), shape (functions, count): 0 for a martingale of measures.
-
-        Given Y_s = y, X has the law of Bayes' rule, and Y_t = y + (t - s) X + sqrt(t - s) G.
-        """
-        gap, found = late - early, []
-        x, truth = self.posterior(log_tilt_8, y, early)
-        for start, clean, law in zip(y, x, truth, strict=True):
-            middle = float(start + gap * (law @ clean))
-            ends, width = trapezoid(middle - 8 * gap - 9.5 * gap**0.5, middle + 8 * gap + 9.5 * gap**0.5, self.points)
-            density = normal_density(ends.unsqueeze(1) - start - gap * clean, gap) @ law
-            found.append(width * self.means(tilt, functions, ends, late) @ density)
-        return torch.stack(found, 1) - self.means(tilt, functions, y, early)
-
-    def expected_variance(self, tilt, time):
-        """E Var(mu_t) over the law of Y_t."""
-        law = self.law.noisy(time, time)
-        reach = 9.5 * law.variance**0.5
-        y, width = trapezoid(law.mean - reach, law.mean + reach, self.points)
-        mean, square = self.means(tilt, [lambda x: x, lambda x: x**2], y, time)
-        return float(width * law.pdf(y) @ (square - mean**2))
-
-
 @claim(
     "S0-08",
     source="000_6c70dbc10a1c9c83.txt, section 6, equations (8) and (9)",
@@ -180,10 +99,11 @@ class Localization:
 )
 def martingale_of_measures(budget):
     """Quadrature on the line: over mu, and over Y_t given Y_s."""
-    localization, truth = Localization(two_modes(), budget.of(601, 401)), GaussianMixture([0.7, 0.3], [[0.9], [-2.1]])
+    localization = theory.LocalizingMeasure(two_modes(), budget.of(601, 401))
+    truth = GaussianMixture([0.7, 0.3], [[0.9], [-2.1]])
     functions = [lambda x: x, lambda x: x**2, lambda x: torch.tanh(3 * x), lambda x: torch.cos(2 * x)]
     y = torch.tensor([-4.0, -1.5, 0.0, 0.7, 3.0], dtype=torch.float64)
-    tilts = {"(8)": log_tilt_8, "(9)": log_tilt_9, "(9) as printed": printed_log_tilt_9}
+    tilts = {"(8)": theory.log_tilt_8, "(9)": theory.log_tilt_9, "(9) as printed": theory.printed_log_tilt_9}
     pairs = ((0.5, 2.0), (2.0, 8.0))
     drift = {
         name: max(float(localization.drift_of_means(tilt, functions, *pair, y).abs().max()) for pair in pairs)
@@ -236,14 +156,9 @@ def _path(localization, x, budget):
     y, curves = times[1:] * 0.9 + steps.cumsum(0), {"t = 0": localization.law.pdf(x)}
     nodes, step = trapezoid(-9.0, 8.0, 3401)
     for time, state in zip(times[1:].tolist(), y, strict=True):
-        constant = step * (localization.law.pdf(nodes) * log_tilt_8(state, time, nodes).exp()).sum()
-        curves[f"t = {time:g}"] = localization.law.pdf(x) * log_tilt_8(state, time, x).exp() / constant
+        constant = step * (localization.law.pdf(nodes) * theory.log_tilt_8(state, time, nodes).exp()).sum()
+        curves[f"t = {time:g}"] = localization.law.pdf(x) * theory.log_tilt_8(state, time, x).exp() / constant
     return curves
-
-
-def change_of_variables(time):
-    """OU time and scale of stochastic localization at t: e^-2s = t/(t+1), Y_t = sqrt(t(t+1)) X_s."""
-    return 0.5 * torch.log1p(1 / time), (time * (time + 1)).sqrt()
 
 
 @claim(
@@ -262,7 +177,7 @@ def change_of_variables(time):
 def localization_is_reversed_ou(budget):
     """Covariances by closed forms, drifts at random states with the score by autograd."""
     times = torch.logspace(-3, 3, 25, dtype=torch.float64)
-    ou_times, scale = change_of_variables(times)
+    ou_times, scale = theory.change_of_variables(times)
     early, late = torch.minimum(times.unsqueeze(1), times), torch.maximum(ou_times.unsqueeze(1), ou_times)
     sooner = torch.minimum(ou_times.unsqueeze(1), ou_times)
     # E[X_s X_s' | X_0] less the product of the means: e^-|s-s'| - e^-(s+s')
@@ -277,7 +192,7 @@ def localization_is_reversed_ou(budget):
     off, noise = [], []
     for time in times:
         moment = time.clone().requires_grad_()
-        s, factor = change_of_variables(moment)
+        s, factor = theory.change_of_variables(moment)
         (speed,) = torch.autograd.grad(s, moment, retain_graph=True)
         (growth,) = torch.autograd.grad(factor.log(), moment)
         s, factor = s.detach(), factor.detach()

@@ -2,6 +2,8 @@
 
 import numpy
 
+from scorelab.metrics.tables import first_within
+
 #: W1 within this factor of its floor counts as at the floor
 AT_FLOOR = 1.25
 #: errors above this many noise floors count for a fitted order
@@ -18,7 +20,8 @@ def run(study, context):
     for grid, sampler in settings:
         rows = (table["grid"] == grid) & (table["sampler"] == sampler)
         nfe, w1 = table["nfe"][rows], table["w1"][rows]
-        values = {"nfe_at_floor": first_within(nfe, w1, AT_FLOOR * table["w1_floor"][rows])}
+        reached = first_within(nfe, w1 <= AT_FLOOR * table["w1_floor"][rows])
+        values = {"nfe_at_floor": None if reached is None else int(reached)}
         for name in ("w1", "orthogonal_variance"):
             order, points = fit_order(
                 table["steps"][rows], arrays[f"{name}_error"][rows], arrays[f"{name}_noise"][rows]
@@ -54,11 +57,3 @@ def fit_order(steps, errors, noise):
         return None, int(use.sum())
     slope = numpy.polyfit(numpy.log(steps[use]), numpy.log(errors[use]), 1)[0]
     return float(-slope), int(use.sum())
-
-
-def first_within(nfe, values, limit):
-    """The least budget from which on the values stay within the limit; None if they never do."""
-    order = numpy.argsort(nfe)
-    inside = (values <= limit)[order]
-    stays = numpy.flip(numpy.logical_and.accumulate(numpy.flip(inside)))
-    return int(nfe[order][stays.argmax()]) if stays.any() else None

@@ -1,14 +1,4 @@
-"""Stochastic gradients on least squares, and the equation that is to model them. 003_573c8421e0c71443.txt, sections 3
-and 4.
-
-With delta = theta - theta*, x ~ N(0, I_d) and noise of variance sigma^2, a step of size g is
-
-    delta' = (I - g x x^T) delta + g xi x,      E delta' = (1 - g) E delta
-    E delta' delta'^T = (1 - 2g + 2g^2) S + g^2 (tr S + sigma^2) I,      S = E delta delta^T
-
-so that E|delta|^2 is multiplied by 1 - 2g + (d+2) g^2 and g^2 sigma^2 d is added. For any law of x that is known by
-nodes and weights the same second moments follow a linear recursion with matrix E[(I - g x x^T) (x) (I - g x x^T)].
-"""
+"""Stochastic gradients on least squares: the verdicts on what 003_573c8421e0c71443.txt, sections 3 and 4, says."""
 
 import math
 
@@ -17,40 +7,10 @@ import torch
 
 from scorelab.claims import CORRECTED, HOLDS, Evidence, at_least, at_most, claim, equal
 from scorelab.claims.panels import panel, panels
-from scorelab.quadrature import gauss_legendre, normal_gauss, product_rule
-
-#: section 3.3
-_OPTIMUM, _NOISE, _STEPS = numpy.array([0.1, -0.2, 1.0, 0.5, -0.5]), 0.1, 1000
-_START = float(_OPTIMUM @ _OPTIMUM)  # |theta_0 - theta*|^2 from theta_0 = 0
-
-
-def _normal_nodes(d, points=4):
-    """Nodes (count, d) and weights (count,) of N(0, I_d), exact for degrees below 2 `points` in each coordinate."""
-    return tuple(each.numpy() for each in normal_gauss(d, points))
-
-
-def _uniform_nodes(d, top, points=3):
-    """The same of the uniform law on [0, top]^d."""
-    nodes, weights = gauss_legendre(0.0, top, points)
-    return tuple(each.numpy() for each in product_rule(nodes, weights / top, d))
-
+from scorelab.studies.sgd import theory
+from scorelab.studies.sgd.theory import NOISE, OPTIMUM, START, STEPS
 
 # The gradient. ------------------------------------------------------------------------------------------------------
-
-
-def printed_gradient(theta, x, y):
-    """x (<theta, x> - y) for theta (d,), x (count, d), y (count,): 003_573c8421e0c71443.txt, section 3.2, remark 2."""
-    return x * (x @ theta - y)[:, None]
-
-
-def printed_increment(theta, optimum, x, y):
-    """m of lemma 4 (count, d), its first term as its proof has it: theta - theta* less the gradient."""
-    return (theta - optimum) - x * (x @ theta - y)[:, None]
-
-
-def printed_recursion(theta, optimum, step, increment):
-    """Equation (3) of lemma 4."""
-    return theta - step * (theta - optimum) + step * increment
 
 
 @claim(
@@ -70,24 +30,24 @@ def stochastic_gradient(budget):
     """At random theta, in five dimensions."""
     d, generator = 5, budget.stream()
     theta = torch.randn(d, generator=generator, dtype=torch.float64).numpy()
-    nodes, weights = _normal_nodes(d + 1)
-    x, y = nodes[:, :d], nodes[:, :d] @ _OPTIMUM + 0.7 * nodes[:, d]
-    gradients, away = printed_gradient(theta, x, y), theta - _OPTIMUM
+    nodes, weights = theory.normal_nodes(d + 1)
+    x, y = nodes[:, :d], nodes[:, :d] @ OPTIMUM + 0.7 * nodes[:, d]
+    gradients, away = theory.printed_gradient(theta, x, y), theta - OPTIMUM
     parameter = torch.tensor(theta, requires_grad=True)
     losses = 0.5 * (torch.from_numpy(x) @ parameter - torch.from_numpy(y)) ** 2
     (of_mean,) = torch.autograd.grad(torch.from_numpy(weights) @ losses, parameter)
     some = torch.randn(3, d + 1, generator=generator, dtype=torch.float64)
-    some_x, some_y = some[:, :d].numpy(), (some[:, :d] @ torch.from_numpy(_OPTIMUM) + 0.7 * some[:, d]).numpy()
-    own = torch.stack([_autograd(theta, a, b) for a, b in zip(some_x, some_y, strict=True)]).numpy()
-    increment = printed_increment(theta, _OPTIMUM, some_x, some_y)
+    some_x, some_y = some[:, :d].numpy(), (some[:, :d] @ torch.from_numpy(OPTIMUM) + 0.7 * some[:, d]).numpy()
+    own = torch.stack([theory.gradient_by_autograd(theta, a, b) for a, b in zip(some_x, some_y, strict=True)]).numpy()
+    increment = theory.printed_increment(theta, OPTIMUM, some_x, some_y)
     step = 0.3
     by_lemma_3 = theta - step * own
     found = {
         "bias": numpy.abs(weights @ gradients - away).max(),
         "loss": numpy.abs(weights @ gradients - of_mean.numpy()).max(),
-        "gradient": numpy.abs(own - printed_gradient(theta, some_x, some_y)).max(),
-        "recursion": numpy.abs(printed_recursion(theta, _OPTIMUM, step, increment) - by_lemma_3).max(),
-        "centre": numpy.abs(weights @ printed_increment(theta, _OPTIMUM, x, y)).max(),
+        "gradient": numpy.abs(own - theory.printed_gradient(theta, some_x, some_y)).max(),
+        "recursion": numpy.abs(theory.printed_recursion(theta, OPTIMUM, step, increment) - by_lemma_3).max(),
+        "centre": numpy.abs(weights @ theory.printed_increment(theta, OPTIMUM, x, y)).max(),
     }
     names = {
         "bias": "E grad l - (theta - theta*), largest entry",
@@ -99,54 +59,7 @@ def stochastic_gradient(budget):
     return Evidence([equal(names[key], found[key], 0, tolerance=1e-12) for key in names], numbers=found)
 
 
-def _autograd(theta, x, y):
-    parameter = torch.tensor(theta, requires_grad=True)
-    (gradient,) = torch.autograd.grad(0.5 * (torch.from_numpy(x) @ parameter - y) ** 2, parameter)
-    return gradient
-
-
 # Step sizes. --------------------------------------------------------------------------------------------------------
-
-
-def printed_step(kind, t):
-    """Section 3.3: the step size before, (iv) ten times bigger and smaller, (v) decreasing; t = 1, 2, ..."""
-    return {"middle": 0.01, "bigger": 0.1, "smaller": 0.001, "decreasing": 0.1 / t}[kind]
-
-
-def mean_square(step, nodes, weights, steps, *, optimum=_OPTIMUM, noise=_NOISE):
-    """E|theta_t - theta*|^2 (steps + 1,) from theta_0 = 0, exactly. step: t -> size. nodes (count, d), weights
-    (count,): a rule for x that is exact to the fourth degree."""
-    d = len(optimum)
-    second = (nodes * weights[:, None]).T @ nodes
-    outer = (nodes[:, :, None] * nodes[:, None, :]).reshape(len(nodes), d * d)
-    fourth = (outer * weights[:, None]).T @ outer  # E x_i x_j x_k x_l, in any order of the indices
-    identity = numpy.eye(d)
-    first = numpy.kron(second, identity) + numpy.kron(identity, second)
-    state, added = numpy.outer(optimum, optimum).ravel(), noise**2 * second.ravel()
-    found = [state @ identity.ravel()]
-    for t in range(1, steps + 1):
-        g = step(t)
-        state = state - g * (first @ state) + g**2 * (fourth @ state + added)
-        found.append(state @ identity.ravel())
-    return numpy.array(found)
-
-
-def _isotropic(step, steps, d=5, start=_START, noise=_NOISE):
-    """The same for x ~ N(0, I_d), by the closed form of one number."""
-    found = [start]
-    for t in range(1, steps + 1):
-        g = step(t)
-        found.append(growth_factor(g, d) * found[-1] + g**2 * noise**2 * d)
-    return numpy.array(found)
-
-
-def growth_factor(g, d):
-    """What a step multiplies E|theta - theta*|^2 by."""
-    return 1 - 2 * g + (d + 2) * g**2
-
-
-def _limit(g, d=5, noise=_NOISE):
-    return g * noise**2 * d / (2 - g * (d + 2))
 
 
 @claim(
@@ -170,36 +83,44 @@ def _limit(g, d=5, noise=_NOISE):
 )
 def step_sizes(budget):
     """The second moments of theta - theta*, with the inputs of the text and with those of the code."""
-    normal = _normal_nodes(5)
+    normal = theory.normal_nodes(5)
     kinds = ("bigger", "middle", "smaller", "decreasing")
-    curves = {kind: mean_square(lambda t, kind=kind: printed_step(kind, t), *normal, _STEPS) for kind in kinds}
-    closed = {kind: _isotropic(lambda t, kind=kind: printed_step(kind, t), _STEPS) for kind in kinds}
+    steps = {kind: lambda t, kind=kind: theory.printed_step(kind, t) for kind in kinds}
+    curves = {kind: theory.mean_square(step, *normal, STEPS) for kind, step in steps.items()}
+    closed = {kind: theory.isotropic_mean_square(step, STEPS) for kind, step in steps.items()}
     apart = max(numpy.abs(curves[kind] / closed[kind] - 1).max() for kind in kinds)
     end = {kind: curve[-1] for kind, curve in curves.items()}
-    one_over_t = _isotropic(lambda t: 1 / (t + 5), _STEPS)
-    late = _isotropic(lambda t: printed_step("decreasing", t), budget.of(200000, 20000))
+    one_over_t = theory.isotropic_mean_square(lambda t: 1 / (t + 5), STEPS)
+    late = theory.isotropic_mean_square(steps["decreasing"], budget.of(200000, 20000))
     slope = math.log(late[-1] / late[len(late) // 2]) / math.log((len(late) - 1) / (len(late) // 2))
-    edge = _isotropic(lambda t: 2 / 7 * 1.01, _STEPS)[-1], _isotropic(lambda t: 2 / 7 * 0.99, _STEPS)[-1]
-    smaller = printed_step("smaller", 1)
-    needed = math.log(_limit(printed_step("middle", 1)) / _START) / math.log(growth_factor(smaller, 5))
-    code = _uniform_nodes(5, 5.0)
-    exploded = mean_square(lambda t: 2 * printed_step("bigger", t), *code, 100)[-1]
+    edge = (
+        theory.isotropic_mean_square(lambda t: 2 / 7 * 1.01, STEPS)[-1],
+        theory.isotropic_mean_square(lambda t: 2 / 7 * 0.99, STEPS)[-1],
+    )
+    smaller = theory.printed_step("smaller", 1)
+    limits = {
+        kind: theory.limit_of_mean_square(theory.printed_step(kind, 1)) for kind in ("bigger", "middle", "smaller")
+    }
+    needed = math.log(limits["middle"] / START) / math.log(theory.growth_factor(smaller, 5))
+    code = theory.uniform_nodes(5, 5.0)
+    exploded = theory.mean_square(lambda t: 2 * theory.printed_step("bigger", t), *code, 100)[-1]
     of_code = {"middle": lambda t: 0.02, "smaller": lambda t: 0.002, "decreasing": lambda t: 1 / t}
-    of_code = {f"code_{kind}": mean_square(step, *code, _STEPS)[-1] for kind, step in of_code.items()}
+    of_code = {f"code_{kind}": theory.mean_square(step, *code, STEPS)[-1] for kind, step in of_code.items()}
     slower = at_least("the same with 0.001, over that with 0.01", end["smaller"] / end["middle"], 1)
-    accurate = at_most("step 0.001: limit over that with 0.01", _limit(smaller) / _limit(printed_step("middle", 1)), 1)
+    accurate = at_most("step 0.001: limit over that with 0.01", limits["smaller"] / limits["middle"], 1)
     stated = [
-        at_least("E|theta - theta*|^2 at t = 1000 with the step 0.1, over the start", end["bigger"] / _START, 1),
+        at_least("E|theta - theta*|^2 at t = 1000 with the step 0.1, over the start", end["bigger"] / START, 1),
         slower,
         accurate,
         at_most("the same at t = 1000 with 0.1/t, over that with 0.001", end["decreasing"] / end["smaller"], 1),
     ]
-    limit = _limit(printed_step("bigger", 1))
     corrected = [
-        equal("growth of E|theta - theta*|^2 at the step 2/(d+2)", growth_factor(2 / 7, 5), 1, tolerance=1e-12),
-        at_least("E|theta - theta*|^2 at t = 1000, step 1.01 * 2/7, over the start", edge[0] / _START, 1),
-        at_most("the same, step 0.99 * 2/7", edge[1] / _START, 1),
-        equal("the same, step 0.1, over g sigma^2 d/(2 - g (d+2))", end["bigger"] / limit, 1, tolerance=1e-9),
+        equal("growth of E|theta - theta*|^2 at the step 2/(d+2)", theory.growth_factor(2 / 7, 5), 1, tolerance=1e-12),
+        at_least("E|theta - theta*|^2 at t = 1000, step 1.01 * 2/7, over the start", edge[0] / START, 1),
+        at_most("the same, step 0.99 * 2/7", edge[1] / START, 1),
+        equal(
+            "the same, step 0.1, over g sigma^2 d/(2 - g (d+2))", end["bigger"] / limits["bigger"], 1, tolerance=1e-9
+        ),
         slower,
         accurate,
         at_least("step 0.1/t: t = 1000 over that with 0.001", end["decreasing"] / end["smaller"], 1),
@@ -207,7 +128,12 @@ def step_sizes(budget):
         at_most("step 1/(t+5): t = 1000 over that with 0.01", one_over_t[-1] / end["middle"], 1),
         equal("closed form against the recursion over all second moments", apart, 0, tolerance=1e-9),
     ]
-    numbers = end | {"start": _START, "smaller_limit": _limit(smaller), "needed": needed, "slope": slope}
+    numbers = end | {
+        "start": START,
+        "smaller_limit": limits["smaller"],
+        "needed": needed,
+        "slope": slope,
+    }
     numbers |= {"one_over_t": one_over_t[-1], "code_bigger": math.log10(exploded)}
     numbers |= of_code
     return Evidence(stated, corrected, numbers, figures={"claim": _step_panels(curves, one_over_t, code)})
@@ -216,69 +142,17 @@ def step_sizes(budget):
 def _step_panels(curves, one_over_t, code):
     """With the inputs of the text, and with those of the code, whose steps are twice as long."""
     shown = {"bigger": "0.1", "middle": "0.01", "smaller": "0.001", "decreasing": "0.1/t"}
-    t = numpy.unique(numpy.geomspace(1, _STEPS, 100).astype(int))
+    t = numpy.unique(numpy.geomspace(1, STEPS, 100).astype(int))
     words = {"xlabel": "step $t$", "ylabel": r"$E|\theta_t-\theta_*|^2$", "xscale": "log", "yscale": "log"}
     text = {shown[kind]: curve[t] for kind, curve in curves.items()}
     early = t[t <= 100]
     steps = {"0.1": lambda t: 0.2, "0.01": lambda t: 0.02, "0.001": lambda t: 0.002, "0.5/t": lambda t: 1 / t}
-    of_code = {name: mean_square(step, *code, 100)[early] for name, step in steps.items()}
+    of_code = {name: theory.mean_square(step, *code, 100)[early] for name, step in steps.items()}
     first = panel(r"$X\sim N(0,I_5)$", t, text, dashed={"1/(t+5)": one_over_t[t]}, **words)
     return panels(first, panel("the code's inputs", early, of_code, **words))
 
 
 # The model. ---------------------------------------------------------------------------------------------------------
-
-
-def printed_mean(t, start, optimum):
-    """Section 4.2, equation (9)."""
-    return optimum + (start - optimum) * numpy.exp(-t)
-
-
-def printed_variance(t, g, noise):
-    """Section 4.2, equation (10)."""
-    return g * noise**2 / 2 * (1 - numpy.exp(-2 * t))
-
-
-def printed_second_moment_rate(mean, second_moment, optimum, volatility, kappa=1.0):
-    """Section 4.2, proof of remark 9: d/dt E(theta_t^2)."""
-    return 2 * kappa * mean - 2 * kappa * second_moment + volatility**2
-
-
-def second_moment_rate(mean, second_moment, optimum, volatility, kappa=1.0):
-    """By Ito's formula, for d theta = kappa (theta* - theta) dt + volatility dW."""
-    return 2 * kappa * optimum * mean - 2 * kappa * second_moment + volatility**2
-
-
-def _integrated(rate, start, optimum, g, noise, t, steps=2000):
-    """The mean and the variance at t by Runge-Kutta's rule of fourth order for d(mean) = (theta* - mean) dt and for the
-    second moment with `rate`."""
-
-    def slope(state):
-        mean, second = state
-        return numpy.array([optimum - mean, rate(mean, second, optimum, math.sqrt(g) * noise)])
-
-    state, h = numpy.array([start, start**2]), t / steps
-    for _ in range(steps):
-        first = slope(state)
-        second = slope(state + h / 2 * first)
-        third = slope(state + h / 2 * second)
-        state = state + h / 6 * (first + 2 * second + 2 * third + slope(state + h * third))
-    return state[0], state[1] - state[0] ** 2
-
-
-def _covariance_of_gradients(away, noise):
-    """Sigma(theta) (d, d), the covariance of the gradient at theta - theta* = away, by quadrature."""
-    d = len(away)
-    nodes, weights = _normal_nodes(d + 1)
-    gradients = nodes[:, :d] * (nodes[:, :d] @ away - noise * nodes[:, d])[:, None]
-    centred = gradients - weights @ gradients
-    return (centred * weights[:, None]).T @ centred
-
-
-def sgd_variance(g, noise, steps, start, d=5):
-    """The trace of the covariance of theta_t over d, (steps + 1,), from theta_0 - theta* of squared length `start`."""
-    t = numpy.arange(steps + 1)
-    return (_isotropic(lambda t: g, steps, d, start, noise) - (1 - g) ** (2 * t) * start) / d
 
 
 @claim(
@@ -302,22 +176,28 @@ def sgd_variance(g, noise, steps, start, d=5):
 )
 def simplified_equation(budget):
     """Moments of the equation by integration, of SGD by its recursion; the gradient's covariance by quadrature."""
-    g, optimum, start, t = 0.01, float(_OPTIMUM[0]), 0.7, 1.3
-    mean, variance = _integrated(second_moment_rate, start, optimum, g, _NOISE, t)
-    _, by_proof = _integrated(printed_second_moment_rate, start, optimum, g, _NOISE, t)
-    away = -_OPTIMUM
-    found = _covariance_of_gradients(away, _NOISE)
-    right = (away @ away + _NOISE**2) * numpy.eye(5) + numpy.outer(away, away)
-    step_variance = sgd_variance(g, _NOISE, 4000, _START)
-    model = printed_variance(g * numpy.arange(4001), g, _NOISE)
+    g, optimum, start, t = 0.01, float(OPTIMUM[0]), 0.7, 1.3
+    mean, variance = theory.moments_of_equation(theory.second_moment_rate, start, optimum, g, NOISE, t)
+    _, by_proof = theory.moments_of_equation(theory.printed_second_moment_rate, start, optimum, g, NOISE, t)
+    away = -OPTIMUM
+    found = theory.covariance_of_gradients(away, NOISE)
+    right = (away @ away + NOISE**2) * numpy.eye(5) + numpy.outer(away, away)
+    step_variance = theory.sgd_variance(g, NOISE, 4000, START)
+    model = theory.printed_variance(g * numpy.arange(4001), g, NOISE)
     peak = int(step_variance.argmax())
     moments = [
-        equal("mean of the equation at t = 1.3, from 0.7", mean, printed_mean(t, start, optimum), tolerance=1e-11),
-        equal("its variance", variance, printed_variance(t, g, _NOISE), tolerance=1e-11),
+        equal(
+            "mean of the equation at t = 1.3, from 0.7", mean, theory.printed_mean(t, start, optimum), tolerance=1e-11
+        ),
+        equal("its variance", variance, theory.printed_variance(t, g, NOISE), tolerance=1e-11),
     ]
-    limits = {step: sgd_variance(step, _NOISE, 4000, _START)[-1] / (step * _NOISE**2 / 2) for step in (0.01, 0.1)}
-    numbers = {"variance": abs(variance - printed_variance(t, g, _NOISE)), "printed_variance": by_proof}
-    numbers |= {"right_variance": variance, "drop": numpy.trace(right) / 5 / _NOISE**2 - 1, "peak": step_variance[peak]}
+    ratios = {step: theory.sgd_variance(step, NOISE, 4000, START)[-1] / (step * NOISE**2 / 2) for step in (0.01, 0.1)}
+    numbers = {"variance": abs(variance - theory.printed_variance(t, g, NOISE)), "printed_variance": by_proof}
+    numbers |= {
+        "right_variance": variance,
+        "drop": numpy.trace(right) / 5 / NOISE**2 - 1,
+        "peak": step_variance[peak],
+    }
     numbers |= {"peak_at": peak, "model": model[peak], "ratio": step_variance[peak] / model[peak]}
     return Evidence(
         stated=[*moments, equal("variance by the second moment's equation as printed", by_proof, variance)],
@@ -329,10 +209,10 @@ def simplified_equation(budget):
                 0,
                 tolerance=1e-12,
             ),
-            equal("limit of SGD's variance over the model's, g = 0.01", limits[0.01], 2 / (2 - 0.07), tolerance=1e-9),
-            equal("limit of SGD's variance over the model's, g = 0.1", limits[0.1], 2 / (2 - 0.7), tolerance=1e-9),
+            equal("limit of SGD's variance over the model's, g = 0.01", ratios[0.01], 2 / (2 - 0.07), tolerance=1e-9),
+            equal("limit of SGD's variance over the model's, g = 0.1", ratios[0.1], 2 / (2 - 0.7), tolerance=1e-9),
         ],
-        numbers=numbers | {"limit_01": limits[0.01], "limit_1": limits[0.1]},
+        numbers=numbers | {"limit_01": ratios[0.01], "limit_1": ratios[0.1]},
         figures={"claim": _model_panel(g, step_variance, model)},
     )
 

@@ -1,70 +1,11 @@
 """The spiked model: a sign vector seen through a noisy matrix."""
 
-import itertools
-import math
-
 import torch
 
 from scorelab.claims import CORRECTED, Evidence, at_least, claim, equal
 from scorelab.claims.panels import panel, panels
 from scorelab.laws.estimate import mean_and_error
-
-
-def printed_log_posterior(forms, beta):
-    """-beta/2 <x, A x>, 001_4ca3c1340e19a977.txt, section 3; forms: <x, A x>."""
-    return -0.5 * beta * forms
-
-
-def log_posterior_of_symmetric_noise(forms, beta):
-    """beta/2 <x, A x>: W symmetric, W_ij ~ N(0, 1/n) above the diagonal."""
-    return 0.5 * beta * forms
-
-
-def log_posterior_of_independent_noise(forms, beta):
-    """beta <x, A x>: all n^2 entries of W independent, N(0, 1/n)."""
-    return beta * forms
-
-
-def sign_vectors(n):
-    """All of {-1, 1}^n, shape (2^n, n), float64."""
-    return torch.tensor(list(itertools.product((-1.0, 1.0), repeat=n)), dtype=torch.float64)
-
-
-def observe(theta, beta, symmetric, count, generator):
-    """`count` draws of A = beta/n theta theta^T + W, shape (count, n, n)."""
-    n = len(theta)
-    noise = torch.randn(count, n, n, generator=generator, dtype=torch.float64) / math.sqrt(n)
-    if symmetric:
-        noise = noise.triu() + noise.triu(1).mT
-    return beta / n * torch.outer(theta, theta) + noise
-
-
-def bayes(observed, vectors, beta, symmetric):
-    """P(theta | A) for each of `vectors` under the uniform prior, shape (count, 2^n), from the densities of the entries
-    of A: those on and above the diagonal where W is symmetric, all of them where it is not."""
-    n = vectors.shape[1]
-    rows, columns = torch.triu_indices(n, n) if symmetric else torch.cartesian_prod(*[torch.arange(n)] * 2).T
-    means = beta / n * vectors[:, rows] * vectors[:, columns]
-    log_density = [
-        torch.distributions.Normal(means, math.sqrt(1 / n)).log_prob(one).sum(1) for one in observed[:, rows, columns]
-    ]
-    return torch.softmax(torch.stack(log_density), 1)
-
-
-def posterior(log_form, observed, vectors, beta):
-    """The law that a form of the log posterior gives, shape (count, 2^n)."""
-    forms = torch.einsum("vi,aij,vj->av", vectors, observed, vectors)
-    return torch.softmax(log_form(forms, beta), 1)
-
-
-def total_variation(one, other):
-    """The largest total variation distance between laws (count, 2^n)."""
-    return float(0.5 * (one - other).abs().sum(1).max())
-
-
-def overlaps(law, vectors, theta):
-    """E <x, theta>^2/n^2 under each law, shape (count,)."""
-    return law @ (vectors @ theta / len(theta)).square()
+from scorelab.studies.synchronization import theory
 
 
 @claim(
@@ -88,19 +29,19 @@ def overlaps(law, vectors, theta):
 def spiked_posterior(budget):
     """Exact enumeration."""
     n, betas = budget.of(10, 8), (0.5, 1.0, 2.0, 3.0)
-    vectors, theta = sign_vectors(n), torch.ones(n, dtype=torch.float64)
+    vectors, theta = theory.sign_vectors(n), torch.ones(n, dtype=torch.float64)
     theta[::3] = -1
     distances = {}
     for symmetric in (True, False):
         for beta in betas:
-            observed = observe(theta, beta, symmetric, 8, budget.stream("law", int(symmetric)))
-            exact = bayes(observed, vectors, beta, symmetric)
+            observed = theory.observe(theta, beta, symmetric, 8, budget.stream("law", int(symmetric)))
+            exact = theory.bayes(observed, vectors, beta, symmetric)
             for name, form in (
-                ("printed", printed_log_posterior),
-                ("half", log_posterior_of_symmetric_noise),
-                ("whole", log_posterior_of_independent_noise),
+                ("printed", theory.printed_log_posterior),
+                ("half", theory.log_posterior_of_symmetric_noise),
+                ("whole", theory.log_posterior_of_independent_noise),
             ):
-                off = total_variation(posterior(form, observed, vectors, beta), exact)
+                off = theory.total_variation(theory.posterior(form, observed, vectors, beta), exact)
                 distances[name, symmetric] = max(off, distances.get((name, symmetric), 0.0))
 
     curve = [_mean_overlaps(beta, vectors, theta, budget) for beta in betas]
@@ -150,9 +91,10 @@ def spiked_posterior(budget):
 def _mean_overlaps(beta, vectors, theta, budget):
     """Mean squared overlaps of Bayes' rule and of the printed law over draws of a symmetric A, and their errors."""
     count = budget.of(400, 40)
-    observed = observe(theta, beta, True, count, budget.stream("overlap"))
-    laws = (
-        posterior(form, observed, vectors, beta) for form in (log_posterior_of_symmetric_noise, printed_log_posterior)
+    observed = theory.observe(theta, beta, True, count, budget.stream("overlap"))
+    forms = theory.log_posterior_of_symmetric_noise, theory.printed_log_posterior
+    laws = (theory.posterior(form, observed, vectors, beta) for form in forms)
+    (exact, exact_error), (printed, printed_error) = (
+        mean_and_error(theory.overlaps(law, vectors, theta)) for law in laws
     )
-    (exact, exact_error), (printed, printed_error) = (mean_and_error(overlaps(law, vectors, theta)) for law in laws)
     return exact, printed, exact_error, printed_error

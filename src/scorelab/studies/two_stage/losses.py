@@ -1,8 +1,10 @@
-"""Which loss a stage descends."""
+"""Which loss a stage descends, and the losses that no other subject has; see `scorelab.theory.student`."""
 
 import math
 
-from scorelab.theory.student import Averaged, Drawn, Maximization, PrintedHighNoise, PrintedLowNoise
+import torch
+
+from scorelab.theory.student import Averaged, Maximization, expectations, mean_of
 
 
 def loss_of(study, plan, star, clean=None, noise=None):
@@ -32,3 +34,57 @@ def loss_of(study, plan, star, clean=None, noise=None):
         return Drawn(sin * clean + math.sqrt(cos2) * noise, sin * (clean - math.sqrt(t) * noise), sin, factor)
     squared = centres.square().sum(-1).mean(-1) + (n if population else 0.0)
     return Averaged(sin * centres, 1.0 if population else cos2, sin, True, sin**2 * (squared + t * n), factor)
+
+
+class Drawn:
+    """The mean over states x (starts, N, n) with targets d of |tanh<b,x> b - d|^2, b = scale mu."""
+
+    def __init__(self, states, targets, scale, factor):
+        self.states, self.targets, self.scale, self.factor = states, targets, scale, factor
+        self.constant = targets.square().sum(-1).mean(-1)
+
+    def __call__(self, mu):
+        """The loss (starts,) and its gradient (starts, n)."""
+        b = self.scale * mu
+        q = b.square().sum(-1, keepdim=True)
+        w, u = ((each @ b.unsqueeze(-1)).squeeze(-1) for each in (self.states, self.targets))
+        T = torch.tanh(w)
+        S = 1 - T**2
+        value = (q * T**2 - 2 * T * u).mean(-1) + self.constant
+        gradient = mean_of(2 * S * (q * T - u), self.states) - mean_of(2 * T, self.targets)
+        return self.factor * value, self.factor * self.scale * (gradient + 2 * T.square().mean(-1, keepdim=True) * b)
+
+
+class PrintedHighNoise:
+    """|b|^2 b norm - (b.b*) b* signal, the form of the printed gradients at high noise, with its potential.
+
+    vectors (starts or 1, M, n): b*, M = 1, or states whose second moment less share I stands for b* b*^T.
+    """
+
+    def __init__(self, vectors, share, scale, signal, norm, factor):
+        self.vectors, self.share, self.scale = vectors, share, scale
+        self.signal, self.norm, self.factor = signal, norm, factor
+
+    def __call__(self, mu):
+        """The loss (starts,) and its gradient (starts, n)."""
+        b = self.scale * mu
+        q = b.square().sum(-1, keepdim=True)
+        p = (self.vectors @ b.unsqueeze(-1)).squeeze(-1)
+        pull = mean_of(p, self.vectors) - self.share * b
+        value = 0.25 * self.norm * q.squeeze(-1) ** 2 - 0.5 * self.signal * (b * pull).sum(-1)
+        return self.factor * value, self.factor * self.scale * (self.norm * q * b - self.signal * pull)
+
+
+class PrintedLowNoise:
+    """2 E[tanh^2 w] mu, the gradient printed for the second stage of stochastic localization, and the loss
+    E[tanh^2 w] |mu|^2; w ~ N(<mu,c>, share |mu|^2)."""
+
+    def __init__(self, centres, share, factor):
+        self.centres, self.share, self.factor = centres, share, factor
+
+    def __call__(self, mu):
+        """The loss (starts,) and its gradient (starts, n)."""
+        q = mu.square().sum(-1, keepdim=True)
+        p = (self.centres @ mu.unsqueeze(-1)).squeeze(-1)
+        mean = (1 - expectations(p, (self.share * q).expand(p.shape)).S).mean(-1, keepdim=True)
+        return self.factor * (mean * q).squeeze(-1), self.factor * 2 * mean * mu

@@ -9,10 +9,11 @@ from scorelab.figures.files import save_arrays
 from scorelab.progress import Progress
 from scorelab.randomness import stream
 from scorelab.studies.two_stage.losses import loss_of
+from scorelab.theory.descents import recorded_steps
 
 log = logging.getLogger("scorelab")
 
-#: rows of a curve: half of them linearly, half geometrically spaced
+#: rows of a curve, about
 _POINTS = 400
 #: a start has diverged where |mu| is this many times |mu_0| + |mu*|
 _EXPLODED = 1e3
@@ -98,7 +99,7 @@ class Descent:
 
     def run(self, plan, loss, report=lambda step: None) -> dict:
         """Take the steps of one stage: `step` (rows,) and the curves (rows, starts), nan after a start has diverged."""
-        recorded, steps = [], recorded_steps(plan.steps)
+        recorded, steps = [], recorded_steps(plan.steps, _POINTS)
         wanted = set(steps.tolist())
         for k in range(plan.steps + 1):
             value, gradient = loss(self.mu)
@@ -129,14 +130,6 @@ class Descent:
         side = torch.where(product < 0, -1.0, 1.0).unsqueeze(-1)
         distance = (side * self.mu - self.star).norm(dim=-1)
         return torch.stack([value, product.abs() / (norm * self.star.norm()), distance, norm])
-
-
-def recorded_steps(steps: int) -> numpy.ndarray:
-    """Steps 0 ... steps that a curve has rows for."""
-    half = _POINTS // 2
-    return numpy.unique(
-        numpy.rint(numpy.r_[0, numpy.geomspace(1, steps, half), numpy.linspace(0, steps, half)])
-    ).astype(int)
 
 
 def _rows(kind, stage, curves):

@@ -8,18 +8,17 @@ import torch
 from scorelab.claims import CORRECTED, Evidence, at_least, at_most, claim, equal
 from scorelab.claims.panels import panel, panels
 from scorelab.laws.estimate import mean_and_error
-from scorelab.studies.learning.k_modes import warm_start
+from scorelab.studies.learning import regimes
+from scorelab.studies.learning.k_modes import recovery_errors, step_of_descent, warm_start
 from scorelab.studies.learning.theory import (
     draw_mixture,
     fisher_floor,
     log_slopes,
-    matched_distances,
     responsibilities,
     simplex,
     sin_cos_of,
-    stein_gradient,
 )
-from scorelab.theory.two_modes import em_update, half_descent, ou_time, plane, power_direction
+from scorelab.theory.two_modes import ou_time, plane
 
 K, SEPARATION, TIME, STEPS = 3, 4.0, 5.0, 30
 #: rate of K/2 times the gradient, and how far off the means of a warm start are, over the separation
@@ -65,7 +64,7 @@ def recoveries(budget, n, sizes, repeats):
         generator = budget.stream("samples", n, count)
         clean = draw_mixture(means, count, generator, repeats)
         half, last = descent(clean, warm_start(means, WARM * SEPARATION, generator, repeats), generator)
-        found.append(matched_distances(last, means).square().mean(-1).sqrt().numpy())
+        found.append(recovery_errors(last, means)[0].numpy())
         floors.append(one / math.sqrt(count))
         moved.append(float((last - half).norm(dim=-1).max()) / floors[-1])
     return numpy.stack(found), numpy.array(floors), max(moved)
@@ -77,8 +76,8 @@ def cold_share(repeats, generator):
     clean = draw_mixture(means, 500, generator, repeats)
     reached = clean[:, :K].clone()
     for _ in range(100):
-        reached = reached - RATE * K / 2 * stein_gradient(clean, reached)
-    return float((matched_distances(reached, means).amax(-1) < SEPARATION / 4).double().mean())
+        reached = step_of_descent(clean, reached, RATE)
+    return float((recovery_errors(reached, means)[1] < SEPARATION / 4).double().mean())
 
 
 def step_errors(t, length, ratios=(0.5, 1.0, 2.0), angles=(0.5, 1.0)):
@@ -87,9 +86,8 @@ def step_errors(t, length, ratios=(0.5, 1.0, 2.0), angles=(0.5, 1.0)):
     sin = sin_cos_of(t)[0]
     ratio, angle = (torch.tensor(values, dtype=torch.float64) for values in (ratios, angles))
     mu, star = plane(sin * length * ratio.unsqueeze(1), sin * length, angle)
-    exact = half_descent(mu, star)
-    approximations = power_direction(mu, star), em_update(mu, star) - mu
-    return [float(((each - exact).norm(dim=-1) / exact.norm(dim=-1)).max()) for each in approximations]
+    found = regimes.step_errors(mu, star)
+    return [float(found[name].max()) for name in regimes.APPROXIMATIONS]
 
 
 @claim(

@@ -6,22 +6,18 @@ import torch
 
 from scorelab.claims import CORRECTED, Evidence, at_least, at_most, claim, equal
 from scorelab.claims.panels import panel, panels
-from scorelab.theory.arrays import evenly, evenly_in_log, largest_of, vector
-from scorelab.theory.two_modes import (
+from scorelab.studies.learning.theory import (
+    REACH,
     deviation_sharp,
-    half_descent,
     kappa_1,
     kappa_2,
-    plane,
-    power_direction,
     printed_kappa_1,
     printed_kappa_2,
-    tangent,
 )
+from scorelab.theory.arrays import evenly, evenly_in_log, largest_of, vector
+from scorelab.theory.two_modes import half_descent, plane, power_direction, tangent
 
 SEED = "002_d471936793a219f4.txt"
-#: where the bound of Lemma C.3 ends: 6 + 4/3 |mu*|^2 = 10
-REACH = math.sqrt(3)
 
 
 def _argmax(values, *coordinates) -> list[float]:

@@ -1,0 +1,1 @@
+"""Stochastic differential equations: how accurate their discretizations are, path by path and in law."""

@@ -1,0 +1,67 @@
+"""The spiked model A = (beta/n) theta theta^T + W by enumeration: theta in {-1, 1}^n, W Gaussian.
+
+`symmetric`: whether W is symmetric, with N(0, 1/n) on and above the diagonal, or has n^2 independent entries N(0, 1/n).
+001_4ca3c1340e19a977.txt, section 3.
+"""
+
+import itertools
+import math
+
+import torch
+
+
+def printed_log_posterior(forms, beta):
+    """-beta/2 <x, A x>, 001_4ca3c1340e19a977.txt, section 3; forms: <x, A x>."""
+    return -0.5 * beta * forms
+
+
+def log_posterior_of_symmetric_noise(forms, beta):
+    """beta/2 <x, A x>: W symmetric, W_ij ~ N(0, 1/n) above the diagonal."""
+    return 0.5 * beta * forms
+
+
+def log_posterior_of_independent_noise(forms, beta):
+    """beta <x, A x>: all n^2 entries of W independent, N(0, 1/n)."""
+    return beta * forms
+
+
+def sign_vectors(n):
+    """All of {-1, 1}^n, shape (2^n, n), float64."""
+    return torch.tensor(list(itertools.product((-1.0, 1.0), repeat=n)), dtype=torch.float64)
+
+
+def observe(theta, beta, symmetric, count, generator):
+    """`count` draws of A = beta/n theta theta^T + W, shape (count, n, n)."""
+    n = len(theta)
+    noise = torch.randn(count, n, n, generator=generator, dtype=torch.float64) / math.sqrt(n)
+    if symmetric:
+        noise = noise.triu() + noise.triu(1).mT
+    return beta / n * torch.outer(theta, theta) + noise
+
+
+def bayes(observed, vectors, beta, symmetric):
+    """P(theta | A) for each of `vectors` under the uniform prior, shape (count, 2^n), from the densities of the entries
+    of A: those on and above the diagonal where W is symmetric, all of them where it is not."""
+    n = vectors.shape[1]
+    rows, columns = torch.triu_indices(n, n) if symmetric else torch.cartesian_prod(*[torch.arange(n)] * 2).T
+    means = beta / n * vectors[:, rows] * vectors[:, columns]
+    log_density = [
+        torch.distributions.Normal(means, math.sqrt(1 / n)).log_prob(one).sum(1) for one in observed[:, rows, columns]
+    ]
+    return torch.softmax(torch.stack(log_density), 1)
+
+
+def posterior(log_form, observed, vectors, beta):
+    """The law that a form of the log posterior gives, shape (count, 2^n)."""
+    forms = torch.einsum("vi,aij,vj->av", vectors, observed, vectors)
+    return torch.softmax(log_form(forms, beta), 1)
+
+
+def total_variation(one, other):
+    """The largest total variation distance between laws (count, 2^n)."""
+    return float(0.5 * (one - other).abs().sum(1).max())
+
+
+def overlaps(law, vectors, theta):
+    """E <x, theta>^2/n^2 under each law, shape (count,)."""
+    return law @ (vectors @ theta / len(theta)).square()
