@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
+from scorelab.laws.estimate import shown
 from scorelab.options import Options
 
 #: a function, or the module that has it: ".analyse" beside the class that declares it, or a full name
@@ -117,9 +118,11 @@ class Study(Options):
             function_of(type(self), "stages", stage, "run")(self, context)
 
     def closing(self, metrics: Mapping) -> Table | None:
-        """The table that ends a run: the numbers of `headline` that were measured; None without any."""
+        """The table that ends a run: the numbers of `headline`, and why any was not measured; None without any."""
         rows = [row for number in self.headline if (row := _row(number, metrics)) is not None]
-        return Table(("", "measured", "± s.e.", "held against"), rows) if rows else None
+        missing = metrics.get("not_measured", {})
+        lines = [f"{one.name}: not measured: {missing[one.key]}" for one in self.headline if one.key in missing]
+        return Table(("", "measured", "± s.e.", "held against"), rows, tuple(lines)) if rows or lines else None
 
 
 def _row(number: Number, metrics):
@@ -133,8 +136,8 @@ def _row(number: Number, metrics):
 
 def row(name: str, value: float, error: float | None, held: str = "", reference: float | None = None):
     """A row of a closing table: a number, its standard error, and what it is held against."""
-    spread = "" if error is None else f"{error:.2g}"
-    return name, f"{value:.4g}", spread, "" if reference is None else f"{held} {reference:.4g}"
+    spread = "" if error is None else shown(error, digits=2)
+    return name, shown(value), spread, "" if reference is None else f"{held} {shown(reference)}"
 
 
 def draw(cls: type[Study], name: str, arrays: Mapping):
