@@ -258,7 +258,7 @@ def test_exact_samples_have_all_statistics_near_1_and_samples_that_are_shrunk_be
     concentration = Concentration(law, 1000, 8, seeded(3), train)
     exact = concentration.measure(measured)
     for name in ("trace", "participation", "neighbour", "training"):
-        assert abs(exact[name] - 1) < 5 * exact[f"{name}_se"] + 0.01, name
+        assert abs(exact[name] - 1) < 5 * exact[f"{name}_standard_error"] + 0.01, name
         assert 0 < concentration.floor[name] < 0.05
     mode = law.posterior_weights(measured, HALF_PI).argmax(1)
     centres = law.means.float()[mode]
@@ -280,7 +280,7 @@ def test_the_error_bars_are_those_of_repeated_sets():
     sets = [concentration.measure(law.sample(400, seeded(seed))) for seed in range(1, 31)]
     for name in ("trace", "participation", "neighbour"):
         spread = numpy.std([one[name] for one in sets], ddof=1)
-        claimed = numpy.mean([one[f"{name}_se"] for one in sets])
+        claimed = numpy.mean([one[f"{name}_standard_error"] for one in sets])
         assert 0.6 < claimed / spread < 1.7, name
 
 
@@ -304,7 +304,7 @@ def test_the_shrinkage_of_a_denoiser_is_found():
     assert within["error"] == pytest.approx(0.2, rel=0.05)
     assert within["psi"] == pytest.approx(standard_angle(1.1, 0.5))
     (shifted,) = shrinkage(Flawed(target, "bias_along", 0.2), target, [1.1], 4000, seeded(0))
-    assert abs(shifted["size"]) < 4 * shifted["size_se"]
+    assert abs(shifted["size"]) < 4 * shifted["size_standard_error"]
     assert shifted["error"] == pytest.approx(0.2, rel=0.01)
 
 

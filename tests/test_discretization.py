@@ -354,9 +354,11 @@ def test_each_term_has_its_rate_and_stays_below_its_bound(result):
 def test_a_target_that_is_noise_itself_has_no_error_of_the_start(tmp_path):
     """With one mode at 0 neither KL nor a rate is there to be fitted; the rest is."""
     targets = "+study.targets={noise: {label: noise, n: 3, p: 0.5, distance: 0, mean: 0}}"
-    found = scorelab.run([*QUICK[:3], targets, *QUICK[4:]], tmp_path / "run").metrics["discretization"]["targets"]
-    assert found["noise"]["initialisation"]["rate"] is None
-    assert found["noise"]["initialisation"]["ratio_max"] is None
+    metrics = scorelab.run([*QUICK[:3], targets, *QUICK[4:]], tmp_path / "run").metrics
+    found, missing = metrics["discretization"]["targets"], metrics["not_measured"]
+    for key in ("rate", "ratio_max"):
+        assert key not in found["noise"]["initialisation"]
+        assert f"discretization.targets.noise.initialisation.{key}" in missing
     assert found["noise"]["discretization"]["rate"] == pytest.approx(1, abs=0.05)
     assert found["noise"]["total"]["ratio_max"] < 1
 

@@ -28,7 +28,10 @@ ARRAYS = {
     },
     "errors": ERRORS,
     "training": {
-        **{name: numpy.linspace(1, 2, 5) for name in ("step", "loss", "bayes_risk", "excess_risk", "excess_risk_se")},
+        **{
+            name: numpy.linspace(1, 2, 5)
+            for name in ("step", "loss", "bayes_risk", "excess_risk", "excess_risk_standard_error")
+        },
     },
 }
 

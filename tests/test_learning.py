@@ -230,7 +230,9 @@ def test_a_run_reports_descents_beside_power_iteration_and_em(result):
     found = result.metrics["learning"]
     low = found["levels"]["low"]["population"]
     assert low["ddpm"]["norm_ratio"] == pytest.approx(1, abs=1e-3)
-    assert low["power"]["norm_ratio"] is None
+    assert "norm_ratio" not in low["power"]
+    missing = "learning.levels.low.population.power.norm_ratio"
+    assert result.metrics["not_measured"][missing] == "the path has diverged"
     high = found["levels"]["high"]["population"]["ddpm"]
     assert high["power_error_start"] < 0.01
     assert high["em_error_start"] == pytest.approx(0.5, abs=0.01)

@@ -308,9 +308,10 @@ def test_a_start_that_diverges_is_reported_and_the_others_go_on(tmp_path):
 
 def test_a_run_in_which_all_starts_diverge_is_done_all_the_same(tmp_path):
     changes = ("study.protocol=text", "study.constant=20", "study.stage1.lr=1.0", "study.loss=population")
-    found = scorelab.run([*QUICK, *changes], tmp_path / "run").metrics["two_stage"]
+    metrics = scorelab.run([*QUICK, *changes], tmp_path / "run").metrics
+    found = metrics["two_stage"]
     assert found["diverged_count"] == 5
-    assert found["stage2_distance_mean"] is None
+    assert metrics["not_measured"]["two_stage.stage2_distance_mean"] == "every start has diverged"
     assert found["stage2_distance"] == [None] * 5
 
 

@@ -26,6 +26,7 @@ class SamplerAccuracy(Study):
         "plot": draw_figures,
     }
     figures = {"sampler_accuracy": ".figure"}
+    sections = ".numbers"
 
     samplers: dict[str, dict]
     grids: list[GridName]
