@@ -29,6 +29,22 @@ def small():
     return list(SMALL)
 
 
+@pytest.fixture(scope="session")
+def finished_run(tmp_path_factory):
+    """A function from overrides to the finished run with them, made once for all test files; its directory is not to be
+    written to."""
+    import scorelab
+
+    done = {}
+
+    def once(*overrides):
+        if overrides not in done:
+            done[overrides] = scorelab.run(overrides, directory=tmp_path_factory.mktemp("runs") / "run")
+        return done[overrides]
+
+    return once
+
+
 @pytest.fixture
 def generator():
     """An explicit generator; tests never use global random state."""

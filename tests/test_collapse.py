@@ -1,8 +1,6 @@
 """Collapse: the closed forms, the errors of known size, the statistics of concentration, and the study."""
 
-import json
 import math
-from pathlib import Path
 
 import numpy
 import pandas
@@ -371,8 +369,8 @@ QUICK = (
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    return scorelab.run(QUICK, tmp_path_factory.mktemp("collapse") / "run")
+def run(finished_run):
+    return finished_run(*QUICK)
 
 
 def test_the_study_measures_what_the_closed_forms_say(run):
@@ -416,19 +414,6 @@ def test_a_network_of_one_phase_is_better_there(run):
     assert found[0]["high"] < 0.5 * found[1]["high"]
     assert found[1]["low"] < 0.5 * found[0]["low"]
     assert errors(ExactDenoiser(target), target, phases, 50)["high"] < 1e-10
-
-
-def test_every_number_is_documented(run):
-    text = (Path(scorelab.__file__).parents[2] / "docs" / "metrics.md").read_text()
-    text = text[text.index("## collapse") : text.index("## claims")]
-    metrics = run.metrics["collapse"]
-    keys = {*metrics, *metrics["memory"]["heun"], *metrics["exact"]["heun"], *metrics["learned"]["heun"]}
-    keys |= {*metrics["kinds"]["shrink"]["dpm_solver_2m"], *metrics["bands"]["heun"], *metrics["trade"]["4"]}
-    keys |= {*metrics["shrinkage"]}
-    for key in keys:
-        known = key if f"`{key}`" in text else key.removesuffix("_se").removeprefix("high_").removeprefix("low_")
-        assert f"`{known}`" in text, key
-    json.loads((run.directory / "metrics.json").read_text(), parse_constant=lambda name: pytest.fail(name))
 
 
 def test_the_figure_labels_its_panels(run):

@@ -24,8 +24,8 @@ STUDY = (
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    return scorelab.run(STUDY, tmp_path_factory.mktemp("accuracy") / "run")
+def run(finished_run):
+    return finished_run(*STUDY)
 
 
 def test_every_sampler_is_measured_on_every_grid_with_every_budget(run):

@@ -22,7 +22,8 @@ _ENDS = (
         "standard errors of these means; absent where one start alone came to an end",
     ),
     ("diverged_count", "starts", "how many starts diverged"),
-    ("diverged.start", "number from 0", "which start diverged; `diverged` is a list with an entry for each of them"),
+    ("diverged", "list", "an entry with the next keys for each start that diverged"),
+    ("diverged.start", "number from 0", "the start"),
     ("diverged.stage", "1 or 2", "stage in which it diverged"),
     (
         "diverged.step",
