@@ -21,7 +21,7 @@ from scorelab.lab.runs import Run
 from scorelab.laws.estimate import Estimate, flatten, shown, spelled_out
 from scorelab.laws.section import Section, undeclared
 from scorelab.markdown import table, text
-from scorelab.studies import sections_of
+from scorelab.studies import Number, Study, sections_of
 
 # Estimates. ---------------------------------------------------------------------------------------------------------
 
@@ -66,6 +66,14 @@ def test_a_number_is_shown_as_far_as_its_error_says(value, error, expected):
 
 def test_the_digits_can_be_chosen():
     assert shown(0.1234567, 0.00123, digits=6, error_digits=1) == "0.123457 ± 0.001"
+
+
+def test_the_closing_table_says_what_was_not_measured():
+    metrics = {"a": {"b": 1.25, "b_standard_error": 0.5}, "not_measured": {"a.c": "there is no c", "a.d": "nor d"}}
+    own = type("Own", (Study,), {"headline": (Number("a.b", "B"), Number("a.c", "C"))})
+    closing = own().closing(metrics)
+    assert closing.rows == [("B", "1.25", "0.5", "")]
+    assert closing.lines == ("C: not measured: there is no c",)
 
 
 # Markdown. ----------------------------------------------------------------------------------------------------------
