@@ -20,7 +20,7 @@ RUN = Section(
     ),
 )
 
-#: what it has beside a name is known only to the run: the page says so, and no key is checked
+#: for the page; its names are the keys of other sections, which `undeclared` holds them to
 NOT_MEASURED = Section(
     "not_measured",
     "What could not be measured, and why. A number that is named here is absent from its own section. The section is "

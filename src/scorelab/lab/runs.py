@@ -157,7 +157,7 @@ class Run:
     def overrides(self) -> list[str]:
         """What was asked for when the run was made."""
         overrides, path = self.status.get("overrides"), self / ".hydra" / "overrides.yaml"
-        if overrides is None and path.is_file():
+        if not overrides and path.is_file():
             overrides = yaml.safe_load(path.read_text())
         return overrides or []
 

@@ -160,7 +160,8 @@ def _jobs(directory: Path) -> list[list[str]]:
 def _entry(run: Run) -> Entry:
     entry = Entry(run.path.name, run.path, "unreadable")
     try:
-        entry.config, entry.overrides, status = run.saved, run.overrides, run.status
+        entry.config = run.saved
+        entry.overrides, status = run.overrides, run.status
         if status["state"] == "done":
             entry.metrics = run.metrics
         entry.state, entry.error = status["state"], status.get("error")

@@ -12,7 +12,9 @@ from scorelab.samplers.langevin import ULA
 from scorelab.studies.langevin.sample import two_modes_apart
 from scorelab.studies.langevin.theory import relaxation_of
 
-_NO_RELAXATION = Estimate.missing("it is known for modes of one standard deviation whose means lie on a line")
+_NO_RELAXATION = Estimate.missing(
+    "the relaxation is known only for modes of one standard deviation whose means lie on a line"
+)
 
 
 def run(study, context):
