@@ -1,6 +1,8 @@
 import pytest
 import torch
 
+import scorelab
+
 # One thread: the tests' tensors are small, and two threads that wait for each other take longer on a busy machine.
 torch.set_num_threads(1)
 
@@ -30,19 +32,16 @@ def small():
 
 
 @pytest.fixture(scope="session")
-def finished_run(tmp_path_factory):
-    """A function from overrides to the finished run with them, made once for all test files; its directory is not to be
-    written to."""
-    import scorelab
-
+def run_once(tmp_path_factory):
+    """Overrides -> their finished run, which is done once in a session; change it only in a copy."""
     done = {}
 
-    def once(*overrides):
+    def run(*overrides):
         if overrides not in done:
-            done[overrides] = scorelab.run(overrides, directory=tmp_path_factory.mktemp("runs") / "run")
+            done[overrides] = scorelab.run(overrides, tmp_path_factory.mktemp("shared") / "run")
         return done[overrides]
 
-    return once
+    return run
 
 
 @pytest.fixture

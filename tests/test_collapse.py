@@ -369,8 +369,8 @@ QUICK = (
 
 
 @pytest.fixture(scope="module")
-def run(finished_run):
-    return finished_run(*QUICK)
+def run(run_once):
+    return run_once(*QUICK)
 
 
 def test_the_study_measures_what_the_closed_forms_say(run):

@@ -295,8 +295,8 @@ QUICK = ("study=conditional_mean", "study.points=60", "threads=1")
 
 
 @pytest.fixture(scope="module")
-def result(finished_run):
-    return finished_run(*QUICK)
+def result(run_once):
+    return run_once(*QUICK)
 
 
 def test_a_run_writes_its_tables_numbers_and_figure(result):

@@ -316,8 +316,8 @@ QUICK += ("study.shares=[0.25,0.125,0.0625,0.03125]", "study.localization.steps=
 
 
 @pytest.fixture(scope="module")
-def result(finished_run):
-    return finished_run(*QUICK)
+def result(run_once):
+    return run_once(*QUICK)
 
 
 def test_a_run_writes_its_tables_numbers_and_figure(result):

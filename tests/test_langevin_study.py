@@ -39,8 +39,8 @@ METHODS += ["annealed_1", "annealed_10", "euler_maruyama", "dpm_solver_2m_sde"]
 
 
 @pytest.fixture(scope="module")
-def finished(finished_run):
-    return finished_run(*QUICK, "denoiser=exact")
+def finished(run_once):
+    return run_once(*QUICK, "denoiser=exact")
 
 
 @pytest.fixture

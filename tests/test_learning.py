@@ -222,8 +222,8 @@ def test_power_iteration_holds_at_high_noise_and_em_at_low_noise_far_apart(regim
 
 
 @pytest.fixture(scope="module")
-def result(finished_run):
-    return finished_run(*QUICK)
+def result(run_once):
+    return run_once(*QUICK)
 
 
 def test_a_run_reports_descents_beside_power_iteration_and_em(result):

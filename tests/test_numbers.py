@@ -21,7 +21,8 @@ from scorelab.lab.runs import Run
 from scorelab.laws.estimate import Estimate, flatten, shown, spelled_out
 from scorelab.laws.section import Section, undeclared
 from scorelab.markdown import table, text
-from scorelab.studies import Number, Study, sections_of
+from scorelab.studies import Number, Study
+from scorelab.studies.base import sections_of
 
 # Estimates. ---------------------------------------------------------------------------------------------------------
 
@@ -106,8 +107,8 @@ PARTS = [one for one in SMALL if not one.startswith(("denoiser.", "study.traject
 CLAIM = ("study=claims", "claims.only=[S0-02]", "claims.quick=true", "claims.jobs=1")
 
 
-def test_every_number_of_a_run_of_every_study_is_declared(finished_run, tmp_path, monkeypatch):
-    runs = [finished_run(*getattr(importlib.import_module(name), asked), *more) for name, asked, more in RUNS]
+def test_every_number_of_a_run_of_every_study_is_declared(run_once, tmp_path, monkeypatch):
+    runs = [run_once(*getattr(importlib.import_module(name), asked), *more) for name, asked, more in RUNS]
     monkeypatch.setattr(Context, "draw_figures", lambda context: None)
     runs.append(scorelab.run([*PARTS, "denoiser=phase_aware", "study.trajectories=40"], tmp_path / "parts"))
     runs.append(scorelab.run(CLAIM, tmp_path / "claims"))
@@ -145,9 +146,9 @@ def test_the_page_of_metrics_is_what_the_studies_declare():
 
 
 @pytest.fixture
-def earlier(finished_run, tmp_path):
+def earlier(run_once, tmp_path):
     """A sweep of two jobs: the first as an earlier version left it, with NAME_se, the second of today."""
-    today = finished_run(*SMALL)
+    today = run_once(*SMALL)
     for name in "01":
         shutil.copytree(today.directory, tmp_path / "sweep" / name)
     old = tmp_path / "sweep" / "0"

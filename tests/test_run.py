@@ -24,10 +24,10 @@ def without_times(metrics):
 
 
 @pytest.fixture(scope="module")
-def finished(finished_run):
+def finished(run_once):
     from conftest import SMALL
 
-    return finished_run(*SMALL)
+    return run_once(*SMALL)
 
 
 def test_a_run_leaves_what_it_promises(finished):

@@ -24,8 +24,8 @@ STUDY = (
 
 
 @pytest.fixture(scope="module")
-def run(finished_run):
-    return finished_run(*STUDY)
+def run(run_once):
+    return run_once(*STUDY)
 
 
 def test_every_sampler_is_measured_on_every_grid_with_every_budget(run):

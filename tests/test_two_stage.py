@@ -229,8 +229,8 @@ def test_dropping_the_noise_moves_the_minimiser_where_the_modes_overlap(length, 
 
 
 @pytest.fixture(scope="module")
-def result(finished_run):
-    return finished_run(*QUICK)
+def result(run_once):
+    return run_once(*QUICK)
 
 
 def test_two_stages_recover_the_mean(result):

@@ -1,5 +1,7 @@
 """Write docs/metrics.md from what the studies declare: python -m scorelab.lab.pages [FOLDER]."""
 
+import importlib
+import pkgutil
 import sys
 from pathlib import Path
 
@@ -33,9 +35,15 @@ The unit 1 is a pure number. x is a sample, a the signal direction of the target
 
 
 def studies() -> list[type[Study]]:
-    """The studies of this package."""
-    exported = (getattr(scorelab.studies, name) for name in scorelab.studies.__all__)
-    return [each for each in exported if isinstance(each, type) and issubclass(each, Study) and each is not Study]
+    """The studies of this package, in the order of their folders."""
+    folders = [folder.name for folder in pkgutil.iter_modules(scorelab.studies.__path__) if folder.ispkg]
+    modules = [importlib.import_module(f"scorelab.studies.{name}") for name in folders]
+    return [
+        found
+        for module in modules
+        for found in vars(module).values()
+        if isinstance(found, type) and issubclass(found, Study) and found.__module__ == module.__name__
+    ]
 
 
 def sections() -> list[Section]:

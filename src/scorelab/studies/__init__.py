@@ -5,7 +5,7 @@ from scorelab._lazy import lazy_exports
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
-        "base": ["Number", "Study", "Table", "draw", "draw_figures", "sections_of"],
+        "base": ["Number", "Study", "Table", "draw", "draw_figures"],
         "claims": ["Claims"],
         "collapse": ["Collapse"],
         "conditional_mean": ["ConditionalMean"],
