@@ -1,6 +1,6 @@
 # `make` alone lists the targets. The environment is made once, in .venv, by whatever target needs it.
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench bench-sampling claims architectures reproduce-quick reproduce-paper report clean
+.PHONY: help demo test lint bench bench-sampling claims docs architectures reproduce-quick reproduce-paper report clean
 .PHONY: fig01 fig02 fig03 fig04 fig05 fig06 fig07 fig08 fig09
 
 PYTHON ?= python3
@@ -50,6 +50,9 @@ reproduce-paper: $(READY) ## the same with the published budgets: hours; stop an
 
 report: $(READY) ## report.md and report.html of a reproduction; make report DIR=outputs/reproduce-paper for another
 	$(BIN)/python -m scorelab.reproduction $(or $(DIR),outputs/reproduce-quick) $(DOCS)
+
+docs: $(READY) ## write docs/metrics.md from the declarations of the studies
+	$(BIN)/python -m scorelab.lab.pages
 
 architectures: ALSO = seed=0,1,2,3 sampler.count=20000 study.trajectories=0
 architectures: $(READY) ## which architecture suits the score of a mixture: 25 configurations, four seeds; half an hour

@@ -1,8 +1,6 @@
 """Collapse: the closed forms, the statistics of concentration, and the study."""
 
-import json
 import math
-from pathlib import Path
 
 import numpy
 import pandas
@@ -206,7 +204,7 @@ def test_exact_samples_have_all_statistics_near_1_and_samples_that_are_shrunk_be
     concentration = Concentration(law, 1000, 8, seeded(3), train)
     exact = concentration.measure(measured)
     for name in ("trace", "participation", "neighbour", "training"):
-        assert abs(exact[name] - 1) < 5 * exact[f"{name}_se"] + 0.01, name
+        assert abs(exact[name] - 1) < 5 * exact[f"{name}_standard_error"] + 0.01, name
         assert 0 < concentration.floor[name] < 0.05
     mode = law.posterior_weights(measured, HALF_PI).argmax(1)
     centres = law.means.float()[mode]
@@ -228,7 +226,7 @@ def test_the_error_bars_are_those_of_repeated_sets():
     sets = [concentration.measure(law.sample(400, seeded(seed))) for seed in range(1, 31)]
     for name in ("trace", "participation", "neighbour"):
         spread = numpy.std([one[name] for one in sets], ddof=1)
-        claimed = numpy.mean([one[f"{name}_se"] for one in sets])
+        claimed = numpy.mean([one[f"{name}_standard_error"] for one in sets])
         assert 0.6 < claimed / spread < 1.7, name
 
 
@@ -252,7 +250,7 @@ def test_the_shrinkage_of_a_denoiser_is_found():
     assert within["error"] == pytest.approx(0.2, rel=0.05)
     assert within["psi"] == pytest.approx(standard_angle(1.1, 0.5))
     (shifted,) = shrinkage(Flawed(target, "bias_along", 0.2), target, [1.1], 4000, seeded(0))
-    assert abs(shifted["size"]) < 4 * shifted["size_se"]
+    assert abs(shifted["size"]) < 4 * shifted["size_standard_error"]
     assert shifted["error"] == pytest.approx(0.2, rel=0.01)
 
 
@@ -319,8 +317,8 @@ QUICK = (
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    return scorelab.run(QUICK, tmp_path_factory.mktemp("collapse") / "run")
+def run(run_once):
+    return run_once(*QUICK)
 
 
 def test_the_study_measures_what_the_closed_forms_say(run):
@@ -364,19 +362,6 @@ def test_a_network_of_one_phase_is_better_there(run):
     assert found[0]["high"] < 0.5 * found[1]["high"]
     assert found[1]["low"] < 0.5 * found[0]["low"]
     assert errors(ExactDenoiser(target), target, phases, 50)["high"] < 1e-10
-
-
-def test_every_number_is_documented(run):
-    text = (Path(scorelab.__file__).parents[2] / "docs" / "metrics.md").read_text()
-    text = text[text.index("## collapse") : text.index("## claims")]
-    metrics = run.metrics["collapse"]
-    keys = {*metrics, *metrics["memory"]["heun"], *metrics["exact"]["heun"], *metrics["learned"]["heun"]}
-    keys |= {*metrics["kinds"]["shrink"]["dpm_solver_2m"], *metrics["bands"]["heun"], *metrics["trade"]["4"]}
-    keys |= {*metrics["shrinkage"]}
-    for key in keys:
-        known = key if f"`{key}`" in text else key.removesuffix("_se").removeprefix("high_").removeprefix("low_")
-        assert f"`{known}`" in text, key
-    json.loads((run.directory / "metrics.json").read_text(), parse_constant=lambda name: pytest.fail(name))
 
 
 def test_the_figure_labels_its_panels(run):

@@ -344,8 +344,8 @@ QUICK = ("study=conditional_mean", "study.points=60", "threads=1")
 
 
 @pytest.fixture(scope="module")
-def result(tmp_path_factory):
-    return scorelab.run(QUICK, tmp_path_factory.mktemp("conditional") / "run")
+def result(run_once):
+    return run_once(*QUICK)
 
 
 def test_a_run_writes_its_tables_numbers_and_figure(result):
@@ -372,17 +372,6 @@ def test_the_numbers_of_the_text_s_target(result):
     assert found["at"]["speciation"]["undecided"] == pytest.approx(0.5, abs=1e-6)
     assert found["at"]["text"]["slope_scaled"] == 16
     assert found["sharp_t_state"].count(None) == sum(threshold >= 0.25 for threshold in found["threshold"])
-
-
-def test_every_number_is_documented(result):
-    from test_cli import ROOT
-
-    text = (ROOT / "docs" / "metrics.md").read_text()
-    text = text[text.index("## conditional_mean") :]
-    text = text[: text.index("\n## ", 1)]
-    found = result.metrics["conditional_mean"]
-    for key in {*found, *found["at"]["text"]}:
-        assert f"`{key}`" in text, key
 
 
 def test_two_modes_of_another_width_and_place_have_a_run(tmp_path):

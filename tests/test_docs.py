@@ -72,14 +72,14 @@ def test_every_test_that_the_docs_name_is_there():
 
 
 def test_the_page_of_claims_has_every_claim_as_it_is_declared():
-    from scorelab.claims.page import _text
     from scorelab.claims.registry import every_claim
+    from scorelab.markdown import text as escaped
 
     page = (ROOT / "docs" / "claims.md").read_text()
     for claim in every_claim().values():
         assert f"| {claim.recorded} | {claim.fault or ''} | [{claim.id}](#{claim.id.lower()}) |" in page
-        assert f"> {_text(claim.statement)}\n" in page, claim.id
-        assert claim.corrected is None or f"Corrected: {_text(claim.corrected)}\n" in page, claim.id
+        assert f"> {escaped(claim.statement)}\n" in page, claim.id
+        assert claim.corrected is None or f"Corrected: {escaped(claim.corrected)}\n" in page, claim.id
 
 
 def test_every_claim_that_the_docs_name_is_there():

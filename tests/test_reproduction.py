@@ -61,7 +61,7 @@ def metrics(w1=0.05, weight=0.66, errors=RELU["percent"], steps=10000, T=99.33, 
         "posterior_mean": {
             "t": times,
             "relative_error": [percent / 100 for percent in errors],
-            "relative_error_se": [0.001] * len(errors),
+            "relative_error_standard_error": [0.001] * len(errors),
         },
     }
 
@@ -214,7 +214,7 @@ def test_errors_at_other_times_than_the_published_ones_are_not_held_against_them
 
 
 def test_recovery_ends_where_its_samples_allow(sweep):
-    assert r"2 of 2 starts came to an end: \|cos\| after stage 2 is at least 0.99998" in conclusion(sweep, 9)
+    assert "2 of 2 starts came to an end: |cos| after stage 2 is at least 0.99998" in conclusion(sweep, 9)
     assert "1.134 ± 0.042, at the 1.130 that 100 samples allow" in conclusion(sweep, 9)
     change(sweep, "8", "two_stage", stage2_distance_mean=2.81)
     assert "not at the 1.130" in conclusion(sweep, 9)

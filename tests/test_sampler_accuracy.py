@@ -25,8 +25,8 @@ STUDY = (
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    return scorelab.run(STUDY, tmp_path_factory.mktemp("accuracy") / "run")
+def run(run_once):
+    return run_once(*STUDY)
 
 
 def test_every_sampler_is_measured_on_every_grid_with_every_budget(run):
@@ -34,7 +34,11 @@ def test_every_sampler_is_measured_on_every_grid_with_every_budget(run):
     assert len(table) == 2 * 7 * 4
     assert set(table["nfe"]) == {8, 16, 32, 64}
     assert (table["steps"] == table["nfe"] // numpy.where(table["sampler"] == "heun", 2, 1)).all()
-    assert (table[["w1_se", "mode_weight_se", "orthogonal_variance_se"]] > 0).all().all()
+    assert (
+        (table[["w1_standard_error", "mode_weight_standard_error", "orthogonal_variance_standard_error"]] > 0)
+        .all()
+        .all()
+    )
     assert (run.directory / "figures" / "sampler_accuracy.png").is_file()
 
 

@@ -59,7 +59,7 @@ def test_only_what_varies_is_a_column_and_seeds_are_grouped(sweep):
     assert list(summary["count"]) == [2]
     values = table[table["state"] == "done"]["projection.w1"]
     assert summary["projection.w1"].iloc[0] == pytest.approx(values.mean())
-    assert summary["projection.w1.se"].iloc[0] == pytest.approx(values.std() / 2**0.5)
+    assert summary["projection.w1_standard_error"].iloc[0] == pytest.approx(values.std() / 2**0.5)
     text = (directory / "sweep.md").read_text()
     assert "| training.lr | count | W1 |" in text
     assert "## Not done" in text

@@ -6,7 +6,7 @@ Every option in `conf/` names one class. Where building the thing itself needs t
 
 import difflib
 import math
-from typing import Annotated, Any, ClassVar, get_args, get_args
+from typing import Annotated, Any, ClassVar, get_args
 
 import pydantic
 from pydantic import BeforeValidator, Field

@@ -5,6 +5,8 @@ from collections import Counter
 from pathlib import Path
 
 from scorelab.claims.claim import CORRECTED, FAILS, HOLDS, SEEDS
+from scorelab.laws.estimate import shown
+from scorelab.markdown import table, text
 
 _ORDER = (HOLDS, CORRECTED, FAILS)
 
@@ -31,18 +33,18 @@ def page(results: list[dict], pictures: dict[str, list[Path]], folder: str, quic
         "",
         *(f"- {seed}: {what} (`{file}`)" for seed, what, file in _sources(results)),
         "",
-        "| verdict | | claim | source | statement |",
-        "| --- | --- | --- | --- | --- |",
+        *table(("verdict", "", "claim", "source", "statement"), map(_verdict, results)),
     ]
-    for result in results:
-        fault = result["fault"] if result["verdict"] != HOLDS else ""
-        link = f"[{result['id']}](#{result['id'].lower()})"
-        place = re.sub(r"^\S+\.txt,\s*", "", result["source"])
-        cells = (result["verdict"], fault or "", link, _cell(place), _cell(result["statement"]))
-        lines.append(f"| {' | '.join(cells)} |")
     for result in results:
         lines += ["", *_section(result, pictures[result["id"]], folder)]
     return "\n".join(lines) + "\n"
+
+
+def _verdict(result: dict) -> tuple[str, ...]:
+    fault = result["fault"] if result["verdict"] != HOLDS else ""
+    link = f"[{result['id']}](#{result['id'].lower()})"
+    place = re.sub(r"^\S+\.txt,\s*", "", result["source"])
+    return result["verdict"], fault or "", link, text(place), text(result["statement"])
 
 
 def _sources(results: list[dict]):
@@ -54,42 +56,26 @@ def _sources(results: list[dict]):
 
 
 def _section(result: dict, pictures: list[Path], folder: str) -> list[str]:
-    lines = [f"## {result['id']}", "", f"**{result['verdict'].capitalize()}**", "", f"> {_text(result['statement'])}"]
+    lines = [f"## {result['id']}", "", f"**{result['verdict'].capitalize()}**", "", f"> {text(result['statement'])}"]
     lines[2] += f" ({result['fault']})." if result["fault"] and result["verdict"] != HOLDS else "."
     lines[2] += f" {result['source']}."
     if result["verdict"] == CORRECTED:
-        lines += ["", f"Corrected: {_text(result['corrected'])}"]
+        lines += ["", f"Corrected: {text(result['corrected'])}"]
     if "error" in result:
-        return [*lines, "", f"The measurement ended in an error: {_text(result['error'])}"]
-    lines += ["", _text(result["finding"])]
+        return [*lines, "", f"The measurement ended in an error: {text(result['error'])}"]
+    lines += ["", text(result["finding"])]
     if result["counterexample"] and result["verdict"] != HOLDS:
-        lines += ["", f"Smallest counter-example found: {_text(result['counterexample'])}"]
-    lines += [
-        "",
-        "| statement | quantity | measured | | held against | true |",
-        "| --- | --- | --- | --- | --- | --- |",
-    ]
-    lines += [_row(comparison) for comparison in result["comparisons"]]
+        lines += ["", f"Smallest counter-example found: {text(result['counterexample'])}"]
+    headings = ("statement", "quantity", "measured", "", "held against", "true")
+    lines += ["", *table(headings, map(_compared, result["comparisons"]))]
     for picture in pictures:
         lines += ["", f"![{result['id']}]({folder}/{picture.name})"]
     return lines
 
 
-def _row(comparison: dict) -> str:
-    error = f" ± {comparison['error']:.1g}" if comparison["error"] else ""
+def _compared(comparison: dict) -> tuple[str, ...]:
     true = {True: "yes", False: "no", None: "cannot be told"}[comparison["outcome"]]
-    measured, against = f"{_decimal(comparison['value'])}{error}", _decimal(comparison["against"])
     relation = {"=": "=", "<=": "≤", ">=": "≥"}[comparison["relation"]]
-    return f"| {' | '.join((comparison['statement'], _cell(comparison['what']), measured, relation, against, true))} |"
-
-
-def _decimal(value: float) -> str:
-    return f"{value:.6g}"
-
-
-def _cell(text: str) -> str:
-    return _text(text).replace("|", "\\|")
-
-
-def _text(text: str) -> str:
-    return " ".join(str(text).split()).replace("*", "\\*").replace("<", "&lt;")
+    measured = shown(comparison["value"], comparison["error"], digits=6, error_digits=1)
+    against = shown(comparison["against"], digits=6)
+    return comparison["statement"], text(comparison["what"]), measured, relation, against, true

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy
 
 from scorelab.files import write_bytes
+from scorelab.laws.estimate import spelled_out
 
 
 def save_figure(figure, path: Path, dpi: int = 200):
@@ -25,6 +26,11 @@ def save_arrays(path: Path, arrays: dict):
 
 
 def load_arrays(path: Path) -> dict[str, numpy.ndarray]:
-    """Read the arrays of an npz file."""
+    """Read the arrays of an npz file. Standard errors of an earlier run, NAME_se, are NAME_standard_error as well."""
     with numpy.load(path, allow_pickle=False) as file:
-        return {name: file[name] for name in file.files}
+        return with_full_names({name: file[name] for name in file.files})
+
+
+def with_full_names(arrays: dict) -> dict:
+    """Arrays by name, and those that earlier runs call NAME_se under NAME_standard_error too."""
+    return arrays | spelled_out(arrays)

@@ -50,7 +50,7 @@ def _loss(axes, columns, colour, name, several):
 
 
 def _excess(axes, columns, colour):
-    step, excess, error = (columns[name] for name in ("step", "excess_risk", "excess_risk_se"))
+    step, excess, error = (columns[name] for name in ("step", "excess_risk", "excess_risk_standard_error"))
     axes.plot(step, excess, color=colour, **_style(columns))
     low = numpy.maximum(excess - 2 * error, excess / 3)
     axes.fill_between(step, low, excess + 2 * error, color=colour, alpha=0.25, linewidth=0)

@@ -7,11 +7,11 @@ from functools import cached_property
 import numpy
 
 from scorelab.errors import ScorelabError
-from scorelab.figures.files import load_arrays, save_arrays, save_figure
-from scorelab.files import read_json, write_bytes, write_json
+from scorelab.figures.files import load_arrays, save_arrays, save_figure, with_full_names
+from scorelab.files import write_bytes, write_json
 from scorelab.lab.config import Config
 from scorelab.lab.denoiser_file import load_denoiser, save_denoiser
-from scorelab.lab.runs import Run
+from scorelab.lab.runs import Run, read_metrics
 from scorelab.laws.estimate import flatten
 from scorelab.randomness import default_stream, stream, stream_seed
 from scorelab.samplers.risk import grid_of
@@ -93,7 +93,7 @@ class Context:
         `not_measured`, dotted key -> why.
         """
         path = self.run / "metrics.json"
-        known = read_json(path) if path.is_file() else {}
+        known = read_metrics(path) if path.is_file() else {}
         plain, missing = flatten(values, section)
         others = known.pop("not_measured", {})
         missing |= {key: why for key, why in others.items() if not key.startswith(f"{section}.")}
@@ -102,7 +102,7 @@ class Context:
     @property
     def metrics(self) -> dict:
         """What metrics.json holds so far."""
-        return read_json(self.run / "metrics.json")
+        return read_metrics(self.run / "metrics.json")
 
     def write_table(self, name: str, rows: list[dict]):
         """Write a CSV file, one row a dictionary."""
@@ -111,12 +111,12 @@ class Context:
         write_bytes(self.run / name, pandas.DataFrame(rows).to_csv(index=False).encode())
 
     def read_table(self, name: str) -> dict[str, numpy.ndarray]:
-        """Read a CSV file: column name -> values."""
+        """Read a CSV file: column name -> values; see `figures.files.load_arrays` for names of earlier runs."""
         import pandas
 
         table = pandas.read_csv(self.run / name)
         texts = {column: table[column].dtype.kind not in "biuf" for column in table}
-        return {column: table[column].to_numpy(str if texts[column] else None) for column in table}
+        return with_full_names({column: table[column].to_numpy(str if texts[column] else None) for column in table})
 
     def save_arrays(self, figure: str, arrays: dict):
         """Write the arrays that a figure is drawn from, as figures/<figure>.npz."""

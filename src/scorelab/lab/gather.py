@@ -12,10 +12,12 @@ from rich.console import Console
 
 from scorelab.errors import ScorelabError
 from scorelab.files import write_text
-from scorelab.lab.runs import Run
-from scorelab.laws.estimate import mean_and_error
+from scorelab.lab.runs import Run, asked, below
+from scorelab.laws.estimate import Estimate, shown
+from scorelab.markdown import table as markdown_table
+from scorelab.markdown import text
 from scorelab.nodes import GROUPS, resolve
-from scorelab.studies.base import Study, function_of
+from scorelab.studies.base import Study, function_of, lookup
 
 _BOOKKEEPING = ("seed",)
 #: sweep.md has a column for each parameter up to so many, else one that names what each job asked for
@@ -30,17 +32,16 @@ def gather(directory: Path | str) -> pandas.DataFrame:
     parameters but the seed. Raises ScorelabError if there is no run below the directory.
     """
     directory = Path(directory)
-    found = sorted((path.parent for path in directory.glob("*/status.json")), key=_natural)
-    if not found:
+    runs = below(directory)
+    if not runs:
         raise ScorelabError(f"{directory}: no run directory below it")
-    runs = [Run(path) for path in found]
     rows = []
     for run in runs:
         status = run.status
         row = {"job": run.path.name, "state": status["state"], "error": status.get("error")}
-        row |= {f"={key}": value for key, value in _overrides(run, status).items()}
+        row |= {f"={key}": _typed(value) for key, value in asked(run.overrides).items()}
         if status["state"] == "done":
-            row |= dict(_flatten(run.metrics))
+            row |= dict(_flatten({key: value for key, value in run.metrics.items() if key != "not_measured"}))
         rows.append(row)
     table = pandas.DataFrame(rows)
     table.attrs["studies"] = list(dict.fromkeys(study for run in runs if (study := _study(run)) is not None))
@@ -65,17 +66,11 @@ def gather(directory: Path | str) -> pandas.DataFrame:
 
 def _study(run: Run) -> type[Study] | None:
     """The class of a run's study; None where its configuration names none that can be had."""
-    extensions = _saved(run).get("extensions") or ()
+    saved = run.saved
     try:
-        return resolve("study", (_saved(run).get("study") or {}).get("_target_"), extensions)
+        return resolve("study", (saved.get("study") or {}).get("_target_"), saved.get("extensions") or ())
     except ScorelabError:
         return None
-
-
-def _saved(run: Run) -> dict:
-    """The configuration in a run's directory, as plain data; empty where there is none."""
-    path = run / "config.yaml"
-    return (yaml.safe_load(path.read_text()) or {}) if path.is_file() else {}
 
 
 def _declared(table: pandas.DataFrame, what: str) -> list:
@@ -97,11 +92,10 @@ def summarise(table: pandas.DataFrame) -> pandas.DataFrame:
     for key, group in _groups(table):
         row = dict(zip(parameters, key, strict=True)) | {"count": len(group)}
         for name in metrics:
-            values = group[name].dropna().to_numpy(float)
-            mean = values.mean() if len(values) else numpy.nan
-            row[name], row[f"{name}.se"] = mean_and_error(values) if len(values) > 1 else (mean, numpy.nan)
+            row |= Estimate.mean(group[name].dropna().to_numpy(float)).keys(name)
         rows.append(row)
-    return pandas.DataFrame(rows, columns=[*parameters, "count", *(f for n in metrics for f in (n, f"{n}.se"))])
+    columns = [column for name in metrics for column in (name, f"{name}_standard_error")]
+    return pandas.DataFrame(rows, columns=[*parameters, "count", *columns])
 
 
 def _grouping(table: pandas.DataFrame) -> list[str]:
@@ -146,20 +140,9 @@ def print_sweep(table: pandas.DataFrame, directory: Path):
     console.print(f"{directory / 'sweep.csv'}\n{directory / 'sweep.md'}", highlight=False, soft_wrap=True)
 
 
-def _overrides(run: Run, status: dict) -> dict:
-    """What was asked of a run: key -> value."""
-    overrides = status.get("overrides")
-    if overrides is None and (run / ".hydra" / "overrides.yaml").is_file():
-        overrides = yaml.safe_load((run / ".hydra" / "overrides.yaml").read_text())
-    pairs = (override.lstrip("+~").partition("=") for override in overrides or [])
-    return {key: _typed(value) for key, _, value in pairs}
-
-
 def _configured(run: Run, key: str):
     """The value that a run's configuration gives to a dotted key; None if it has none."""
-    value = _saved(run)
-    for part in key.split("."):
-        value = value.get(part) if isinstance(value, dict) else None
+    value = lookup(run.saved, key)
     return str(value) if isinstance(value, (dict, list)) else value
 
 
@@ -179,16 +162,6 @@ def _flatten(metrics: dict, prefix: str = ""):
             yield f"{prefix}{key}", value
 
 
-def _natural(path: Path):
-    return (0, int(path.name), "") if path.name.isdigit() else (1, 0, path.name)
-
-
-def _number(value, error) -> str:
-    if not numpy.isfinite(value):
-        return ""
-    return f"{value:.4g}" if not numpy.isfinite(error) else f"{value:.4g} ± {error:.2g}"
-
-
 def _cells(table: pandas.DataFrame) -> tuple[list[str], list[list[str]]]:
     summary, parameters = summarise(table), _grouping(table)
     shown = _columns(table)
@@ -199,29 +172,29 @@ def _cells(table: pandas.DataFrame) -> tuple[list[str], list[list[str]]]:
         leading = [[table.attrs["labels"][group["job"].iloc[0]]] for _, group in _groups(table)]
     heading = [*parameters, "count", *(shown[name] for name in metrics)]
     rows = [
-        [*values, f"{row['count']:.0f}", *(_number(row[name], row[f"{name}.se"]) for name in metrics)]
+        [*values, f"{row['count']:.0f}", *(_cell(row[name], row[f"{name}_standard_error"]) for name in metrics)]
         for values, row in zip(leading, summary.to_dict("records"), strict=True)
     ]
     return heading, rows
 
 
+def _cell(value, error) -> str:
+    return shown(value, error) if numpy.isfinite(value) else ""
+
+
 def _markdown(name: str, table: pandas.DataFrame, drawn: list[str]) -> str:
     heading, rows = _cells(table)
-    lines = [f"# {name}", "", f"{len(table)} jobs, {(table['state'] == 'done').sum()} done."]
+    lines = [f"# {text(name)}", "", f"{len(table)} jobs, {(table['state'] == 'done').sum()} done."]
     lines += ["Mean ± standard error over seeds; `count` runs each.", ""]
-    lines += [_line(heading), _line(["---"] * len(heading)), *map(_line, rows)]
+    lines += markdown_table(map(text, heading), (map(text, row) for row in rows))
     rest = table[table["state"] != "done"]
     if len(rest):
         columns = ["job", *table.attrs["parameters"], "state", "error"]
-        lines += ["", "## Not done", "", _line(columns), _line(["---"] * len(columns))]
-        lines += [_line(["" if value is None else str(value) for value in row]) for row in rest[columns].to_numpy()]
+        given = (["" if value is None else text(value) for value in row] for row in rest[columns].to_numpy())
+        lines += ["", "## Not done", "", *markdown_table(map(text, columns), given)]
     for figure in drawn:
         lines += ["", f"![{figure}](figures/{figure}.png)"]
     return "\n".join(lines) + "\n"
-
-
-def _line(cells) -> str:
-    return "| " + " | ".join(str(cell).replace("|", "\\|") for cell in cells) + " |"
 
 
 def _text_table(table: pandas.DataFrame):

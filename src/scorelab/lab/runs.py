@@ -17,6 +17,7 @@ import yaml
 from scorelab.errors import ConfigError, ScorelabError
 from scorelab.files import read_json, write_json, write_text
 from scorelab.lab.config import Config, check
+from scorelab.laws.estimate import spelled_out
 
 STATES = ("pending", "running", "done", "failed", "interrupted")
 
@@ -47,6 +48,31 @@ def claim(directory: Path) -> Path:
     except OSError as error:
         raise ScorelabError(f"{directory}: cannot be made ({error.strerror})") from None
     return directory
+
+
+def below(directory: Path) -> list["Run"]:
+    """The runs in the folders of a directory, jobs of a sweep in the order of their numbers."""
+    found = (path.parent for path in directory.glob("*/status.json"))
+    return [Run(path) for path in sorted(found, key=lambda path: in_order_of(path.name))]
+
+
+def in_order_of(name: str) -> tuple:
+    """What the names of runs are sorted by: numbers by their value, then the rest."""
+    return (0, int(name), "") if name.isdigit() else (1, 0, name)
+
+
+def asked(overrides) -> dict[str, str]:
+    """What overrides ask for: key -> value, as text."""
+    pairs = (str(override).lstrip("+~").partition("=") for override in overrides)
+    return {key: value for key, _, value in pairs}
+
+
+def read_metrics(path: Path) -> dict:
+    """The content of a metrics.json; an earlier spelling of the standard errors' keys is brought up to date.
+
+    Raises ScorelabError if it is missing or damaged.
+    """
+    return spelled_out(read_json(path))
 
 
 class Run:
@@ -121,6 +147,20 @@ class Run:
         except (OSError, yaml.YAMLError) as error:
             raise ScorelabError(f"{self / 'config.yaml'}: cannot be read ({error})") from None
 
+    @property
+    def saved(self) -> dict:
+        """The configuration as it lies there, unchecked; empty where there is none."""
+        path = self / "config.yaml"
+        return (yaml.safe_load(path.read_text()) or {}) if path.is_file() else {}
+
+    @property
+    def overrides(self) -> list[str]:
+        """What was asked for when the run was made."""
+        overrides, path = self.status.get("overrides"), self / ".hydra" / "overrides.yaml"
+        if not overrides and path.is_file():
+            overrides = yaml.safe_load(path.read_text())
+        return overrides or []
+
     def save_config(self, config: Config):
         """Write config.yaml."""
         write_text(self / "config.yaml", yaml.safe_dump(config.data, sort_keys=False))
@@ -131,7 +171,7 @@ class Run:
         state = self.status["state"]
         if state != "done":
             raise ScorelabError(f"{self.path}: the run is {state}; only a run that is done has results")
-        return read_json(self / "metrics.json")
+        return read_metrics(self / "metrics.json")
 
 
 def _in_todays_keys(node):

@@ -1,7 +1,7 @@
-"""A number that knows its error, and how numbers become keys of metrics.json."""
+"""A number that knows its error: how it is measured, named in metrics.json, and printed."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -32,6 +32,28 @@ class Estimate:
         """A number that could not be measured; `why` completes "not measured: ..."."""
         return cls(not_measured=why)
 
+    @classmethod
+    def mean(cls, values, none: str = "there are no values") -> "Estimate":
+        """The mean of independent measurements, and its standard error std/sqrt(count).
+
+        values: a numpy array (count,). One value has no standard error; without any, the mean is missing and `none`
+        says why.
+        """
+        if not len(values):
+            return cls.missing(none)
+        return cls(*mean_and_error(values)) if len(values) > 1 else cls(float(values.mean()))
+
+    @classmethod
+    def together(cls, estimates: Sequence["Estimate"]) -> "Estimate":
+        """Several measured numbers as one estimate, whose parts are lists in the same order."""
+        return cls(
+            **{
+                part.name: [getattr(each, part.name) for each in estimates]
+                for part in fields(cls)
+                if part.name != "not_measured" and any(getattr(each, part.name) is not None for each in estimates)
+            }
+        )
+
     def keys(self, name: str) -> dict[str, Value]:
         """The number as it stands in metrics.json: NAME, NAME_standard_error, NAME_floor and so on, those that are
         known."""
@@ -58,6 +80,42 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> tuple[dict[str, Any]
         else:
             plain |= value.keys(key)
     return plain, missing
+
+
+def spelled_out(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Numbers by name, where a standard error that is called NAME_se beside a NAME becomes NAME_standard_error.
+
+    Earlier runs have the short name. Dictionaries inside, and dictionaries in lists, are treated alike.
+    """
+
+    def inside(value):
+        if isinstance(value, Mapping):
+            return spelled_out(value)
+        return [inside(item) for item in value] if isinstance(value, list) else value
+
+    return {_full_name(key, values): inside(value) for key, value in values.items()}
+
+
+def _full_name(key, beside):
+    name = str(key).removesuffix("_se")
+    return f"{name}_standard_error" if name != key and name in beside else key
+
+
+def shown(value: float, error: float | None = None, digits: int | None = None, error_digits: int = 2) -> str:
+    """A number as text: "value ± standard error", or the value alone where the error is None, 0 or not finite.
+
+    digits: significant ones of the value; by default 4 of a value alone, and beside an error as many as reach the last
+    digit that the error shows. error_digits: significant ones of the error.
+    """
+    if not error or not math.isfinite(error):
+        return f"{value:.{digits or 4}g}"
+    if digits is not None:
+        return f"{value:.{digits}g} ± {error:.{error_digits}g}"
+    place = error_digits - 1 - math.floor(math.log10(error))
+    if max(abs(value), error) < 1e-4:  # zeros would say nothing
+        first = math.floor(math.log10(max(abs(value), error)))
+        return f"{value:.{max(place + first, 0)}e} ± {error:.{error_digits - 1}e}"
+    return f"{value:.{max(place, 0)}f} ± {error:.{max(place, 0)}f}"
 
 
 def mean_and_error(values, axis: int = 0):

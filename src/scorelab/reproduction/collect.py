@@ -10,8 +10,9 @@ import yaml
 
 from scorelab.errors import ScorelabError, one_line
 from scorelab.files import read_json
-from scorelab.lab.runs import Run
+from scorelab.lab.runs import Run, asked, below, in_order_of
 from scorelab.reproduction.published import SETTINGS, published
+from scorelab.studies.base import lookup
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ class Entry:
 
     def number(self, key: str):
         """A number of metrics.json by its dotted name; None where there is none."""
-        return _dotted(self.metrics, key)
+        return lookup(self.metrics, key)
 
     @property
     def preset(self) -> str | None:
@@ -122,11 +123,10 @@ class Entry:
         return path if path.is_file() else None
 
     def _asked(self, key: str):
-        pairs = (override.lstrip("+~").partition("=") for override in self.overrides)
-        return {name: value for name, _, value in pairs}.get(key)
+        return asked(self.overrides).get(key)
 
     def _configured(self, key: str):
-        value = _dotted(self.config, key)
+        value = lookup(self.config, key)
         if value is None and self._asked(key) is not None:
             return yaml.safe_load(self._asked(key))
         return value
@@ -138,12 +138,12 @@ def collect(directory: Path | str) -> list[Entry]:
     Raises ScorelabError if there is neither.
     """
     directory = Path(directory)
-    found = {path.parent.name: _entry(path.parent) for path in directory.glob("*/status.json")}
+    found = {run.path.name: _entry(run) for run in below(directory)}
     for number, overrides in enumerate(_jobs(directory)):
         found.setdefault(str(number), Entry(str(number), directory / str(number), "pending", None, overrides))
     if not found:
         raise ScorelabError(f"{directory}: no run directory below it")
-    return sorted(found.values(), key=lambda entry: _natural(entry.name))
+    return sorted(found.values(), key=lambda entry: in_order_of(entry.name))
 
 
 @functools.cache
@@ -157,32 +157,14 @@ def _jobs(directory: Path) -> list[list[str]]:
     return read_json(path).get("jobs", []) if path.is_file() else []
 
 
-def _entry(path: Path) -> Entry:
-    entry = Entry(path.name, path, "unreadable")
-    run = Run(path)
+def _entry(run: Run) -> Entry:
+    entry = Entry(run.path.name, run.path, "unreadable")
     try:
-        if (path / "config.yaml").is_file():
-            entry.config = yaml.safe_load((path / "config.yaml").read_text()) or {}
-        status = run.status
-        entry.overrides = status.get("overrides") or _hydra_overrides(path)
+        entry.config = run.saved
+        entry.overrides, status = run.overrides, run.status
         if status["state"] == "done":
             entry.metrics = run.metrics
         entry.state, entry.error = status["state"], status.get("error")
     except (ScorelabError, OSError, KeyError, yaml.YAMLError) as error:
         entry.error = one_line(error)
     return entry
-
-
-def _hydra_overrides(path: Path) -> list[str]:
-    path = path / ".hydra" / "overrides.yaml"
-    return yaml.safe_load(path.read_text()) or [] if path.is_file() else []
-
-
-def _dotted(value, key: str):
-    for part in key.split("."):
-        value = value.get(part) if isinstance(value, dict) else None
-    return value
-
-
-def _natural(name: str):
-    return (0, int(name), "") if name.isdigit() else (1, 0, name)

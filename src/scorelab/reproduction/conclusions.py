@@ -5,6 +5,7 @@ import statistics
 
 import numpy
 
+from scorelab.laws.estimate import shown
 from scorelab.reproduction.collect import Entry, Figure, published_numbers
 
 #: within this factor of a published error counts as reproduced; within so many standard errors, or deviations, as equal
@@ -119,11 +120,11 @@ def _of_recovery(entries: list[Entry]) -> str:
     left = starts - ends(entry, "diverged_count")
     cosines = [cosine for cosine in ends(entry, "stage2_cosine") if cosine is not None]
     error = ends(entry, "stage2_distance_standard_error")
-    shown = f"{distance:.3f}" + (f" ± {error:.3f}" if error else "")
+    reached = shown(distance, error)
     at = abs(distance - floor) <= DEVIATIONS * spread / math.sqrt(left)
     return (
         f"In {_named(entry)}, {left} of {starts} starts came to an end: |cos| after stage 2 is at least "
-        f"{min(cosines):.5f}, and the distance to mu* {shown}, {'at' if at else 'not at'} the {floor:.3f} that "
+        f"{min(cosines):.5f}, and the distance to mu* {reached}, {'at' if at else 'not at'} the {floor:.3f} that "
         f"{ends(entry, 'samples')} samples allow on average."
     )
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
+from scorelab.markdown import table, text
+
 
 @dataclass(frozen=True)
 class Heading:
@@ -52,13 +54,13 @@ def markdown(blocks: list, home: Path) -> str:
     parts = []
     for block in blocks:
         match block:
-            case Heading(level, text):
-                parts.append(f"{'#' * level} {text}")
-            case Paragraph(text, conclusion):
-                parts.append(f"**{_escaped(text)}**" if conclusion else _escaped(text))
+            case Heading(level, title):
+                parts.append(f"{'#' * level} {text(title)}")
+            case Paragraph(said, conclusion):
+                parts.append(f"**{text(said)}**" if conclusion else text(said))
             case Table(headings, rows):
-                lines = [headings, ["---"] * len(headings), *([cell.text for cell in row] for row in rows)]
-                parts.append("\n".join(f"| {' | '.join(map(_escaped, line))} |" for line in lines))
+                cells = ((text(cell.text) for cell in row) for row in rows)
+                parts.append("\n".join(table(map(text, headings), cells)))
             case Pictures(items):
                 links = (urllib.parse.quote(path.relative_to(home).as_posix()) for path, _ in items)
                 lines = (f"![{caption}]({link})" for link, (_, caption) in zip(links, items, strict=True))
@@ -100,8 +102,3 @@ def _picture(path: Path, caption: str) -> str:
     text = html.escape(caption, quote=True)
     image = f'<img alt="{text}" src="data:image/png;base64,{content}">'
     return f'<figure><button type="button">{image}</button><figcaption>{text}</figcaption></figure>'
-
-
-def _escaped(text: str) -> str:
-    text = " ".join(str(text).split())
-    return text.replace("\\", "\\\\").replace("|", "\\|").replace("*", "\\*").replace("<", "&lt;")

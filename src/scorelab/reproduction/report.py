@@ -1,6 +1,5 @@
 """What the report says, figure by figure."""
 
-import math
 import re
 import shutil
 import statistics
@@ -8,6 +7,7 @@ import urllib.parse
 from pathlib import Path
 
 from scorelab.files import write_text
+from scorelab.laws.estimate import shown
 from scorelab.reproduction import conclusions
 from scorelab.reproduction.collect import FIGURES, Entry, Figure, collect, published_numbers
 from scorelab.reproduction.protocols import differences
@@ -151,7 +151,7 @@ def _errors(figure: Figure, entries: list[Entry]) -> Table:
                 _series(entry, "t"),
                 zip(
                     _series(entry, "relative_error"),
-                    _series(entry, "relative_error_se"),
+                    _series(entry, "relative_error_standard_error"),
                     conclusions.ratios(figure, entry),
                     strict=True,
                 ),
@@ -265,13 +265,9 @@ def _measured(entry: Entry, key: str, error: str) -> Cell:
 
 
 def _with_error(value, error, scale: float = 1) -> Cell:
-    """A number to the second digit of its standard error."""
     if value is None:
         return Cell(_NONE)
-    if not error:
-        return Cell(f"{scale * value:.4g}", value)
-    decimals = max(0, 1 - math.floor(math.log10(scale * error)))
-    return Cell(f"{scale * value:.{decimals}f} ± {scale * error:.{decimals}f}", value)
+    return Cell(shown(scale * value, error and scale * error), value)
 
 
 def _mean(entries: list[Entry], key: str) -> Cell:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
+from scorelab.laws.estimate import shown
+from scorelab.laws.section import Section
 from scorelab.options import Options
 
 #: a function, or the module that has it: ".analyse" beside the class that declares it, or a full name
@@ -91,6 +93,8 @@ class Study(Options):
     #: figure -> function from its arrays to a matplotlib Figure, or the module whose function `figure` it is; arrays
     #: named NAME-DETAIL are drawn by NAME
     figures: ClassVar[Mapping[str, Place]] = {}
+    #: what metrics.json has of the study: sections, or the module whose tuple `SECTIONS` has them
+    sections: ClassVar[str | tuple[Section, ...]] = ()
     #: numbers of the table that closes a run
     headline: ClassVar[tuple[Number, ...]] = ()
     #: numbers that a sweep's table has a column for
@@ -117,9 +121,11 @@ class Study(Options):
             function_of(type(self), "stages", stage, "run")(self, context)
 
     def closing(self, metrics: Mapping) -> Table | None:
-        """The table that ends a run: the numbers of `headline` that were measured; None without any."""
+        """The table that ends a run: the numbers of `headline`, and why any was not measured; None without any."""
         rows = [row for number in self.headline if (row := _row(number, metrics)) is not None]
-        return Table(("", "measured", "± s.e.", "held against"), rows) if rows else None
+        missing = metrics.get("not_measured", {})
+        lines = [f"{one.name}: not measured: {missing[one.key]}" for one in self.headline if one.key in missing]
+        return Table(("", "measured", "± s.e.", "held against"), rows, tuple(lines)) if rows or lines else None
 
 
 def _row(number: Number, metrics):
@@ -133,8 +139,8 @@ def _row(number: Number, metrics):
 
 def row(name: str, value: float, error: float | None, held: str = "", reference: float | None = None):
     """A row of a closing table: a number, its standard error, and what it is held against."""
-    spread = "" if error is None else f"{error:.2g}"
-    return name, f"{value:.4g}", spread, "" if reference is None else f"{held} {reference:.4g}"
+    spread = "" if error is None else shown(error, digits=2)
+    return name, shown(value), spread, "" if reference is None else f"{held} {shown(reference)}"
 
 
 def draw(cls: type[Study], name: str, arrays: Mapping):
@@ -154,9 +160,19 @@ def function_of(cls: type[Study], table: str, name: str, function: str) -> Calla
     A module is found from the class that declares the table, and its function `function` is taken. Raises KeyError for
     a name that the table does not have.
     """
-    place = getattr(cls, table)[name]
+    return _found(cls, table, getattr(cls, table)[name], function)
+
+
+def sections_of(cls: type[Study]) -> tuple[Section, ...]:
+    """The sections of metrics.json that a study declares."""
+    return tuple(_found(cls, "sections", cls.sections, "SECTIONS"))
+
+
+def _found(cls, variable, place, name):
+    """A place in a class variable of a study: itself or, if it names a module, what the module has under a name. The
+    module's name is relative to the class that declares the variable."""
     if not isinstance(place, str):
         return place
-    owner = next(base for base in cls.__mro__ if table in vars(base))
+    owner = next(base for base in cls.__mro__ if variable in vars(base))
     module = importlib.import_module(place, sys.modules[owner.__module__].__package__)
-    return getattr(module, function)
+    return getattr(module, name)

@@ -3,13 +3,12 @@
 import logging
 
 from scorelab.errors import ConfigError
+from scorelab.laws.estimate import Estimate
 from scorelab.progress import Progress
 from scorelab.randomness import stream_seed
 from scorelab.training.trainer import Trainer, training_samples
 
 log = logging.getLogger("scorelab")
-#: columns of the last record that become metrics
-_FINAL = ("loss", "bayes_risk", "excess_risk", "excess_risk_se", "validation_loss")
 
 
 def run(study, context):
@@ -43,7 +42,7 @@ def run(study, context):
         "seconds": sum(trainer.seconds for trainer in trainers),
     }
     values["samples_per_second"] = seen / values["seconds"]
-    finals = [{key: trainer.rows[-1][key] for key in _FINAL if key in trainer.rows[-1]} for trainer in trainers]
+    finals = [_final(trainer.rows[-1]) for trainer in trainers]
     if len(parts) == 1:
         values |= finals[0]
     else:
@@ -55,6 +54,14 @@ def run(study, context):
 
 def _checkpoint(context, part):
     return context.run / f"checkpoint{part.name and f'-{part.name}'}.safetensors"
+
+
+def _final(row) -> dict:
+    """The numbers of a training: those of its last record."""
+    values = {key: row[key] for key in ("loss", "bayes_risk", "validation_loss") if key in row}
+    if "excess_risk" in row:
+        values["excess_risk"] = Estimate(row["excess_risk"], row["excess_risk_standard_error"])
+    return values
 
 
 def _rows(trainer, part):

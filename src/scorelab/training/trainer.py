@@ -10,6 +10,7 @@ import torch
 
 from scorelab.channel import mix
 from scorelab.errors import ScorelabError, TrainingDiverged
+from scorelab.laws.estimate import spelled_out
 from scorelab.randomness import stream
 from scorelab.tensorfile import read_tensors, require_shapes, write_tensors
 from scorelab.training.angles import angle_law
@@ -41,8 +42,8 @@ class Trainer:
         epoch, step, loss        mean loss over the steps since the last record, mean over coordinates
         bayes_risk               the least value of the expected loss, that of the exact posterior mean; below 0 for
                                  objectives without the score
-        excess_risk, excess_risk_se   expected loss of the weights that would be kept, minus bayes_risk, and its
-                                 standard error, on exact samples
+        excess_risk, excess_risk_standard_error   expected loss of the weights that would be kept, minus bayes_risk,
+                                 and its standard error, on exact samples
         validation_loss          where samples are held out
         lr, seconds
     """
@@ -158,7 +159,8 @@ class Trainer:
     def _record(self, row, losses):
         excess, error = self.excess_risk()
         row |= {"loss": math.fsum(losses) / len(losses), "bayes_risk": self.bayes_risk}
-        row |= {"excess_risk": excess, "excess_risk_se": error, "lr": self._lr(self.step), "seconds": self.seconds}
+        row |= {"excess_risk": excess, "excess_risk_standard_error": error}
+        row |= {"lr": self._lr(self.step), "seconds": self.seconds}
         self.rows.append(row)
 
     def _lr(self, step):
@@ -244,7 +246,8 @@ class Trainer:
             raise ScorelabError(f"{path}: not a checkpoint of a training")
         counters = json.loads(metadata["training"])
         self.epoch, self.step, self.seconds = counters["epoch"], counters["step"], counters["seconds"]
-        self.rows, self.best_loss, self._saved_epoch = counters["rows"], counters["best_loss"], counters["epoch"]
+        self.rows = [spelled_out(row) for row in counters["rows"]]
+        self.best_loss, self._saved_epoch = counters["best_loss"], counters["epoch"]
         self.flat.value.data.copy_(tensors["value"])
         if self.average is not None:
             self.average.copy_(tensors["average"])

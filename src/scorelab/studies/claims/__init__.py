@@ -15,6 +15,7 @@ class Claims(Study):
     uses = ()
     stages = {"analyse": ".analyse", "plot": ".plot"}
     figures = {"claim": "scorelab.figures.panels"}
+    sections = ".numbers"
     keys = "claims"
     bookkeeping = ("list", "jobs", "docs")
 

@@ -107,6 +107,7 @@ class Collapse(Study):
     uses = ("target", "denoiser", "schedule", "training")
     stages = {"train": ".train", "sample": ".sample", "analyse": ".analyse", "plot": draw_figures}
     figures = {"collapse": ".figure"}
+    sections = ".numbers"
 
     methods: dict[str, Method] = Field(min_length=1)
     steps: Count

@@ -4,12 +4,13 @@ import math
 
 import numpy
 
-from scorelab.laws.estimate import mean_and_error
+from scorelab.laws.estimate import Estimate
 from scorelab.studies.collapse.theory import influence
 
 #: statistics of concentration.csv
 _STATISTICS = ("trace", "participation", "neighbour", "training")
 _BANDS = ("high_noise", "low_noise", "all")
+_SEVERAL_WIDTHS = "the modes differ in their standard deviation"
 
 
 def run(study, context):
@@ -17,32 +18,45 @@ def run(study, context):
     bands, concentration, trade = (context.read_table(f"{name}.csv") for name in ("bands", "concentration", "trade"))
     std = float(context.target.std[0])
     metrics = {"count": study.count, "size": study.injected.size, "crossing_angle": math.atan(1 / std)}
-    metrics |= {"mode_weight_exact": float(context.target.weights[0])}
-    metrics |= {"mode_weight_floor": _weight_floor(context, study.count), "floor": _floors(concentration, "exact")}
-    metrics["bands"] = {name: _columns(bands, bands["method"] == name) for name in study.methods}
+    metrics |= {"mode_weight": _exact_weight(context, study.count), "floor": _floors(concentration, "exact")}
+    metrics["bands"] = {name: _band(bands, bands["method"] == name) for name in study.methods}
     for part in ("exact", "learned"):
         rows = concentration["part"] == part
         methods = [name for name in study.methods if (rows & (concentration["method"] == name)).any()]
         metrics[part] = {name: _statistics(concentration, rows & (concentration["method"] == name)) for name in methods}
     if (context.run / "shrinkage.csv").is_file():
         metrics["shrinkage"] = _shrinkage(study, context.read_table("shrinkage.csv"))
+    elif context.denoiser.exact:
+        metrics["shrinkage"] = Estimate.missing("the run's denoiser is the exact one")
+    else:
+        metrics["shrinkage"] = Estimate.missing(_SEVERAL_WIDTHS)
     metrics["kinds"] = {kind: _kind(concentration, kind, study.kinds.methods) for kind in study.kinds.sizes}
     metrics["memory"] = _memory(concentration, study.memory.methods)
     metrics["trade"] = {str(width): traded(trade, width) for width in study.trade.widths}
     context.update_metrics("collapse", metrics)
-    context.save_arrays("collapse", _arrays(study, metrics, trade, std))
+    context.save_arrays("collapse", _arrays(study, metrics, bands, trade, std))
 
 
-def _weight_floor(context, count) -> float:
-    """Standard error of the weight of the first mode over as many exact samples whose modes are known."""
+def _exact_weight(context, count) -> Estimate:
+    """The weight of the first mode, and the standard error of it over as many exact samples whose modes are known."""
     weight = float(context.target.weights[0])
-    return math.sqrt(weight * (1 - weight) / count)
+    return Estimate(exact=weight, floor=math.sqrt(weight * (1 - weight) / count))
 
 
-def _columns(table, rows):
-    """Columns of numbers, as lists; nan becomes None."""
-    names = ("low", "high", "lost", "lost_se", "predicted")
-    return {name: [None if math.isnan(value) else value for value in table[name][rows].tolist()] for name in names}
+def _column(table, name, rows) -> Estimate:
+    """A column with its standard errors, as lists."""
+    return Estimate(table[name][rows].tolist(), table[f"{name}_standard_error"][rows].tolist())
+
+
+def _band(table, rows) -> dict:
+    """Lists over bands: their ends, the share of the variance that is lost there, and its closed form."""
+    predicted = table["predicted"][rows].tolist()
+    found = {"low": table["low"][rows].tolist(), "high": table["high"][rows].tolist()}
+    known = not any(map(math.isnan, predicted))
+    return found | {
+        "lost": _column(table, "lost", rows),
+        "predicted": predicted if known else Estimate.missing(_SEVERAL_WIDTHS),
+    }
 
 
 def _floors(table, part):
@@ -50,16 +64,20 @@ def _floors(table, part):
     return {name: float(table[f"{name}_floor"][first][0]) for name in _STATISTICS}
 
 
-def _statistics(table, rows) -> dict[str, float]:
+def _statistics(table, rows) -> dict[str, Estimate]:
     """The numbers of one row; those that were not measured are left out."""
-    names = [name for key in (*_STATISTICS, "mode_weight") for name in (key, f"{key}_se")]
-    found = {name: float(table[name][rows][0]) for name in names}
-    return {name: value for name, value in found.items() if math.isfinite(value)}
+    found = {}
+    for name in (*_STATISTICS, "mode_weight"):
+        value, error = (float(table[key][rows][0]) for key in (name, f"{name}_standard_error"))
+        if math.isfinite(value):
+            found[name] = Estimate(value, error)
+    return found
 
 
 def _shrinkage(study, table):
     """Lists over angles, and by method the share of the variance that the shrinkage costs, to first order."""
-    found = {name: table[name].tolist() for name in ("angle", "psi", "size", "size_se", "error")}
+    found = {name: table[name].tolist() for name in ("angle", "psi", "error")}
+    found["size"] = _column(table, "size", slice(None))
     lost = {}
     for name, method in study.methods.items():
         felt = table["weight"] * [influence(psi, method.stochasticity) for psi in table["psi"]]
@@ -81,12 +99,12 @@ def _memory(table, methods):
     found = {"floor": _floors(table, "memory")}
     for name in methods:
         rows = (table["part"] == "memory") & (table["method"] == name)
-        keys = ("training", "training_se", "neighbour", "neighbour_se", "trace", "trace_se")
-        found[name] = {"angle": table["high"][rows].tolist()} | {key: table[key][rows].tolist() for key in keys}
+        statistics = {key: _column(table, key, rows) for key in ("training", "neighbour", "trace")}
+        found[name] = {"angle": table["high"][rows].tolist()} | statistics
     return found
 
 
-def traded(table, width) -> dict[str, float]:
+def traded(table, width) -> dict[str, Estimate]:
     """Errors of the networks of one width, means over repeats with standard errors: each phase alone; both phases with
     the steps of one (`shared`) and of two (`both`); and the paired ratios of the latter two to `alone`."""
 
@@ -101,24 +119,24 @@ def traded(table, width) -> dict[str, float]:
         shared = errors("shared", 0.5, phase)
         if len(shared):
             columns |= {"shared": shared, "cost": shared / alone}
-        for name, values in columns.items():
-            found[f"{phase}_{name}"], found[f"{phase}_{name}_se"] = mean_and_error(values)
+        found |= {f"{phase}_{name}": Estimate.mean(values) for name, values in columns.items()}
     return found
 
 
-def _arrays(study, metrics, trade, std):
+def _arrays(study, metrics, bands, trade, std):
     """What the figure is drawn from."""
     names = list(study.methods)
     arrays = {"names": names, "labels": [study.methods[name].label for name in names], "size": study.injected.size}
     arrays |= {"stochasticity": [study.methods[name].stochasticity for name in names], "std": std}
     for name in names:
-        band = metrics["bands"][name]
-        for key in ("low", "high", "lost", "lost_se", "predicted"):
-            arrays[f"band.{name}.{key}"] = numpy.array(band[key], dtype=float)
+        rows = bands["method"] == name
+        for key in ("low", "high", "lost", "lost_standard_error", "predicted"):
+            arrays[f"band.{name}.{key}"] = bands[key][rows]
     arrays |= {"memory": study.memory.methods, "memory_floor": metrics["memory"]["floor"]["training"]}
     for name in study.memory.methods:
-        for key in ("angle", "training", "training_se"):
-            arrays[f"memory.{name}.{key}"] = metrics["memory"][name][key]
+        found = metrics["memory"][name]
+        arrays |= {f"memory.{name}.{key}": value for key, value in found["training"].keys("training").items()}
+        arrays[f"memory.{name}.angle"] = found["angle"]
     arrays["widths"] = study.trade.widths
     for width in study.trade.widths:
         for phase in ("high", "low"):
@@ -132,6 +150,6 @@ def _curve(table, width, phase):
     unseen = 1.0 if phase == "high" else 0.0
     here = (table["width"] == width) & (table["name"] != "both") & (table["share"] != unseen)
     shares = numpy.unique(table["share"][here])
-    found = numpy.array([mean_and_error(table[phase][here & (table["share"] == share)]) for share in shares])
-    mean, error = mean_and_error(table[phase][(table["width"] == width) & (table["name"] == "both")])
-    return {"share": shares, "error": found[:, 0], "error_se": found[:, 1], "both": mean, "both_se": error}
+    errors = Estimate.together([Estimate.mean(table[phase][here & (table["share"] == share)]) for share in shares])
+    both = Estimate.mean(table[phase][(table["width"] == width) & (table["name"] == "both")])
+    return {"share": shares} | errors.keys("error") | both.keys("both")

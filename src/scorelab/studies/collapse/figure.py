@@ -10,10 +10,10 @@ _BARS = {"elinewidth": 0.8, "markersize": 3.4, "linewidth": 0.9}
 
 
 def figure(arrays):
-    """arrays: `names`, `labels`, `stochasticity` (methods,); of each method band.NAME.{low, high, lost, lost_se,
-    predicted} (bands,); `memory`, names of methods, with memory.NAME.{angle, training, training_se} (cutoffs,) and
-    `memory_floor`; `widths`, of each trade.WIDTH.{high, low}.{share, error, error_se} (shares,), both, both_se; `std`.
-    """
+    """arrays: `names`, `labels`, `stochasticity` (methods,); of each method band.NAME.{low, high, lost,
+    lost_standard_error, predicted} (bands,); `memory`, names of methods, with memory.NAME.{angle, training,
+    training_standard_error} (cutoffs,) and `memory_floor`; `widths`, of each trade.WIDTH.{high, low}.{share, error,
+    error_standard_error} (shares,), both, both_standard_error; `std`."""
     drawing = new_figure(PAGE, 3.2)
     axes = drawing.subplots(1, 3)
     looks = _looks(arrays)
@@ -48,7 +48,7 @@ def _bands(axes, arrays, looks):
     for name, label, value in zip(map(str, arrays["names"]), arrays["labels"], arrays["stochasticity"], strict=True):
         low, high = arrays[f"band.{name}.low"], arrays[f"band.{name}.high"]
         middle = 0.5 * (low + high)
-        error = 200 * arrays[f"band.{name}.lost_se"]
+        error = 200 * arrays[f"band.{name}.lost_standard_error"]
         style = _BARS | looks[name] | {"fmt": looks[name]["marker"]}
         style.pop("marker")
         axes.errorbar(middle, 100 * arrays[f"band.{name}.lost"], yerr=error, label=str(label), **style)
@@ -69,7 +69,7 @@ def _memory(axes, arrays, looks):
     axes.axhspan(1 - 2 * floor, 1 + 2 * floor, color=FAINT, alpha=0.35, linewidth=0)
     axes.axhline(1.0, color=EXACT, linewidth=0.8)
     for name in map(str, arrays["memory"]):
-        angle, error = arrays[f"memory.{name}.angle"], 2 * arrays[f"memory.{name}.training_se"]
+        angle, error = arrays[f"memory.{name}.angle"], 2 * arrays[f"memory.{name}.training_standard_error"]
         axes.errorbar(angle, arrays[f"memory.{name}.training"], yerr=error, **_BARS, **looks[name])
     axes.set_ylim(0, 1.08)
     axes.set_xlabel("memorised up to the angle (rad)")
@@ -80,12 +80,19 @@ def _trade(axes, arrays):
     """The error in each phase, against the share of the training samples that is spent on low noise."""
     for number, width in enumerate(arrays["widths"].tolist()):
         for phase, colour in (("high", LEARNED), ("low", THIRD)):
-            one = {key: arrays[f"trade.{width}.{phase}.{key}"] for key in ("share", "error", "error_se", "both")}
+            one = {
+                key: arrays[f"trade.{width}.{phase}.{key}"]
+                for key in ("share", "error", "error_standard_error", "both")
+            }
             style = {"color": colour, "marker": _MARKERS[number % 8], "linestyle": "-" if number == 0 else "--"}
             label = f"{phase} noise, m = {width}"
-            axes.errorbar(one["share"], one["error"], yerr=2 * one["error_se"], label=label, **_BARS, **style)
+            axes.errorbar(
+                one["share"], one["error"], yerr=2 * one["error_standard_error"], label=label, **_BARS, **style
+            )
             style = {"color": colour, "marker": _MARKERS[number % 8], "fillstyle": "none", "markersize": 5.5}
-            axes.errorbar([0.5], [one["both"]], yerr=[2 * arrays[f"trade.{width}.{phase}.both_se"]], **style)
+            axes.errorbar(
+                [0.5], [one["both"]], yerr=[2 * arrays[f"trade.{width}.{phase}.both_standard_error"]], **style
+            )
     axes.set_yscale("log")
     axes.text(0.97, 0.98, "open: twice the steps", transform=axes.transAxes, ha="right", va="top", fontsize=6.5)
     low, high = axes.get_ylim()

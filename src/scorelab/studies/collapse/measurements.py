@@ -47,14 +47,17 @@ class Concentration:
         return {name: self.deviation[name] / self.exact[name] for name in self.exact}
 
     def measure(self, samples, repeated: bool = True) -> dict[str, float]:
-        """Every statistic of samples (count, n) over that of exact ones, with standard errors NAME_se, and the mean
-        posterior weight of the first mode, as it is. repeated: whether `training`, which takes longest, is one."""
+        """Every statistic of samples (count, n) over its mean on exact ones, each NAME with NAME_standard_error, and
+        the mean posterior weight of the first mode, as it is.
+
+        repeated: whether `training`, which takes longest, is one of the statistics.
+        """
         found = {}
         for name, (value, error) in self._raw(samples, repeated).items():
             share, of_exact = value / self.exact[name], self.deviation[name] / math.sqrt(self.repeats)
-            found |= {name: share, f"{name}_se": math.hypot(error, share * of_exact) / self.exact[name]}
+            found |= {name: share, f"{name}_standard_error": math.hypot(error, share * of_exact) / self.exact[name]}
         weight = mean_and_error(self.law.posterior_weights(samples, HALF_PI)[:, 0].double())
-        return found | dict(zip(("mode_weight", "mode_weight_se"), weight, strict=True))
+        return found | dict(zip(("mode_weight", "mode_weight_standard_error"), weight, strict=True))
 
     def _raw(self, samples, repeated=True) -> dict[str, tuple[float, float]]:
         """name -> value and standard error."""
@@ -118,9 +121,9 @@ def shrinkage(denoiser, target, angles, draws: int, generator) -> list[dict[str,
     """How much a denoiser shrinks towards the modes, at angles: least squares of m_hat - m on the exact m - sum_k
     gamma_k mu_k, over exact states.
 
-    size: minus its slope, tan(psi) times, which is the share of the root of the Bayes risk, with its standard error
-    size_se; error: the whole of the error, the root mean square of m_hat - m in the same unit. psi: tan(psi) = s
-    tan(phi), s the standard deviation of all modes.
+    size: minus its slope, tan(psi) times, which is the share of the root of the Bayes risk, with size_standard_error;
+    error: the whole of the error, the root mean square of m_hat - m in the same unit. psi: tan(psi) = s tan(phi), s the
+    standard deviation of all modes.
     """
     std, rows = float(target.std[0]), []
     for angle in angles:
@@ -133,7 +136,8 @@ def shrinkage(denoiser, target, angles, draws: int, generator) -> list[dict[str,
         slope = float(product.mean() / square.mean())
         spread = float((product - slope * square).std() / (square.mean() * math.sqrt(draws)))
         risk = target.n * std**2 / (1 + tangent**2)
-        row = {"angle": angle, "psi": math.atan(tangent), "size": slope * tangent, "size_se": spread * tangent}
+        row = {"angle": angle, "psi": math.atan(tangent)}
+        row |= {"size": slope * tangent, "size_standard_error": spread * tangent}
         rows.append(row | {"error": math.sqrt(float(error.square().sum(1).mean()) / risk)})
     return rows
 

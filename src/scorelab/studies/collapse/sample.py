@@ -85,7 +85,7 @@ class Settings:
             found = squares(options.size, band)
             kept = float(found.mean() / exact.mean())
             error = float((found - kept * exact).std() / (exact.mean() * math.sqrt(len(exact))))
-            row = {"method": name, "low": band[0], "high": band[1], "lost": 1 - kept, "lost_se": error}
+            row = {"method": name, "low": band[0], "high": band[1], "lost": 1 - kept, "lost_standard_error": error}
             rows.append(row | {"predicted": predicted_loss(self.study, target, name, band, edges[-1])})
         return rows
 

@@ -19,6 +19,7 @@ class ConditionalMean(Study):
     uses = ("target",)
     stages = {"analyse": ".analyse", "plot": draw_figures}
     figures = {"conditional_mean": ".figure"}
+    sections = ".numbers"
 
     times: list[Positive] = Field(min_length=1)
     t_min: Positive

@@ -5,6 +5,7 @@ import math
 import numpy
 import torch
 
+from scorelab.laws.estimate import Estimate
 from scorelab.studies.conditional_mean.theory import COORDINATES
 from scorelab.targets.speciation import undecided
 
@@ -71,7 +72,9 @@ def _curves(study, exact):
 
 def _metrics(study, target, exact, speciation):
     metrics = {"p": exact.p, "a_squared": exact.a_squared, "std": exact.std}
-    metrics |= {"speciation_t": speciation, "speciation_t_estimate": 1 / exact.a_squared}
+    never = Estimate.missing("E[gamma (1 - gamma)] does not fall to half of its value without any signal")
+    metrics |= {"speciation_t": never if speciation is None else speciation}
+    metrics |= {"speciation_t_estimate": 1 / exact.a_squared}
     metrics |= {f"slope_sup_{name}": exact.largest_slope(name) for name in COORDINATES}
     steepest = exact.steepest_time
     limit = float(exact.mean_slope(steepest)) if math.isfinite(steepest) else 1.0

@@ -48,6 +48,7 @@ class Discretization(Study):
     uses = ()
     stages = {"analyse": ".analyse", "plot": draw_figures}
     figures = {"discretization": ".figure"}
+    sections = ".numbers"
 
     targets: dict[str, Target] = Field(min_length=1)
     times: list[Positive] = Field(min_length=4)

@@ -4,6 +4,7 @@ import math
 
 import numpy
 
+from scorelab.laws.estimate import Estimate
 from scorelab.metrics.tables import rows_of
 from scorelab.progress import Progress
 from scorelab.studies.discretization.measurements import (
@@ -15,6 +16,8 @@ from scorelab.studies.discretization.measurements import (
     together,
 )
 from scorelab.studies.discretization.theory import localization, rate, reverse_process, truncation_variation
+
+_NO_ERROR = Estimate.missing("there is no error whose rate could be fitted")
 
 
 def run(study, context):
@@ -83,15 +86,16 @@ def _columns(rows):
 
 
 def _fitted(x, values, name="rate"):
-    """The rate over that half of the points where the error is smallest; not a number where there is no error."""
+    """The rate over that half of the points where the error is smallest, and the standard error of the fit."""
     order = numpy.argsort(values)[: len(values) // 2 + 1]
-    slope, error = rate(x[order], values[order]) if (values[order] > 0).all() else (math.nan, math.nan)
-    return {name: slope, f"{name}_standard_error": error}
+    return {name: Estimate(*rate(x[order], values[order])) if (values[order] > 0).all() else _NO_ERROR}
 
 
 def _ratio(values, bounds, name="ratio"):
-    """The least and the largest share of the bound; not a number where there is nothing to bound."""
-    shares = values / bounds if (bounds > 0).all() else numpy.full(len(values), math.nan)
+    """The least and the largest share of the bound."""
+    if not (bounds > 0).all():
+        return {f"{name}_{end}": Estimate.missing("the bound is 0") for end in ("min", "max")}
+    shares = values / bounds
     return {f"{name}_min": float(shares.min()), f"{name}_max": float(shares.max())}
 
 
@@ -133,21 +137,20 @@ def _arrays(study, columns, targets):
     """TABLE.TARGET.COLUMN and, for the score, score.SHAPE.COLUMN of the last target; slopes beside them."""
     names = list(study.targets)
     arrays = {"targets": names, "labels": [study.targets[name].label for name in names]}
-    for table in ("initialisation", "discretization"):
+    fitted = {"initialisation": ("rate", "rate_at_the_end"), "discretization": ("rate", "path_rate")}
+    for table, rates in fitted.items():
         for name in names:
             rows = rows_of(columns[table], target=name)
             arrays |= {f"{table}.{name}.{key}": values for key, values in rows.items() if key != "target"}
-            arrays[f"{table}.{name}.rate"] = targets[name][table]["rate"]
-    arrays |= {f"initialisation.{name}.rate_at_the_end": _start(targets, name) for name in names}
-    arrays |= {f"discretization.{name}.path_rate": targets[name]["discretization"]["path_rate"] for name in names}
+            arrays |= {f"{table}.{name}.{key}": _slope(targets[name][table][key]) for key in rates}
     last = rows_of(columns["score"], target=names[-1])
     arrays["shapes"] = list(dict.fromkeys(last["shape"].tolist()))
     for shape in arrays["shapes"]:
         rows = rows_of(last, shape=shape)
         arrays |= {f"score.{shape}.{key}": rows[key] for key in ("eps", "variation", "pinsker", "bound")}
-        arrays[f"score.{shape}.rate"] = targets[names[-1]]["score"][shape]["rate"]
+        arrays[f"score.{shape}.rate"] = _slope(targets[names[-1]]["score"][shape]["rate"])
     return {key: numpy.asarray(values) for key, values in arrays.items()}
 
 
-def _start(targets, name):
-    return targets[name]["initialisation"]["rate_at_the_end"]
+def _slope(fitted: Estimate):
+    return math.nan if fitted.value is None else fitted.value

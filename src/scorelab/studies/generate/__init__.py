@@ -24,7 +24,7 @@ PATH_KL = Number(
     reference="path_kl.parametric_floor",
     scale="log",
 )
-EXCESS_RISK = Number("training.excess_risk", "excess risk", error="training.excess_risk_se")
+EXCESS_RISK = Number("training.excess_risk", "excess risk")
 SECONDS = Number("training.seconds", "training (s)")
 
 
@@ -55,6 +55,7 @@ class Generate(Study):
         "trajectories": ".figures.trajectories",
         "laws": ".figures.laws",
     }
+    sections = ".numbers"
     overviews = {"projection": ".figures.projection"}
     headline = (W1, KS, MODE_WEIGHT, PATH_KL)
     columns = (W1, W1_FLOOR, MODE_WEIGHT, PATH_KL, EXCESS_RISK, SECONDS)
@@ -93,6 +94,6 @@ class Generate(Study):
         worst = max(range(len(posterior["t"])), key=lambda k: posterior["relative_error"][k])
         floor = posterior.get("relative_error_floor")
         name = f"largest relative error, at t = {posterior['t'][worst]:.3g}"
-        error, spread = posterior["relative_error"][worst], posterior["relative_error_se"][worst]
+        error, spread = posterior["relative_error"][worst], posterior["relative_error_standard_error"][worst]
         last = row(name, error, spread, "floor", None if floor is None else floor[worst])
         return Table(table.headings, [*table.rows, last])

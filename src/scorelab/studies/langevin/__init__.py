@@ -12,7 +12,7 @@ from scorelab.options import Count, Fraction, OpenUnit, Options, Positive, Sever
 from scorelab.samplers.base import Sampler
 from scorelab.samplers.job import Sampling
 from scorelab.schedules.base import Schedule
-from scorelab.studies.base import Study, Table, draw_figures
+from scorelab.studies.base import Study, Table, draw_figures, row
 
 
 class Method(Options):
@@ -88,6 +88,7 @@ class Langevin(Study):
     uses = ("target", "denoiser", "schedule", "training")
     stages = {"train": ".train", "sample": ".sample", "analyse": ".analyse", "plot": draw_figures}
     figures = {"langevin": ".figure", "training": "scorelab.figures.training"}
+    sections = ".numbers"
 
     methods: dict[str, Method] = Field(min_length=1)
     budgets: list[Count] = Field(min_length=1)
@@ -134,12 +135,16 @@ class Langevin(Study):
         """A row a method, below the row of exact samples."""
         found = metrics["langevin"]
         headings = ("", "evaluations", "mode weight", "± s.e.", "W1", "± s.e.")
-        exact = (f"{found[key]:.4g}" for key in ("weight_exact", "weight_floor", "w1_floor"))
-        rows = [("exact samples", "", *exact)]
+        rows = [("exact samples", "", *_cells(found, "weight_exact", "weight_floor", "w1_floor", "w1_floor_deviation"))]
         for name, method in found["methods"].items():
             keys = ("weight", "weight_standard_error", "w1", "w1_standard_error")
-            rows.append((name, str(method["evaluations"]), *(f"{method[key]:.4g}" for key in keys)))
+            rows.append((name, str(method["evaluations"]), *_cells(method, *keys)))
         return Table(headings, rows)
+
+
+def _cells(found, weight, weight_error, w1, w1_error):
+    """A weight and a W1, each with its error beside it."""
+    return *row("", found[weight], found[weight_error])[1:3], *row("", found[w1], found[w1_error])[1:3]
 
 
 def _fits(plan: Plan, denoiser) -> bool:

@@ -5,13 +5,17 @@ import math
 import numpy
 
 from scorelab.figures.files import load_arrays
-from scorelab.laws.estimate import mean_and_error
+from scorelab.laws.estimate import Estimate, mean_and_error
 from scorelab.metrics.projection import LawComparison
 from scorelab.metrics.tables import first_within
 from scorelab.randomness import stream, stream_seed
 from scorelab.samplers.langevin import ULA
 from scorelab.studies.langevin.sample import two_modes_apart
 from scorelab.studies.langevin.theory import relaxation_of
+
+_NO_RELAXATION = Estimate.missing(
+    "the relaxation is known only for modes of one standard deviation whose means lie on a line"
+)
 
 
 def run(study, context):
@@ -23,9 +27,12 @@ def run(study, context):
     floor = comparison.floor(study.floor_repeats, stream(context.seed, "langevin floors"))["w1"]
     draws = target.sample(4096, stream(context.seed, "langevin weights"))
     weight_floor = float(target.posterior_weights(draws, math.pi / 2)[:, 0].double().std() / math.sqrt(count))
-    metrics = {"count": count, "tolerance": study.tolerance, "weight_exact": float(exact[0])}
-    metrics |= {"mode_weights_exact": exact.tolist(), "weight_floor": weight_floor}
-    metrics |= {"w1_floor": floor[0], "w1_floor_deviation": floor[1], "methods": {}}
+    metrics = {"count": count, "tolerance": study.tolerance, "methods": {}}
+    metrics |= {"weight": Estimate(exact=float(exact[0]), floor=weight_floor)}
+    metrics |= {
+        "mode_weights": Estimate(exact=exact.tolist()),
+        "w1": Estimate(floor=floor[0], floor_deviation=floor[1]),
+    }
     arrays = {"exact": exact[0], "floor": weight_floor, "names": [], "labels": []}
     rows = []
     for plan in study.plans(context.config):
@@ -41,9 +48,13 @@ def run(study, context):
             for row in zip(*(column.tolist() for column in curve.values()), strict=True)
         ]
         last = {name: _number(column[-1]) for name, column in curve.items()}
-        last["mode_weights"] = weights[-1].mean(0, dtype=float).tolist()
-        last["evaluations_needed"] = _number(_needed(evaluations, weights.mean(1), exact, study.tolerance))
-        metrics["methods"][plan.name] = last | chain.times()
+        metrics["methods"][plan.name] = {
+            "evaluations": last["evaluations"],
+            "weight": Estimate(last["weight"], last["weight_standard_error"]),
+            "w1": Estimate(last["w1"], last["w1_standard_error"]),
+            "mode_weights": weights[-1].mean(0, dtype=float).tolist(),
+            "evaluations_needed": _number(_needed(evaluations, weights.mean(1), exact, study.tolerance)),
+        } | chain.predicted(last.get("weight_predicted"))
         arrays["names"].append(plan.name)
         arrays["labels"].append(plan.method.label)
         arrays |= {f"{plan.name}.{name}": column for name, column in curve.items()}
@@ -78,7 +89,7 @@ class _Prediction:
     and where there is none (see `relaxation_of`)."""
 
     def __init__(self, plan, target):
-        self.relaxation = None
+        self.relaxation, self.rule = None, plan.rule
         if not isinstance(plan.rule, ULA):
             return
         self.relaxation, self.step = relaxation_of(target, plan.rule.noise_level), plan.rule.step_size
@@ -99,6 +110,14 @@ class _Prediction:
             return {}
         time = self.relaxation.time
         return {"relaxation_time": time, "relaxation_evaluations": time / self.step}
+
+    def predicted(self, weight) -> dict:
+        """What metrics.json has of the prediction: nothing for other rules, and why there is none for the target."""
+        if not isinstance(self.rule, ULA):
+            return {}
+        if self.relaxation is None:
+            return dict.fromkeys(("weight_predicted", "relaxation_time", "relaxation_evaluations"), _NO_RELAXATION)
+        return {"weight_predicted": weight} | self.times()
 
     def passage(self, tolerance) -> float:
         if self.relaxation is None:
@@ -144,10 +163,11 @@ def _separations(study, context, states):
         columns = dict(zip(names, (numpy.array(column, float) for column in zip(*rows, strict=True)), strict=True))
         if not numpy.isfinite(columns["evaluations_predicted"]).any():
             del columns["evaluations_predicted"]
-        metrics["methods"][plan.name] = {key: [_number(value) for value in col] for key, col in columns.items()}
+        lists = {key: [_number(value) for value in column] for key, column in columns.items()}
+        passages = Estimate(lists.pop("evaluations"), lists.pop("evaluations_standard_error"))
         largest = apart.budget if plan.method.largest is None else min(apart.budget, plan.method.largest)
         budget = plan.jobs([largest], apart.count)[-1].nfe
-        metrics["methods"][plan.name]["budget"] = budget
+        metrics["methods"][plan.name] = {"evaluations": passages} | lists | {"budget": budget}
         arrays |= {f"apart.{plan.name}.{key}": column for key, column in columns.items()}
         arrays[f"apart.{plan.name}.budget"] = budget
     return metrics, arrays

@@ -87,6 +87,7 @@ class Learning(Study):
         "learning_regimes": ".figures.regimes",
         "learning_modes": ".figures.modes",
     }
+    sections = ".numbers"
 
     n: Several
     norm: Positive

@@ -4,7 +4,7 @@ import numpy
 
 from scorelab.errors import ScorelabError
 from scorelab.files import read_json
-from scorelab.laws.estimate import mean_and_error
+from scorelab.laws.estimate import Estimate
 from scorelab.metrics.tables import rows_of
 from scorelab.randomness import stream
 from scorelab.studies.learning.regimes import regime_map, summary
@@ -13,6 +13,7 @@ from scorelab.studies.learning.train import GIVEN
 
 #: draws of the Fisher information, whose root has a relative error below 0.002 of them
 _DRAWS = 100_000
+_NO_BOUND = Estimate.missing("the conditions of the bound hold at no recorded step")
 #: what `two_modes.csv` has beside a step of descent
 _BESIDE = ("power_error", "em_error", "power_direction_error", "em_direction_error")
 
@@ -66,14 +67,12 @@ def _two_modes(study, context):
 
 
 def _ends(study, level, rows):
-    """Means over starts at the last step and their standard errors; None where the path has diverged."""
+    """Means over starts at the last step, and the step by which all of them are aligned."""
     last = rows["step"] == level.steps
     norm, cosine = rows["norm"][last], rows["cosine"][last]
     error = study.norm * numpy.sqrt(numpy.maximum(norm**2 - 2 * norm * cosine + 1, 0))
-    values = {}
-    for key, column in (("cosine", cosine), ("norm_ratio", norm), ("error", error)):
-        mean, deviation = mean_and_error(column) if len(column) else (None, None)
-        values |= {key: mean, f"{key}_standard_error": deviation}
+    columns = {"cosine": cosine, "norm_ratio": norm, "error": error}
+    values = {key: Estimate.mean(column, none="the path has diverged") for key, column in columns.items()}
     aligned = [_first(rows, start) for start in range(study.starts)]
     values["aligned_at"] = None if None in aligned else max(aligned)
     return values
@@ -91,8 +90,8 @@ def _contraction(rows):
     values = {}
     for name in ("bound_printed", "bound"):
         ratio = rows["tangent_after"] / (rows[name] * rows["tangent"])
-        values[f"{name}_steps"] = int(numpy.isfinite(ratio).sum())
-        values[f"{name}_ratio"] = float(numpy.nanmax(ratio)) if values[f"{name}_steps"] else None
+        steps = values[f"{name}_steps"] = int(numpy.isfinite(ratio).sum())
+        values[f"{name}_ratio"] = float(numpy.nanmax(ratio)) if steps else _NO_BOUND
     for name in _BESIDE:
         values[f"{name}_start"] = float(numpy.median(rows[name][rows["step"] == 0]))
         values[name] = float(numpy.nanmedian(rows[name]))
@@ -131,7 +130,7 @@ def _k_modes(modes, context):
         for rule in rules:
             rows = rows_of(table, part="curve", start=start, rule=rule)
             last = rows_of(rows, step=modes.steps)
-            metrics[start][rule] = _mean("error", last["error"]) | _mean("recovered", last["recovered"])
+            metrics[start][rule] = {key: Estimate.mean(last[key]) for key in ("error", "recovered")}
             steps = numpy.unique(rows["step"])
             arrays |= {f"{start}.{rule}.step": steps}
             arrays |= {f"{start}.{rule}.error": rows["error"].reshape(len(steps), modes.repeats)}
@@ -142,9 +141,9 @@ def _k_modes(modes, context):
         found = [
             rows_of(table, part="separation", rule=rule, separation=value)["recovered"] for value in modes.separations
         ]
-        columns = _columns([_mean("recovered", each) for each in found])
-        metrics["separations"][rule] = columns
-        arrays |= {f"separation.{rule}.{key}": values for key, values in columns.items()}
+        recovered = Estimate.together([Estimate.mean(each) for each in found])
+        metrics["separations"][rule] = {"recovered": recovered}
+        arrays |= recovered.keys(f"separation.{rule}.recovered")
     context.save_arrays("learning_modes", arrays)
     return metrics
 
@@ -155,32 +154,21 @@ def _sizes(modes, table, floors):
     found = {}
     for rule in ("ddpm", "em", "sklearn"):
         found[rule] = [rows_of(table, part="size", rule=rule, samples=count)["error"] for count in modes.sizes]
-        metrics[rule] = _columns([_mean("error", each) for each in found[rule]])
-        metrics[rule] |= _slope(modes.sizes, found[rule])
+        errors = Estimate.together([Estimate.mean(each) for each in found[rule]])
+        metrics[rule] = {"error": errors, "slope": _slope(modes.sizes, found[rule])}
     pairs = zip(found["ddpm"], found["em"], strict=True)
-    metrics["ddpm"] |= _columns([_mean("over_em", ddpm / em) for ddpm, em in pairs])
+    metrics["ddpm"]["over_em"] = Estimate.together([Estimate.mean(ddpm / em) for ddpm, em in pairs])
     arrays = {"sizes": modes.sizes} | {f"size.{key}": metrics[key] for key in ("floor_labelled", "floor_fisher")}
     for rule in found:
-        arrays |= {f"size.{rule}.{key}": metrics[rule][key] for key in ("error", "error_standard_error")}
+        arrays |= metrics[rule]["error"].keys(f"size.{rule}.error")
     return metrics, arrays
 
 
 def _slope(sizes, errors):
-    """The slope of log error over log N by least squares in each repeat; nan for one size."""
+    """The slope of log error over log N by least squares in each repeat."""
     if len(sizes) < 2:
-        return {"slope": None, "slope_standard_error": None}
-    return _mean("slope", log_slopes(sizes, numpy.stack(errors)))
-
-
-def _of(table, **values):
-    """The rows of a table whose columns have these values."""
-    held = numpy.logical_and.reduce([table[key] == value for key, value in values.items()])
-    return {key: column[held] for key, column in table.items()}
-
-
-def _mean(name, column):
-    mean, error = mean_and_error(column)
-    return {name: mean, f"{name}_standard_error": error}
+        return Estimate.missing("a slope needs two sizes")
+    return Estimate.mean(log_slopes(sizes, numpy.stack(errors)))
 
 
 def _columns(rows):

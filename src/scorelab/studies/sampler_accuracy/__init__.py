@@ -30,6 +30,7 @@ class SamplerAccuracy(Study):
         "plot": draw_figures,
     }
     figures = {"sampler_accuracy": ".figure"}
+    sections = ".numbers"
 
     samplers: dict[str, Annotated[Component, Node("sampler")]]
     grids: list[Annotated[str, AfterValidator(require_name)]]

@@ -2,6 +2,7 @@
 
 import numpy
 
+from scorelab.laws.estimate import Estimate
 from scorelab.metrics.tables import first_within
 
 #: W1 within this factor of its floor counts as at the floor
@@ -16,7 +17,7 @@ def run(study, context):
     count = context.sampling.count
     arrays = table | _errors(table, count, context.target.n)
     settings = list(dict.fromkeys(zip(table["grid"].tolist(), table["sampler"].tolist(), strict=True)))
-    metrics = {}
+    metrics, orders = {}, {}
     for grid, sampler in settings:
         rows = (table["grid"] == grid) & (table["sampler"] == sampler)
         nfe, w1 = table["nfe"][rows], table["w1"][rows]
@@ -26,12 +27,17 @@ def run(study, context):
             order, points = fit_order(
                 table["steps"][rows], arrays[f"{name}_error"][rows], arrays[f"{name}_noise"][rows]
             )
-            values |= {f"{name}_order": order, f"{name}_order_points": points}
+            orders.setdefault(name, []).append(numpy.nan if order is None else order)
+            known = (
+                order if order is not None else Estimate.missing(f"{points} points are above the noise, 3 are needed")
+            )
+            values |= {f"{name}_order": known, f"{name}_order_points": points}
         metrics.setdefault(grid, {})[sampler] = values
-    context.update_metrics("sampler_accuracy", {"w1_floor": float(table["w1_floor"][0]), "grids": metrics})
-    orders = [metrics[grid][sampler]["orthogonal_variance_order"] for grid, sampler in settings]
+    floor, deviation = (float(table[key][0]) for key in ("w1_floor", "w1_floor_deviation"))
+    w1 = Estimate(floor=floor, floor_deviation=deviation)
+    context.update_metrics("sampler_accuracy", {"w1": w1, "grids": metrics})
     arrays |= {"setting_grid": [g for g, _ in settings], "setting_sampler": [s for _, s in settings]}
-    arrays["setting_order"] = [numpy.nan if order is None else order for order in orders]
+    arrays["setting_order"] = orders["orthogonal_variance"]
     context.save_arrays("sampler_accuracy", arrays)
 
 

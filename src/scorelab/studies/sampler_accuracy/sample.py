@@ -60,7 +60,7 @@ def _measure(study, context, job, schedule, comparison):
     columns = ("w1", "mode_weight", "orthogonal_variance")
     row = {}
     for name, mean, error in zip(columns, means.tolist(), errors.tolist(), strict=True):
-        row |= {name: mean, f"{name}_se": error}
+        row |= {name: mean, f"{name}_standard_error": error}
     row |= {"mode_weight_exact": weights["mode_weight_exact"]}
     row |= {"orthogonal_variance_exact": orthogonal["variance_exact_at_T"], "seconds": seconds}
     return row

@@ -54,6 +54,7 @@ class TwoStage(Study):
     uses = ()
     stages = {"train": ".train", "analyse": ".analyse", "plot": draw_figures}
     figures = {"two_stage": ".figure"}
+    sections = ".numbers"
 
     n: Several
     constant: Positive

@@ -1,12 +1,13 @@
 """Stage `analyse`: the section `two_stage` of metrics.json and the arrays of the figure."""
 
 import math
+from dataclasses import replace
 
 import numpy
 
 from scorelab.errors import ScorelabError
 from scorelab.figures.files import load_arrays
-from scorelab.laws.estimate import mean_and_error
+from scorelab.laws.estimate import Estimate
 from scorelab.studies.two_stage.train import CURVES, noise_factor
 from scorelab.theory.student import high_noise_constants
 
@@ -22,7 +23,8 @@ def run(study, context):
     metrics |= {"norm_exact": length, "initial_cosine": _cosines(initial, star).tolist()}
     metrics |= {name: [getattr(plan, name) for plan in plans] for name in ("t", "lr", "steps")}
     metrics["initial_argument"] = _argument(plans[0].t, initial, star)
-    metrics["floor"], metrics["floor_deviation"] = floor(study)
+    least, spread = floor(study)
+    metrics |= {"floor": least, "floor_deviation": spread}
     metrics |= _ends(study.loss, found)
     reached = found[f"{study.loss}.mu2"]
     side = numpy.where(reached @ star < 0, -1.0, 1.0)[:, None]
@@ -35,7 +37,7 @@ def run(study, context):
     metrics["high_noise"] = {"signal": signal, "norm": norm, "signal_text": 4.0, "norm_text": 2.0}
     context.update_metrics("two_stage", metrics)
     kinds = [kind for kind in ("samples", "population") if f"{kind}.mu1" in found]
-    arrays = {"floor": metrics["floor"], "norm_exact": length, "t": metrics["t"], "kinds": kinds}
+    arrays = {"floor": least, "norm_exact": length, "t": metrics["t"], "kinds": kinds}
     for kind in kinds:
         for stage in (1, 2):
             names = [f"{kind}.stage{stage}.{name}" for name in ("step", *CURVES)]
@@ -69,11 +71,10 @@ def _ends(kind, found) -> dict:
         columns = {"cosine": _cosines(mu, star), "norm": numpy.linalg.norm(mu, axis=1)}
         columns["distance"] = numpy.linalg.norm(side * mu - star, axis=1)
         for name, column in columns.items():
-            values[f"stage{stage}_{name}"] = _list(column, gone)
-            finished = column[~gone]
-            mean = float(finished.mean()) if len(finished) else None
-            mean, error = mean_and_error(finished) if len(finished) > 1 else (mean, None)
-            values |= {f"stage{stage}_{name}_mean": mean, f"stage{stage}_{name}_standard_error": error}
+            mean = Estimate.mean(column[~gone], none="every start has diverged")
+            values[f"stage{stage}_{name}_mean"] = replace(mean, standard_error=None)
+            # The list over starts, and the standard error of their mean.
+            values[f"stage{stage}_{name}"] = Estimate(_list(column, gone), mean.standard_error)
     lost = [
         {"start": start, "stage": stage, "step": step} for start, (stage, step) in enumerate(diverged.tolist()) if stage
     ]

@@ -1,0 +1,81 @@
+"""Declarations of the numbers in metrics.json: where each one stands, its unit, and what it means."""
+
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from scorelab.markdown import table
+
+
+@dataclass(frozen=True)
+class Section:
+    """Numbers that stand at one place of metrics.json, or at several places under the same names.
+
+    name: the place, a dotted name; several have blanks between them. A part of three or more capitals, as METHOD,
+    stands for any name. intro: Markdown above the table. rows: (keys, unit, meaning). keys: names below the place,
+    with blanks between them; one that begins with an underscore is added to the first, so that "w1 _standard_error"
+    declares w1 and w1_standard_error. unit: 1 for a pure number.
+    """
+
+    name: str
+    intro: str
+    rows: tuple[tuple[str, str, str], ...]
+
+    @property
+    def places(self) -> list[str]:
+        """The dotted names of the places."""
+        return self.name.split()
+
+    @property
+    def keys(self) -> list[str]:
+        """Every declared key by its dotted name."""
+        return [f"{place}.{key}" for place in self.places for keys, _, _ in self.rows for key in _names(keys)]
+
+    def lines(self) -> list[str]:
+        """The section as lines of Markdown."""
+        inside = "." in self.places[0]
+        title = ", ".join(f"`{place}`" for place in self.places) if inside else self.name
+        cells = ((", ".join(f"`{key}`" for key in _names(keys)), unit, meaning) for keys, unit, meaning in self.rows)
+        above = [f"{'###' if inside else '##'} {title}", ""]
+        for paragraph in filter(None, self.intro.split("\n\n")):
+            above += [*textwrap.wrap(paragraph, 120, break_long_words=False, break_on_hyphens=False), ""]
+        return above + table(("key", "unit", "meaning"), cells)
+
+
+def undeclared(metrics: Mapping, sections: Iterable[Section]) -> list[str]:
+    """The numbers of a metrics.json, by their dotted names, that no section declares.
+
+    What the metrics call not measured has to be declared as well: a number, or a whole place.
+    """
+    sections = list(sections)
+    numbers = [key for section in sections for key in section.keys]
+    places = [place for section in sections for place in section.places]
+    unknown = {key for key in _leaves(metrics) if not _named(key, numbers)}
+    return sorted(unknown | {key for key in metrics.get("not_measured", ()) if not _named(key, numbers + places)})
+
+
+def _names(keys: str) -> list[str]:
+    first, *others = keys.split()
+    return [first, *(f"{first}{key}" if key.startswith("_") else key for key in others)]
+
+
+def _named(key: str, declared: list[str]) -> bool:
+    parts = key.split(".")
+    names = (name.split(".") for name in declared)
+    return any(len(each) == len(parts) and all(map(_same, each, parts)) for each in names)
+
+
+def _same(name: str, part: str) -> bool:
+    return name == part or (name.isupper() and len(name) > 2)
+
+
+def _leaves(metrics, prefix: str = "") -> Iterator[str]:
+    """Dotted names of what is neither a dictionary nor a list of dictionaries."""
+    for key, value in metrics.items():
+        name = f"{prefix}{key}"
+        inner = value if isinstance(value, list) else [value]
+        if inner and all(isinstance(item, Mapping) for item in inner):
+            for item in inner:
+                yield from _leaves(item, f"{name}.")
+        elif name.partition(".")[0] != "not_measured":
+            yield name

@@ -1,0 +1,119 @@
+"""The sections of metrics.json that are measured here, declared."""
+
+from scorelab.laws.section import Section
+
+PROJECTION = Section(
+    "projection",
+    "Numbers of the projection `<x, a>/|a|^2` of the samples; `a` is the signal direction of the target. The exact law "
+    "is the law of the target's own projection.",
+    (
+        (
+            "w1 _standard_error",
+            "multiples of |a|",
+            "Wasserstein-1 distance of the samples to the exact law, computed exactly; bootstrap standard error",
+        ),
+        (
+            "w1_floor w1_floor_deviation",
+            "multiples of |a|",
+            "mean and standard deviation of this distance over sets of as many exact samples",
+        ),
+        (
+            "w1_at_T",
+            "multiples of |a|",
+            "distance to the law that an exact sampler has at the finite end of the grid, with the chosen output",
+        ),
+        (
+            "ks _standard_error _floor _floor_deviation",
+            "1",
+            "Kolmogorov-Smirnov distance to the exact law, with the same three companions",
+        ),
+        (
+            "mean _standard_error _exact _floor",
+            "multiples of |a|",
+            "mean; its floor is the standard error over as many exact samples",
+        ),
+        (
+            "variance _standard_error _exact _exact_at_T",
+            "multiples of |a|^2",
+            "variance, and its exact value for the target and at the finite end of the grid",
+        ),
+        (
+            "mode_weight _standard_error",
+            "1",
+            "mean posterior weight of the first mode over the samples; its expectation over exact samples is the "
+            "weight of the mode, whatever the overlap of the modes",
+        ),
+        (
+            "mode_weight_exact mode_weight_floor",
+            "1",
+            "weight of the first mode; standard error of `mode_weight` over as many exact samples",
+        ),
+        ("mode_weights _exact", "1", "mean posterior weights of all modes, and the weights of all modes"),
+    ),
+)
+
+ORTHOGONAL = Section(
+    "orthogonal",
+    "Numbers of the samples in the space orthogonal to `a`.",
+    (
+        (
+            "variance _standard_error",
+            "(unit of x)^2",
+            "mean variance of a coordinate; below the exact value, the samples have collapsed",
+        ),
+        (
+            "variance_exact variance_exact_at_T",
+            "(unit of x)^2",
+            "exact value for the target, and at the finite end of the grid",
+        ),
+    ),
+)
+
+PATH_KL = Section(
+    "path_kl",
+    "",
+    (
+        (
+            "total standard_error",
+            "nats",
+            "1/2 int_0^T E|m - m_hat|^2 dt along the exact process: by Girsanov's theorem this is the Kullback-Leibler "
+            "divergence between the exact and the learned path measure",
+        ),
+        (
+            "parametric_floor",
+            "nats",
+            "K n / (2 N), which is n/N for two modes: the least value that N training samples allow when only the K "
+            "means are unknown; `null` without training",
+        ),
+        ("end_angle", "radians", "upper end of the integral, as an angle"),
+        ("T", "1", "upper end of the integral, as a signal-to-noise ratio"),
+    ),
+)
+
+POSTERIOR_MEAN = Section(
+    "posterior_mean",
+    "Lists over twelve angles, every eighteenth of 200 points on [0.1, pi/2 - 0.1], as in figures 3 and 5 of the "
+    "paper; with `study.posterior_mean_switches` there are twelve such angles in each of the stretches between these "
+    "times, as in figure 8.",
+    (
+        ("angle", "radians", "angle of the noisy states"),
+        ("t", "1", "signal-to-noise ratio tan^2 of the angle"),
+        (
+            "relative_error _standard_error",
+            "1",
+            "mean of sqrt(|m_hat - m|^2 / max(|m|^2, 0.1)), as the published code defines it (the paper calls it "
+            "relative MSE)",
+        ),
+        (
+            "relative_error_floor",
+            "1",
+            "this error if only the K means were unknown: E|m_hat - m|^2 = cos^4(phi) K n / N",
+        ),
+        ("squared_error _standard_error", "(unit of x)^2", "E|m_hat - m|^2"),
+        (
+            "bayes_risk",
+            "(unit of x)^2",
+            "E|X - m|^2, which no denoiser goes below: the risk E|X - m_hat|^2 is `bayes_risk` + `squared_error`",
+        ),
+    ),
+)
