@@ -9,7 +9,7 @@ HOUSE = Path(scorelab.__file__).parent
 #: floors from the ground up; a part may import from its own floor's earlier parts and from every floor below
 FLOORS = (
     ("errors", "_lazy"),
-    ("files", "progress", "options", "randomness", "channel", "quadrature"),
+    ("files", "progress", "options", "randomness", "channel", "quadrature", "movable"),
     ("tensorfile", "nodes", "laws"),
     ("targets", "schedules"),
     ("denoisers",),

@@ -25,6 +25,10 @@ class Exact(DenoiserOptions):
 
     exact: ClassVar[bool] = True
 
+    def needs_of_target(self):
+        """What it computes."""
+        return ("posterior_mean",)
+
     def build(self, n, target):
         from scorelab.denoisers.exact import ExactDenoiser
 
@@ -102,6 +106,10 @@ class PhaseAware(_Several):
 
     switches: list[Positive | Literal["speciation"]] = Field(min_length=1)
     overlap: NonNegative
+
+    def needs_of_target(self):
+        """Where it is to switch at the speciation time, that one."""
+        return ("speciation",) if "speciation" in self.switches else ()
 
     def build(self, n, target):
         from scorelab.denoisers.phase_aware import PhaseAwareDenoiser, switch_angles

@@ -4,6 +4,8 @@ import math
 
 import torch
 
+from scorelab.movable import Movable
+
 _SQRT_2PI = math.sqrt(2 * math.pi)
 
 
@@ -12,7 +14,7 @@ def _ndtr(z):
     return 0.5 * torch.special.erfc(-z / math.sqrt(2))
 
 
-class ProjectedLaw:
+class ProjectedLaw(Movable):
     """The mixture sum_k w_k N(mean_k, std_k^2) on the line, in float64.
 
     weights, means, stds: (K,). All methods are elementwise and take numbers, lists or tensors of any shape.

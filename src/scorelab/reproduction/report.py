@@ -151,7 +151,7 @@ def _errors(figure: Figure, entries: list[Entry]) -> Table:
                 _series(entry, "t"),
                 zip(
                     _series(entry, "relative_error"),
-                    _series(entry, "relative_error_se"),
+                    _series(entry, "relative_error_standard_error"),
                     conclusions.ratios(figure, entry),
                     strict=True,
                 ),

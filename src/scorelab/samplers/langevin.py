@@ -64,6 +64,10 @@ class _OneLevel(Sampler):
         if self.noise_level == 0 and not denoiser.exact:
             raise ValueError("sampler.noise_level = 0: only denoiser=exact has a score there; take a noise_level > 0")
 
+    def needs_of_target(self):
+        """The target's own score at noise_level 0."""
+        return ("score",) if self.noise_level == 0 else ()
+
     def angles(self, schedule, risk=None):
         """One angle, atan(1/noise_level), steps + 1 times."""
         return [self.end_angle(schedule)] * (self.steps + 1)
@@ -105,9 +109,15 @@ class MALA(_OneLevel):
         if not denoiser.exact:
             raise ValueError("sampler MALA needs a density, which only denoiser=exact has; or take sampler=ula")
 
+    def needs_of_target(self):
+        """A density, and what `ULA` needs."""
+        return ("density", *super().needs_of_target())
+
     def step(self, denoiser, x, angle, next_angle, noise, memory):
         """One step; see `Sampler.step`. The memory is log p and the score at x, so that a step costs one evaluation."""
         import torch
+
+        from scorelab.channel import aligned
 
         target, step = denoiser.target, self.step_size * math.sin(angle) ** 2
         if memory is None:
@@ -118,12 +128,13 @@ class MALA(_OneLevel):
             target.noisy_log_prob(proposal, angle).double(),
             self._score(denoiser, proposal, angle),
         )
-        forth = (proposal - x).sub_(towards, alpha=step).double().square().sum(1)
-        back = (x - proposal).sub_(new_towards, alpha=step).double().square().sum(1)
+        forth = (proposal - x).sub_(towards, alpha=step).double().square().flatten(1).sum(1)
+        back = (x - proposal).sub_(new_towards, alpha=step).double().square().flatten(1).sum(1)
         log_ratio = new_log_prob - log_prob + (forth - back) / (4 * step)
         # P(N(0,1) <= z) of a standard normal z is uniform: the acceptance draws come from the sample's own stream.
-        uniform = torch.special.ndtr(noise()[:, 0].double())
-        accepted = (uniform.log() < log_ratio).unsqueeze(1)
+        uniform = torch.special.ndtr(noise().flatten(1)[:, 0].double())
+        moved = uniform.log() < log_ratio
+        accepted = aligned(moved, x)
         x = torch.where(accepted, proposal, x)
         towards = torch.where(accepted, new_towards, towards)
-        return x, (torch.where(accepted[:, 0], new_log_prob, log_prob), towards)
+        return x, (torch.where(moved, new_log_prob, log_prob), towards)

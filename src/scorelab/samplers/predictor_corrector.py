@@ -49,10 +49,12 @@ class PredictorCorrector(Sampler):
 
     def step(self, denoiser, x, angle, next_angle, noise, memory):
         """One step; see `Sampler.step`."""
+        from scorelab.channel import aligned
+
         predictor, its_memory = memory
         x, its_memory = predictor.step(denoiser, x, angle, next_angle, noise, its_memory)
         for _ in range(self.corrections):
             towards = score(denoiser, x, next_angle)
-            length = towards.norm(dim=1, keepdim=True).clamp_min(1e-12)
-            x = langevin_step(x, towards, 2 * (self.snr * math.sqrt(x.shape[1]) / length) ** 2, noise)
+            length = aligned(towards.flatten(1).norm(dim=1).clamp_min(1e-12), x)
+            x = langevin_step(x, towards, 2 * (self.snr * math.sqrt(x[0].numel()) / length) ** 2, noise)
         return x, (predictor, its_memory)

@@ -117,9 +117,11 @@ class Study(Options):
             function_of(type(self), "stages", stage, "run")(self, context)
 
     def closing(self, metrics: Mapping) -> Table | None:
-        """The table that ends a run: the numbers of `headline` that were measured; None without any."""
+        """The table that ends a run: the numbers of `headline` that were measured, and below them what was not; None
+        without any."""
         rows = [row for number in self.headline if (row := _row(number, metrics)) is not None]
-        return Table(("", "measured", "± s.e.", "held against"), rows) if rows else None
+        lines = not_measured(metrics)
+        return Table(("", "measured", "± s.e.", "held against"), rows, lines) if rows or lines else None
 
 
 def _row(number: Number, metrics):
@@ -129,6 +131,14 @@ def _row(number: Number, metrics):
     return row(
         number.name, value, lookup(metrics, number.error_key), number.held, lookup(metrics, number.reference_key)
     )
+
+
+def not_measured(metrics: Mapping) -> tuple[str, ...]:
+    """What metrics.json says was not measured, a line a reason."""
+    reasons = {}
+    for key, why in metrics.get("not_measured", {}).items():
+        reasons.setdefault(why, []).append(key)
+    return tuple(f"not measured, as {why}: {', '.join(keys)}" for why, keys in reasons.items())
 
 
 def row(name: str, value: float, error: float | None, held: str = "", reference: float | None = None):

@@ -32,19 +32,19 @@ def run(study, context):
 
 
 def _file(context):
-    """The chunks of an npy file of shape (count, n), float32; memory is bounded by a batch."""
-    sampler, n = context.sampler, context.target.n
+    """The chunks of an npy file of shape (count, *shape), float32; memory is bounded by a batch."""
+    sampler, shape = context.sampler, context.target.shape
     header = io.BytesIO()
     numpy.lib.format.write_array_header_1_0(
-        header, {"descr": "<f4", "fortran_order": False, "shape": (sampler.count, n)}
+        header, {"descr": "<f4", "fortran_order": False, "shape": (sampler.count, *shape)}
     )
     yield header.getvalue()
     done = 0
     with Progress("sampling", sampler.count, "samples") as progress:
         seed = stream_seed(context.seed, "sampling")
-        for batch in draw_samples(sampler, context.schedule, context.denoiser, n, seed, angles=context.angles):
+        for batch in draw_samples(sampler, context.schedule, context.denoiser, shape, seed, angles=context.angles):
             if not bool(torch.isfinite(batch).all()):
                 raise ScorelabError(f"sampling: {sampler.output} of the last state is not finite")
-            yield batch.numpy().astype("<f4", copy=False).tobytes()
+            yield batch.cpu().numpy().astype("<f4", copy=False).tobytes()
             done += len(batch)
             progress.update(done)

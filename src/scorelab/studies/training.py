@@ -3,6 +3,7 @@
 import logging
 
 from scorelab.errors import ConfigError
+from scorelab.laws.estimate import Estimate
 from scorelab.progress import Progress
 from scorelab.randomness import stream_seed
 from scorelab.training.trainer import Trainer, training_samples
@@ -39,7 +40,7 @@ def run(study, context):
         "seconds": sum(trainer.seconds for trainer in trainers),
     }
     values["samples_per_second"] = seen / values["seconds"]
-    finals = [{key: trainer.rows[-1][key] for key in _FINAL if key in trainer.rows[-1]} for trainer in trainers]
+    finals = [_final(trainer) for trainer in trainers]
     if len(parts) == 1:
         values |= finals[0]
     else:
@@ -47,6 +48,14 @@ def run(study, context):
             part.name: final | {"N": len(part.samples)} for part, final in zip(parts, finals, strict=True)
         }
     context.update_metrics("training", values)
+
+
+def _final(trainer):
+    """The last record, the error of a Bayes risk that is measured itself, and what could not be measured."""
+    final = {key: trainer.rows[-1][key] for key in _FINAL if key in trainer.rows[-1]}
+    if trainer.bayes_risk_error is not None:
+        final["bayes_risk"] = Estimate(final["bayes_risk"], trainer.bayes_risk_error)
+    return final | trainer.not_measured
 
 
 def _checkpoint(context, part):
@@ -81,7 +90,7 @@ def _train(context, part, last):
         trainer.load(checkpoint)
         log.info("training goes on after epoch %d of %d", trainer.epoch, options.epochs)
     log.info(
-        "training%s: N = %d (%d train), %d epochs of %d steps, %s at %s angles on [%g, %g], least loss %.5f",
+        "training%s: N = %d (%d train), %d epochs of %d steps, %s at %s angles on [%g, %g], least loss %s",
         part.name and f" {part.name}",
         options.N,
         options.train_count,
@@ -91,14 +100,14 @@ def _train(context, part, last):
         options.angles,
         trainer.law.low,
         trainer.law.high,
-        trainer.bayes_risk,
+        "not known" if trainer.bayes_risk is None else f"{trainer.bayes_risk:.5f}",
     )
     with Progress("training", options.epochs, "epochs", start=trainer.epoch) as progress:
 
         def show(trainer):
             row = trainer.rows[-1] if trainer.rows else {}
-            text = f"loss {row['loss']:.5f}  excess {row['excess_risk']:.2e}" if row else ""
-            progress.update(trainer.epoch, text)
+            shown = {"loss": "loss {:.5f}", "excess_risk": "excess {:.2e}"}
+            progress.update(trainer.epoch, "  ".join(shown[key].format(row[key]) for key in shown if key in row))
 
         trainer.run(checkpoint, show)
     if not last:  # an interruption of a later part does not lose this one

@@ -8,6 +8,7 @@ from scorelab.channel import HALF_PI, sin_cos
 from scorelab.laws.projected_law import ProjectedLaw
 from scorelab.quadrature import expectation_nodes
 from scorelab.targets.base import Target
+from scorelab.targets.signal import along, between_modes
 
 
 class GaussianMixture(Target):
@@ -194,6 +195,25 @@ class GaussianMixture(Target):
         if squared == 0:
             raise ValueError("direction: a vector other than 0 is needed")
         return ProjectedLaw(self._weights, self.means @ direction / squared, self.std / squared.sqrt())
+
+    def noisy_projection(self, direction, angle):
+        """The law of <x_phi, d>/|d|^2 as a `ProjectedLaw`; see `Target.noisy_projection`."""
+        law, length = self.projection(direction), float(torch.as_tensor(direction, dtype=torch.float64).norm())
+        sin, cos = math.sin(angle), math.cos(angle)
+        return ProjectedLaw(law.weights, sin * law.means, ((sin * law.stds) ** 2 + (cos / length) ** 2).sqrt())
+
+    def signal_risk(self, angles):
+        """The Bayes risk of <X, a>/|a| given its own noisy version, by quadrature, and its part between the modes.
+
+        Where the modes lie on one line along `a`, as two always do, it is the risk given the whole noisy state.
+        """
+        law = along(self)
+        line = GaussianMixture(law.weights, law.means.unsqueeze(1), law.stds)
+        return self.signal_risk_between(angles, line.bayes_risk(angles))
+
+    def signal_risk_between(self, angles, risk):
+        """See `Target.signal_risk_between`."""
+        return between_modes(along(self), angles, risk)
 
     def orthogonal_variance(self, direction):
         """The mean variance a coordinate in the space orthogonal to a direction d (n,); 0 where there is none."""

@@ -87,6 +87,10 @@ class Training(Options):
             raise ValueError(f"validation = {self.validation} of N = {self.N} leaves no sample to train on")
         return self
 
+    def needs_of_target(self):
+        """The exact score of score matching with it."""
+        return ("posterior_mean",) if self.objective == "explicit" else ()
+
     @property
     def train_count(self) -> int:
         """Samples that are trained on."""

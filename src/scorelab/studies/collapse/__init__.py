@@ -132,9 +132,8 @@ class Collapse(Study):
             self.network(width, config)
 
     def mixture(self, key, node, config):
-        """The target that a node stands for. Raises ConfigError where it is not a `GaussianMixture`."""
+        """The target that a node stands for. Raises ConfigError where it has no Gaussian modes."""
         from scorelab.randomness import stream
-        from scorelab.targets import GaussianMixture
 
         try:
             target = component("target", node, config.general.extensions).build(
@@ -142,8 +141,9 @@ class Collapse(Study):
             )
         except ConfigError as error:
             raise ConfigError(f"{key}: {error}") from None
-        if not isinstance(target, GaussianMixture):
-            raise ConfigError(f"{key}: study=collapse needs a mixture of Gaussians")
+        why = target.lacks("gaussian_modes", "output_law", "posterior_mean", "direction")
+        if why is not None:
+            raise ConfigError(f"{key}: study=collapse needs a mixture of Gaussians: {why}")
         return target
 
     def network(self, width: int, config):

@@ -107,6 +107,10 @@ class Langevin(Study):
                 self._plan(name, ())
         return self
 
+    def needs_of_target(self):
+        """The weights of the modes, and the law of the projection."""
+        return ("projection", "modes")
+
     def require(self, config):
         """Every node must be of a class that the configuration may name."""
         self.plans(config)

@@ -33,6 +33,10 @@ class SamplerAccuracy(Study):
     repeats: Several
     floor_repeats: Several
 
+    def needs_of_target(self):
+        """What every error is an error of."""
+        return ("projection", "modes", "orthogonal_variance", "output_law")
+
     def require(self, config):
         """Every node must be a sampler's, and every grid one that the schedule has."""
         for name in self.samplers:
