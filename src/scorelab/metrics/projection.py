@@ -7,6 +7,7 @@ import numpy
 import torch
 
 from scorelab.laws.estimate import Estimate
+from scorelab.targets import CAPABILITIES
 
 #: how far below a point the left limit of a distribution function with jumps is taken, in standard deviations
 _BELOW = 1e-9
@@ -133,7 +134,7 @@ def _distances(values, law, law_at_T, target, repeats, generator):
 
 def _unknown_at_T(target):
     """Why the law of samples at a finite time is not known."""
-    return target.lacks("projection", "output_law") or "the law of the target's samples at a finite time is not known"
+    return target.lacks("projection") or CAPABILITIES["output_law"].lacking
 
 
 def _moments(values, law, law_at_T, target):

@@ -20,9 +20,9 @@ _RISK_DRAWS, _SIDE_DRAWS = 4096, 65536
 class Capability:
     """Something that a target may be able to do beside sampling.
 
-    lacking: what a target without it has not, as it completes "the target has no ...". attributes: the attributes and
-    methods that a target with the capability gives. needs: capabilities that it takes as well. derived_from:
-    capabilities that `Target` makes it of where the target gives none of its own; empty where it cannot.
+    lacking: why a number that needs it is not measured. attributes: the attributes and methods that a target with the
+    capability gives. needs: capabilities that it takes as well. derived_from: capabilities that `Target` makes it of
+    where the target gives none of its own; empty where it cannot.
     """
 
     lacking: str
@@ -32,22 +32,24 @@ class Capability:
 
 
 CAPABILITIES = {
-    "direction": Capability("signal direction", ("direction",)),
-    "posterior_mean": Capability("exact posterior mean", ("posterior_mean",)),
-    "density": Capability("density", ("noisy_log_prob",)),
-    "score": Capability("exact score", ("noisy_score",)),
-    "projection": Capability("known law of its projection", ("projection",), ("direction",)),
-    "noisy_projection": Capability("known law of its noisy projection", ("noisy_projection",), ("direction",)),
-    "modes": Capability("modes", ("weights", "posterior_weights")),
-    "gaussian_modes": Capability("isotropic Gaussian modes", ("means", "std"), ("modes",)),
-    "bayes_risk": Capability("Bayes risk", ("bayes_risk",), (), ("posterior_mean",)),
-    "signal_risk": Capability(
-        "Bayes risk along its signal", ("signal_risk",), ("direction",), ("direction", "posterior_mean")
+    "direction": Capability("the target has no signal direction", ("direction",)),
+    "posterior_mean": Capability("the target has no exact posterior mean", ("posterior_mean",)),
+    "density": Capability("the target has no density", ("noisy_log_prob",)),
+    "score": Capability("the target has no exact score", ("noisy_score",)),
+    "projection": Capability("the law of the target's projection is not known", ("projection",), ("direction",)),
+    "noisy_projection": Capability(
+        "the law of the target's projection with noise is not known", ("noisy_projection",), ("direction",)
     ),
-    "speciation": Capability("speciation time", ("speciation_angle",)),
-    "output_law": Capability("known law of its samples at a finite time", ("output_law",)),
+    "modes": Capability("the target has no modes", ("weights", "posterior_weights")),
+    "gaussian_modes": Capability("the target has no isotropic Gaussian modes", ("means", "std"), ("modes",)),
+    "bayes_risk": Capability("the target has no Bayes risk", ("bayes_risk",), (), ("posterior_mean",)),
+    "signal_risk": Capability(
+        "the target has no Bayes risk along its signal", ("signal_risk",), ("direction",), ("direction", "posterior_mean")
+    ),
+    "speciation": Capability("the target has no speciation time", ("speciation_angle",)),
+    "output_law": Capability("the law of the target's samples at a finite time is not known", ("output_law",)),
     "orthogonal_variance": Capability(
-        "known variance orthogonal to its signal direction", ("orthogonal_variance",), ("direction",)
+        "the target's variance orthogonal to its signal direction is not known", ("orthogonal_variance",), ("direction",)
     ),
 }
 
@@ -91,7 +93,7 @@ class Target(Movable, abc.ABC):
         return all(self._own(attribute) for attribute in CAPABILITIES[name].attributes)
 
     def lacks(self, *names: str) -> str | None:
-        """Why the target does not have all of these capabilities, "the target has no ..."; None if it has them.
+        """Why the target does not have all of these capabilities, the first reason; None if it has them.
 
         Raises KeyError for a name that `CAPABILITIES` does not have.
         """
@@ -100,7 +102,7 @@ class Target(Movable, abc.ABC):
             if not self.gives(name):
                 why = self.lacks(*capability.derived_from) if capability.derived_from else None
                 if why is not None or not capability.derived_from:
-                    return why or f"the target has no {capability.lacking}"
+                    return why or capability.lacking
             elif (why := self.lacks(*capability.needs)) is not None:
                 return why
         return None
@@ -114,7 +116,7 @@ class Target(Movable, abc.ABC):
         return value is not None and value is not getattr(Target, attribute, None)
 
     def _without(self, name: str) -> ScorelabError:
-        return ScorelabError(f"{type(self).__name__}: {self.lacks(name)}")
+        return ScorelabError(f"{type(self).__name__}: {CAPABILITIES[name].lacking}")
 
     # Capabilities. --------------------------------------------------------------------------------------------------
 

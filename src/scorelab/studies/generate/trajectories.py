@@ -120,6 +120,8 @@ def trajectory_metrics(record: Record, repeats: int, generator) -> tuple[dict, d
             metrics |= _quantiles(name, own[name], exact[name], repeats, generator)
             arrays |= {name: own[name], f"{name}_exact": exact[name]}
         metrics |= _share("switched_after_speciation", own.get("switched"), exact.get("switched"))
+        if (why := target.lacks("speciation")) is not None:
+            metrics |= dict.fromkeys(("speciation_t", "switched_after_speciation"), Estimate.missing(why))
     return metrics, {name: numpy.asarray(values) for name, values in arrays.items()}
 
 
