@@ -16,9 +16,16 @@ X = numpy.linspace(-1, 1, 50)
 ERRORS = {
     **{
         f"posterior_mean_{name}": numpy.linspace(0.1, 1.4, 12)
-        for name in ("angle", "relative_error", "relative_error_se", "squared_error", "squared_error_se", "bayes_risk")
+        for name in (
+            "angle",
+            "relative_error",
+            "relative_error_standard_error",
+            "squared_error",
+            "squared_error_standard_error",
+            "bayes_risk",
+        )
     },
-    **{f"path_kl_{name}": numpy.linspace(0.1, 1.4, 8) for name in ("angle", "density", "density_se")},
+    **{f"path_kl_{name}": numpy.linspace(0.1, 1.4, 8) for name in ("angle", "density", "density_standard_error")},
 }
 ARRAYS = {
     "projection": {"values": RANDOM.normal(size=200), "grid": X, "exact": X**2, "exact_at_T": X**2},

@@ -61,7 +61,7 @@ def metrics(w1=0.05, weight=0.66, errors=RELU["percent"], steps=10000, T=99.33, 
         "posterior_mean": {
             "t": times,
             "relative_error": [percent / 100 for percent in errors],
-            "relative_error_se": [0.001] * len(errors),
+            "relative_error_standard_error": [0.001] * len(errors),
         },
     }
 

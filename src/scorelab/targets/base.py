@@ -44,12 +44,17 @@ CAPABILITIES = {
     "gaussian_modes": Capability("the target has no isotropic Gaussian modes", ("means", "std"), ("modes",)),
     "bayes_risk": Capability("the target has no Bayes risk", ("bayes_risk",), (), ("posterior_mean",)),
     "signal_risk": Capability(
-        "the target has no Bayes risk along its signal", ("signal_risk",), ("direction",), ("direction", "posterior_mean")
+        "the target has no Bayes risk along its signal",
+        ("signal_risk",),
+        ("direction",),
+        ("direction", "posterior_mean"),
     ),
     "speciation": Capability("the target has no speciation time", ("speciation_angle",)),
     "output_law": Capability("the law of the target's samples at a finite time is not known", ("output_law",)),
     "orthogonal_variance": Capability(
-        "the target's variance orthogonal to its signal direction is not known", ("orthogonal_variance",), ("direction",)
+        "the target's variance orthogonal to its signal direction is not known",
+        ("orthogonal_variance",),
+        ("direction",),
     ),
 }
 
