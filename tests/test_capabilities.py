@@ -62,13 +62,16 @@ class Lacking(GaussianMixture):
     def __init__(self, lacking: list[str]):
         a = PATTERN / 2
         super().__init__([0.7, 0.3], torch.stack([0.3 * a, -0.7 * a]))
-        vars(self).update({CAPABILITIES[name].attributes[0]: None for name in lacking})
+        given_up = {CAPABILITIES[name].attributes[0]: None for name in lacking}
+        for attribute in given_up:
+            vars(self).pop(attribute, None)
+        self.__class__ = type("Lacking", (type(self),), given_up)
 
 
 class Measured(Lacking):
     """The same, whose risks are those of the base class."""
 
-    bayes_risk, signal_risk = Target.bayes_risk, Target.signal_risk
+    bayes_risk = signal_risk = None
 
     def __init__(self):
         super().__init__([])
@@ -221,7 +224,7 @@ def test_a_risk_follows_from_the_posterior_mean_and_the_signal_risk_from_the_dir
     assert GaussianMixture.two_modes(n=3).gives("bayes_risk")
     target.direction = None
     assert target.lacks("signal_risk") == "the target has no signal direction"
-    target.posterior_mean = None
+    target = Lacking(["posterior_mean", "bayes_risk"])
     assert target.lacks("bayes_risk") == "the target has no exact posterior mean"
 
 

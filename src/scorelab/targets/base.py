@@ -64,7 +64,8 @@ class Target(Movable, abc.ABC):
 
     A subclass sets `n`, the dimension of a vector, or `shape`, the shape of one sample, and implements `sample`.
     Everything else is a capability, see `CAPABILITIES`. A subclass has those whose attributes and methods it gives; a
-    number that needs another one is not measured. A capability that is inherited is given up with `NAME = None`.
+    number that needs another one is not measured. `NAME = None` in a class gives up what the class inherits, so that
+    the target has what `Target` itself has under this name.
 
     direction, of the shape of a sample, float64: the signal direction `a` that samples are projected on. means (K, n)
     and std (K,), float64: of modes that are isotropic Gaussians.
@@ -74,6 +75,12 @@ class Target(Movable, abc.ABC):
     """
 
     direction: torch.Tensor | None = None
+
+    def __init_subclass__(cls, **options):
+        super().__init_subclass__(**options)
+        for name, value in list(vars(cls).items()):
+            if value is None and hasattr(Target, name):
+                setattr(cls, name, vars(Target).get(name))
 
     @cached_property
     def shape(self) -> tuple[int, ...]:
