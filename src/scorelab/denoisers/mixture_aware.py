@@ -36,7 +36,7 @@ class MixtureAwareDenoiser(Denoiser):
 
     def parts(self, samples, target):
         """Each side on its samples, held against the modes of the target that lie there."""
-        self.centres.copy_(torch.as_tensor(_SPLITS[self.split](samples.flatten(1).numpy(), len(self.sides))))
+        self.centres.copy_(torch.as_tensor(_SPLITS[self.split](samples.flatten(1).cpu().numpy(), len(self.sides))))
         side = self.side_of(samples)
         self.shares.copy_(torch.bincount(side, minlength=len(self.sides)).double() / len(samples))
         if bool((self.shares == 0).any()):

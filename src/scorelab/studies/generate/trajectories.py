@@ -204,7 +204,7 @@ def law_metrics(record: Record, repeats: int, generator) -> tuple[dict, dict]:
     columns = {"angle": angles.tolist(), "t": (torch.tan(angles) ** 2).tolist()}
     columns |= {name: list(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)}
     arrays = {name: numpy.array(column) for name, column in columns.items()} | {"values": values.float().numpy()}
-    arrays |= {"grid": torch.stack(grids).numpy(), "exact": torch.stack(exact).numpy()}
+    arrays |= {"grid": torch.stack(grids).numpy(), "exact": torch.stack(exact).cpu().numpy()}
     return {f"law_{name}": column for name, column in columns.items()}, arrays
 
 
