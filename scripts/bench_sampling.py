@@ -224,8 +224,8 @@ class Row:
             )
             samples = torch.cat(list(batches))
             distances.append(problem.comparison.wasserstein_1(project(samples, problem.target.direction)))
-            orthogonal = orthogonal_metrics(samples, problem.target, law)
-            variances.append(orthogonal["variance"] / orthogonal["variance_exact_at_T"] - 1)
+            orthogonal = orthogonal_metrics(samples, problem.target, law)["variance"]
+            variances.append(orthogonal.value / orthogonal.exact_at_T - 1)
         error = statistics.stdev(distances) / math.sqrt(seeds) if seeds > 1 else math.nan
         return statistics.mean(distances), error, statistics.mean(variances)
 

@@ -10,12 +10,29 @@ from helpers import assert_close, normal, random_mixture, seeded, standard_error
 from scipy import stats
 
 from scorelab.denoisers import Denoiser, ExactDenoiser
+from scorelab.laws.estimate import flatten
 from scorelab.laws.projected_law import ProjectedLaw
+from scorelab.metrics import projection
 from scorelab.metrics.path_kl import parametric_floor, path_kl
 from scorelab.metrics.posterior_mean import compare_posterior_means, published_angles
-from scorelab.metrics.projection import LawComparison, mode_weights, orthogonal_metrics, project, projection_metrics
+from scorelab.metrics.projection import LawComparison, project
 from scorelab.reproduction.collect import published_numbers
 from scorelab.targets import GaussianMixture
+
+
+def projection_metrics(*given):
+    """The numbers as metrics.json has them, and the arrays."""
+    metrics, arrays = projection.projection_metrics(*given)
+    return flatten(metrics)[0], arrays
+
+
+def mode_weights(*given):
+    return flatten(projection.mode_weights(*given))[0]
+
+
+def orthogonal_metrics(*given):
+    return flatten(projection.orthogonal_metrics(*given))[0]
+
 
 LAW = ProjectedLaw([0.7, 0.3], [0.3, -0.7], [0.1, 0.25])
 
@@ -263,17 +280,25 @@ def test_path_kl_of_an_estimated_mean_is_at_the_parametric_floor():
 
 
 def test_parametric_floor_of_two_modes_is_dimension_over_count():
-    assert_close(parametric_floor(GaussianMixture.two_modes(0.7), 5000), 128 / 5000, rtol=1e-14)
-    assert_close(parametric_floor(random_mixture(1, 6), 100), 6 / 200, rtol=1e-14)
+    assert_close(parametric_floor(GaussianMixture.two_modes(0.7), 5000).value, 128 / 5000, rtol=1e-14)
+    assert_close(parametric_floor(random_mixture(1, 6), 100).value, 6 / 200, rtol=1e-14)
+    assert "unit standard deviation" in parametric_floor(random_mixture(2, 6, "common"), 100).not_measured
 
 
 # The posterior mean at fixed angles. --------------------------------------------------------------------------------
 
 
-class HandMade:
-    """A stand-in for a target whose posterior mean is written by hand."""
+def compared(*given):
+    """The rows as posterior_mean.csv has them, and the arrays."""
+    rows, arrays = compare_posterior_means(*given)
+    return [flatten(row)[0] for row in rows], arrays
 
-    n, weights, direction = 2, torch.ones(2, dtype=torch.float64) / 2, torch.tensor([0.0, 2.0], dtype=torch.float64)
+
+class HandMade(GaussianMixture):
+    """Two modes whose posterior mean is written by hand."""
+
+    def __init__(self):
+        super().__init__([0.5, 0.5], [[0.0, 1.0], [0.0, -1.0]])
 
     def posterior_mean(self, x, angle):
         return torch.tensor([[3.0, 4.0], [0.1, 0.0]])
@@ -285,11 +310,11 @@ class HandMade:
 def test_relative_error_is_the_published_one():
     learned = torch.tensor([[3.0, 4.5], [0.1, 0.3]])
     denoiser = Changed(HandMade(), lambda mean: learned)
-    (row,), arrays = compare_posterior_means(denoiser, HandMade(), torch.zeros(2, 2), [0.3], seeded(25), 100)
+    (row,), arrays = compared(denoiser, HandMade(), torch.zeros(2, 2), [0.3], seeded(25), 100)
     # |m| = 5, and |m|^2 = 0.01, which counts as 0.1
     first, second = 0.5 / 5, 0.3 / math.sqrt(0.1)
     assert_close(row["relative_error"], (first + second) / 2, rtol=1e-6)
-    assert_close(row["relative_error_se"], (second - first) / 2, rtol=1e-6)
+    assert_close(row["relative_error_standard_error"], (second - first) / 2, rtol=1e-6)
     assert_close(row["squared_error"], (0.25 + 0.09) / 2, rtol=1e-6)
     floor = math.cos(0.3) ** 2 * math.sqrt(2 * 2 / 100) * (1 / 5 + 1 / math.sqrt(0.1)) / 2
     assert_close(row["relative_error_floor"], floor, rtol=1e-6)
@@ -314,9 +339,7 @@ def test_signal_is_the_projection_of_the_native_state_over_its_time():
 def test_exact_denoiser_has_no_posterior_mean_error():
     target = random_mixture(3, 4)
     angles = [0.1, 0.8, 1.5]
-    rows, arrays = compare_posterior_means(
-        ExactDenoiser(target), target, target.sample(30, seeded(28)), angles, seeded(29), None
-    )
+    rows, arrays = compared(ExactDenoiser(target), target, target.sample(30, seeded(28)), angles, seeded(29), None)
     assert [row["angle"] for row in rows] == angles
     assert all(row["relative_error"] == 0 and row["squared_error"] == 0 for row in rows)
     assert all("relative_error_floor" not in row for row in rows)
@@ -330,11 +353,11 @@ def test_standard_errors_of_the_comparison_are_those_of_a_mean():
     target = random_mixture(2, 3)
     clean = target.sample(500, seeded(30))
     denoiser = Changed(target, lambda mean: 0.9 * mean)
-    (row,), _ = compare_posterior_means(denoiser, target, clean, [0.6], seeded(31), None)
+    (row,), _ = compared(denoiser, target, clean, [0.6], seeded(31), None)
     x = math.sin(0.6) * clean + math.cos(0.6) * torch.randn(clean.shape, generator=seeded(31))
     squared = (0.1 * target.posterior_mean(x, 0.6)).square().sum(1)
     assert_close(row["squared_error"], float(squared.mean()), rtol=1e-4)
-    assert_close(row["squared_error_se"], standard_error(squared), rtol=1e-4)
+    assert_close(row["squared_error_standard_error"], standard_error(squared), rtol=1e-4)
 
 
 def test_published_angles_are_twelve():

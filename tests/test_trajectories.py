@@ -21,7 +21,6 @@ from scorelab.studies.generate.trajectories import (
     in_span,
     law_metrics,
     law_points,
-    noisy_projection,
     trajectory_metrics,
 )
 from scorelab.targets import GaussianMixture
@@ -138,7 +137,7 @@ def test_exact_paths_have_the_exact_law_at_every_angle(start):
     angles = torch.linspace(start, 1.45, 31, dtype=torch.float64)
     record = exact_record(target, count, angles)
     for angle, values in zip(angles.tolist(), record.projection, strict=True):
-        law = noisy_projection(target.projection(target.direction), angle, float(target.direction.norm()))
+        law = target.noisy_projection(target.direction, angle)
         fourth = float(((values - law.mean) ** 4).mean())
         assert abs(float(values.mean()) - law.mean) < 4 * math.sqrt(law.variance / count)
         assert abs(float(values.var()) - law.variance) < 4 * math.sqrt((fourth - law.variance**2) / count)
@@ -223,7 +222,7 @@ def test_paths_with_the_exact_denoiser_commit_as_exact_paths_do():
 def test_the_law_on_the_way_is_that_of_noisy_states(angle):
     target = random_mixture(3, 5, "per_mode")
     direction = target.direction
-    law = noisy_projection(target.projection(direction), angle, float(direction.norm()))
+    law = target.noisy_projection(direction, angle)
     values = project(noisy_states(target, angle, 20000), direction)
     for level in (0.1, 0.5, 0.9):
         share = float((values <= law.quantile(level)).double().mean())

@@ -11,8 +11,9 @@ Tweedie's formula (001_4ca3c1340e19a977.txt, lemma 1) is one set of identities f
     x = sin m + cos eps          m = sin x + cos v          eps = cos x - sin v
     score = grad log p_phi(x) = -eps / cos = (sin m - x) / cos^2
 
-Every function takes `x` and predictions of shape (..., n) and an `angle` that is a number or a tensor whose shape
-broadcasts against (...), in radians. Results have the dtype of `x`.
+Every function takes `x` and predictions of one shape and an `angle` in radians, a number or a tensor. A tensor has one
+angle a sample: its dimensions stand for the first ones of `x`, as (count,) does for states (count, n) and for images
+(count, channels, height, width). Results have the dtype of `x`.
 
 At one end of the interval some of these quantities are no longer functions of one another: at phi = 0 the noise and
 the score are fixed by `x` alone and say nothing about the posterior mean; at phi = pi/2 the posterior mean is `x`
@@ -29,10 +30,18 @@ HALF_PI = math.pi / 2
 _ROUNDING = {torch.float64: 1e-15, torch.float32: 1e-7}
 
 
-def sin_cos(angle, x):
-    """Return sin(angle) and cos(angle) shaped to multiply `x` (..., n), computed in float64, exact at both ends.
+def aligned(values, x):
+    """One value a sample, shaped to multiply `x`: (count,) becomes (count, 1, ..., 1) with as many dimensions as `x`.
 
-    `angle`: number or tensor (...), in radians. Raises ValueError outside [0, pi/2].
+    More generally the dimensions of `values` stand for the first ones of `x`; a number multiplies everything.
+    """
+    return values.reshape(values.shape + (1,) * max(x.dim() - values.dim(), 0)) if values.dim() else values
+
+
+def sin_cos(angle, x):
+    """Return sin(angle) and cos(angle) shaped to multiply `x`, see `aligned`, computed in float64, exact at both ends.
+
+    `angle`: number or tensor, in radians. Raises ValueError outside [0, pi/2].
     """
     rounding = _ROUNDING.get(angle.dtype, 1e-7) if isinstance(angle, torch.Tensor) else 1e-15
     angle = torch.as_tensor(angle, dtype=torch.float64, device=x.device)
@@ -42,13 +51,11 @@ def sin_cos(angle, x):
         raise ValueError(f"angle = {worst:g}: allowed are angles in [0, pi/2] = [0, {HALF_PI:.6f}]")
     sin = torch.sin(angle)
     cos = torch.where(angle >= HALF_PI - rounding, 0.0, torch.cos(angle))
-    if angle.dim():
-        sin, cos = sin.unsqueeze(-1), cos.unsqueeze(-1)
-    return sin.to(x.dtype), cos.to(x.dtype)
+    return aligned(sin, x).to(x.dtype), aligned(cos, x).to(x.dtype)
 
 
 def mix(clean, noise, angle):
-    """The noisy state `sin(angle) clean + cos(angle) noise`, shape (..., n)."""
+    """The noisy state `sin(angle) clean + cos(angle) noise`, of the shape of both."""
     sin, cos = sin_cos(angle, clean)
     return sin * clean + cos * noise
 

@@ -22,6 +22,10 @@ class Options(pydantic.BaseModel):
     #: keys that no result depends on, which are no part of a run's identity
     bookkeeping: ClassVar[tuple[str, ...]] = ()
 
+    def needs_of_target(self) -> tuple[str, ...]:
+        """The capabilities that the run's target has to have, names of `scorelab.targets.CAPABILITIES`."""
+        return ()
+
 
 def _no_bool(value):
     if isinstance(value, bool):

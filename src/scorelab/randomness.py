@@ -43,19 +43,21 @@ def default_stream(seed: int):
 class BlockNoise:
     """Standard normal draws for the samples `first ... first + count - 1` of a run, a block of samples a stream.
 
+    shape: of one sample, or the dimension of a vector; the draws depend on the number of its entries alone.
+
     Sample i gets the same draws whatever batch it is in and however many samples there are: each block of `BLOCK`
     samples has a generator of its own and is always drawn whole. The next draw is made by a thread of its own while the
     caller works with the last one: at 128 dimensions it takes as long as a sixth of a small network's forward pass.
     """
 
-    def __init__(self, seed: int, first: int, count: int, n: int, dtype=torch.float32):
+    def __init__(self, seed: int, first: int, count: int, shape, dtype=torch.float32):
         if first % BLOCK:
             raise ValueError(f"first = {first}: a batch starts at a multiple of {BLOCK}")
         blocks = range(first // BLOCK, -(-(first + count) // BLOCK))
         self.generators = [stream(seed, "noise", block) for block in blocks]
-        self.count = count
+        self.count, shape = count, (shape,) if isinstance(shape, int) else tuple(shape)
         self.drawer = ThreadPoolExecutor(1, "noise")
-        self.buffers = [torch.empty(len(self.generators) * BLOCK, n, dtype=dtype) for _ in range(2)]
+        self.buffers = [torch.empty(len(self.generators) * BLOCK, *shape, dtype=dtype) for _ in range(2)]
         self.next = self.drawer.submit(self._draw)
 
     def _draw(self):
@@ -66,7 +68,7 @@ class BlockNoise:
         return self.buffers[0]
 
     def __call__(self) -> torch.Tensor:
-        """The next draw, shape (count, n); a view of a buffer, valid until the next call."""
+        """The next draw, shape (count, *shape); a view of a buffer, valid until the next call."""
         drawn = self.next.result()
         self.next = self.drawer.submit(self._draw)
         return drawn[: self.count]

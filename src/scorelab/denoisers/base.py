@@ -52,10 +52,14 @@ class Denoiser(torch.nn.Module, abc.ABC):
         the sampling."""
         return self
 
+    def incomparable(self, target) -> str | None:
+        """Why there is no exact posterior mean to hold the denoiser against; None if there is one."""
+        return target.lacks("posterior_mean")
+
     def knowing(self, clean, target):
         """The learned and the exact posterior mean, functions of (x, angle), that errors are the differences of.
 
-        clean (count, n): what the noisy states are made from, for a denoiser that knows more than the state.
+        clean (count, *shape): what the noisy states are made from, for a denoiser that knows more than the state.
         """
         return self, target.posterior_mean
 

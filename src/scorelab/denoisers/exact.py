@@ -1,5 +1,7 @@
 """The exact posterior mean as a denoiser."""
 
+import torch
+
 from scorelab.denoisers.base import Denoiser
 
 
@@ -11,6 +13,11 @@ class ExactDenoiser(Denoiser):
     def __init__(self, target):
         super().__init__()
         self.target = target
+
+    def _apply(self, function, recurse=True):
+        """Move the target as well, where `torch.nn.Module.to` and its like move the parameters."""
+        self.target = self.target.to(function(torch.empty(0)).device)
+        return super()._apply(function, recurse)
 
     def forward(self, x, angle):
         """E[X | x_phi = x], shape of x."""

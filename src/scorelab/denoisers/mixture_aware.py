@@ -36,7 +36,7 @@ class MixtureAwareDenoiser(Denoiser):
 
     def parts(self, samples, target):
         """Each side on its samples, held against the modes of the target that lie there."""
-        self.centres.copy_(torch.as_tensor(_SPLITS[self.split](samples.flatten(1).numpy(), len(self.sides))))
+        self.centres.copy_(torch.as_tensor(_SPLITS[self.split](samples.flatten(1).cpu().numpy(), len(self.sides))))
         side = self.side_of(samples)
         self.shares.copy_(torch.bincount(side, minlength=len(self.sides)).double() / len(samples))
         if bool((self.shares == 0).any()):
@@ -51,6 +51,13 @@ class MixtureAwareDenoiser(Denoiser):
         blocks = range(first // BLOCK, -(-(first + count) // BLOCK))
         uniform = torch.cat([torch.rand(BLOCK, generator=stream(seed, "side", block)) for block in blocks])[:count]
         return _Assigned(self.sides, torch.bucketize(uniform.double(), self.shares.cumsum(0)[:-1], right=True))
+
+    def incomparable(self, target):
+        """The law on each side needs an exact posterior mean of its own."""
+        laws = [target.restricted(self.side_of, k)[1] for k in range(len(self.sides))]
+        if all(law.can("posterior_mean") for law in laws):
+            return None
+        return target.lacks("posterior_mean") or "the law of the target on one side of the data is not known"
 
     def knowing(self, clean, target):
         """Both posterior means given the side of the clean sample."""

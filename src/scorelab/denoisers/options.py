@@ -30,6 +30,10 @@ class Exact(DenoiserOptions):
 
     exact: ClassVar[bool] = True
 
+    def needs_of_target(self):
+        """What it computes."""
+        return ("posterior_mean",)
+
     def build(self, n, target):
         from scorelab.denoisers.exact import ExactDenoiser
 
@@ -148,6 +152,10 @@ class PhaseAware(_Several):
 
     switches: list[Positive | Literal["speciation"]] = Field(min_length=1)
     overlap: NonNegative
+
+    def needs_of_target(self):
+        """The speciation time, where the next network takes over there."""
+        return ("speciation",) if "speciation" in self.switches else ()
 
     def build(self, n, target, pretrained=True):
         from scorelab.denoisers.phase_aware import PhaseAwareDenoiser, switch_angles

@@ -9,27 +9,32 @@ _COLOURS = (LEARNED, THIRD, "#009E73", "#CC79A7", FAINT)
 
 
 def figure(arrays):
-    """arrays: the columns of training.csv, (records,) each; `part` where a denoiser is trained in several."""
-    drawing = new_figure(COLUMN, 3.6)
-    top, bottom = drawing.subplots(2, 1, sharex=True)
+    """arrays: the columns of training.csv, (records,) each; `part` where a denoiser is trained in several. Without a
+    column excess_risk the loss is all there is to see, without bayes_risk its least value is not known."""
+    excess = "excess_risk" in arrays
+    drawing = new_figure(COLUMN, 3.6 if excess else 2.2)
+    top, *below = drawing.subplots(2 if excess else 1, 1, sharex=True, squeeze=False)[:, 0]
     parts = arrays.get("part", numpy.full(len(arrays["step"]), ""))
     for number, name in enumerate(dict.fromkeys(parts.tolist())):
         rows = parts == name
         columns = {key: values[rows] for key, values in arrays.items()}
         colour = _COLOURS[number % len(_COLOURS)]
         _loss(top, columns, colour, name.replace("_", " "), several="part" in arrays)
-        _excess(bottom, columns, colour)
+        for axes in below:
+            _excess(axes, columns, colour)
     settled = numpy.sort(arrays["loss"])[: max(3 * len(parts) // 4, 1)]
-    least = arrays["bayes_risk"].min()
+    least = arrays["bayes_risk"].min() if "bayes_risk" in arrays else 0.0
     if arrays["loss"].max() > least + 20 * (settled.max() - least) and least > 0:
         top.set_yscale("log")
     top.set_ylabel("loss per coordinate")
     top.legend()
-    if (arrays["excess_risk"] > 0).all():
-        bottom.set_yscale("log")
-    bottom.set_ylabel("excess risk per coordinate")
-    bottom.set_xlabel("optimiser step")
-    bottom.set_xlim(0, None)
+    for axes in below:
+        if (arrays["excess_risk"] > 0).all():
+            axes.set_yscale("log")
+        axes.set_ylabel("excess risk per coordinate")
+    last = below[0] if below else top
+    last.set_xlabel("optimiser step")
+    last.set_xlim(0, None)
     drawing.align_ylabels()
     return drawing
 
@@ -44,9 +49,9 @@ def _loss(axes, columns, colour, name, several):
         style = {"color": colour, "linestyle": ":"} if several else {"color": THIRD}
         label = None if several else "validation loss"
         axes.plot(columns["step"], columns["validation_loss"], linewidth=0.9, label=label, **style, **_style(columns))
-    least = columns["bayes_risk"][0]
-    style = {"color": colour} if several else {"color": EXACT, "label": "least value"}
-    axes.axhline(least, linestyle="--", linewidth=1.0, **style)
+    if "bayes_risk" in columns:
+        style = {"color": colour} if several else {"color": EXACT, "label": "least value"}
+        axes.axhline(columns["bayes_risk"][0], linestyle="--", linewidth=1.0, **style)
 
 
 def _excess(axes, columns, colour):

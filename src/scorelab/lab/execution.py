@@ -10,7 +10,7 @@ from pathlib import Path
 
 import hydra
 
-from scorelab.errors import ScorelabError, one_line
+from scorelab.errors import ConfigError, ScorelabError, one_line
 from scorelab.lab.config import Config
 from scorelab.lab.runs import Run
 
@@ -43,6 +43,8 @@ def execute(run: Run, config: Config, laboratory: Callable | None = None):
     try:
         torch.set_num_threads(config.general.threads or threads)
         context = Context(run, config, laboratory)
+        if config.uses("target"):
+            require_of_target(config, context.target)
         for stage in stages:
             if run.needs(stage):
                 study.run_stage(stage, context)
@@ -63,6 +65,15 @@ def execute(run: Run, config: Config, laboratory: Callable | None = None):
         raise
     finally:
         torch.set_num_threads(threads)  # the next job of a sweep, or a notebook, finds what was there
+
+
+def require_of_target(config: Config, target):
+    """Raise ConfigError if a part of the configuration needs something of the target that the target does not have."""
+    for group, part in config.components.items():
+        needs = () if part.options is None else part.options.needs_of_target()
+        why = target.lacks(*needs)
+        if why is not None:
+            raise ConfigError(f"{group} {part.cls.__name__} cannot run with target {type(target).__name__}: {why}")
 
 
 def provenance(config: Config, run: Run) -> dict:

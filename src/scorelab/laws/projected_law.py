@@ -4,6 +4,8 @@ import math
 
 import torch
 
+from scorelab.movable import Movable
+
 _SQRT_2PI = math.sqrt(2 * math.pi)
 
 
@@ -20,7 +22,7 @@ def log_odds(x, p, first, second, variance=1.0):
     return (first - second) * (x - (first + second) / 2) / variance + math.log(p / (1 - p))
 
 
-class ProjectedLaw:
+class ProjectedLaw(Movable):
     """The mixture sum_k w_k N(mean_k, std_k^2) on the line, in float64.
 
     weights, means, stds: (K,). All methods are elementwise and take numbers, lists or tensors of any shape. Densities,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 
 from scorelab.channel import mix
+from scorelab.laws.estimate import Estimate
 from scorelab.quadrature import gauss_legendre
 
 
@@ -20,9 +21,9 @@ class PathKL:
     angle: torch.Tensor
     t: torch.Tensor
     squared_error: torch.Tensor
-    squared_error_se: torch.Tensor
+    squared_error_standard_error: torch.Tensor
     density: torch.Tensor
-    density_se: torch.Tensor
+    density_standard_error: torch.Tensor
     total: float
     standard_error: float
 
@@ -35,6 +36,7 @@ def path_kl(denoiser, target, end_angle: float, points: int, draws: int, generat
     dY = m_hat dt + dW (000_6c70dbc10a1c9c83.txt, equation A.5, is its empirical form). The integral over the angle is
     by Gauss-Legendre quadrature, the expectation over `draws` independent exact states an angle. A denoiser that
     chooses one of several processes first is compared with the exact one of its choice, and adds the KL of the choices.
+    Raises ScorelabError for a target without an exact posterior mean; see `Denoiser.incomparable`.
     """
     angle, weights = gauss_legendre(0.0, end_angle, points)
     mean, error = torch.empty_like(angle), torch.empty_like(angle)
@@ -42,7 +44,7 @@ def path_kl(denoiser, target, end_angle: float, points: int, draws: int, generat
         clean = target.sample(draws, generator)
         x = mix(clean, torch.randn(clean.shape, generator=generator), value)
         learned, exact = denoiser.knowing(clean, target)
-        squared = (exact(x, value) - learned(x, value)).double().square().sum(1)
+        squared = (exact(x, value) - learned(x, value)).double().square().flatten(1).sum(1)
         mean[k], error[k] = squared.mean(), squared.std() / math.sqrt(draws)
     t = torch.tan(angle) ** 2
     half_rate = torch.tan(angle) * (1 + t)  # 1/2 dt/d angle
@@ -51,10 +53,20 @@ def path_kl(denoiser, target, end_angle: float, points: int, draws: int, generat
     return PathKL(angle, t, mean, error, half_rate * mean, half_rate * error, total, standard_error)
 
 
-def parametric_floor(target, count: int) -> float:
+def no_floor(target) -> str | None:
+    """Why the error of K estimated means, see `parametric_floor`, is no floor for a target; None if it is one."""
+    why = target.lacks("gaussian_modes")
+    if why is None and not bool((target.std == 1).all()):
+        why = "the floor is derived for modes of unit standard deviation, and the target has others"
+    return why
+
+
+def parametric_floor(target, count: int) -> Estimate:
     """What `count` samples allow: K n / (2 count) nats, n/N for two modes.
 
     The path KL of the mixture model fitted by its K means alone: estimating one mode's mean from its share of the
-    samples costs 1/2 int E|cos^2(phi) delta|^2 dt = n / (2 count) in expectation for well-separated modes.
+    samples costs 1/2 int E|cos^2(phi) delta|^2 dt = n / (2 count) in expectation for well-separated modes of unit
+    standard deviation. Not measured for any other target.
     """
-    return len(target.weights) * target.n / (2 * count)
+    why = no_floor(target)
+    return Estimate.missing(why) if why is not None else Estimate(len(target.weights) * target.n / (2 * count))

@@ -7,6 +7,8 @@ import numpy
 import torch
 
 from scorelab.channel import mix
+from scorelab.laws.estimate import Estimate
+from scorelab.metrics.path_kl import no_floor
 
 
 def published_angles(switches=()) -> list[float]:
@@ -20,36 +22,44 @@ def published_angles(switches=()) -> list[float]:
 
 @torch.no_grad()
 def compare_posterior_means(denoiser, target, clean, angles, generator, trained_on: int | None):
-    """Compare at each angle, on noisy states made from `clean` (count, n).
+    """Compare at each angle, on noisy states made from `clean` (count, *shape).
 
-    Returns rows, one an angle, and arrays (angles, count) for the figure: `signal`, the projection of Y_t/t, and the
-    projections of the `exact` and the `learned` posterior mean.
+    Returns rows, one an angle: angle, t, and by name an `Estimate` of relative_error, squared_error and bayes_risk; and
+    arrays (angles, count) for the figure: `signal`, the projection of Y_t/t, and the projections of the `exact` and the
+    `learned` posterior mean. There are no arrays for a target without a signal direction.
 
     relative_error is the published code's: the mean of sqrt(|m_hat - m|^2 / max(|m|^2, 0.1)). Its floor is that of a
-    mixture whose K means alone are estimated from `trained_on` samples, E|m_hat - m|^2 = cos^4(phi) K n / N.
+    mixture whose K means alone are estimated from `trained_on` samples, E|m_hat - m|^2 = cos^4(phi) K n / N; there is
+    one for Gaussian modes of unit standard deviation alone.
     """
-    direction = target.direction.to(clean.dtype)
-    scale = direction / direction.square().sum()
-    rows, arrays = [], {"signal": [], "exact": [], "learned": []}
+    rows, pictures = [], []
+    with_floor = trained_on is not None and no_floor(target) is None
     for angle in angles:
         x = mix(clean, torch.randn(clean.shape, generator=generator), angle)
         of_learned, of_exact = denoiser.knowing(clean, target)
         exact, learned = of_exact(x, angle), of_learned(x, angle)
-        squared = (learned - exact).double().square().sum(1)
-        size = exact.double().square().sum(1).clamp_min(0.1)
-        relative = torch.sqrt(squared / size)
-        row = {"angle": angle, "t": math.tan(angle) ** 2}
-        row |= {"relative_error": float(relative.mean()), "relative_error_se": _standard_error(relative)}
-        if trained_on is not None:
+        squared = (learned - exact).double().square().flatten(1).sum(1)
+        size = exact.double().square().flatten(1).sum(1).clamp_min(0.1)
+        floor = None
+        if with_floor:
             least = math.cos(angle) ** 2 * math.sqrt(len(target.weights) * target.n / trained_on)
-            row["relative_error_floor"] = float((least / size.sqrt()).mean())
-        row |= {"squared_error": float(squared.mean()), "squared_error_se": _standard_error(squared)}
-        rows.append(row | {"bayes_risk": float(target.bayes_risk(angle))})
-        arrays["signal"].append((x @ scale / math.sin(angle)).numpy())
-        arrays["exact"].append((exact @ scale).numpy())
-        arrays["learned"].append((learned @ scale).numpy())
-    return rows, {name: numpy.stack(values) for name, values in arrays.items()}
+            floor = float((least / size.sqrt()).mean())
+        risk, error = target.bayes_risk_and_error(angle)
+        row = {"angle": angle, "t": math.tan(angle) ** 2}
+        row |= {"relative_error": _mean(torch.sqrt(squared / size), floor), "squared_error": _mean(squared)}
+        rows.append(row | {"bayes_risk": Estimate(float(risk), None if error is None else float(error))})
+        if target.can("direction"):
+            signal = _along(target.direction, x) / math.sin(angle)
+            pictures.append((signal, _along(target.direction, exact), _along(target.direction, learned)))
+    columns = dict(zip(("signal", "exact", "learned"), zip(*pictures, strict=True), strict=False))
+    return rows, {name: numpy.stack(column) for name, column in columns.items()}
 
 
-def _standard_error(values) -> float:
-    return float(values.std() / math.sqrt(len(values)))
+def _mean(values, floor=None) -> Estimate:
+    return Estimate(float(values.mean()), float(values.std() / math.sqrt(len(values))), floor)
+
+
+def _along(direction, x):
+    """<x, a>/|a|^2, (count,), in the precision of x (count, *shape)."""
+    direction = direction.to(x.dtype)
+    return (x.flatten(1) @ (direction / direction.square().sum()).flatten()).cpu().numpy()

@@ -1,18 +1,35 @@
 """One-dimensional statistics of projected samples against an exact law."""
 
 import math
+from dataclasses import replace
 
 import numpy
 import torch
 
-from scorelab.laws.projected_law import ProjectedLaw
+from scorelab.laws.estimate import Estimate
+from scorelab.targets import CAPABILITIES
+
+#: how far below a point the left limit of a distribution function with jumps is taken, in standard deviations
+_BELOW = 1e-9
+
+
+def density(law, x):
+    """The density of a law on the line at x; None for a law that has none."""
+    try:
+        return law.pdf(x)
+    except (AttributeError, TypeError, NotImplementedError):
+        return None
 
 
 class LawComparison:
-    """Distances of sets of `count` numbers to an exact law; what depends on the law and the count alone is kept."""
+    """Distances of sets of `count` numbers to an exact law; what depends on the law and the count alone is kept.
 
-    def __init__(self, law: ProjectedLaw, count: int):
+    law: with the methods of `ProjectedLaw`. A law without a density may have atoms.
+    """
+
+    def __init__(self, law, count: int):
         self.law, self.count = law, count
+        self.below = 0.0 if density(law, 0.0) is not None else _BELOW * math.sqrt(law.variance)
         self.levels = torch.arange(1, count, dtype=torch.float64) / count
         self.crossings = law.quantile(self.levels)
 
@@ -30,11 +47,20 @@ class LawComparison:
         return float(above.clamp_min(0).sum() + below.clamp_min(0).sum() + tails)
 
     def kolmogorov_smirnov(self, values) -> float:
-        """sup |F_count - F|."""
+        """sup |F_count - F|.
+
+        Between two order statistics F_count is constant and F grows, so that the supremum is at an order statistic, or
+        just below one, where a law with atoms has another value of F than there.
+        """
         x = torch.sort(torch.as_tensor(values, dtype=torch.float64)).values
         cdf = self.law.cdf(x)
         steps = torch.arange(self.count + 1, dtype=torch.float64) / self.count
-        return float(torch.maximum(steps[1:] - cdf, cdf - steps[:-1]).max())
+        if not self.below:
+            return float(torch.maximum(steps[1:] - cdf, cdf - steps[:-1]).max())
+        last = torch.searchsorted(x, x, right=True)  # of equal values the number that are not larger
+        first = torch.searchsorted(x, x)
+        above, under = steps[last] - cdf, self.law.cdf(x - self.below) - steps[first]
+        return float(torch.maximum(above.abs(), under.abs()).max())
 
     def distances(self, values) -> dict[str, float]:
         """Both distances, by name."""
@@ -60,63 +86,106 @@ def _mean_and_deviation(sets):
 
 
 def project(samples, direction) -> torch.Tensor:
-    """<x, d>/|d|^2 for samples (count, n), in float64."""
+    """<x, d>/|d|^2 for samples (count, *shape) and a direction of their shape, in float64, on the CPU."""
     direction = torch.as_tensor(direction, dtype=torch.float64)
-    scaled = direction / direction.square().sum()
-    return torch.cat([block.double() @ scaled for block in _blocks(samples)])
+    scaled = (direction / direction.square().sum()).flatten()
+    return torch.cat([(block.double().flatten(1) @ scaled.to(block.device)).cpu() for block in _blocks(samples)])
 
 
 def _blocks(samples, size: int = 8192):
     """The samples, some at a time, as tensors; a mapped file is read as it goes."""
     for first in range(0, len(samples), size):
-        yield torch.tensor(numpy.asarray(samples[first : first + size]))
+        block = samples[first : first + size]
+        yield block if isinstance(block, torch.Tensor) else torch.tensor(numpy.asarray(block))
 
 
 def projection_metrics(samples, target, output_law, repeats: int, generator) -> tuple[dict, dict]:
-    """Everything about <x, a>/|a|^2: metrics, and the arrays of the figure.
+    """Everything about <x, a>/|a|^2: estimates by name, and the arrays of the figure, without any if there is no `a`.
 
-    output_law: the law that samples of an exact sampler would have at the finite end of its grid, a target.
+    output_law: the law that samples of an exact sampler would have at the finite end of its grid, a target; None if it
+    is not known.
     """
+    why = target.lacks("direction")
+    if why is not None:
+        names = ("w1", "w1_at_T", "ks", "mean", "variance")
+        return dict.fromkeys(names, Estimate.missing(why)) | mode_weights(samples, target, generator), {}
     direction = target.direction
     values = project(samples, direction)
-    law = target.projection(direction)
-    law_at_T = output_law.projection(direction)
-    comparison = LawComparison(law, len(values))
+    law = target.projection(direction) if target.can("projection") else None
+    law_at_T = None if output_law is None or output_law.lacks("projection") else output_law.projection(direction)
+    metrics = _distances(values, law, law_at_T, target, repeats, generator)
+    metrics |= _moments(values, law, law_at_T, target) | mode_weights(samples, target, generator)
+    return metrics, _arrays(values, law, law_at_T)
+
+
+def _distances(values, law, law_at_T, target, repeats, generator):
+    """W1 and the Kolmogorov-Smirnov distance."""
+    count, at_T = len(values), Estimate.missing(_unknown_at_T(target))
+    if law_at_T is not None:
+        at_T = Estimate(LawComparison(law_at_T, count).wasserstein_1(values))
+    if law is None:
+        return dict.fromkeys(("w1", "ks"), Estimate.missing(target.lacks("projection"))) | {"w1_at_T": at_T}
+    comparison = LawComparison(law, count)
     floor = comparison.floor(repeats, generator)
     error = comparison.standard_errors(values, repeats, generator)
-    mean, variance = float(values.mean()), float(values.var())
+    found = {name: Estimate(value, error[name], *floor[name]) for name, value in comparison.distances(values).items()}
+    return {"w1": found["w1"], "w1_at_T": at_T, "ks": found["ks"]}
+
+
+def _unknown_at_T(target):
+    """Why the law of samples at a finite time is not known."""
+    return target.lacks("projection") or CAPABILITIES["output_law"].lacking
+
+
+def _moments(values, law, law_at_T, target):
+    """Mean and variance."""
+    mean, variance, count = float(values.mean()), float(values.var()), len(values)
     fourth = float(((values - mean) ** 4).mean())
-    count = len(values)
-    metrics = {"w1": comparison.wasserstein_1(values), "w1_standard_error": error["w1"]}
-    metrics |= {"w1_floor": floor["w1"][0], "w1_floor_deviation": floor["w1"][1]}
-    metrics["w1_at_T"] = LawComparison(law_at_T, count).wasserstein_1(values)
-    metrics |= {"ks": comparison.kolmogorov_smirnov(values), "ks_standard_error": error["ks"]}
-    metrics |= {"ks_floor": floor["ks"][0], "ks_floor_deviation": floor["ks"][1]}
-    metrics |= {"mean": mean, "mean_standard_error": math.sqrt(variance / count)}
-    metrics |= {"mean_exact": law.mean, "mean_floor": math.sqrt(law.variance / count)}
-    metrics |= {"variance": variance, "variance_exact": law.variance, "variance_exact_at_T": law_at_T.variance}
-    metrics["variance_standard_error"] = math.sqrt(max(fourth - variance**2, 0.0) / count)
-    metrics |= mode_weights(samples, target, generator)
+    error = math.sqrt(max(fourth - variance**2, 0.0) / count)
+    found = {"mean": Estimate(mean, math.sqrt(variance / count)), "variance": Estimate(variance, error)}
+    if law is None:
+        why = Estimate.missing(target.lacks("projection"))
+        found |= {"mean_exact": why, "variance_exact": why}
+    else:
+        floor = math.sqrt(law.variance / count)
+        found["mean"] = replace(found["mean"], exact=law.mean, floor=floor)
+        found["variance"] = replace(found["variance"], exact=law.variance)
+    if law_at_T is None:
+        return found | {"variance_exact_at_T": Estimate.missing(_unknown_at_T(target))}
+    return found | {"variance": replace(found["variance"], exact_at_T=law_at_T.variance)}
+
+
+def _arrays(values, law, law_at_T):
+    """The projections, a grid, and there the exact densities, or for a law without one its distribution function."""
+    if law is None:
+        low, high = torch.quantile(values, torch.tensor([0.001, 0.999]).double()).tolist()
+        margin = 0.03 * (high - low)
+        return {"values": values.numpy(), "grid": numpy.linspace(low - margin, high + margin, 1201)}
     grid = numpy.linspace(*_window(values, law), 1201)
     arrays = {"values": values.numpy(), "grid": grid}
-    arrays |= {"exact": law.pdf(grid).numpy(), "exact_at_T": law_at_T.pdf(grid).numpy()}
-    return metrics, arrays
+    if density(law, 0.0) is None:
+        return arrays | {"exact_cdf": law.cdf(grid).cpu().numpy()}
+    arrays["exact"] = law.pdf(grid).cpu().numpy()
+    at_T = None if law_at_T is None else density(law_at_T, grid)
+    return arrays | ({} if at_T is None else {"exact_at_T": at_T.cpu().numpy()})
 
 
 def mode_weights(samples, target, generator) -> dict:
     """The mean posterior weight of each mode, whose expectation over exact samples is the mode's weight, and the floor:
-    the standard deviation of that mean over as many exact samples. `mode_weight` is that of the first mode."""
+    the standard deviation of that mean over as many exact samples. `mode_weight` is the weight of the first mode."""
+    why = target.lacks("modes")
+    if why is not None:
+        return dict.fromkeys(("mode_weight", "mode_weights"), Estimate.missing(why))
     count = len(samples)
     gamma = torch.cat([target.posterior_weights(block, math.pi / 2).double() for block in _blocks(samples)])
     exact = target.posterior_weights(target.sample(4096, generator), math.pi / 2).double()
-    return {
-        "mode_weight": float(gamma[:, 0].mean()),
-        "mode_weight_standard_error": float(gamma[:, 0].std() / math.sqrt(count)),
-        "mode_weight_exact": float(target.weights[0]),
-        "mode_weight_floor": float(exact[:, 0].std() / math.sqrt(count)),
-        "mode_weights": gamma.mean(0).tolist(),
-        "mode_weights_exact": target.weights.tolist(),
-    }
+    first = Estimate(
+        float(gamma[:, 0].mean()),
+        float(gamma[:, 0].std() / math.sqrt(count)),
+        floor=float(exact[:, 0].std() / math.sqrt(count)),
+        exact=float(target.weights[0]),
+    )
+    return {"mode_weight": first, "mode_weights": Estimate(gamma.mean(0).tolist(), exact=target.weights.tolist())}
 
 
 def _window(values, law):
@@ -129,21 +198,42 @@ def _window(values, law):
 def orthogonal_metrics(samples, target, output_law) -> dict:
     """The mean variance a coordinate in the space orthogonal to `a`, where nothing happens: its shrinkage is collapse.
 
-    Exact values average the target's own variance over the same space. In one dimension all of them are 0.
+    Exact values average the target's own variance over the same space. In one dimension all of them are 0. The standard
+    error is the one of Gaussian coordinates where the modes are Gaussian, else it is taken from the samples.
+    output_law: as in `projection_metrics`.
     """
-    unit = target.direction / target.direction.norm()
+    why = target.lacks("direction")
+    if why is not None:
+        return {"variance": Estimate.missing(why)}
     total = torch.zeros((), dtype=torch.float64)
     first_moment = torch.zeros(target.n, dtype=torch.float64)
-    for block in _blocks(samples):
-        block = block.double()
-        orthogonal = block - torch.outer(block @ unit, unit)
+    for orthogonal in _orthogonal(samples, target.direction):
         total += orthogonal.square().sum()
         first_moment += orthogonal.sum(0)
     count, dimension = len(samples), max(target.n - 1, 1)
     variance = float((total - first_moment.square().sum() / count) / ((count - 1) * dimension))
-    return {
-        "variance": variance,
-        "variance_standard_error": variance * math.sqrt(2 / (count * dimension)),
-        "variance_exact": target.orthogonal_variance(target.direction),
-        "variance_exact_at_T": output_law.orthogonal_variance(target.direction),
-    }
+    if target.can("gaussian_modes"):
+        error = variance * math.sqrt(2 / (count * dimension))
+    else:
+        centred = (block - first_moment / count for block in _orthogonal(samples, target.direction))
+        lengths = torch.cat([block.square().sum(1) for block in centred])
+        error = float(lengths.std()) / (dimension * math.sqrt(count))
+    found, missing = Estimate(variance, error), {}
+    why = target.lacks("orthogonal_variance")
+    if why is None:
+        found = replace(found, exact=target.orthogonal_variance(target.direction))
+    else:
+        missing["variance_exact"] = Estimate.missing(why)
+    if output_law is not None and output_law.can("orthogonal_variance"):
+        found = replace(found, exact_at_T=output_law.orthogonal_variance(target.direction))
+    else:
+        missing["variance_exact_at_T"] = Estimate.missing(why or _unknown_at_T(target))
+    return {"variance": found} | missing
+
+
+def _orthogonal(samples, direction):
+    """The parts of samples orthogonal to a direction, (some, n) at a time, float64, on the CPU."""
+    unit = (direction / direction.norm()).flatten().cpu()
+    for block in _blocks(samples):
+        block = block.double().flatten(1).cpu()
+        yield block - torch.outer(block @ unit, unit)

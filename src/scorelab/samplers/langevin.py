@@ -64,6 +64,10 @@ class _OneLevel(Sampler):
         if self.noise_level == 0 and not denoiser.exact:
             raise ValueError("sampler.noise_level = 0: only denoiser=exact has a score there; take a noise_level > 0")
 
+    def needs_of_target(self):
+        """The target's own score at noise_level 0."""
+        return ("score",) if self.noise_level == 0 else ()
+
     def angles(self, schedule, steps, risk=None):
         """One angle, atan(1/noise_level), steps + 1 times."""
         return [self.end_angle(schedule)] * (steps + 1)
@@ -110,21 +114,27 @@ class MALA(_OneLevel):
         if not denoiser.exact:
             raise ValueError("sampler MALA needs a density, which only denoiser=exact has; or take sampler=ula")
 
+    def needs_of_target(self):
+        """A density, and what `ULA` needs."""
+        return ("density", *super().needs_of_target())
+
     def step(self, denoiser, x, angle, next_angle, noise, state):
         """See `Sampler.step`; state: the `Point` at x, so that a step costs one evaluation."""
         import torch
+
+        from scorelab.channel import aligned
 
         step = self.step_size * math.sin(angle) ** 2
         here = self._point(denoiser, x, angle) if state is None else state
         proposal = langevin_step(x.clone(), here.score, step, noise)
         there = self._point(denoiser, proposal, angle)
-        forth = (proposal - x).sub_(here.score, alpha=step).double().square().sum(1)
-        back = (x - proposal).sub_(there.score, alpha=step).double().square().sum(1)
+        forth = (proposal - x).sub_(here.score, alpha=step).double().square().flatten(1).sum(1)
+        back = (x - proposal).sub_(there.score, alpha=step).double().square().flatten(1).sum(1)
         log_ratio = there.log_prob - here.log_prob + (forth - back) / (4 * step)
         # P(N(0,1) <= z) of a standard normal z is uniform: the acceptance draws come from the sample's own stream.
-        uniform = torch.special.ndtr(noise()[:, 0].double())
+        uniform = torch.special.ndtr(noise().flatten(1)[:, 0].double())
         accepted = uniform.log() < log_ratio
-        moved = accepted.unsqueeze(1)
+        moved = aligned(accepted, x)
         point = Point(torch.where(accepted, there.log_prob, here.log_prob), torch.where(moved, there.score, here.score))
         return Step(torch.where(moved, proposal, x), point, {"acceptance_rate": accepted})
 

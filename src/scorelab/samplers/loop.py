@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 import torch
 
+from scorelab.channel import aligned
 from scorelab.errors import ScorelabError
 from scorelab.laws.estimate import Estimate
 from scorelab.randomness import BLOCK, BlockNoise
@@ -96,14 +97,15 @@ def draw_samples(
     job: Sampling,
     schedule: Schedule,
     denoiser,
-    n: int,
+    shape,
     seed: int,
     dtype=torch.float32,
     angles=None,
     observe=None,
     found: Found | None = None,
 ) -> Iterator[torch.Tensor]:
-    """Yield the `job.count` samples of a job in batches (batch, n).
+    """Yield the `job.count` samples of a job in batches (batch, *shape); shape: of one sample, or the dimension of a
+    vector.
 
     Memory is bounded by the batch. Sample i is a function of the seed and i alone, up to the rounding of matrix
     products of another size: neither the batch size nor the count changes it.
@@ -113,7 +115,7 @@ def draw_samples(
     batch_size = max(job.batch_size // BLOCK, 1) * BLOCK
     for first in range(0, job.count, batch_size):
         count = min(batch_size, job.count - first)
-        noise = BlockNoise(seed, first, count, n, dtype)
+        noise = BlockNoise(seed, first, count, shape, dtype)
         theirs = denoiser.for_samples(first, count, seed)
         x = simulate(job.rule, theirs, angles, noise() * schedule.start_std, noise, observe, schedule, found)
         yield OUTPUTS[job.output](theirs, x, float(angles[-1]), noise)
@@ -143,7 +145,7 @@ def posterior_draw(denoiser, x, angle, noise):
         x = x.detach().requires_grad_()
         mean = denoiser(x, angle)
         (derivative,) = torch.autograd.grad(mean, x, probe)
-    variance = (probe * derivative).mean(-1, keepdim=True) * (math.cos(angle) ** 2 / math.sin(angle))
+    variance = aligned((probe * derivative).flatten(1).mean(1), x) * (math.cos(angle) ** 2 / math.sin(angle))
     return mean.detach() + variance.clamp_min(0.0).sqrt() * noise()
 
 

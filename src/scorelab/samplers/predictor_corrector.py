@@ -54,9 +54,11 @@ class PredictorCorrector(Sampler):
         return Predicted(self._predictor, self._predictor.begin(schedule, angles))
 
     def step(self, denoiser, x, angle, next_angle, noise, state):
+        from scorelab.channel import aligned
+
         x, its_state, _ = state.rule.step(denoiser, x, angle, next_angle, noise, state.state)
         for _ in range(self.corrections):
             towards = score(denoiser, x, next_angle)
-            length = towards.norm(dim=1, keepdim=True).clamp_min(1e-12)
-            x = langevin_step(x, towards, 2 * (self.snr * math.sqrt(x.shape[1]) / length) ** 2, noise)
+            length = aligned(towards.flatten(1).norm(dim=1).clamp_min(1e-12), x)
+            x = langevin_step(x, towards, 2 * (self.snr * math.sqrt(x[0].numel()) / length) ** 2, noise)
         return Step(x, Predicted(state.rule, its_state))

@@ -80,8 +80,8 @@ class Schedule(Options):
 
         # A tensor keeps its precision, which says how close to pi/2 is meant to be the end.
         angle = angle if isinstance(angle, torch.Tensor) else _tensor(angle)
-        sin, cos = sin_cos(angle.unsqueeze(-1), angle.new_zeros((), dtype=torch.float64))
-        return self.time_of((cos / sin)[..., 0, 0])
+        sin, cos = sin_cos(angle, angle.new_zeros((), dtype=torch.float64))
+        return self.time_of(cos / sin)
 
     def scale(self, time):
         """The factor sqrt(signal^2 + noise^2) between x_phi and the native state."""
@@ -89,22 +89,26 @@ class Schedule(Options):
         return self.signal(time).hypot(self.noise(time))
 
     def to_angle(self, state, time):
-        """Map the native `state` (count, n) at `time` (number, or tensor (count,)) to `(x, angle)`.
+        """Map the native `state` (count, ...) at `time` (number, or tensor (count,)) to `(x, angle)`.
 
         Raises ValueError for a time at which the state holds no x.
         """
+        from scorelab.channel import aligned
+
         time = _tensor(time)
         scale = self.scale(time)
         if not bool(((scale > 0) & scale.isfinite()).all()):
             raise ValueError(f"time: {self.times} is needed; at other times the native state says nothing about x")
         scale = scale.to(state.dtype)
-        return state / (scale.unsqueeze(-1) if scale.dim() else scale), self.angle(time)
+        return state / aligned(scale, state), self.angle(time)
 
     def from_angle(self, x, angle):
-        """Map `x` (count, n) at `angle` to the native `(state, time)`."""
+        """Map `x` (count, ...) at `angle` to the native `(state, time)`."""
+        from scorelab.channel import aligned
+
         time = self.time(angle)
         scale = self.scale(time).to(x.dtype)
-        return x * (scale.unsqueeze(-1) if scale.dim() else scale), time
+        return x * aligned(scale, x), time
 
     @property
     def start_angle(self) -> float:
@@ -130,6 +134,10 @@ class Schedule(Options):
     def start_std(self) -> float:
         """The standard deviation of the x that sampling starts from."""
         return self.terminal_std / float(self.scale(self.start_time))
+
+    def needs_of_target(self):
+        """The risk that an adaptive grid adapts to."""
+        return {"adaptive": ("signal_risk",), "adaptive_learned": ("direction",)}.get(self.grid, ())
 
     # The noising process. -------------------------------------------------------------------------------------------
 

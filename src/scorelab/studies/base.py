@@ -121,11 +121,11 @@ class Study(Options):
             function_of(type(self), "stages", stage, "run")(self, context)
 
     def closing(self, metrics: Mapping) -> Table | None:
-        """The table that ends a run: the numbers of `headline`, and why any was not measured; None without any."""
+        """The table that ends a run: the numbers of `headline` that were measured, and below them what was not; None
+        without any."""
         rows = [row for number in self.headline if (row := _row(number, metrics)) is not None]
-        missing = metrics.get("not_measured", {})
-        lines = [f"{one.name}: not measured: {missing[one.key]}" for one in self.headline if one.key in missing]
-        return Table(("", "measured", "± s.e.", "held against"), rows, tuple(lines)) if rows or lines else None
+        lines = not_measured(metrics)
+        return Table(("", "measured", "± s.e.", "held against"), rows, lines) if rows or lines else None
 
 
 def _row(number: Number, metrics):
@@ -135,6 +135,14 @@ def _row(number: Number, metrics):
     return row(
         number.name, value, lookup(metrics, number.error_key), number.held, lookup(metrics, number.reference_key)
     )
+
+
+def not_measured(metrics: Mapping) -> tuple[str, ...]:
+    """What metrics.json says was not measured, a line a reason."""
+    reasons = {}
+    for key, why in metrics.get("not_measured", {}).items():
+        reasons.setdefault(why, []).append(key)
+    return tuple(f"not measured, as {why}: {', '.join(keys)}" for why, keys in reasons.items())
 
 
 def row(name: str, value: float, error: float | None, held: str = "", reference: float | None = None):

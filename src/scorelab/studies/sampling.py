@@ -32,21 +32,22 @@ def run(study, context):
 
 
 def _file(context, found):
-    """The chunks of an npy file of shape (count, n), float32; memory is bounded by a batch.
+    """The chunks of an npy file of shape (count, *shape), float32; memory is bounded by a batch.
 
     found: gathers what the steps of the rule find out.
     """
-    job, n = context.sampling, context.target.n
+    job, shape = context.sampling, context.target.shape
     header = io.BytesIO()
-    numpy.lib.format.write_array_header_1_0(header, {"descr": "<f4", "fortran_order": False, "shape": (job.count, n)})
+    layout = {"descr": "<f4", "fortran_order": False, "shape": (job.count, *shape)}
+    numpy.lib.format.write_array_header_1_0(header, layout)
     yield header.getvalue()
     done = 0
     with Progress("sampling", job.count, "samples") as progress:
         seed = stream_seed(context.seed, "sampling")
         where = {"angles": context.angles, "found": found}
-        for batch in draw_samples(job, context.schedule, context.denoiser, n, seed, **where):
+        for batch in draw_samples(job, context.schedule, context.denoiser, shape, seed, **where):
             if not bool(torch.isfinite(batch).all()):
                 raise ScorelabError(f"sampling: {job.output} of the last state is not finite")
-            yield batch.numpy().astype("<f4", copy=False).tobytes()
+            yield batch.cpu().numpy().astype("<f4", copy=False).tobytes()
             done += len(batch)
             progress.update(done)

@@ -42,7 +42,7 @@ def run(study, context):
         "seconds": sum(trainer.seconds for trainer in trainers),
     }
     values["samples_per_second"] = seen / values["seconds"]
-    finals = [_final(trainer.rows[-1]) for trainer in trainers]
+    finals = [_final(trainer) for trainer in trainers]
     if len(parts) == 1:
         values |= finals[0]
     else:
@@ -56,12 +56,15 @@ def _checkpoint(context, part):
     return context.run / f"checkpoint{part.name and f'-{part.name}'}.safetensors"
 
 
-def _final(row) -> dict:
-    """The numbers of a training: those of its last record."""
-    values = {key: row[key] for key in ("loss", "bayes_risk", "validation_loss") if key in row}
+def _final(trainer) -> dict:
+    """The numbers of a training: those of its last record, and why others were not measured."""
+    row = trainer.rows[-1]
+    values = {key: row[key] for key in ("loss", "validation_loss") if key in row}
+    if "bayes_risk" in row:
+        values["bayes_risk"] = Estimate(row["bayes_risk"], trainer.bayes_risk_error)
     if "excess_risk" in row:
         values["excess_risk"] = Estimate(row["excess_risk"], row["excess_risk_standard_error"])
-    return values
+    return values | trainer.not_measured
 
 
 def _rows(trainer, part):
@@ -92,7 +95,7 @@ def _train(context, part, last):
         trainer.load(checkpoint)
         log.info("training goes on after epoch %d of %d", trainer.epoch, options.epochs)
     log.info(
-        "training%s: N = %d (%d train), %d epochs of %d steps, %s at %s angles on [%g, %g], least loss %.5f",
+        "training%s: N = %d (%d train), %d epochs of %d steps, %s at %s angles on [%g, %g], least loss %s",
         part.name and f" {part.name}",
         options.N,
         options.train_count,
@@ -102,14 +105,14 @@ def _train(context, part, last):
         options.angles,
         trainer.law.low,
         trainer.law.high,
-        trainer.bayes_risk,
+        "not known" if trainer.bayes_risk is None else f"{trainer.bayes_risk:.5f}",
     )
     with Progress("training", options.epochs, "epochs", start=trainer.epoch) as progress:
 
         def show(trainer):
             row = trainer.rows[-1] if trainer.rows else {}
-            text = f"loss {row['loss']:.5f}  excess {row['excess_risk']:.2e}" if row else ""
-            progress.update(trainer.epoch, text)
+            shown = {"loss": "loss {:.5f}", "excess_risk": "excess {:.2e}"}
+            progress.update(trainer.epoch, "  ".join(shown[key].format(row[key]) for key in shown if key in row))
 
         trainer.run(checkpoint, show)
     if not last:  # an interruption of a later part does not lose this one

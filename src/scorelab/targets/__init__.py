@@ -5,7 +5,7 @@ from scorelab._lazy import lazy_exports
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
-        "base": ["Target"],
+        "base": ["CAPABILITIES", "Capability", "Target"],
         "anisotropic_mixture": ["AnisotropicMixture"],
         "gaussian_mixture": ["GaussianMixture"],
         "options": ["TargetOptions", "TwoModes", "Mixture"],

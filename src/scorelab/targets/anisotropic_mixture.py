@@ -1,5 +1,7 @@
 """The target that is a Gaussian mixture whose modes have any covariances."""
 
+import math
+
 import torch
 
 from scorelab.channel import sin_cos
@@ -12,8 +14,8 @@ class AnisotropicMixture(Mixture, Target):
     """sum_k w_k N(mu_k, C_k) on R^n, with the exact posterior mean, densities and projections; see `Mixture`.
 
     weights (K,): positive, normalised to sum 1. means (K, n). covariances: (K, n), the variances of the coordinates, or
-    (K, n, n). What `GaussianMixture` has by quadrature in the span of the means, the Bayes risk and the speciation
-    angle, has no such form here and is that of `Target`.
+    (K, n, n). The Bayes risk and the speciation angle, which `GaussianMixture` has by quadrature in the span of the
+    means, have no such form here: the Bayes risk is measured, and there is no speciation angle.
     """
 
     def __init__(self, weights, means, covariances):
@@ -50,6 +52,11 @@ class AnisotropicMixture(Mixture, Target):
             kept = covariances @ torch.linalg.solve(noisy, covariances)
             return self._with(every, 0.5 * (kept + kept.mT))
         return self._with(every, noisy)
+
+    def noisy_projection(self, direction, angle):
+        """The law of <x_phi, d>/|d|^2 as a `ProjectedLaw`; see `Target.noisy_projection`."""
+        length = float(torch.as_tensor(direction, dtype=torch.float64).norm())
+        return self.projection(direction).noisy(math.sin(angle), (math.cos(angle) / length) ** 2)
 
     def _with(self, here, covariances):
         """Some of the modes, (K,), with these covariances; the signal direction stays."""

@@ -1,11 +1,14 @@
 """The target that is a Gaussian mixture with isotropic modes."""
 
+import math
+
 import torch
 
 from scorelab.channel import sin_cos
 from scorelab.laws.mixture import IsotropicMixture
 from scorelab.laws.mode_pairs import bayes_risk
 from scorelab.targets.base import Target
+from scorelab.targets.signal import along, between_modes
 
 
 def signal_direction(means):
@@ -53,6 +56,24 @@ class GaussianMixture(IsotropicMixture, Target):
         law = GaussianMixture(self._weights[here], self.means[here], self.std[here])
         law.direction = self.direction
         return float(self._weights[here].sum()), law
+
+    def noisy_projection(self, direction, angle):
+        """The law of <x_phi, d>/|d|^2 as a `ProjectedLaw`; see `Target.noisy_projection`."""
+        length = float(torch.as_tensor(direction, dtype=torch.float64).norm())
+        return self.projection(direction).noisy(math.sin(angle), (math.cos(angle) / length) ** 2)
+
+    def signal_risk(self, angles):
+        """The Bayes risk of <X, a>/|a| given its own noisy version, by quadrature, and its part between the modes.
+
+        Where the modes lie on one line along `a`, as two always do, it is the risk given the whole noisy state.
+        """
+        law = along(self)
+        line = GaussianMixture(law.weights, law.means.unsqueeze(1), law.stds)
+        return self.signal_risk_between(angles, line.bayes_risk(angles))
+
+    def signal_risk_between(self, angles, risk):
+        """See `Target.signal_risk_between`."""
+        return between_modes(along(self), angles, risk)
 
     def orthogonal_variance(self, direction):
         """The mean variance a coordinate in the space orthogonal to a direction d (n,); 0 where there is none."""

@@ -19,7 +19,7 @@ import torch
 from torch.autograd import forward_ad
 from torch.utils.checkpoint import checkpoint
 
-from scorelab.channel import sin_cos
+from scorelab.channel import aligned, sin_cos
 from scorelab.errors import ConfigError, ScorelabError
 
 #: entries of the noisy states and directions that are differentiated at a time for an exact trace
@@ -89,16 +89,16 @@ class Regression(Objective):
     """w |X - m_hat|^2 / n."""
 
     def columns(self, clean, x, angle, generator):
-        """X sqrt(w) and sqrt(w) (count, 1); X alone where w = 1."""
+        """X sqrt(w), and sqrt(w) shaped to multiply X; X alone where w = 1."""
         root = self.root_weight(angle)
         if root is None:
             return (clean,)
-        root = root.unsqueeze(1)
+        root = aligned(root, clean)
         return clean * root, root
 
     def losses(self, denoiser, x, angle, target, root=None):
         """The loss of each sample, shape (count,)."""
-        return (_scaled(denoiser(x, angle), root) - target).square().mean(1)
+        return (_scaled(denoiser(x, angle), root) - target).square().flatten(1).mean(1)
 
     def loss(self, denoiser, x, angle, target, root=None):
         """The mean loss of a batch."""
@@ -118,7 +118,7 @@ class Explicit(Regression):
     """lambda |s - s_hat|^2 / n with the exact score: the regression on the exact posterior mean instead of X."""
 
     def columns(self, clean, x, angle, generator):
-        """m sqrt(w) and sqrt(w) (count, 1); m alone where w = 1."""
+        """m sqrt(w), and sqrt(w) shaped to multiply m; m alone where w = 1."""
         return super().columns(self.target.posterior_mean(x, angle), x, angle, generator)
 
     def least_value(self, angle, risk):
@@ -147,14 +147,14 @@ class Implicit(Objective):
 
     def losses(self, denoiser, x, angle, factor, *probes):
         """The loss of each sample, shape (count,)."""
-        sin, cos = (value.squeeze(1) for value in sin_cos(angle, x))
+        sin, cos = (value.flatten() for value in sin_cos(angle, x))
         squared, divergence = self.terms(denoiser, x, angle, sin, *probes)
         return factor * (squared / cos**2 + 2 * divergence) / self.n
 
     def terms(self, denoiser, x, angle, sin):
         """|sin m_hat - x|^2 and sin tr D_x m_hat - n, shape (count,) each."""
-        residual = sin.unsqueeze(1) * denoiser(x, angle) - x
-        return residual.square().sum(1), sin * trace(denoiser, x, angle) - self.n
+        residual = aligned(sin, x) * denoiser(x, angle) - x
+        return residual.square().flatten(1).sum(1), sin * trace(denoiser, x, angle) - self.n
 
     def least_value(self, angle, risk):
         """-lambda E|s|^2 / n, with E|s|^2 = (n - tan^2 R) / cos^2."""
@@ -172,8 +172,8 @@ class Hutchinson(Implicit):
         self.law, self.width = law, count
 
     def columns(self, clean, x, angle, generator):
-        """The factor w / tan^2 (count,) and the probes (count, probes, n)."""
-        shape = (len(x), self.width, self.n)
+        """The factor w / tan^2 (count,) and the probes (count, probes, *shape)."""
+        shape = (len(x), self.width, *x.shape[1:])
         if self.law == "gaussian":
             probes = torch.randn(shape, generator=generator, dtype=x.dtype)
         else:
@@ -183,8 +183,8 @@ class Hutchinson(Implicit):
     def terms(self, denoiser, x, angle, sin, probes):
         """|sin m_hat - x|^2 and the estimate of sin tr D_x m_hat - n, shape (count,) each."""
         estimate, forms = quadratic_forms(denoiser, x, angle, probes)
-        residual = sin.unsqueeze(1) * estimate - x
-        return residual.square().sum(1), sin * forms.mean(1) - self.n
+        residual = aligned(sin, x) * estimate - x
+        return residual.square().flatten(1).sum(1), sin * forms.mean(1) - self.n
 
 
 class Sliced(Hutchinson):
@@ -193,20 +193,20 @@ class Sliced(Hutchinson):
     def terms(self, denoiser, x, angle, sin, probes):
         """(v . (sin m_hat - x))^2 and sin v^T D_x m_hat v - |v|^2, means over probes, shape (count,) each."""
         estimate, forms = quadratic_forms(denoiser, x, angle, probes)
-        residual = sin.unsqueeze(1) * estimate - x
+        residual, probes = (aligned(sin, x) * estimate - x).flatten(1), probes.flatten(2)
         along = (probes @ residual.unsqueeze(2)).squeeze(2)
         return along.square().mean(1), sin * forms.mean(1) - probes.square().sum(2).mean(1)
 
 
 def quadratic_forms(denoiser, x, angle, probes):
-    """m_hat (count, n) and v^T D_x m_hat v (count, probes) for the probes (count, probes, n) of each sample.
+    """m_hat (count, *shape) and v^T D_x m_hat v (count, probes) for the probes (count, probes, *shape) of each sample.
 
     By forward-mode differentiation, v^T D m v = v . d/dh m(x + h v) at h = 0 (004_bfdb7e49cac735be.txt, section 2), of
     all probes in one pass. Raises ScorelabError for a denoiser that cannot be differentiated so.
     """
-    count, each, n = probes.shape
+    count, each, *shape = probes.shape
     states, angles = x.repeat_interleave(each, 0), angle.repeat_interleave(each)
-    directions = probes.reshape(-1, n)
+    directions = probes.reshape(-1, *shape)
     with forward_ad.dual_level():
         try:
             values = denoiser(forward_ad.make_dual(states, directions), angles)
@@ -220,15 +220,16 @@ def quadratic_forms(denoiser, x, angle, probes):
         values, slopes = forward_ad.unpack_dual(values)
     if slopes is None:  # m_hat does not depend on x
         slopes = torch.zeros_like(values)
-    return values.view(count, each, n)[:, 0], (slopes * directions).sum(1).view(count, each)
+    forms = (slopes * directions).flatten(1).sum(1).view(count, each)
+    return values.reshape(count, each, *shape)[:, 0], forms
 
 
 def trace(denoiser, x, angle):
     """tr D_x m_hat, shape (count,): some directions at a time, which a backward pass goes through again."""
-    count, n = x.shape
-    total = x.new_zeros(count)
-    for directions in torch.eye(n, dtype=x.dtype).split(max(_CHUNK // x.numel(), 1)):
-        probes = directions.expand(count, -1, -1)
+    count, total = len(x), x.new_zeros(len(x))
+    every = torch.eye(x[0].numel(), dtype=x.dtype, device=x.device).reshape(-1, *x.shape[1:])
+    for directions in every.split(max(_CHUNK // x.numel(), 1)):
+        probes = directions.expand(count, *directions.shape)
         total = total + checkpoint(_sum_of_forms, denoiser, x, angle, probes, use_reentrant=False)
     return total
 

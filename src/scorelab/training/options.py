@@ -95,6 +95,10 @@ class Training(Options):
             raise ValueError("enabled = true: the denoiser has no parameters to train")
         return denoiser.trainable if self.enabled is None else self.enabled
 
+    def needs_of_target(self):
+        """The exact score of score matching with it."""
+        return ("posterior_mean",) if self.objective == "explicit" else ()
+
     @property
     def train_count(self) -> int:
         """Samples that are trained on."""

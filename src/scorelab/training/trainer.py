@@ -8,9 +8,9 @@ from pathlib import Path
 
 import torch
 
-from scorelab.channel import mix
+from scorelab.channel import aligned, mix
 from scorelab.errors import ScorelabError, TrainingDiverged
-from scorelab.laws.estimate import spelled_out
+from scorelab.laws.estimate import Estimate, spelled_out
 from scorelab.randomness import stream
 from scorelab.tensorfile import read_tensors, require_shapes, write_tensors
 from scorelab.training.angles import angle_law
@@ -25,7 +25,7 @@ _STATES = 2000
 
 
 def training_samples(target, options: Training, seed: int):
-    """The N samples of a training, (N, n)."""
+    """The N samples of a training, (N, *shape)."""
     return target.sample(options.N, stream(seed, "data"))
 
 
@@ -41,11 +41,15 @@ class Trainer:
     rows: one dictionary a record, the content of training.csv:
         epoch, step, loss        mean loss over the steps since the last record, mean over coordinates
         bayes_risk               the least value of the expected loss, that of the exact posterior mean; below 0 for
-                                 objectives without the score
+                                 objectives without the score. Absent for a target without an exact posterior mean, as
+                                 the next two are
         excess_risk, excess_risk_standard_error   expected loss of the weights that would be kept, minus bayes_risk,
                                  and its standard error, on exact samples
         validation_loss          where samples are held out
         lr, seconds
+
+    not_measured: name of a column that the target does not allow -> why. bayes_risk_error: of a Bayes risk that is
+    measured, its standard error or more, as the errors at all angles are added up; else None.
     """
 
     def __init__(self, denoiser, target, options: Training, seed: int, schedule=None, samples=None):
@@ -59,7 +63,9 @@ class Trainer:
         self.epoch, self.step, self.seconds, self.rows, self._saved_epoch = 0, 0, 0.0, [], 0
         data = training_samples(target, options, seed) if samples is None else samples
         self.data, self.held_out = data[: options.train_count], data[options.train_count :]
-        self.bayes_risk = self._bayes_risk()
+        _require_fit(denoiser, self.data[:2], self.law.low)
+        self.not_measured = {}
+        self.bayes_risk, self.bayes_risk_error = self._bayes_risk()
         self.states = self._states()
 
     def _optimizer(self):
@@ -72,12 +78,24 @@ class Trainer:
     # What is measured beside the loss. ------------------------------------------------------------------------------
 
     def _bayes_risk(self):
-        """The objective's value at the exact posterior mean, by quadrature over the angles."""
+        """The objective's value at the exact posterior mean, by quadrature over the angles, and its standard error."""
+        why = self.target.lacks("bayes_risk")
+        if why is not None:
+            self.not_measured["bayes_risk"] = Estimate.missing(why)
+            return None, None
         angles, weights = self.law.quadrature()
-        return float(weights @ self.objective.least_value(angles, self.target.bayes_risk(angles)))
+        risk, error = self.target.bayes_risk_and_error(angles)
+        least = self.objective.least_value(angles, risk)
+        if error is not None:
+            error = float(weights @ (self.objective.least_value(angles, risk + error) - least).abs())
+        return float(weights @ least), error
 
     def _states(self):
-        """Fixed noisy states with their exact posterior means, for the excess risk."""
+        """Fixed noisy states with their exact posterior means, for the excess risk; None if they are not known."""
+        why = self.target.lacks("posterior_mean")
+        if why is not None:
+            self.not_measured["excess_risk"] = Estimate.missing(why)
+            return None
         generator = stream(self.seed, "probes")
         clean = self.target.sample(_STATES, generator)
         angle = self.law.sample(_STATES, generator)
@@ -86,11 +104,16 @@ class Trainer:
 
     @torch.no_grad()
     def excess_risk(self):
-        """E w |m - m_hat|^2 / n of the weights that would be kept, and its standard error."""
+        """E w |m - m_hat|^2 / n of the weights that would be kept, and its standard error.
+
+        Raises ScorelabError for a target without an exact posterior mean.
+        """
+        if self.states is None:
+            raise ScorelabError(f"training: no excess risk, as {self.not_measured['excess_risk'].not_measured}")
         x, angle, exact, root = self.states
         with self.kept_weights():
             error = self.denoiser(x, angle) - exact
-        squared = (error if root is None else error * root.unsqueeze(1)).square().mean(1).double()
+        squared = (error if root is None else error * aligned(root, error)).square().flatten(1).mean(1).double()
         return float(squared.mean()), float(squared.std() / math.sqrt(len(squared)))
 
     @torch.no_grad()
@@ -157,11 +180,12 @@ class Trainer:
         return self.flat.value.detach() if self.average is None else self.average
 
     def _record(self, row, losses):
-        excess, error = self.excess_risk()
-        row |= {"loss": math.fsum(losses) / len(losses), "bayes_risk": self.bayes_risk}
-        row |= {"excess_risk": excess, "excess_risk_standard_error": error}
-        row |= {"lr": self._lr(self.step), "seconds": self.seconds}
-        self.rows.append(row)
+        row["loss"] = math.fsum(losses) / len(losses)
+        if self.bayes_risk is not None:
+            row["bayes_risk"] = self.bayes_risk
+        if self.states is not None:
+            row["excess_risk"], row["excess_risk_standard_error"] = self.excess_risk()
+        self.rows.append(row | {"lr": self._lr(self.step), "seconds": self.seconds})
 
     def _lr(self, step):
         options = self.options
@@ -172,7 +196,7 @@ class Trainer:
 
     def _batches(self, samples, batch_size, generator, order=None):
         """Yield (x, angle, *columns) for each batch, made a segment of many batches at a time; see `Objective`."""
-        rows = max(_SEGMENT // (samples.shape[1] * batch_size * self.objective.width), 1) * batch_size
+        rows = max(_SEGMENT // (samples[0].numel() * batch_size * self.objective.width), 1) * batch_size
         for first in range(0, len(samples), rows):
             clean = samples[first : first + rows] if order is None else samples[order[first : first + rows]]
             angle = self.law.sample(len(clean), generator)
@@ -256,3 +280,17 @@ class Trainer:
         if state:
             whole = self.optimizer.state_dict()
             self.optimizer.load_state_dict({"state": {0: state}, "param_groups": whole["param_groups"]})
+
+
+@torch.no_grad()
+def _require_fit(denoiser, samples, angle: float):
+    """Raise ScorelabError unless the denoiser takes states of the shape of two samples and returns the same shape."""
+    name, shape = f"denoiser {type(denoiser).__name__}", tuple(samples.shape)
+    try:
+        mean = denoiser(samples, torch.full((len(samples),), angle, dtype=samples.dtype))
+    except RuntimeError as error:
+        if "shape" not in str(error) and "size" not in str(error):  # a mistake of another kind
+            raise
+        raise ScorelabError(f"{name} cannot take states of shape {shape} ({str(error).splitlines()[0]})") from error
+    if tuple(mean.shape) != shape:
+        raise ScorelabError(f"{name} returns the shape {tuple(mean.shape)} for states of shape {shape}")

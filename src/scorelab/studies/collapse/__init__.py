@@ -141,16 +141,16 @@ class Collapse(Study):
                 raise ConfigError(f"study.methods.{name}: {error}") from None
 
     def mixture(self, key: str, node: Component, config):
-        """The target that a node stands for. Raises ConfigError where it is not a `GaussianMixture`."""
+        """The target that a node stands for. Raises ConfigError where it has no Gaussian modes."""
         from scorelab.randomness import stream
-        from scorelab.targets import GaussianMixture
 
         try:
             target = node.build(generator=stream(config.general.seed, key))
         except ConfigError as error:
             raise ConfigError(f"{key}: {str(error).removeprefix(f'{node.key}: ')}") from None
-        if not isinstance(target, GaussianMixture):
-            raise ConfigError(f"{key}: study=collapse needs a mixture of Gaussians")
+        why = target.lacks("gaussian_modes", "output_law", "posterior_mean", "direction")
+        if why is not None:
+            raise ConfigError(f"{key}: study=collapse needs a mixture of Gaussians: {why}")
         return target
 
     def job(self, name: str, count: int, steps: int) -> Sampling:

@@ -12,7 +12,6 @@ import torch
 
 from scorelab.laws.projected_law import ProjectedLaw
 from scorelab.quadrature import expectation_nodes
-from scorelab.targets import GaussianMixture
 
 #: what a slope may be taken in: <y_t, a>; u = <y_t, a>/(t |a|^2); <y_t, a> over its standard deviation in a mode, which
 #: for modes of unit width is <x_phi, a>/|a|
@@ -40,8 +39,8 @@ class TwoModeMean:
     @classmethod
     def of(cls, target) -> "TwoModeMean":
         """That of a target. Raises ValueError unless it has exactly two modes, apart and of one standard deviation."""
-        if not isinstance(target, GaussianMixture):
-            raise ValueError(f"a {type(target).__name__}; a mixture of two Gaussian modes is needed")
+        if (why := target.lacks("gaussian_modes", "projection", "speciation")) is not None:
+            raise ValueError(f"a {type(target).__name__}; a mixture of two Gaussian modes is needed: {why}")
         if len(target.weights) != 2:
             raise ValueError(f"a mixture of {len(target.weights)} modes; exactly two are needed")
         if bool(target.std[0] != target.std[1]):

@@ -88,12 +88,12 @@ class Generate(Study):
     def closing(self, metrics):
         """The headline, and the angle at which the posterior mean is worst."""
         table = super().closing(metrics)
-        posterior = metrics.get("posterior_mean")
-        if posterior is None:  # of a run that has only been trained
+        posterior = metrics.get("posterior_mean", {})
+        if "relative_error" not in posterior:  # not measured, or of a run that has only been trained
             return table
         worst = max(range(len(posterior["t"])), key=lambda k: posterior["relative_error"][k])
         floor = posterior.get("relative_error_floor")
         name = f"largest relative error, at t = {posterior['t'][worst]:.3g}"
         error, spread = posterior["relative_error"][worst], posterior["relative_error_standard_error"][worst]
         last = row(name, error, spread, "floor", None if floor is None else floor[worst])
-        return Table(table.headings, [*table.rows, last])
+        return Table(table.headings, [*table.rows, last], table.lines)

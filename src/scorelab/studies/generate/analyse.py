@@ -4,8 +4,8 @@ import logging
 
 import torch
 
-from scorelab.laws.projected_law import ProjectedLaw
-from scorelab.metrics.path_kl import parametric_floor, path_kl
+from scorelab.laws.estimate import Estimate, flatten
+from scorelab.metrics.path_kl import no_floor, parametric_floor, path_kl
 from scorelab.metrics.posterior_mean import compare_posterior_means, published_angles
 from scorelab.metrics.projection import orthogonal_metrics, projection_metrics
 from scorelab.randomness import BLOCK, stream, stream_seed
@@ -16,11 +16,14 @@ log = logging.getLogger("scorelab")
 
 
 def run(study, context):
-    """Measure everything, each number with its floor and its standard error."""
+    """Measure everything that the target allows, each number with its floor and its standard error."""
     log.info("measuring: projection, path KL at %d angles, posterior mean", study.path_kl_angles)
     _projection(study, context)
-    errors = _path_kl(study, context) | _posterior_mean(study, context)
-    context.save_arrays("errors", errors)
+    why = context.denoiser.incomparable(context.target)
+    if why is None:
+        context.save_arrays("errors", _path_kl(study, context) | _posterior_mean(study, context))
+    else:
+        _without_posterior_mean(context, why)
     _trajectories(study, context)
     if (context.run / "training.csv").is_file():
         context.save_arrays("training", context.read_table("training.csv"))
@@ -37,15 +40,25 @@ def _projection(study, context):
     metrics, arrays = projection_metrics(context.samples, target, output_law, study.floor_repeats, generator)
     context.update_metrics("projection", metrics)
     context.update_metrics("orthogonal", orthogonal_metrics(context.samples, target, output_law))
-    context.save_arrays("projection", arrays)
+    if arrays:
+        context.save_arrays("projection", arrays)
+
+
+def _without_posterior_mean(context, why):
+    """The sections of the numbers that compare the denoiser with the exact posterior mean, where that is not known."""
+    missing = Estimate.missing(why)
+    end = {"end_angle": context.schedule.end_angle, "T": context.schedule.end_snr}
+    context.update_metrics("path_kl", {"total": missing, "parametric_floor": missing} | end)
+    names = ("relative_error", "squared_error", "bayes_risk")
+    context.update_metrics("posterior_mean", dict.fromkeys(names, missing))
 
 
 def _path_kl(study, context):
     generator = stream(context.seed, "path kl")
     end, points, draws = context.schedule.end_angle, study.path_kl_angles, study.path_kl_draws
     result = path_kl(context.denoiser, context.target, end, points, draws, generator)
-    names = ("angle", "t", "squared_error", "squared_error_se", "density", "density_se")
-    columns = {name: getattr(result, name).numpy() for name in names}
+    names = ("angle", "t", "squared_error", "squared_error_standard_error", "density", "density_standard_error")
+    columns = {name: getattr(result, name).cpu().numpy() for name in names}
     context.write_table(
         "path_kl.csv", [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
     )
@@ -67,10 +80,15 @@ def _posterior_mean(study, context):
     rows, arrays = compare_posterior_means(
         context.denoiser, context.target, clean, angles, generator, _trained_on(context)
     )
+    rows = [flatten(row)[0] for row in rows]
     context.write_table("posterior_mean.csv", rows)
     columns = {name: [row[name] for row in rows] for name in rows[0]}
-    context.update_metrics("posterior_mean", columns)
-    context.save_arrays("posterior_mean", arrays | {name: columns[name] for name in ("angle", "t", "relative_error")})
+    why = None if _trained_on(context) is None else no_floor(context.target)
+    missing = {} if why is None else {"relative_error_floor": Estimate.missing(why)}
+    context.update_metrics("posterior_mean", columns | missing)
+    if arrays:
+        shown = {name: columns[name] for name in ("angle", "t", "relative_error")}
+        context.save_arrays("posterior_mean", arrays | shown)
     return {f"posterior_mean_{name}": values for name, values in columns.items()}
 
 
@@ -80,19 +98,23 @@ def _trajectories(study, context):
     for path in (path for name in figures for path in (context.run / "figures").glob(f"{name}.*")):
         path.unlink()  # of a stage that is done again, perhaps without them
     angles, target = context.angles, context.target
-    known = isinstance(target.projection(target.direction), ProjectedLaw)
-    if not study.trajectories or not float(angles[-1]) > float(angles[0]) or not known:
+    if not study.trajectories or not float(angles[-1]) > float(angles[0]):
         context.update_metrics("trajectories", {"count": 0})
+        return
+    why = target.lacks("direction")
+    if why is not None:
+        context.update_metrics("trajectories", {"count": Estimate.missing(why)})
         return
     count = min(study.trajectories, context.sampling.count)
     record = Record(target, angles, count)
     first = context.sampling.model_copy(update={"count": count, "batch_size": count + BLOCK, "output": "scaled"})
     seed = stream_seed(context.seed, "sampling")
-    for _ in draw_samples(first, context.schedule, context.denoiser, target.n, seed, angles=angles, observe=record):
+    for _ in draw_samples(first, context.schedule, context.denoiser, target.shape, seed, angles=angles, observe=record):
         pass
     generator = stream(context.seed, "trajectories")
     measured = (trajectory_metrics, law_metrics)
     results = [metrics_of(record, study.floor_repeats, generator) for metrics_of in measured]
     context.update_metrics("trajectories", {key: value for metrics, _ in results for key, value in metrics.items()})
     for name, (_, arrays) in zip(figures, results, strict=True):
-        context.save_arrays(name, arrays)
+        if arrays:
+            context.save_arrays(name, arrays)

@@ -6,7 +6,7 @@ import numpy
 import torch
 
 from scorelab.channel import mix
-from scorelab.laws.projected_law import ProjectedLaw
+from scorelab.laws.estimate import Estimate
 from scorelab.metrics.projection import LawComparison, project
 from scorelab.targets import GaussianMixture
 from scorelab.targets.speciation import coordinates
@@ -21,18 +21,20 @@ class Record:
     """What is kept of paths: an observer, as `observe` of `scorelab.samplers.loop.simulate` and of `exact_process`.
 
     angles (steps + 1,), float64: the grid. projection (steps + 1, count): <x_phi, a>/|a|^2. weights (steps + 1, count,
-    K): the exact posterior weights gamma_k(x_phi) of the modes.
+    K): the exact posterior weights gamma_k(x_phi) of the modes; a target without modes counts as having one.
     """
 
     def __init__(self, target, angles, count: int):
         self.target, self.angles = target, torch.as_tensor(angles, dtype=torch.float64)
         self.projection = torch.empty(len(self.angles), count, dtype=torch.float64)
-        self.weights = torch.empty(len(self.angles), count, len(target.weights), dtype=torch.float64)
+        self.modes = len(target.weights) if target.can("modes") else 1
+        self.weights = torch.ones(len(self.angles), count, self.modes, dtype=torch.float64)
 
     def __call__(self, k, angle, x):
-        """Keep the state x (count, n) at the grid point k."""
+        """Keep the state x (count, *shape) at the grid point k."""
         self.projection[k] = project(x, self.target.direction)
-        self.weights[k] = self.target.posterior_weights(x, angle)
+        if self.modes > 1:
+            self.weights[k] = self.target.posterior_weights(x, angle)
 
     @property
     def mode(self):
@@ -85,15 +87,9 @@ def exact_process(target, angles, count: int, generator, observe):
 def in_span(target):
     """A target of few dimensions with the same law of posterior weights: for modes of one width the mixture in the
     span of their means, on which alone the weights depend. Any other target as it is."""
-    if not isinstance(target, GaussianMixture) or len(target.weights) < 2 or bool((target.std != target.std[0]).any()):
+    if target.lacks("gaussian_modes") or len(target.weights) < 2 or bool((target.std != target.std[0]).any()):
         return target
     return GaussianMixture(target.weights, coordinates(target), target.std)
-
-
-def noisy_projection(law: ProjectedLaw, angle: float, length: float) -> ProjectedLaw:
-    """The law of <x_phi, a>/|a|^2 = sin <X, a>/|a|^2 + cos N(0, 1)/|a|, from that of <X, a>/|a|^2 and |a|."""
-    sin, cos = math.sin(angle), math.cos(angle)
-    return ProjectedLaw(law.weights, sin * law.means, ((sin * law.stds) ** 2 + (cos / length) ** 2).sqrt())
 
 
 # Metrics. -----------------------------------------------------------------------------------------------------------
@@ -102,14 +98,17 @@ def noisy_projection(law: ProjectedLaw, angle: float, length: float) -> Projecte
 def trajectory_metrics(record: Record, repeats: int, generator) -> tuple[dict, dict]:
     """Commitment of the recorded paths and of exact ones: metrics, and the arrays of the figure `trajectories`.
 
-    A target with one mode has no commitment. repeats: bootstrap sets.
+    A target with one mode has no commitment, and for one without known modes it is not measured. repeats: bootstrap
+    sets.
     """
     target, angles = record.target, record.angles
     metrics = {"count": len(record.mode)}
     arrays = {"angle": angles, "projection": record.projection.T.float(), "mode": record.mode}
     arrays |= _noisy_densities(record)
-    if len(target.weights) > 1:
-        speciation = target.speciation_angle()
+    if (why := target.lacks("modes")) is not None:
+        metrics |= dict.fromkeys((*THRESHOLDS, "switched_after_speciation"), Estimate.missing(why))
+    if record.modes > 1:
+        speciation = target.speciation_angle() if target.can("speciation") else None
         exact = _exact_commitment(in_span(target), angles, speciation, generator)
         own = {name: record.commitment(threshold).numpy() for name, threshold in THRESHOLDS.items()}
         if speciation is not None:
@@ -121,6 +120,8 @@ def trajectory_metrics(record: Record, repeats: int, generator) -> tuple[dict, d
             metrics |= _quantiles(name, own[name], exact[name], repeats, generator)
             arrays |= {name: own[name], f"{name}_exact": exact[name]}
         metrics |= _share("switched_after_speciation", own.get("switched"), exact.get("switched"))
+        if (why := target.lacks("speciation")) is not None:
+            metrics |= dict.fromkeys(("speciation_t", "switched_after_speciation"), Estimate.missing(why))
     return metrics, {name: numpy.asarray(values) for name, values in arrays.items()}
 
 
@@ -161,7 +162,11 @@ def _share(name, values, exact):
 
 
 def _noisy_densities(record, angles: int = 180, points: int = 320):
-    """The exact density of the projection at evenly spaced angles, (angles, points), for the figure's background."""
+    """The exact density of the projection at evenly spaced angles, (angles, points), for the figure's background, on a
+    grid (points,); the grid alone where the law is not known."""
+    if record.target.lacks("noisy_projection"):
+        low, high = record.projection.min(), record.projection.max()
+        return {"grid": torch.linspace(float(low), float(high), points, dtype=torch.float64)}
     at = torch.linspace(float(record.angles[0]), float(record.angles[-1]), angles, dtype=torch.float64)
     laws = [_law(record.target, angle) for angle in at.tolist()]
     ends = torch.stack([law.quantile([1e-4, 1 - 1e-4]) for law in (laws[0], laws[angles // 2], laws[-1])])
@@ -172,14 +177,17 @@ def _noisy_densities(record, angles: int = 180, points: int = 320):
 
 
 def _law(target, angle):
-    direction = target.direction
-    return noisy_projection(target.projection(direction), angle, float(direction.norm()))
+    return target.noisy_projection(target.direction, angle)
 
 
 def law_metrics(record: Record, repeats: int, generator) -> tuple[dict, dict]:
     """W1 of the projection at six angles to its exact law there: metrics, lists over the angles, and the arrays of the
-    figure `laws`. repeats: sets of exact samples that the floor is measured on, and bootstrap sets."""
+    figure `laws`. repeats: sets of exact samples that the floor is measured on, and bootstrap sets.
+
+    Not measured, and without arrays, where the target does not know these laws."""
     target = record.target
+    if (why := target.lacks("noisy_projection")) is not None:
+        return {"law_w1": Estimate.missing(why)}, {}
     chosen = law_points(target, record.angles)
     angles, values = record.angles[chosen], record.projection[chosen]
     rows, exact, grids = [], [], []
@@ -196,18 +204,19 @@ def law_metrics(record: Record, repeats: int, generator) -> tuple[dict, dict]:
     columns = {"angle": angles.tolist(), "t": (torch.tan(angles) ** 2).tolist()}
     columns |= {name: list(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)}
     arrays = {name: numpy.array(column) for name, column in columns.items()} | {"values": values.float().numpy()}
-    arrays |= {"grid": torch.stack(grids).numpy(), "exact": torch.stack(exact).numpy()}
+    arrays |= {"grid": torch.stack(grids).numpy(), "exact": torch.stack(exact).cpu().numpy()}
     return {f"law_{name}": column for name, column in columns.items()}, arrays
 
 
 def law_points(target, angles, count: int = 6) -> list[int]:
     """Indices of `count` grid points up to the last, evenly spaced in half the angle plus half the information, each
     as a share of its own total. The information is 1 - R(phi)/R(first), R the Bayes risk of the projection given its
-    own noisy version: in the angle alone most points would lie where everything is settled."""
-    law, length = target.projection(target.direction), float(target.direction.norm())
-    line = GaussianMixture(law.weights, length * law.means.unsqueeze(1), length * law.stds)
+    own noisy version: in the angle alone most points would lie where everything is settled. A target without a known
+    risk has them evenly spaced in the angle."""
     angles = torch.as_tensor(angles, dtype=torch.float64)
-    gained = line.bayes_risk(angles[:1]) - line.bayes_risk(angles)
-    place = 0.5 * (angles - angles[0]) / (angles[-1] - angles[0]) + 0.5 * gained / gained[-1]
+    place = (angles - angles[0]) / (angles[-1] - angles[0])
+    if target.can("signal_risk"):
+        risk = target.signal_risk(angles).reshape(-1, len(angles))[0]
+        place = 0.5 * place + 0.5 * (risk[0] - risk) / (risk[0] - risk[-1])
     wanted = torch.arange(1, count + 1, dtype=torch.float64) / count
     return sorted(set((place - wanted.unsqueeze(1)).abs().argmin(1).tolist()))

@@ -108,6 +108,10 @@ class Langevin(Study):
             self._require(Plan(name, method))
         return self
 
+    def needs_of_target(self):
+        """The weights of the modes, and the law of the projection."""
+        return ("projection", "modes")
+
     def _require(self, plan: Plan):
         """Raise ConfigError for a method without a budget, or whose rule cannot run on its schedule."""
         key, jobs = f"study.methods.{plan.name}", plan.jobs(self.budgets, self.count)

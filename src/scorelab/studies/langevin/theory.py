@@ -17,8 +17,6 @@ import math
 
 import numpy
 
-from scorelab.targets import GaussianMixture
-
 _REACH, _CELLS, _MODES = 8.0, 40, 160  # standard deviations on each side; cells a standard deviation; eigenfunctions
 
 
@@ -111,7 +109,7 @@ class Relaxation:
 def relaxation_of(target, noise_level: float) -> Relaxation | None:
     """That of the law of X + noise_level G; None for a target to which the reduction to one dimension does not apply:
     anything but at least two modes of one standard deviation whose means lie on a line."""
-    if not isinstance(target, GaussianMixture) or len(target.weights) < 2 or bool((target.std != target.std[0]).any()):
+    if target.lacks("gaussian_modes") or len(target.weights) < 2 or bool((target.std != target.std[0]).any()):
         return None
     along = target.means @ (target.direction / target.direction.norm())
     offsets = target.means - target.means[0]

@@ -5,7 +5,12 @@ from scorelab.studies import training
 
 
 def run(study, context):
-    """Train. Raises ConfigError where no method works with a learned denoiser."""
-    if not study.plans(context.config):
+    """Train. Raises ConfigError where no method works with a learned denoiser, or one needs more of the target."""
+    plans = study.plans(context.config)
+    if not plans:
         raise ConfigError("study.methods: none of them works with a learned denoiser")
+    for plan in plans:
+        why = context.target.lacks(*plan.sampler.needs_of_target(), *plan.schedule.needs_of_target())
+        if why is not None:
+            raise ConfigError(f"study.methods.{plan.name}: {why}")
     training.run(study, context)

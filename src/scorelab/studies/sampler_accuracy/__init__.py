@@ -38,6 +38,10 @@ class SamplerAccuracy(Study):
     repeats: Several
     floor_repeats: Several
 
+    def needs_of_target(self):
+        """What every error is an error of."""
+        return ("projection", "modes", "orthogonal_variance", "output_law")
+
     def require(self, config):
         """Every grid must be one that the schedule has."""
         for grid in self.grids:

@@ -50,17 +50,17 @@ def _measure(study, context, job, schedule, comparison):
     found, started = [], time.perf_counter()
     for repeat in range(study.repeats):
         seed = stream_seed(context.seed, "sampling", repeat)
-        samples = torch.cat(list(draw_samples(job, schedule, context.denoiser, target.n, seed, angles=angles)))
-        weights = mode_weights(samples, target, stream(context.seed, "mode weights"))
-        orthogonal = orthogonal_metrics(samples, target, law)
+        samples = torch.cat(list(draw_samples(job, schedule, context.denoiser, target.shape, seed, angles=angles)))
+        weight = mode_weights(samples, target, stream(context.seed, "mode weights"))["mode_weight"]
+        orthogonal = orthogonal_metrics(samples, target, law)["variance"]
         w1 = comparison.wasserstein_1(project(samples, target.direction))
-        found.append((w1, weights["mode_weight"], orthogonal["variance"]))
+        found.append((w1, weight.value, orthogonal.value))
     seconds = (time.perf_counter() - started) / study.repeats
     means, errors = mean_and_error(torch.tensor(found, dtype=torch.float64))
     columns = ("w1", "mode_weight", "orthogonal_variance")
     row = {}
     for name, mean, error in zip(columns, means.tolist(), errors.tolist(), strict=True):
         row |= {name: mean, f"{name}_standard_error": error}
-    row |= {"mode_weight_exact": weights["mode_weight_exact"]}
-    row |= {"orthogonal_variance_exact": orthogonal["variance_exact_at_T"], "seconds": seconds}
+    row |= {"mode_weight_exact": weight.exact}
+    row |= {"orthogonal_variance_exact": orthogonal.exact_at_T, "seconds": seconds}
     return row

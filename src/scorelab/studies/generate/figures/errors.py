@@ -6,13 +6,14 @@ from scorelab.figures.style import COLUMN, EXACT, FAINT, LEARNED, THIRD, new_fig
 
 
 def figure(arrays):
-    """arrays: posterior_mean_{angle, relative_error, relative_error_se, relative_error_floor, squared_error,
-    squared_error_se, bayes_risk} (angles,) and path_kl_{angle, density, density_se} (points,); without a floor for a
-    denoiser that was not trained. The middle panel has both parts of E|X - m_hat|^2 = E|X - m|^2 + E|m_hat - m|^2."""
+    """arrays: posterior_mean_{angle, relative_error, relative_error_standard_error, relative_error_floor,
+    squared_error, squared_error_standard_error, bayes_risk} (angles,) and path_kl_{angle, density,
+    density_standard_error} (points,); without a floor where there is none. The middle panel has both parts of
+    E|X - m_hat|^2 = E|X - m|^2 + E|m_hat - m|^2."""
     drawing = new_figure(COLUMN, 5.2)
     top, middle, bottom = drawing.subplots(3, 1, sharex=True)
     angle, error = arrays["posterior_mean_angle"], 100 * arrays["posterior_mean_relative_error"]
-    spread = 100 * arrays["posterior_mean_relative_error_se"]
+    spread = 100 * arrays["posterior_mean_relative_error_standard_error"]
     top.errorbar(angle, error, yerr=2 * spread, fmt="o-", color=LEARNED, markersize=3, label="learned")
     if "posterior_mean_relative_error_floor" in arrays:
         floor = 100 * arrays["posterior_mean_relative_error_floor"]
@@ -21,14 +22,14 @@ def figure(arrays):
     _log_or_zero(top, error)
     top.set_ylabel("relative error (%)")
 
-    excess, spread = arrays["posterior_mean_squared_error"], arrays["posterior_mean_squared_error_se"]
+    excess, spread = arrays["posterior_mean_squared_error"], arrays["posterior_mean_squared_error_standard_error"]
     middle.plot(angle, arrays["posterior_mean_bayes_risk"], "s--", color=EXACT, markersize=2.5, label="Bayes risk")
     middle.errorbar(angle, excess, yerr=2 * spread, fmt="o-", color=LEARNED, markersize=3, label="excess risk")
     _log_or_zero(middle, excess)
     middle.set_ylabel("risk (squared norm)")
     middle.legend()
 
-    angle, density, spread = (arrays[f"path_kl_{name}"] for name in ("angle", "density", "density_se"))
+    angle, density, spread = (arrays[f"path_kl_{name}"] for name in ("angle", "density", "density_standard_error"))
     bottom.plot(angle, density, color=THIRD)
     low = numpy.maximum(density - 2 * spread, density / 3)
     bottom.fill_between(angle, low, density + 2 * spread, color=THIRD, alpha=0.25, linewidth=0)

@@ -19,9 +19,9 @@ _FRAMES, RATE, STILL, _DPI = 56, 14, 1.2, 125
 
 def figure(arrays):
     """arrays: angle (steps + 1,), projection (count, steps + 1), mode (count,), the mode a path ends in; density
-    (angles, points), the exact density at evenly spaced density_angle (angles,) on grid (points,); for more than one
-    mode commitment_t (count,), commitment_t_exact (exact paths,), the same with commitment_90_t, and speciation, an
-    angle."""
+    (angles, points), the exact density at evenly spaced density_angle (angles,) on grid (points,), both absent where it
+    is not known; for more than one mode commitment_t (count,), commitment_t_exact (exact paths,), the same with
+    commitment_90_t, and speciation, an angle."""
     commits = "commitment_t" in arrays
     drawing = new_figure(PAGE, 4.2 if commits else 2.8)
     places = drawing.add_gridspec(1 + commits, 2, width_ratios=(5.2, 1), height_ratios=(2.1, 1)[: 1 + commits])
@@ -64,7 +64,8 @@ def animation(arrays):
     lines = _draw_paths(axes, arrays)
     now = axes.axvline(arrays["angle"][-1], color=FAINT, linewidth=0.7)
     bars, exact = _histogram(side, arrays, -1)
-    side.set_xlim(0, 1.1 * float(arrays["density"].max()))
+    if "density" in arrays:
+        side.set_xlim(0, 1.1 * float(arrays["density"].max()))
     side.legend(loc="lower right", fontsize=6)
     axes.set_xlabel(r"angle $\alpha$ (rad)")
     title = side.set_title("$t=0$")
@@ -80,7 +81,8 @@ def animation(arrays):
         for bar, (left, width) in zip(bars, _boxes(arrays, k), strict=True):
             bar.set_x(left)
             bar.set_width(width)
-        exact.set_xdata(_density_at(arrays, angle[k]))
+        if exact is not None:
+            exact.set_xdata(_density_at(arrays, angle[k]))
         time = math.tan(angle[k]) ** 2
         title.set_text(rf"$t={time:.0f}$" if time >= 10 else rf"$t={time:.2f}$")
         canvas.draw()
@@ -88,7 +90,10 @@ def animation(arrays):
 
 
 def _background(axes, arrays):
-    """The exact density at every angle, in grey."""
+    """The exact density at every angle, in grey, where it is known."""
+    axes.set_ylabel(_LABEL)
+    if "density" not in arrays:
+        return
     at, grid, density = arrays["density_angle"], arrays["grid"], numpy.sqrt(arrays["density"].T)
     axes.imshow(
         density,
@@ -100,7 +105,6 @@ def _background(axes, arrays):
         aspect="auto",
         interpolation="bilinear",
     )
-    axes.set_ylabel(_LABEL)
 
 
 def _draw_paths(axes, arrays):
@@ -113,7 +117,7 @@ def _draw_paths(axes, arrays):
 
 def _histogram(axes, arrays, k):
     """The projections of all paths at the grid point k, stacked by the mode that they end in, and the exact density
-    there; returns the boxes, mode by mode, and the line."""
+    there; returns the boxes, mode by mode, and the line, None where the density is not known."""
     grid, edges = arrays["grid"], _edges(arrays)
     modes = numpy.unique(arrays["mode"])
     left, width = zip(*_boxes(arrays, k), strict=True)
@@ -121,7 +125,9 @@ def _histogram(axes, arrays, k):
     colours = [_colour(mode) for mode in modes for _ in edges[1:]]
     bars = axes.barh(centres, width, edges[1] - edges[0], left, color=colours, alpha=0.6)
     bars.set_label(f"{len(arrays['mode']):,} paths")
-    (line,) = axes.plot(_density_at(arrays, arrays["angle"][k]), grid, color=EXACT, label="exact law")
+    line = None
+    if "density" in arrays:
+        (line,) = axes.plot(_density_at(arrays, arrays["angle"][k]), grid, color=EXACT, label="exact law")
     axes.set_ylim(grid[0], grid[-1])
     axes.set_xlim(0, None)
     axes.set_xlabel("density")

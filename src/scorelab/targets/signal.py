@@ -1,0 +1,47 @@
+"""What is known of the signal <X, a>/|a| at each noise level: what adaptive grids adapt to."""
+
+import math
+
+import torch
+
+from scorelab.channel import mix
+from scorelab.laws.projected_law import ProjectedLaw
+from scorelab.randomness import stream
+
+_DRAWS, _POINTS = 2000, 64
+
+
+def along(mixture) -> ProjectedLaw:
+    """The exact law of <X, a>/|a| of a Gaussian mixture."""
+    law, length = mixture.projection(mixture.direction), float(mixture.direction.norm())
+    return ProjectedLaw(law.weights, length * law.means, length * law.stds)
+
+
+def between_modes(law: ProjectedLaw, angles, risk):
+    """A risk (points,) of a mixture on the line, and what is left of it without the variance within the modes,
+    sum_k w_k s_k^2 cos^2/v_k: (2, points)."""
+    sin, cos = torch.sin(angles).unsqueeze(1), torch.cos(angles).unsqueeze(1)
+    variance = law.stds**2
+    within = (law.weights * variance * cos**2 / (variance * sin**2 + cos**2)).sum(1)
+    return torch.stack([risk, (risk - within).clamp_min(0)])
+
+
+@torch.no_grad()
+def measured(posterior_mean, target, angles):
+    """E <X - m(x_phi; phi), a>^2/|a|^2 of a posterior mean, a function of (x, angle), at angles (points,), float64.
+
+    Measured on the same 2000 exact clean samples and noise at 64 angles, linear in log tan between them.
+    """
+    generator = stream(0, "learned risk")
+    clean = target.sample(_DRAWS, generator)
+    noise = torch.randn(clean.shape, generator=generator)
+    unit = (target.direction / target.direction.norm()).to(clean.dtype).flatten()
+    low, high = (math.log(math.tan(float(angle))) for angle in (angles[angles > 0].min(), angles.max()))
+    knots = torch.linspace(low, high, _POINTS, dtype=torch.float64)
+    states = ((mix(clean, noise, angle), angle) for angle in knots.exp().atan().tolist())
+    errors = ((clean - posterior_mean(*state)).flatten(1) @ unit for state in states)
+    known = torch.stack([error.double().square().mean() for error in errors])
+    place = (torch.tan(angles).log() - low) / (high - low) * (_POINTS - 1)
+    left = place.clamp(0, _POINTS - 1).floor().clamp_max(_POINTS - 2).long()
+    share = (place - left).clamp(0, 1)
+    return known[left] + share * (known[left + 1] - known[left])
