@@ -86,23 +86,23 @@ def explain(error: pydantic.ValidationError, key: str, valid_fields) -> ConfigEr
         named = mistake["loc"] and not isinstance(value, dict)
         return ConfigError(f"{where} = {show(value)}: {text}" if named else f"{where}: {text}")
     text = mistake["msg"].replace("Input should be", "must be")
-    field = valid_fields.get(str(mistake["loc"][0])) if len(mistake["loc"]) == 1 else None
+    field = _fields_at(valid_fields, mistake["loc"][:-1]).get(mistake["loc"][-1]) if mistake["loc"] else None
     if field is not None and kind.startswith(("greater_than", "less_than", "int_", "float_", "finite_")):
         text = _range(field) or text
     return ConfigError(f"{where} = {show(value)}: {text}")
 
 
-def _fields_at(fields, path):
-    """The names of the fields of the options at a path of keys; a dictionary or a list of options has one kind."""
+def _fields_at(fields, path) -> dict:
+    """Name -> field of the options at a path of keys, where those above have `fields`; a dictionary or a list has
+    options of one kind. Empty where no options stand there."""
     here = None
     for part in path:
-        inside = get_args(here)
-        if fields is not None:
-            here = fields[part].annotation
-        elif inside:
-            here = inside[-1]
-        fields = getattr(here, "model_fields", None)
-    return fields or ()
+        if fields:
+            here = fields[part].annotation if part in fields else None
+        elif get_args(here):
+            here = get_args(here)[-1]
+        fields = getattr(here, "model_fields", {})
+    return fields
 
 
 def _range(field) -> str:
