@@ -1,5 +1,6 @@
 """The conversions between posterior mean, noise, velocity and score."""
 
+import itertools
 import math
 
 import pytest
@@ -192,10 +193,12 @@ def test_angles_belong_to_their_own_samples(angles):
         assert_close(together, torch.stack(one_by_one), rtol=1e-13, atol=1e-14, case=(source, result))
 
 
-def test_angles_broadcast_against_all_leading_dimensions():
-    x, velocity = normal(3, 4, 5, seed=15), normal(3, 4, 5, seed=16)
-    angles = torch.linspace(0.1, 1.4, 4, dtype=torch.float64)
-    result = channel.velocity_to_posterior_mean(velocity, x, angles)
-    for k, angle in enumerate(angles.tolist()):
-        expected = math.sin(angle) * x[:, k] + math.cos(angle) * velocity[:, k]
-        assert_close(result[:, k], expected, rtol=1e-14, atol=1e-15, case=angle)
+def test_angles_stand_for_the_first_dimensions_of_the_state():
+    x, velocity = normal(3, 4, 5, 2, seed=15), normal(3, 4, 5, 2, seed=16)
+    angles = torch.linspace(0.1, 1.4, 12, dtype=torch.float64).reshape(3, 4)
+    for given, rows in ((angles[:, 0], 1), (angles, 2), (angles[:1], 2)):
+        result = channel.velocity_to_posterior_mean(velocity, x, given)
+        for place in itertools.product(range(3), range(4)):
+            angle = float(given.expand(3, 4)[place] if rows == 2 else given[place[0]])
+            expected = math.sin(angle) * x[place] + math.cos(angle) * velocity[place]
+            assert_close(result[place], expected, rtol=1e-14, atol=1e-15, case=place)

@@ -208,9 +208,8 @@ def discretisation_cost(angles, risk, points=12):
 
 
 @over("name", ["localization", "ou", "edm"])
-@over("p", [0.5, 0.7])
-def test_the_adaptive_grid_costs_less_path_kl(name, p):
-    target, clock = GaussianMixture.two_modes(p=p, n=16), CLOCKS[name]
+def test_the_adaptive_grid_costs_less_path_kl(name):
+    target, clock = GaussianMixture.two_modes(p=0.7, n=16), CLOCKS[name]
     cost = {
         grid: discretisation_cost(clock(grid).angles(30, target.bayes_risk), target.bayes_risk)
         for grid in ("adaptive", "angle", "log_snr")
@@ -385,15 +384,13 @@ def test_a_users_own_grid_runs_by_its_option_and_by_its_name(tmp_path, monkeypat
     monkeypatch.syspath_prepend(tmp_path)
     common = [override for override in small if not override.startswith("denoiser")]
     common += ["denoiser=exact", "extensions=[own_grid]"]
-    found = [
-        scorelab.run([*common, grid], tmp_path / grid[0], config_dir=tmp_path / "conf")
-        for grid in ("schedule.grid=power", "grid@schedule.grid=power")
-    ]
-    assert found[0].config.fingerprint == found[1].config.fingerprint
-    angles = found[0].config.options("schedule").angles(4)
+    found = scorelab.run([*common, "schedule.grid=power"], tmp_path / "run", config_dir=tmp_path / "conf")
+    search = f"hydra.searchpath=[file://{tmp_path / 'conf'}]"
+    assert found.config.fingerprint == check(composed(search, *common, "grid@schedule.grid=power")).fingerprint
+    angles = found.config.options("schedule").angles(4)
     assert_close(angles.square().diff(), angles[-1].square().expand(4) / 4, rtol=1e-12)
-    assert "uniform in a power of the angle" in (found[0].directory / "run.log").read_text()
-    again = scorelab.run([f"run={found[0].directory}", "stage=sample", "grid@schedule.grid=karras"])
+    assert "uniform in a power of the angle" in (found.directory / "run.log").read_text()
+    again = scorelab.run([f"run={found.directory}", "stage=sample", "grid@schedule.grid=karras"])
     assert again.config.data["schedule"]["grid"] == "karras"
 
 

@@ -244,7 +244,7 @@ def test_a_full_disk_loses_nothing(copy, monkeypatch):
 
     before = (copy / "samples.npy").read_bytes()
 
-    def chunks(context):
+    def chunks(context, found):
         yield b"half"
         raise OSError(28, "No space left on device")
 

@@ -15,10 +15,14 @@ STUDY = (
     "study=sampler_accuracy",
     "target.n=8",
     "denoiser=exact",
-    "sampler.count=1500",
+    "sampler.count=1000",
     "study.grids=[angle,adaptive]",
     "study.evaluations=[8,16,32,64]",
     "study.repeats=2",
+    "~study.samplers.ddim",
+    "~study.samplers.dpm_solver_3m",
+    "~study.samplers.dpm_solver_3m_sde",
+    "+study.samplers.reverse={_target_:scorelab.samplers.ReverseSDE}",  # which localization refuses
     "study.floor_repeats=10",
     "threads=1",
 )
@@ -31,7 +35,7 @@ def run(run_once):
 
 def test_every_sampler_is_measured_on_every_grid_with_every_budget(run):
     table = pandas.read_csv(run.directory / "accuracy.csv")
-    assert len(table) == 2 * 7 * 4
+    assert len(table) == 2 * 4 * 4
     assert set(table["nfe"]) == {8, 16, 32, 64}
     assert (table["steps"] == table["nfe"] // numpy.where(table["sampler"] == "heun", 2, 1)).all()
     assert (
@@ -72,11 +76,9 @@ def test_the_floor_counts_as_reached_where_it_is_not_left_again():
     assert first_within(nfe, numpy.array([1.0, 0.5, 0.7, 1.1]) <= 1.0) is None
 
 
-def test_a_sampler_that_cannot_run_on_the_schedule_is_left_out(tmp_path):
-    node = "+study.samplers.reverse={_target_:scorelab.samplers.ReverseSDE}"
-    result = scorelab.run([*STUDY, node, "study.evaluations=[4]", "study.grids=[angle]"], tmp_path / "run")
-    assert len(set(pandas.read_csv(result.directory / "accuracy.csv")["sampler"]) - {"reverse"}) == 7
-    assert "ReverseSDE cannot run on Localization" in (result.directory / "run.log").read_text()
+def test_a_sampler_that_cannot_run_on_the_schedule_is_left_out(run):
+    assert "reverse" not in set(pandas.read_csv(run.directory / "accuracy.csv")["sampler"])
+    assert "ReverseSDE cannot run on Localization" in (run.directory / "run.log").read_text()
 
 
 @pytest.mark.parametrize(

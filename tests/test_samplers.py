@@ -324,7 +324,7 @@ def test_sampling_needs_no_gradients():
 
 
 def test_block_noise_is_standard_normal_and_its_own_for_each_sample():
-    noise = BlockNoise(seed=1, first=0, count=3000, n=2, dtype=torch.float64)
+    noise = BlockNoise(seed=1, first=0, count=3000, shape=2, dtype=torch.float64)
     first, second = noise().clone(), noise().clone()
     assert first.shape == (3000, 2)
     assert first.dtype == torch.float64

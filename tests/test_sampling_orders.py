@@ -41,7 +41,7 @@ def flow_error(rule, angles, schedule=None, std=1.4, mean=1.5):
     return float((run(rule, denoiser, angles, x, schedule=schedule) - exact).abs().max())
 
 
-STEPS = [40, 80, 160, 320]
+STEPS = [40, 80, 160]
 
 
 @over("name", DETERMINISTIC)
@@ -51,7 +51,7 @@ def test_deterministic_rules_reach_the_exact_flow_with_their_order(name):
     grids = [Localization(grid="log_t", alpha_max=END, T=None, t_min=1e-4).angles(k + 1)[1:] for k in STEPS]
     errors = [flow_error(rule, angles) for angles in grids]
     assert fitted_order(errors, STEPS) == pytest.approx(rule.order, abs=0.15)
-    assert errors[-1] < 0.02
+    assert errors[-1] < 0.04
 
 
 @over("schedule", [name for name in SHORT if name != "ddpm"])
@@ -60,7 +60,7 @@ def test_the_flow_in_a_native_clock_is_reached_with_its_order(name, schedule):
     rule, schedule = NATIVE_DETERMINISTIC[name], SHORT[schedule]
     errors = [flow_error(rule, schedule.angles(k), schedule) for k in STEPS]
     assert fitted_order(errors, STEPS) == pytest.approx(rule.order, abs=0.05)
-    assert errors[-1] < 0.01
+    assert errors[-1] < 0.02
 
 
 @over("name", NATIVE_DETERMINISTIC)
@@ -94,7 +94,7 @@ def test_stochastic_rules_reach_the_exact_law_with_their_weak_order(name):
     rule = STOCHASTIC[name]
     errors = [abs(variance_error(rule, grid(k), std=1.4)) for k in STEPS]
     assert fitted_order(errors, STEPS) == pytest.approx(rule.order, abs=0.15)
-    assert errors[-1] < 0.02
+    assert errors[-1] < 0.04
 
 
 @over("schedule", SHORT)
@@ -104,7 +104,7 @@ def test_reversed_sdes_reach_the_exact_law_with_their_weak_order_in_every_clock(
     rule, schedule = (NATIVE | STOCHASTIC)[name], SHORT[schedule]
     errors = [abs(variance_error(rule, schedule.angles(k), schedule)) for k in STEPS]
     assert fitted_order(errors, STEPS) == pytest.approx(rule.order, abs=0.15)
-    assert errors[-1] < 0.01
+    assert errors[-1] < 0.02
 
 
 @over(("name", "schedule"), [("euler_maruyama", "localization"), ("reverse_sde", "ou"), ("reverse_sde", "ve")])
@@ -157,6 +157,7 @@ ALLOWANCE = {"flow_euler_native": 0.03, "corrected_ddim": 0.04, "annealed_langev
         for schedule in LONG
         if name not in ("ula", "mala")
         and (schedule != "localization" or name in (*IN_THE_ANGLE, "corrected_ancestral", "corrected_ddim"))
+        and (schedule in ("localization", "edm", "ddpm") or name not in IN_THE_ANGLE)  # which sees the grid alone
     ],
 )
 def test_the_mode_weights_come_out_right_on_every_schedule(name, schedule):

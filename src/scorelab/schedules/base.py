@@ -137,7 +137,7 @@ class Schedule(Options):
 
     def needs_of_target(self):
         """The risk that an adaptive grid adapts to."""
-        return {"adaptive": ("signal_risk",), "adaptive_learned": ("direction",)}.get(self.grid, ())
+        return self.grid.needs_of_target()
 
     # The noising process. -------------------------------------------------------------------------------------------
 

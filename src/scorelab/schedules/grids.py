@@ -146,6 +146,9 @@ class Adaptive(Grid):
     label: ClassVar[str] = "the change of the exact posterior mean"
     adapts_to: ClassVar[str] = "exact"
 
+    def needs_of_target(self):
+        return ("signal_risk",)
+
     def points(self, schedule, steps, risk):
         self.require_signal(schedule)
         return equidistribute(risk, schedule.start_angle, schedule.first_angle, schedule.end_angle, steps)
@@ -156,6 +159,9 @@ class AdaptiveLearned(Adaptive):
 
     label: ClassVar[str] = "the change of the learned posterior mean"
     adapts_to: ClassVar[str] = "learned"
+
+    def needs_of_target(self):
+        return ("direction",)
 
 
 #: name -> grid, as in conf/grid
