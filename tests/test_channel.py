@@ -196,9 +196,9 @@ def test_angles_belong_to_their_own_samples(angles):
 def test_angles_stand_for_the_first_dimensions_of_the_state():
     x, velocity = normal(3, 4, 5, 2, seed=15), normal(3, 4, 5, 2, seed=16)
     angles = torch.linspace(0.1, 1.4, 12, dtype=torch.float64).reshape(3, 4)
-    for given, rows in ((angles[:, 0], 1), (angles, 2), (angles[:1], 2)):
-        result = channel.velocity_to_posterior_mean(velocity, x, given)
+    for angle_of, rows in ((angles[:, 0], 1), (angles, 2), (angles[:1], 2)):
+        result = channel.velocity_to_posterior_mean(velocity, x, angle_of)
         for place in itertools.product(range(3), range(4)):
-            angle = float(given.expand(3, 4)[place] if rows == 2 else given[place[0]])
+            angle = float(angle_of.expand(3, 4)[place] if rows == 2 else angle_of[place[0]])
             expected = math.sin(angle) * x[place] + math.cos(angle) * velocity[place]
             assert_close(result[place], expected, rtol=1e-14, atol=1e-15, case=place)
