@@ -391,7 +391,6 @@ def test_a_measured_bayes_risk_comes_with_its_error(run):
         (lacking("density"), ["denoiser=exact", "sampler=mala"], "sampler MALA .* the target has no density"),
         (lacking("density"), ["denoiser=exact", "study=langevin"], "study.methods.mala.*: the target has no density"),
         (lacking("score"), ["denoiser=exact", "sampler=ula", "sampler.noise_level=0"], "sampler ULA .* exact score"),
-        (images(), ["denoiser=relu"], r"OuterProductDenoiser cannot take states of shape \(2, 1, 4, 4\)"),
     ],
 )
 def test_what_cannot_run_ends_in_one_line_before_anything_is_trained(run, tmp_path, node, overrides, says):

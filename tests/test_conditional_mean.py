@@ -18,7 +18,7 @@ from scorelab.errors import ConfigError
 from scorelab.studies import ConditionalMean, draw
 from scorelab.studies.conditional_mean import claims
 from scorelab.studies.conditional_mean.theory import COORDINATES, TwoModeMean
-from scorelab.targets import GaussianMixture
+from scorelab.targets import AnisotropicMixture, GaussianMixture
 
 #: the text's target; equal weights; nearly one mode; another width and a mean that is not 0
 TARGETS = {
@@ -405,5 +405,5 @@ def test_other_targets_and_mistakes_are_refused_in_one_line(target, message, tmp
 
 
 def test_a_target_without_modes_is_refused():
-    with pytest.raises(ValueError, match="a mixture of two Gaussian modes"):
-        TwoModeMean.of(object())
+    with pytest.raises(ValueError, match=r"two .*: the target has no isotropic Gaussian modes"):
+        TwoModeMean.of(AnisotropicMixture([0.7, 0.3], torch.eye(2), torch.ones(2, 2)))

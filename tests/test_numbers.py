@@ -74,7 +74,7 @@ def test_the_closing_table_says_what_was_not_measured():
     own = type("Own", (Study,), {"headline": (Number("a.b", "B"), Number("a.c", "C"))})
     closing = own().closing(metrics)
     assert closing.rows == [("B", "1.25", "0.5", "")]
-    assert closing.lines == ("C: not measured: there is no c",)
+    assert closing.lines == ("not measured, as there is no c: a.c", "not measured, as nor d: a.d")
 
 
 # Markdown. ----------------------------------------------------------------------------------------------------------

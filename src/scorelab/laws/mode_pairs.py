@@ -27,7 +27,7 @@ class ModePairs:
     def __init__(self, law, places, sin: float, cos: float):
         order = torch.argsort(law.std)
         self.n, self.sin, self.cos = law.n, sin, cos
-        self.std, self.places, self.log_weights = law.std[order], places[order], law.weights.log()[order]
+        self.std, self.places, self.log_weights = law.std[order], places[order], law._weights.log()[order]
         self.variance = self.std**2 * sin**2 + cos**2
         self.outside = law.n - places.shape[1] if bool((self.std != self.std[0]).any()) else 0
 
@@ -98,7 +98,7 @@ def undecided(law, places, angle: float) -> float:
     As E[gamma_k gamma_l] = w_k E_k[gamma_l] it is 2 sum_k w_k E_k sum_{l after k} gamma_l. places: see `ModePairs`.
     """
     pairs, total = ModePairs(law, places, math.sin(angle), math.cos(angle)), 0.0
-    weights = law.weights[torch.argsort(law.std)]
+    weights = law._weights[torch.argsort(law.std)]
     for k in range(len(weights) - 1):
         for _, _, gamma, mass in pairs.nodes(k):
             total += 2 * float(weights[k] * (mass @ gamma[:, k + 1 :].sum(1)))

@@ -142,7 +142,13 @@ def not_measured(metrics: Mapping) -> tuple[str, ...]:
     reasons = {}
     for key, why in metrics.get("not_measured", {}).items():
         reasons.setdefault(why, []).append(key)
-    return tuple(f"not measured, as {why}: {', '.join(keys)}" for why, keys in reasons.items())
+    return tuple(f"not measured, as {why}: {_some(keys)}" for why, keys in reasons.items())
+
+
+def _some(keys, most: int = 4) -> str:
+    """The first of many names, and how many more there are."""
+    more = f" and {len(keys) - most} more" if len(keys) > most else ""
+    return ", ".join(keys[:most]) + more
 
 
 def row(name: str, value: float, error: float | None, held: str = "", reference: float | None = None):
