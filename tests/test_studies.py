@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+import yaml
 from matplotlib.figure import Figure
 from test_cli import ROOT
 from test_config import composed
@@ -99,3 +100,24 @@ def test_stages_of_a_study_without_training_are_done_again(tmp_path):
     assert again.directory == first.directory
     assert len(again.arrays["conditional_mean"]["t"]) == 30
     assert isinstance(again.figures["conditional_mean"], Figure)
+
+
+def test_a_study_that_is_named_again_keeps_the_keys_of_its_run(tmp_path):
+    quick = ["study=claims", "claims.only=[S0-02]", "claims.quick=true", "claims.jobs=1"]
+    first = scorelab.run(quick, tmp_path / "run")
+    again = scorelab.run(["study=claims", f"run={tmp_path / 'run'}", "stage=plot", "claims.jobs=2"])
+    assert again.config.study.only == ["S0-02"]
+    assert again.config.fingerprint == first.config.fingerprint
+
+
+def test_a_run_of_an_earlier_version_can_be_gone_back_to(small, tmp_path):
+    """It has keys without a value, the exponent of a grid beside the grid, and no `training.enabled`."""
+    first = scorelab.run([*small, "stage=train"], tmp_path / "run")
+    path = tmp_path / "run" / "config.yaml"
+    saved = yaml.safe_load(path.read_text())
+    del saved["training"]["enabled"]
+    saved["schedule"] |= {"grid": "log_snr", "rho": 7.0}
+    path.write_text(yaml.safe_dump({**saved, "claims": None}))
+    again = scorelab.run([f"run={tmp_path / 'run'}", "stage=sample"])
+    assert again.config.fingerprint == first.config.fingerprint
+    assert again.metrics["sampling"]["count"] == 300

@@ -204,6 +204,8 @@ def merge(run: runs.Run, asked: dict, overrides: list[str], groups: set[str]) ->
         group, _, package = override.lstrip("+~").split("=", 1)[0].partition("@")
         key = package or group
         value = OmegaConf.select(asked, key)
+        if key == "study" and value.get("_target_") == data["study"]["_target_"]:
+            continue  # named again so that its keys can be given; those that are not given stay as the run has them
         whole = key in groups or (OmegaConf.is_dict(value) and "_target_" in value)  # a node is one thing
         OmegaConf.update(data, key, value, merge=not whole, force_add=True)
     for group in GROUPS:  # of a study that is asked for now and uses more

@@ -16,7 +16,7 @@ import yaml
 
 from scorelab.errors import ConfigError, ScorelabError
 from scorelab.files import read_json, write_json, write_text
-from scorelab.lab.config import Config, check
+from scorelab.lab.config import Config, General, check
 from scorelab.laws.estimate import spelled_out
 
 STATES = ("pending", "running", "done", "failed", "interrupted")
@@ -143,7 +143,11 @@ class Run:
     def config(self) -> Config:
         """The checked configuration that was saved with the run."""
         try:
-            return check(_in_todays_keys(yaml.safe_load((self / "config.yaml").read_text())))
+            saved = _in_todays_keys(yaml.safe_load((self / "config.yaml").read_text()))
+            # Runs of earlier versions hold keys of studies that they did not do, without a value.
+            return check(
+                {key: value for key, value in saved.items() if value is not None or key in General.model_fields}
+            )
         except (OSError, yaml.YAMLError) as error:
             raise ScorelabError(f"{self / 'config.yaml'}: cannot be read ({error})") from None
 
