@@ -37,8 +37,8 @@ SECTIONS = (
     Section(
         "learning.levels.LEVEL.LOSS.RULE",
         "LOSS is what the loss is over, `population` or `samples`. RULE is a descent (`ddpm`, "
-        "`stochastic_localization`), or `power` iteration or gradient `em` at the same rate, on a path of its own. Only "
-        "descents have the keys from `bound_printed_steps` on.",
+        "`stochastic_localization`), or `power` iteration or gradient `em` at the same rate, on a path of its own. "
+        "Only descents have the keys from `bound_printed_steps` on.",
         (
             ("cosine _standard_error", "1", "cosine of the angle to mu* at the last step"),
             ("norm_ratio _standard_error", "1", "|mu|/|mu*| at the last step"),

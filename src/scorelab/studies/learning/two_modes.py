@@ -38,8 +38,7 @@ def jobs(study, seed):
 
 
 def _draw(study, generator, star):
-    """One start: mu_0 (n,) on the side of mu*, and samples (N, n). As the loss is even in X, all samples are of mode
-    mu*."""
+    """One start: mu_0 (n,) on the side of mu*, and samples (N, n). As the loss is even in X, all are of mode mu*."""
 
     def normal(*shape):
         return torch.randn(*shape, generator=generator, dtype=torch.float64)
@@ -110,8 +109,7 @@ class Path:
         return columns
 
     def _bounds(self, rule, b, added):
-        """max(kappa_1, kappa_2/tan) of Lemma C.5, as printed and as corrected; nan where the lemma's conditions
-        fail."""
+        """max(kappa_1, kappa_2/tan) of Lemma C.5, as printed and as corrected; nan where its conditions fail."""
         n, rate = b.shape[-1], self.rate_of(rule)
         length, size = b.norm(dim=-1), self.star.norm()
         error = (added / rate - self.population.half_descent(b)).norm(dim=-1)

@@ -17,8 +17,7 @@ _LINES = {"power": "-", "em": "--"}
 
 def figure(arrays):
     """arrays: `norms` (maps,), `angle`, `tolerance`; for each map NUMBER.{t (times,), ratio (ratios,), power, em,
-    power_direction, em_direction (times, ratios)}. The upper panels have the step at the same rate, the lower panels
-    have the step at the best rate."""
+    power_direction, em_direction (times, ratios)}. The upper panels have the same rate, the lower the best."""
     norms = arrays["norms"].tolist()
     drawing = new_figure(PAGE, 4.7)
     panels = drawing.subplots(2, len(norms), sharex=True, sharey=True, squeeze=False)
