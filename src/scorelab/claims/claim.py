@@ -93,9 +93,9 @@ def at_least(what, value, against, *, error=0.0, tolerance=0.0) -> Comparison:
 class Evidence:
     """What a measurement found.
 
-    stated: comparisons that are all true if the statement is true as printed. corrected: the same for the corrected
-    statement. numbers: what `finding` quotes. counterexample: the smallest one that was found, if the statement
-    fails. figures: name of a figure -> the arrays that it draws.
+    stated: comparisons that are all true if the statement is true as printed. corrected: comparisons that are all true
+    if the corrected statement is true. numbers: what `finding` quotes. counterexample: the smallest one that was found,
+    if the statement fails. figures: name of a figure -> the arrays that it draws.
     """
 
     stated: list[Comparison]
@@ -106,7 +106,7 @@ class Evidence:
 
 
 def judge(evidence: Evidence) -> str:
-    """The verdict that the comparisons allow."""
+    """The verdict that follows from the comparisons: HOLDS, CORRECTED, FAILS or UNDECIDED."""
     stated, corrected = ([each.outcome for each in part] for part in (evidence.stated, evidence.corrected))
     if stated and all(stated):
         return HOLDS
@@ -145,10 +145,10 @@ class Claim:
 
     id: as in "S2-03"; it starts with the seed. source: file of the seed, section, equation. statement: in words and
     symbols, as printed. measure: Budget -> Evidence. recorded: the verdict that is known. corrected: the statement that
-    holds in its place. fault: what is wrong with the printed one: a `misprint` (its own source uses the right form
-    elsewhere, or nothing follows from it) or an `error`. finding: a paragraph, a format string over the numbers of the
-    evidence. cost: rough seconds on one core; the costliest claims start first. quick: whether a share of the draws is
-    enough to decide; where it is not, a quick measurement has no verdict.
+    holds in its place. fault: what is wrong with the printed statement: a `misprint` (its own source uses the right
+    form elsewhere, or nothing follows from it) or an `error`. finding: a paragraph, a format string over the numbers of
+    the evidence. cost: rough seconds on one core; the costliest claims start first. quick: whether a share of the draws
+    is enough to decide; where it is not, a quick measurement has no verdict.
     """
 
     id: str

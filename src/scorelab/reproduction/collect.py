@@ -121,7 +121,7 @@ class Entry:
         return f"L={inner['L']}, m={inner['m']}" if self.trained and {"L", "m"} <= inner.keys() else None
 
     def picture(self, name: str) -> Path | None:
-        """A picture of the run, if it was drawn."""
+        """The file of a picture of the run; None if it was not drawn."""
         path = self.path / "figures" / f"{name}.png"
         return path if path.is_file() else None
 

@@ -233,7 +233,7 @@ def clean_of_noise(noisy, noise, bar):
 
 
 def mean_of_noise(noisy, noise, alpha, bar):
-    """The right end of (37)."""
+    """The mean of the sampling step at the right end of (37)."""
     return (noisy - (1 - alpha) / (1 - bar) ** 0.5 * noise) / alpha**0.5
 
 

@@ -44,7 +44,7 @@ def _langevin(mu, sigma, h):
     return numpy.full_like(dW, math.exp(-mu * h)), noise, dW, numpy.repeat(weights, 2) / (2 * weights.sum())
 
 
-#: name of an equation -> its exact step, and the step of the scheme
+#: name of an equation -> its exact step, and the step of the scheme, whose printed form is looked up at each call
 EQUATIONS = {
     "black_scholes": (_black_scholes, lambda *given: printed_black_scholes_step(*given)),
     "langevin": (_langevin, lambda *given: printed_langevin_step(*given)),
@@ -55,8 +55,8 @@ def errors_at_the_end(equation, steps, *, lag, mu=0.8, sigma=0.6, start=1.0, T=1
     """sqrt(E|w_n - X(T)|^2), |E w_n - E X(T)| and |E w_n^2 - E X(T)^2| from X(0) = start, exactly.
 
     Both equations are linear, so that with D = w - X the moments (D^2, D X, X^2, D, X, 1) follow a linear recursion.
-    lag: by how many increments the noise of w is behind that of X, 0 or 1; then D = w_{i+1} - X_i, which has the same
-    noise.
+    lag: by how many increments the noise of w is behind the noise of X, 0 or 1; then D = w_{i+1} - X_i, which has the
+    same noise.
     """
     exact, step = EQUATIONS[equation]
     h = T / steps

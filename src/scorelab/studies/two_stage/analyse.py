@@ -49,8 +49,8 @@ def run(study, context):
 
 
 def floor(study) -> tuple[float, float]:
-    """Mean and standard deviation of |mu_hat - mu*| for the mean mu_hat of the samples with known signs. The law
-    of |mu_hat - mu*| is that of sqrt(variance/N) chi_n. Both numbers are 0 for the population."""
+    """Mean and standard deviation of |mu_hat - mu*| for the mean mu_hat of the samples with known signs. The
+    distance |mu_hat - mu*| has the law of sqrt(variance/N) chi_n. Both numbers are 0 for the population."""
     if study.loss == "population":
         return 0.0, 0.0
     half, scale = study.n / 2, math.sqrt(noise_factor(study) / study.samples)

@@ -11,7 +11,7 @@ from scorelab.studies.two_stage.losses import loss_of
 from scorelab.studies.two_stage.train import Descent
 
 SEED = "000_6c70dbc10a1c9c83.txt"
-#: dimension, and samples of a start
+#: dimension, and number of samples of each start
 N, SAMPLES = 128, 100
 
 
