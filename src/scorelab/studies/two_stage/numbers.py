@@ -56,8 +56,8 @@ SECTIONS = (
                 "floor floor_deviation",
                 "unit of x",
                 "mean and standard deviation of |mu_hat - mu*| for the mean mu_hat of the N samples with known signs: "
-                "this distance has the law of chi_n/sqrt(N), with a mean of about sqrt(n/N). It is sqrt(1 + t) times as "
-                "large where stage 2 has one draw of noise per sample, and 0 for the population",
+                "this distance has the law of chi_n/sqrt(N), with a mean of about sqrt(n/N). It is sqrt(1 + t) times "
+                "as large where stage 2 has one draw of noise per sample, and 0 for the population",
             ),
             ("labelled_distance", "unit of x", "|mu_hat - mu*| for the samples of each start, a list over starts"),
             (
