@@ -1,4 +1,7 @@
-"""Statements of the seeds, each with the measurement that decides on it. One module a subject."""
+"""Claims: statements of the literature, each with a measurement that gives a verdict on it.
+
+The claims of a subject are in its folder below `scorelab.studies`.
+"""
 
 from scorelab.claims.claim import (
     CORRECTED,

@@ -22,7 +22,7 @@ from typing import Literal
 
 from scorelab.randomness import stream
 
-#: seed of a claim -> what it is
+#: seed, the source that a claim is of -> its title
 SEEDS = {
     "S0": "E. T. Visconti, Diffusion Models: background and a case study, semester paper, ETH Zürich, 2025",
     "S1": "Diffusion Models, lecture 24 of CS 224, fall 2023",
@@ -31,9 +31,9 @@ SEEDS = {
     "S4": "notes on score matching, denoising score matching and the reverse SDE",
 }
 HOLDS, CORRECTED, FAILS = "holds", "holds as corrected", "fails"
-#: what no claim is recorded with: the error bars are too wide to decide
+#: the verdict where the error bars are too wide to decide; no claim is recorded with it
 UNDECIDED = "undecided"
-#: standard errors within which numbers agree: of fifty claims none strays so far by chance
+#: numbers agree within so many standard errors; by chance none of fifty claims strays so far
 DEVIATIONS = 4.0
 
 
@@ -41,9 +41,9 @@ DEVIATIONS = 4.0
 class Comparison:
     """One number held against another.
 
-    relation: of `value` to `against`, "=", "<=" or ">=". error: standard error of their difference, 0 for quadrature.
-    tolerance: what rounding and quadrature may add. resolution: an equality with a wider error bar than this says
-    nothing; so it does not count as agreement.
+    relation: "=", "<=" or ">=", between `value` and `against`. error: standard error of their difference, 0 for
+    quadrature. tolerance: the error that rounding and quadrature may add. resolution: an equality whose error bar is
+    wider than this says nothing, and does not count as agreement.
     """
 
     what: str
@@ -71,8 +71,8 @@ class Comparison:
 
 
 def equal(what, value, against, *, error=0.0, tolerance=1e-10, resolution=None) -> Comparison:
-    """`value` is `against`, within 4 standard errors and `tolerance`; by default the error bar has to be below a tenth
-    of the larger of both."""
+    """`value` is `against`, within 4 standard errors and `tolerance`; by default the error bar may be at most a tenth
+    of the larger of the two."""
     value, against, error = float(value), float(against), float(error)
     if resolution is None:
         resolution = 0.1 * max(abs(value), abs(against)) if error else 0.0
@@ -93,9 +93,9 @@ def at_least(what, value, against, *, error=0.0, tolerance=0.0) -> Comparison:
 class Evidence:
     """What a measurement found.
 
-    stated: comparisons that are all true if the statement is true as printed. corrected: the same for the corrected
-    statement. numbers: what `finding` quotes. counterexample: the smallest one that was found, where the statement
-    fails. figures: module of `scorelab.figures` -> the arrays that it draws.
+    stated: comparisons that are all true if the statement is true as printed. corrected: comparisons that are all true
+    if the corrected statement is true. numbers: what `finding` quotes. counterexample: the smallest one that was found,
+    if the statement fails. figures: name of a figure -> the arrays that it draws.
     """
 
     stated: list[Comparison]
@@ -106,7 +106,7 @@ class Evidence:
 
 
 def judge(evidence: Evidence) -> str:
-    """The verdict that the comparisons allow."""
+    """The verdict that follows from the comparisons: HOLDS, CORRECTED, FAILS or UNDECIDED."""
     stated, corrected = ([each.outcome for each in part] for part in (evidence.stated, evidence.corrected))
     if stated and all(stated):
         return HOLDS
@@ -121,7 +121,8 @@ def judge(evidence: Evidence) -> str:
 class Budget:
     """What a measurement may spend, and what it may use.
 
-    quick: a share of the draws, for the test suite. seed: of the run. run: `scorelab.run`, for claims about whole runs.
+    quick: whether a share of the draws is taken, as in the test suite. seed: the seed of the run. claim: the id of the
+    claim. run: `scorelab.run`, for claims about whole runs.
     """
 
     quick: bool
@@ -130,7 +131,7 @@ class Budget:
     run: Callable | None = None
 
     def of(self, full, quick):
-        """One of two values."""
+        """`quick` for a quick measurement, else `full`."""
         return quick if self.quick else full
 
     def stream(self, *name):
@@ -142,12 +143,12 @@ class Budget:
 class Claim:
     """One statement of a seed.
 
-    id: as in "S2-03", the seed's number first. source: file of the seed, section, equation. statement: in words and
-    symbols, as printed. measure: Budget -> Evidence. recorded: the verdict that was found before. corrected: the
-    statement that holds in its place. fault: what is wrong with the printed one: a `misprint` (its own source uses the
-    right form elsewhere, or nothing follows from it) or an `error`. finding: a paragraph, a format string over the
-    numbers of the evidence. cost: rough seconds on a core; the longest are begun first. quick: whether a share of the
-    draws is enough to decide; where it is not, a quick measurement has no verdict.
+    id: as in "S2-03"; it starts with the seed. source: file of the seed, section, equation. statement: in words and
+    symbols, as printed. measure: Budget -> Evidence. recorded: the verdict that is known. corrected: the statement that
+    holds in its place. fault: what is wrong with the printed statement: a `misprint` (its own source uses the right
+    form elsewhere, or nothing follows from it) or an `error`. finding: a paragraph, a format string over the numbers of
+    the evidence. cost: rough seconds on one core; the costliest claims start first. quick: whether a share of the draws
+    is enough to decide; where it is not, a quick measurement has no verdict.
     """
 
     id: str
@@ -163,7 +164,7 @@ class Claim:
 
     def __post_init__(self):
         if self.recorded not in (HOLDS, CORRECTED, FAILS):
-            raise ValueError(f"{self.id}: recorded = {self.recorded}")
+            raise ValueError(f"{self.id}: recorded = {self.recorded}: allowed are {HOLDS}, {CORRECTED}, {FAILS}")
         if (self.recorded == CORRECTED) != (self.corrected is not None):
             raise ValueError(f"{self.id}: a corrected statement goes with the verdict {CORRECTED!r}, and only with it")
         if (self.recorded == HOLDS) != (self.fault is None):
@@ -171,7 +172,7 @@ class Claim:
 
     @property
     def seed(self) -> str:
-        """The seed it is of: "S2" of "S2-03"."""
+        """The seed, the source of the claim: "S2" of "S2-03"."""
         return self.id.partition("-")[0]
 
 
@@ -180,7 +181,10 @@ REGISTRY: dict[str, Claim] = {}
 
 
 def claim(id, **declared):
-    """Declare the function below as the measurement of a claim; see `Claim` for the rest."""
+    """Declare the function below as the measurement of a claim; see `Claim` for the keys.
+
+    Raises ValueError if another module has declared the id.
+    """
 
     def register(measure):
         known = REGISTRY.get(id)

@@ -25,11 +25,11 @@ def page(results: list[dict], pictures: dict[str, list[Path]], folder: str, quic
         "",
         f"{len(results)} claims: {counts}. Of those that do not hold as printed: {told or 'none'}.",
         "",
-        "A verdict is computed from the comparisons below each claim: `holds` if all those of the printed statement",
-        "are true, `holds as corrected` if all those of the corrected one are, else `fails`. An equality counts within",
-        "four standard errors and the rounding of the quadrature; an inequality has to be true beyond four standard",
-        "errors. A *misprint* is right elsewhere in its source, or nothing follows from it; an *error* is not. It took",
-        f"{seconds:.0f} seconds of one core.",
+        "A verdict is computed from the comparisons below each claim. It is `holds` if all comparisons of the printed",
+        "statement are true, `holds as corrected` if all comparisons of the corrected statement are true, and `fails`",
+        "otherwise. An equality counts within four standard errors and the rounding of the quadrature; an inequality",
+        "has to be true beyond four standard errors. A *misprint* is right elsewhere in its source, or nothing follows",
+        f"from it; an *error* is any other fault. All measurements together took {seconds:.0f} seconds of one core.",
         "",
         *(f"- {seed}: {what} (`{file}`)" for seed, what, file in _sources(results)),
         "",
@@ -48,7 +48,7 @@ def _verdict(result: dict) -> tuple[str, ...]:
 
 
 def _sources(results: list[dict]):
-    """Seed, what it is and its file, of each seed that has claims."""
+    """The seed, its title and its file, for each seed that has claims."""
     files = {}
     for result in results:
         files.setdefault(result["id"].partition("-")[0], re.match(r"\S+\.txt", result["source"]))

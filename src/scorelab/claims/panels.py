@@ -1,4 +1,4 @@
-"""Arrays of the figure `claim`: panels of curves."""
+"""The arrays of the figure `claim`: panels of curves."""
 
 import numpy
 
@@ -6,8 +6,8 @@ import numpy
 def panel(title, x, lines, *, xlabel, ylabel, errors=None, dashed=None, xscale="linear", yscale="linear") -> dict:
     """One panel: curves over x (points,).
 
-    lines, dashed: label -> values (points,), what was measured and what it is held against. errors: label of a line ->
-    standard errors (points,), drawn twice as long.
+    lines: label -> measured values (points,). dashed: label -> values (points,) that they are held against. errors:
+    label of a line -> standard errors (points,), drawn twice as long.
     """
     texts = {"title": title, "xlabel": xlabel, "ylabel": ylabel, "xscale": xscale, "yscale": yscale}
     curves = {f"line.{label}": values for label, values in lines.items()}

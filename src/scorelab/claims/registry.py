@@ -1,4 +1,4 @@
-"""Which claims there are, and which of them are meant."""
+"""The registry of claims, and the selection of claims by name."""
 
 import importlib
 import importlib.util
@@ -13,8 +13,8 @@ _SUBJECTS = "scorelab.studies"
 
 
 def every_claim(extensions=()) -> dict[str, Claim]:
-    """id -> Claim in the order of ids: of every subject that has a module or a folder `claims`, and of the packages
-    `extensions`."""
+    """id -> Claim, sorted by id: the claims of every subject with a module or a folder `claims`, and the claims of the
+    packages `extensions`."""
     for name in (*_modules(), *extensions):
         importlib.import_module(name)
     return {name: REGISTRY[name] for name in sorted(REGISTRY)}
@@ -34,8 +34,8 @@ def _modules():
 
 
 def select(known: dict[str, Claim], only) -> list[Claim]:
-    """The claims that `only` names by id or by seed ("S2"), all of them for none. Raises ConfigError for a name that
-    there is not."""
+    """The claims that `only` names by id or by seed ("S2"), all claims if `only` is empty. Raises ConfigError for
+    an unknown name."""
     seeds = {claim.seed for claim in known.values()}
     for name in only:
         if name not in known and name not in seeds:

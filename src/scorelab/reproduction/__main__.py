@@ -1,6 +1,6 @@
 """Write report.md and report.html of the runs below a directory: python -m scorelab.reproduction DIR [DOCS].
 
-DOCS is a folder that report.md is also written to, with its pictures.
+DOCS is a folder: report.md is written there too, with its pictures.
 """
 
 import sys

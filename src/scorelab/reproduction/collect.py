@@ -1,4 +1,4 @@
-"""From the runs below a directory to what a report needs of each."""
+"""The runs below a directory, and what a report needs of each run."""
 
 import functools
 import json
@@ -17,14 +17,18 @@ from scorelab.studies.base import lookup
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure of sections 7 and 8: its presets, what is drawn, the preset whose setting-2 runs have it too."""
+    """A figure of sections 7 and 8.
+
+    presets: presets whose runs belong to the figure. picture: the picture of a run that is shown. shares: the preset
+    whose runs in setting 2 belong to the figure too. printed: key of its errors in published.json.
+    """
 
     number: int
     title: str
     presets: tuple[str, ...]
     picture: str = "projection"
     shares: str | None = None
-    printed: str | None = None  # its errors in published.json
+    printed: str | None = None
 
     def has(self, entry: "Entry") -> bool:
         """Whether a run belongs to the figure."""
@@ -53,7 +57,7 @@ FIGURES = (
 
 @dataclass
 class Entry:
-    """One run; without `metrics` unless it is done."""
+    """One run. `metrics` is None unless the run is done."""
 
     name: str
     path: Path
@@ -74,7 +78,7 @@ class Entry:
 
     @property
     def setting(self):
-        """1 to 4, or None."""
+        """The setting of the paper, 1 to 4; None without one."""
         return self._configured("setting")
 
     @property
@@ -84,7 +88,6 @@ class Entry:
 
     @property
     def seed(self):
-        """The seed of the run."""
         return self._configured("seed")
 
     @property
@@ -94,17 +97,17 @@ class Entry:
 
     @property
     def N(self):
-        """Samples, those that validate included."""
+        """Number of samples, validation samples included; None where nothing was trained."""
         return self._configured("training.N") if self.trained else None
 
     @property
     def epochs(self):
-        """Passes over them."""
+        """Passes over the samples; None where nothing was trained."""
         return self._configured("training.epochs") if self.trained else None
 
     @property
     def share(self) -> float | None:
-        """N x epochs as a share of what was published for the setting and protocol."""
+        """N x epochs over the published N x epochs of the setting and protocol; None without a published value."""
         if self.setting not in SETTINGS or not (self.N and self.epochs):
             return None
         whole = published("N", self.setting, self.protocol) * published("epochs", self.setting, self.protocol)
@@ -112,13 +115,13 @@ class Entry:
 
     @property
     def network(self) -> str | None:
-        """L and m of the network, or of each of them."""
+        """L and m of the network, or of each network; None where nothing was trained."""
         denoiser = self.config.get("denoiser") or {}
         inner = denoiser.get("network") or denoiser
         return f"L={inner['L']}, m={inner['m']}" if self.trained and {"L", "m"} <= inner.keys() else None
 
     def picture(self, name: str) -> Path | None:
-        """A picture of the run, if it was drawn."""
+        """The file of a picture of the run; None if it was not drawn."""
         path = self.path / "figures" / f"{name}.png"
         return path if path.is_file() else None
 
@@ -133,9 +136,9 @@ class Entry:
 
 
 def collect(directory: Path | str) -> list[Entry]:
-    """Every run below a directory, and every job of its sweep that has none yet, in their order.
+    """Every run below a directory, and every job of its sweep that has no run yet, in the order of their names.
 
-    Raises ScorelabError if there is neither.
+    Raises ScorelabError if there is neither a run nor a job.
     """
     directory = Path(directory)
     found = {run.path.name: _entry(run) for run in below(directory)}
@@ -148,7 +151,7 @@ def collect(directory: Path | str) -> list[Entry]:
 
 @functools.cache
 def published_numbers() -> dict:
-    """What the published notebooks print, with its source."""
+    """The numbers that the published notebooks print, with their source."""
     return json.loads((resources.files("scorelab.reproduction") / "published.json").read_text())
 
 

@@ -1,4 +1,4 @@
-"""Sentences that the numbers write."""
+"""The sentences of the report that are computed from the numbers."""
 
 import math
 import statistics
@@ -8,13 +8,14 @@ import numpy
 from scorelab.laws.estimate import shown
 from scorelab.reproduction.collect import Entry, Figure, published_numbers
 
-#: within this factor of a published error counts as reproduced; within so many standard errors, or deviations, as equal
+#: an error within this factor of a published error is reproduced; numbers within so many standard errors, or standard
+#: deviations, are equal
 FACTOR, DEVIATIONS = 1.5, 2.0
 _SAME_T = 0.0051  # published times are printed with two decimals
 
 
 def over_floor(entry: Entry) -> float | None:
-    """W1 over its floor."""
+    """W1 over its floor; None where one of them was not measured."""
     w1, floor = entry.number("projection.w1"), entry.number("projection.w1_floor")
     return w1 / floor if w1 is not None and floor else None
 
@@ -33,7 +34,7 @@ def weight_off(entry: Entry) -> float | None:
 
 
 def ratios(figure: Figure, entry: Entry) -> list[float | None]:
-    """Relative errors over the published ones, None at a time that was not published or in another setting."""
+    """Relative errors over the published errors; None at a time that was not published, and in another setting."""
     ours = _errors(entry)
     return [
         error / theirs if theirs and error is not None else None
@@ -53,7 +54,7 @@ def published_errors(figure: Figure, entry: Entry) -> list[float | None]:
 
 
 def comparable(figure: Figure, entries: list[Entry]) -> bool:
-    """Whether published errors are at the angles of any of the runs."""
+    """Whether any of the runs has the angles of the published errors."""
     return any(error is not None for entry in entries for error in published_errors(figure, entry))
 
 
@@ -64,7 +65,7 @@ def within(values: list[float | None]) -> tuple[int, int]:
 
 
 def conclude(figure: Figure, entries: list[Entry], others: list[Entry] = ()) -> str:
-    """One sentence on the done runs of a figure; `others` are all runs, to compare with."""
+    """One sentence on the done runs of a figure; `others` are all runs, for comparison."""
     if not entries:
         return "No run of this figure is done."
     if figure.picture == "two_stage":
@@ -209,7 +210,7 @@ def _named(entry: Entry) -> str:
 
 
 def _carried(entries: list[Entry]) -> str:
-    """Runs whose W1 a few samples carry: its standard error is above half of it, and it is not at the floor."""
+    """Name the runs whose W1 comes from a few samples: W1 is not at its floor, and its standard error is above W1/2."""
     names = [entry.name for entry in entries if not at_floor(entry) and _half_error(entry)]
     return f"; a few samples carry the W1 of run {', '.join(names)}, whose s.e. is above half of it" if names else ""
 

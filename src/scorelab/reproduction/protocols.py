@@ -1,4 +1,4 @@
-"""How the published code departs from the text, from the configuration and `scorelab.reproduction.published` alone."""
+"""Where the published code departs from the text, read off the configuration and `scorelab.reproduction.published`."""
 
 import yaml
 
@@ -14,7 +14,7 @@ _MEANING = {
 
 
 def differences() -> list[tuple[str, str, str]]:
-    """What, under `paper`, under `author`; only what differs."""
+    """Rows (what, its value under `paper`, its value under `author`) of all that differs."""
     paper, author = _training("paper"), _training("author")
     rows = [(key, paper.get(key), author[key]) for key in author if key != "protocol"]
     rows += [(key, COMMON[key], AUTHOR[key]) for key in AUTHOR]
@@ -26,7 +26,7 @@ def differences() -> list[tuple[str, str, str]]:
 
 
 def _training(name: str) -> dict:
-    """A file of conf/training with what it builds on."""
+    """The keys of a file of conf/training and of the files that it builds on."""
     from scorelab.lab.app import config_folder
 
     values = yaml.safe_load((config_folder() / "training" / f"{name}.yaml").read_text())

@@ -20,7 +20,7 @@ class Heading:
 
 @dataclass(frozen=True)
 class Paragraph:
-    """Plain text; a conclusion stands out."""
+    """Plain text; a conclusion is set apart."""
 
     text: str
     conclusion: bool = False
@@ -28,7 +28,7 @@ class Paragraph:
 
 @dataclass(frozen=True)
 class Cell:
-    """What is shown, and the number that it is sorted by."""
+    """The text of a cell, and the number that the cell is sorted by."""
 
     text: str
     value: float | None = None

@@ -20,7 +20,7 @@ _NONE = "—"
 def write_report(directory: Path | str, docs: Path | str | None = None) -> list[Path]:
     """Write report.md and report.html of the runs below a directory, and return their paths.
 
-    docs: a folder that report.md is also written to, with its pictures. Raises ScorelabError if there is no run below
+    docs: a folder where report.md is written too, with its pictures. Raises ScorelabError if there is no run below
     the directory.
     """
     directory = Path(directory)
@@ -34,7 +34,10 @@ def write_report(directory: Path | str, docs: Path | str | None = None) -> list[
 
 
 def _publish(blocks: list, folder: Path) -> Path:
-    """The Markdown with its pictures, in one folder that needs nothing else; the pictures of an earlier report go."""
+    """Write the Markdown and its pictures into one folder that needs nothing else.
+
+    The pictures of an earlier report in the folder are deleted.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     before = folder / "report.md"
     for name in re.findall(r"!\[[^]]*\]\(([^)/]*)\)", before.read_text()) if before.is_file() else []:
@@ -65,9 +68,10 @@ def contents(entries: list[Entry], name: str) -> list:
         blocks += [Heading(2, "The presets side by side"), _comparison(sampled)]
         blocks.append(
             Paragraph(
-                "Means over seeds. The share of the budget is N × epochs over that of the setting. A W1 is at its "
-                f"floor within {conclusions.DEVIATIONS:g} deviations of what as many exact samples score. The path KL "
-                "goes up to T, and compares where T is the same; for one network a mode it is of each side's process."
+                "Values are means over seeds. The share of the budget is N × epochs of the run over N × epochs of the "
+                f"setting. A W1 is at its floor if it is within {conclusions.DEVIATIONS:g} standard deviations of what "
+                "as many exact samples score. The path KL goes up to T: only values with the same T can be compared. "
+                "With one network for each mode, it is the path KL of each side's process."
             )
         )
     for figure in FIGURES:
@@ -132,7 +136,7 @@ def _runs(entries: list[Entry], figure: Figure | None = None) -> Table:
 
 
 def _errors(figure: Figure, entries: list[Entry]) -> Table:
-    """Relative errors in per cent by time, beside the published ones where there are any."""
+    """Relative errors in per cent by time, beside the published errors where there are any."""
     compared = conclusions.comparable(figure, entries)
     times = sorted({t for entry in entries for t in entry.number("posterior_mean.t") or []})
     headings = ["t"] + (["published (%)"] if compared else [])
@@ -167,7 +171,7 @@ def _errors(figure: Figure, entries: list[Entry]) -> Table:
 
 
 def _recovery(entries: list[Entry]) -> Table:
-    """Where the descents of each run ended."""
+    """The table of where the descents of each run ended."""
     headings = ["run", "protocol", "objective", "starts", "diverged", "steps", "|cos| after stage 1", "after stage 2"]
     headings += ["distance after stage 1", "after stage 2", "floor", "over the population"]
     rows = []
@@ -186,7 +190,7 @@ def _recovery(entries: list[Entry]) -> Table:
 
 
 def _comparison(done: list[Entry]) -> Table:
-    """One row for each preset, setting, protocol and budget; means over what is left, the seeds."""
+    """One row for each preset, setting, protocol and budget, with means over the seeds."""
     groups = {}
     for entry in done:
         key = (entry.preset, entry.setting, entry.protocol, entry.N, entry.epochs, entry.network)
@@ -230,7 +234,7 @@ def _footnote(figure: Figure, entries: list[Entry]) -> str:
             "both parts of the risk E|X - m_hat|^2, Bayes risk and excess, and the density of the path KL."
         )
     return (
-        f"Ours alone: the published errors are on another grid of {len(theirs['t'])} angles, "
+        f"These errors are ours alone: the published errors are on another grid of {len(theirs['t'])} angles, "
         f"from {theirs['percent'][0]:g} % at t = {theirs['t'][0]:g} "
         f"to {theirs['percent'][-1]:g} % at t = {theirs['t'][-1]:g}."
     )

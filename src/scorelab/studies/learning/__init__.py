@@ -1,4 +1,4 @@
-"""How the denoising objective is learned by gradient descent, beside power iteration and EM. One module a stage."""
+"""Gradient descent on the denoising objective, compared with power iteration and EM. Each stage has a module."""
 
 from typing import Annotated, Literal
 
@@ -12,7 +12,11 @@ Ends = Annotated[list[Positive], BeforeValidator(in_order), Field(min_length=2, 
 
 
 class Level(Options):
-    """t: signal-to-noise ratio, the time of stochastic localization. rate: of half the gradient. steps: of descent."""
+    """A noise level.
+
+    t: signal-to-noise ratio, the time of stochastic localization. rate: factor of half the gradient in a step. steps:
+    number of steps of the descent.
+    """
 
     t: Positive
     rate: Positive
@@ -20,8 +24,12 @@ class Level(Options):
 
 
 class Regimes(Options):
-    """The map. norms: |mu*|. times, ratios: ends of the axes t and |mu|/|mu*|. points: along either. angle: between mu
-    and mu*. tolerance: relative error of the step up to which an approximation holds."""
+    """The map of which approximation of a step holds.
+
+    norms: values of |mu*|. times, ratios: ends of the axes t and |mu|/|mu*|. points: number of points on each axis.
+    angle: angle between mu and mu*, in radians. tolerance: an approximation holds where the relative error of its step
+    is at most this.
+    """
 
     norms: list[Positive] = Field(min_length=1)
     times: Ends
@@ -32,13 +40,15 @@ class Regimes(Options):
 
 
 class Modes(Options):
-    """K modes of N(mu_k, I) in n dimensions, any two means `separation` apart.
+    """K modes N(mu_k, I) in n dimensions; any two means are `separation` apart.
 
-    samples, repeats: N and the number of independent sets of them; cold: that number where recoveries are counted.
-    t, annealed: the noise level of the descent, and those of the annealed one, which takes an equal share of the steps
-    at each. rate: of K/2 times the gradient. steps: in all. warm: how far the means of a warm start are off; those of a
-    cold one are K samples. tolerance: how far off the worst mean of a recovery may be; both over `separation`. sizes: N
-    of the error's decay. separations: of the recoveries from cold starts.
+    samples: N. repeats: number of independent sets of N samples. cold: number of these sets for each of `separations`.
+    t: noise level of the descent. annealed: noise levels of the annealed descent, which takes an equal share of the
+    steps at each level. rate: factor of K/2 times the gradient in a step. steps: number of steps over all levels. warm:
+    distance of each mean of a warm start from the true mean, over `separation`; the means of a cold start are K of the
+    samples. tolerance: largest error of the worst mean with which a start still recovers the means, over `separation`.
+    sizes: values of N at which the decay of the error is measured. separations: distances of the modes at which
+    recoveries from cold starts are counted.
     """
 
     K: Several
@@ -75,9 +85,9 @@ class Modes(Options):
 class Learning(Study):
     """Gradient descent on the denoising objective: 002_d471936793a219f4.txt; 001_4ca3c1340e19a977.txt, section 3.
 
-    n, norm: dimension, and |mu*|, of 1/2 N(mu*, I) + 1/2 N(-mu*, I). initial_norm: |mu_0|/|mu*|. samples, starts: N and
-    the number of independent starts. objectives: what is descended. levels: name -> see `Level`. regimes, modes: see
-    there.
+    n: dimension. norm: |mu*| of the mixture 1/2 N(mu*, I) + 1/2 N(-mu*, I). initial_norm: |mu_0|/|mu*|. samples: N of a
+    start. starts: number of independent starts. objectives: losses that are descended. levels: name -> `Level`.
+    regimes: see `Regimes`. modes: see `Modes`.
     """
 
     uses = ()

@@ -1,4 +1,4 @@
-"""Stage `analyse`: the section `learning` of metrics.json, regimes.csv and the arrays of three figures."""
+"""Stage `analyse`: it writes the section `learning` of metrics.json, regimes.csv and the arrays of three figures."""
 
 import numpy
 
@@ -11,15 +11,18 @@ from scorelab.studies.learning.regimes import regime_map, summary
 from scorelab.studies.learning.theory import fisher_floor, labelled_floor, log_slopes, simplex
 from scorelab.studies.learning.train import GIVEN
 
-#: draws of the Fisher information, whose root has a relative error below 0.002 of them
+#: draws for the Fisher information; with this many its root has a relative error below 0.002
 _DRAWS = 100_000
 _NO_BOUND = Estimate.missing("the conditions of the bound hold at no recorded step")
-#: what `two_modes.csv` has beside a step of descent
+#: columns of `two_modes.csv` that compare a step of descent with the steps of power iteration and EM
 _BESIDE = ("power_error", "em_error", "power_direction_error", "em_direction_error")
 
 
 def run(study, context):
-    """Measure."""
+    """Measure the descents that the stage `train` wrote.
+
+    Raises ScorelabError if a key of the study that the descents depend on has changed since.
+    """
     if read_json(context.run / "learning.json") != study.model_dump(mode="json", exclude=GIVEN):
         raise ScorelabError("study: stage=analyse cannot change what was descended; start a new run")
     two, several = _two_modes(study, context), _k_modes(study.modes, context)
@@ -67,7 +70,7 @@ def _two_modes(study, context):
 
 
 def _ends(study, level, rows):
-    """Means over starts at the last step, and the step by which all of them are aligned."""
+    """Means over starts at the last step, and the step by which all starts are aligned."""
     last = rows["step"] == level.steps
     norm, cosine = rows["norm"][last], rows["cosine"][last]
     error = study.norm * numpy.sqrt(numpy.maximum(norm**2 - 2 * norm * cosine + 1, 0))
@@ -85,8 +88,9 @@ def _first(rows, start):
 
 
 def _contraction(rows):
-    """The largest tan(theta') over the bounds of Lemma C.5 along the path, and for how many recorded steps their
-    conditions are met; medians of the errors of both approximations, over the path and at its start."""
+    """For each bound of Lemma C.5, the largest ratio of tan(theta') to the bound along the path, and the number of
+    recorded steps that meet its conditions; the median errors of power iteration and EM, over the path and at its
+    start."""
     values = {}
     for name in ("bound_printed", "bound"):
         ratio = rows["tangent_after"] / (rows[name] * rows["tangent"])
@@ -149,7 +153,8 @@ def _k_modes(modes, context):
 
 
 def _sizes(modes, table, floors):
-    """By N from warm starts: each rule's error, what descent pays over EM on the same data, and both floors."""
+    """Numbers by N, from warm starts: the error of each rule, the error of descent over the error of EM on the same
+    data, and the two floors."""
     metrics = {"samples": modes.sizes} | _columns([floors(count) for count in modes.sizes])
     found = {}
     for rule in ("ddpm", "em", "sklearn"):
@@ -165,7 +170,7 @@ def _sizes(modes, table, floors):
 
 
 def _slope(sizes, errors):
-    """The slope of log error over log N by least squares in each repeat."""
+    """The mean over repeats of the slope of log error over log N, by least squares in each repeat."""
     if len(sizes) < 2:
         return Estimate.missing("a slope needs two sizes")
     return Estimate.mean(log_slopes(sizes, numpy.stack(errors)))

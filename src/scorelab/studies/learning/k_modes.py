@@ -24,8 +24,9 @@ _PIECE = 16_384
 
 
 def jobs(modes, seed):
-    """Functions without arguments, each of which returns rows. Parts: `curve` (both starts, every recorded step),
-    `size` (warm starts by N, the last step), `separation` (cold starts by the distance of the modes, the last step)."""
+    """Functions without arguments, each of which returns rows. Parts: `curve` (warm and cold starts, every recorded
+    step), `size` (warm starts by N, the last step), `separation` (cold starts by the distance of the modes, the last
+    step)."""
     rules = (*modes.times, "em")
     found = [
         functools.partial(_rows, modes, seed, "curve", start, rule, modes.samples, modes.separation)
@@ -42,7 +43,7 @@ def jobs(modes, seed):
 
 
 def _rows(modes, seed, part, start, rule, count, separation):
-    """One descent of all repeats; what is drawn is the same for every rule."""
+    """The rows of one descent of all repeats; every rule has the same draws."""
     means = simplex(modes.K, modes.n, separation)
     repeats = modes.cold if part == "separation" else modes.repeats
     clean = draw_mixture(means, count, stream(seed, "k modes", count), repeats)
@@ -90,8 +91,8 @@ def cold_start(clean, K, generator):
 
 
 def descend(clean, initial, times, rate, steps, generator):
-    """Gradient descent at each noise level in turn, with one pair of draws of the noise a sample and level: step ->
-    means (batch, K, n)."""
+    """Gradient descent at one noise level after the other: step -> means (batch, K, n). Each sample has one pair of
+    draws of the noise at each level."""
     recorded, path, means, done = set(recorded_steps(steps, POINTS).tolist()), {0: initial}, initial, 0
     for number, t in enumerate(times, 1):
         states, sin = noisy_states(clean, t, generator), sin_cos_of(t)[0]
@@ -111,7 +112,7 @@ def step_of_descent(states, means, rate, sin=1.0):
 
 
 def expectation_maximization(clean, initial, steps):
-    """EM on the samples themselves, with the weights and the covariance that the mixture has: step -> means."""
+    """EM on the clean samples, with the weights and the covariance of the mixture: step -> means (batch, K, n)."""
     recorded, path, means = set(recorded_steps(steps, POINTS).tolist()), {0: initial}, initial
     for step in range(1, steps + 1):
         means = _in_pieces(em_step, clean, means)
@@ -121,13 +122,13 @@ def expectation_maximization(clean, initial, steps):
 
 
 def _in_pieces(function, x, means):
-    """A function of x (batch, count, n) and means (batch, K, n), as many at a time as fit into a cache."""
+    """A function of x (batch, count, n) and means (batch, K, n), in pieces of the batch that fit into a cache."""
     size = max(_PIECE // x.shape[1], 1)
     return torch.cat([function(*each) for each in zip(x.split(size), means.split(size), strict=True)])
 
 
 def fitted_by_sklearn(clean, initial, steps):
-    """Means of scikit-learn's mixture of spherical Gaussians, whose weights and variances are fitted too."""
+    """Means (batch, K, n) of scikit-learn's mixture of spherical Gaussians, which fits weights and variances too."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.mixture import GaussianMixture
 

@@ -20,7 +20,7 @@ SECTIONS = (
         (
             ("n", "coordinates", "dimension"),
             ("norm", "unit of x", "|mu*|"),
-            ("samples starts", "number", "samples of a start, and starts"),
+            ("samples starts", "number", "samples of a start, and number of starts"),
             ("objectives", "names", "as configured"),
             ("floor", "unit of x", "sqrt(n/N): |mu_hat - mu*| of the mean of the samples with known signs"),
         ),
@@ -37,8 +37,8 @@ SECTIONS = (
     Section(
         "learning.levels.LEVEL.LOSS.RULE",
         "LOSS is what the loss is over, `population` or `samples`. RULE is a descent (`ddpm`, "
-        "`stochastic_localization`), or `power` iteration or gradient `em` at the same rate, on a path of its own. The "
-        "keys from `bound_printed_steps` on are of descents.",
+        "`stochastic_localization`), or `power` iteration or gradient `em` at the same rate, on a path of its own. "
+        "Only descents have the keys from `bound_printed_steps` on.",
         (
             ("cosine _standard_error", "1", "cosine of the angle to mu* at the last step"),
             ("norm_ratio _standard_error", "1", "|mu|/|mu*| at the last step"),
@@ -55,8 +55,8 @@ SECTIONS = (
             (
                 "bound_printed_steps bound_steps",
                 "steps",
-                "recorded steps, of all starts, at which Lemma C.5 bounds tan(theta'): its conditions hold and 0 < "
-                "kappa_1 < 1; as printed and as corrected",
+                "number of recorded steps, over all starts, at which Lemma C.5 bounds tan(theta'): its conditions hold "
+                "and 0 < kappa_1 < 1; as printed and as corrected",
             ),
             (
                 "bound_printed_ratio bound_ratio",
@@ -73,7 +73,7 @@ SECTIONS = (
             (
                 "power_direction_error_start em_direction_error_start power_direction_error em_direction_error",
                 "1",
-                "the same two medians at the best rate: the sine of the angle between the steps, 1 where it is obtuse",
+                "the same two medians at the best rate: the sine of the angle between the steps, 1 for an obtuse angle",
             ),
         ),
     ),
@@ -95,7 +95,8 @@ SECTIONS = (
             (
                 "power_up_to em_from",
                 "1",
-                "at |mu| = |mu*|/2, the largest t up to which, and the least t from which on it is; `null` for none",
+                "at |mu| = |mu*|/2: the largest t up to which the error of power iteration is within the tolerance, "
+                "and the least t from which the error of EM is; `null` if there is no such t",
             ),
         ),
     ),
@@ -106,8 +107,8 @@ SECTIONS = (
             ("K", "modes", "number of modes"),
             ("n", "coordinates", "dimension"),
             ("separation", "unit of x", "distance of any two means"),
-            ("samples repeats", "number", "samples of a repeat, and repeats"),
-            ("t annealed", "1", "signal-to-noise ratio of `ddpm`, and ratios of `annealed`"),
+            ("samples repeats", "number", "samples of a repeat, and number of repeats"),
+            ("t annealed", "1", "signal-to-noise ratio of `ddpm`, and list of the ratios of `annealed`"),
             *_FLOORS,
         ),
     ),
@@ -128,7 +129,7 @@ SECTIONS = (
         (
             _ERROR,
             ("slope _standard_error", "1", "slope of log error in log N; not measured with one size"),
-            ("over_em _standard_error", "1", "error of the descent over the error of EM on the same data; of `ddpm`"),
+            ("over_em _standard_error", "1", "error of descent over the error of EM on the same data; `ddpm` only"),
         ),
     ),
     Section(

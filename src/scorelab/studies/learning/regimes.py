@@ -1,4 +1,4 @@
-"""The map of which approximation of a step holds, over the noise level, |mu| and |mu*|: by quadrature."""
+"""A map by quadrature: which approximation of a step holds, by noise level, |mu| and |mu*|."""
 
 import numpy
 import torch
@@ -10,8 +10,8 @@ APPROXIMATIONS = ("power", "em")
 
 
 def regime_map(regimes, norm: float) -> dict[str, numpy.ndarray]:
-    """Axes `t` and `ratio` (points,); of each approximation NAME and NAME_direction (times, ratios), the error of a
-    step relative to the step, and the same at the best multiple of the rate."""
+    """Axes `t` and `ratio` (points,), and two arrays (times, ratios) for each approximation: NAME is the error of a
+    step relative to the step, and NAME_direction is this error at the best multiple of the rate."""
     times, ratios = (numpy.geomspace(*ends, regimes.points) for ends in (regimes.times, regimes.ratios))
     sin = torch.from_numpy(numpy.sqrt(times / (1 + times))).unsqueeze(-1)
     rows = [step_errors(*plane(size * norm * torch.from_numpy(ratios), size * norm, regimes.angle)) for size in sin]
@@ -20,8 +20,8 @@ def regime_map(regimes, norm: float) -> dict[str, numpy.ndarray]:
 
 
 def step_errors(mu, star) -> dict[str, numpy.ndarray]:
-    """The error of each approximation of a step of descent, relative to the step, at mu (..., 2): NAME, and
-    NAME_direction at the best multiple of the rate, (...,)."""
+    """Two arrays (...,) for each approximation of a step of descent at mu (..., 2): NAME is the error relative to the
+    step, and NAME_direction is this error at the best multiple of the rate."""
     exact, values = half_descent(mu, star), {}
     for name, step in zip(APPROXIMATIONS, (power_direction(mu, star), em_update(mu, star) - mu), strict=True):
         values[name], values[f"{name}_direction"] = (each.numpy() for each in relative_errors(step, exact))
@@ -29,8 +29,8 @@ def step_errors(mu, star) -> dict[str, numpy.ndarray]:
 
 
 def summary(regimes, found) -> dict:
-    """Shares of the map's area, and along |mu| = |mu*|/2 up to which t power iteration and from which t EM holds; None
-    where it does not."""
+    """The shares of the map where the approximations hold, and two times along |mu| = |mu*|/2: power iteration holds up
+    to `power_up_to`, and EM holds from `em_from` on. A time is None where there is none."""
     within = {name: found[name] <= regimes.tolerance for name in (*APPROXIMATIONS, "power_direction", "em_direction")}
     values = {f"{name}_share": float(each.mean()) for name, each in within.items()}
     values["neither_share"] = float((~(within["power"] | within["em"])).mean())

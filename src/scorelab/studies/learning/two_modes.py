@@ -1,7 +1,8 @@
-"""Two modes: descents over the population and over samples, and beside each step those of power iteration and EM.
+"""Two modes: descents over the population and over samples, and the steps of power iteration and EM beside each step.
 
-Everything is in the coordinate b = mu_s = e^-s mu of the level. A rate is that of half the gradient with respect to b
-for ddpm, as on the slides, and with respect to mu for stochastic localization, which makes it rate/(t+1)^2 in b.
+Everything is in the coordinate b = mu_s = e^-s mu of the level. The rate multiplies half the gradient: the gradient
+with respect to b for ddpm, as on the slides, and the gradient with respect to mu for stochastic localization, whose
+rate in b is therefore rate/(t+1)^2.
 """
 
 import functools
@@ -16,7 +17,7 @@ from scorelab.theory.two_modes import tangent
 
 #: a path has diverged where |b| is this many times |b*|
 _EXPLODED = 1e3
-#: a step has errors while it is more than this share of rate |b|: below it is what rounding leaves
+#: the errors of a step are measured while the step is longer than this share of rate |b|; a shorter step is rounding
 _STILL = 1e-9
 
 
@@ -37,7 +38,7 @@ def jobs(study, seed):
 
 
 def _draw(study, generator, star):
-    """One start: mu_0 (n,), on the side of mu*, and samples (N, n), all on the side of mu*: the loss is even in X."""
+    """One start: mu_0 (n,) on the side of mu*, and samples (N, n). As the loss is even in X, all are of mode mu*."""
 
     def normal(*shape):
         return torch.randn(*shape, generator=generator, dtype=torch.float64)
@@ -48,7 +49,7 @@ def _draw(study, generator, star):
 
 
 class Path:
-    """What each rule does at a level from one set of starts."""
+    """The paths of the rules at one noise level, from one set of starts."""
 
     def __init__(self, name, level, kind, ground, population, star):
         self.name, self.level, self.kind, self.ground, self.population = name, level, kind, ground, population
@@ -56,7 +57,7 @@ class Path:
         self.star = self.sin * star
 
     def step(self, rule, b):
-        """What a rule adds to b (starts, n)."""
+        """The vectors (starts, n) that a rule adds to b (starts, n)."""
         rate, ground = self.level.rate, self.ground
         if rule == "ddpm":
             return rate * ground.half_descent(b)
@@ -69,7 +70,7 @@ class Path:
         return self.level.rate / (self.level.t + 1) ** 2 if rule == "stochastic_localization" else self.level.rate
 
     def rows(self, rule, initial):
-        """The path of a rule from mu_0 (starts, n)."""
+        """The rows of a rule's path from mu_0 (starts, n)."""
         b, rows = self.sin * initial, []
         recorded = set(recorded_steps(self.level.steps, POINTS).tolist())
         for step in range(self.level.steps + 1):
@@ -97,8 +98,8 @@ class Path:
         return {"cosine": cosine, "tangent": tangent(b, self.star), "norm": norm / length}
 
     def _beside(self, rule, b, added):
-        """What power iteration and EM would add, at the same rate: their errors relative to the step, those at the best
-        multiple of the rate, and the angle after each."""
+        """Columns that compare the step with the steps of power iteration and EM at the same rate: the errors relative
+        to the step, these errors at the best multiple of the rate, and tan of the angle after each step."""
         rate, columns = self.rate_of(rule), {"tangent_after": tangent(b + added, self.star)}
         moving = added.norm(dim=-1) > _STILL * rate * b.norm(dim=-1)
         for name, direction in (("power", self.ground.power_direction(b)), ("em", self.ground.em(b) - b)):
@@ -108,7 +109,7 @@ class Path:
         return columns
 
     def _bounds(self, rule, b, added):
-        """max(kappa_1, kappa_2/tan) of Lemma C.5 as printed and as corrected, nan where its conditions are not met."""
+        """max(kappa_1, kappa_2/tan) of Lemma C.5, as printed and as corrected; nan where its conditions fail."""
         n, rate = b.shape[-1], self.rate_of(rule)
         length, size = b.norm(dim=-1), self.star.norm()
         error = (added / rate - self.population.half_descent(b)).norm(dim=-1)
@@ -125,7 +126,8 @@ class Path:
 
 
 def relative_errors(approximate, exact):
-    """|approximate - exact|/|exact| of steps (..., n), and the least of it over positive multiples of `approximate`."""
+    """|approximate - exact|/|exact| of steps (..., n), and the least such ratio over positive multiples of
+    `approximate`; shape (...,) each."""
     size, other = exact.norm(dim=-1), approximate.norm(dim=-1)
     cosine = (approximate * exact).sum(-1) / (size * other)
     across = (1 - cosine.clamp(-1, 1) ** 2).sqrt()

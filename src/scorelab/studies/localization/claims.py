@@ -28,7 +28,8 @@ from scorelab.theory.line import monotone_map, score, two_modes
     "better: {atoms_first:.3g} against {atoms_second:.2g} at T = 16.",
 )
 def outputs_of_localization(budget):
-    """Wasserstein-2 distances on the line by monotone transport, which both outputs are functions of."""
+    """Measure Wasserstein-2 distances by monotone transport on the line, as both outputs are increasing functions of
+    Y_T."""
     law, times = two_modes(), [2.0**k for k in range(0, 13, budget.of(1, 2))]
     x, step = trapezoid(-9.0, 8.0, budget.of(1701, 601))
     weights, risk_of = step * law.pdf(x), GaussianMixture([0.7, 0.3], [[0.9], [-2.1]]).bayes_risk
@@ -54,7 +55,7 @@ def outputs_of_localization(budget):
             ]
     limits = {}
     for name in ("first", "second"):
-        # T W2 = c + d/T + ...: what the last two times leave of it
+        # T W2 = c + d/T + ...: the last two times give c
         (early, late), (then, last) = times[-2:], (t * w for t, w in zip(times[-2:], distances[name][-2:], strict=True))
         limits[name] = (late * last - early * then) / (late - early)
         stated.append(equal(f"limit of T W2, {name} output", limits[name], 0.5 * fisher**0.5, tolerance=1e-4))
@@ -68,7 +69,7 @@ def outputs_of_localization(budget):
 
 
 def _outputs(times, distances, atoms, half):
-    """The figure: distances of a smooth law and of two atoms."""
+    """The figure: distances for a smooth law and for two atoms."""
     axes = {"xlabel": "T", "ylabel": "Wasserstein-2", "xscale": "log", "yscale": "log"}
     names = {"first": "$Y_T/T$", "second": "$m(Y_T; T)$", "middle": "mean of both"}
     early = slice(0, times.index(64.0) + 1)
@@ -98,19 +99,19 @@ def _outputs(times, distances, atoms, half):
     cost=2,
 )
 def martingale_of_measures(budget):
-    """Quadrature on the line: over mu, and over Y_t given Y_s."""
-    localization = theory.LocalizingMeasure(two_modes(), budget.of(601, 401))
+    """Integrate over mu, and over Y_t given Y_s, by quadrature on the line."""
+    measure = theory.LocalizingMeasure(two_modes(), budget.of(601, 401))
     truth = GaussianMixture([0.7, 0.3], [[0.9], [-2.1]])
     functions = [lambda x: x, lambda x: x**2, lambda x: torch.tanh(3 * x), lambda x: torch.cos(2 * x)]
     y = torch.tensor([-4.0, -1.5, 0.0, 0.7, 3.0], dtype=torch.float64)
     tilts = {"(8)": theory.log_tilt_8, "(9)": theory.log_tilt_9, "(9) as printed": theory.printed_log_tilt_9}
     pairs = ((0.5, 2.0), (2.0, 8.0))
     drift = {
-        name: max(float(localization.drift_of_means(tilt, functions, *pair, y).abs().max()) for pair in pairs)
+        name: max(float(measure.drift_of_means(tilt, functions, *pair, y).abs().max()) for pair in pairs)
         for name, tilt in tilts.items()
     }
     times = budget.of((0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0), (1.0, 8.0))
-    variance = {name: [localization.expected_variance(tilt, time) for time in times] for name, tilt in tilts.items()}
+    variance = {name: [measure.expected_variance(tilt, time) for time in times] for name, tilt in tilts.items()}
     exact = [float(truth.bayes_risk(math.atan(math.sqrt(time)))) for time in times]
     last = times[-1]
 
@@ -134,30 +135,30 @@ def martingale_of_measures(budget):
             "printed_variance": variance["(9) as printed"][-1],
             "last": last,
         },
-        figures={"claim": _localizing(localization, times, variance, budget)},
+        figures={"claim": _localizing(measure, times, variance, budget)},
     )
 
 
-def _localizing(localization, times, variance, budget):
+def _localizing(measure, times, variance, budget):
     """The figure: mu_t along a path, and its expected variance."""
     x = torch.linspace(-4.5, 4.5, 181, dtype=torch.float64)
     curves = {name: variance[name] for name in ("(8)", "(9) as printed")}
     axes = {"xlabel": "t", "ylabel": "expected variance", "xscale": "log", "yscale": "log"}
     return panels(
-        panel("$\\mu_t$ along one path", x, _path(localization, x, budget), xlabel="x", ylabel="density"),
+        panel("$\\mu_t$ along one path", x, _path(measure, x, budget), xlabel="x", ylabel="density"),
         panel("Localization", times, curves, dashed={"1/t": [1 / time for time in times]}, **axes),
     )
 
 
-def _path(localization, x, budget):
+def _path(measure, x, budget):
     """Label -> density of mu_t at x, for one draw of X and of the Brownian motion."""
     times = torch.tensor([0.0, 0.5, 2.0, 8.0, 32.0], dtype=torch.float64)
     steps = torch.randn(4, generator=budget.stream("path"), dtype=torch.float64) * times.diff().sqrt()
-    y, curves = times[1:] * 0.9 + steps.cumsum(0), {"t = 0": localization.law.pdf(x)}
+    y, curves = times[1:] * 0.9 + steps.cumsum(0), {"t = 0": measure.law.pdf(x)}
     nodes, step = trapezoid(-9.0, 8.0, 3401)
     for time, state in zip(times[1:].tolist(), y, strict=True):
-        constant = step * (localization.law.pdf(nodes) * theory.log_tilt_8(state, time, nodes).exp()).sum()
-        curves[f"t = {time:g}"] = localization.law.pdf(x) * theory.log_tilt_8(state, time, x).exp() / constant
+        constant = step * (measure.law.pdf(nodes) * theory.log_tilt_8(state, time, nodes).exp()).sum()
+        curves[f"t = {time:g}"] = measure.law.pdf(x) * theory.log_tilt_8(state, time, x).exp() / constant
     return curves
 
 
@@ -175,7 +176,7 @@ def _path(localization, x, budget):
     "the signal it has there; localization begins at t = 0 exactly.",
 )
 def localization_is_reversed_ou(budget):
-    """Covariances by closed forms, drifts at random states with the score by autograd."""
+    """Compare covariances in closed form, and drifts at random states with the score by autograd."""
     times = torch.logspace(-3, 3, 25, dtype=torch.float64)
     ou_times, scale = theory.change_of_variables(times)
     early, late = torch.minimum(times.unsqueeze(1), times), torch.maximum(ou_times.unsqueeze(1), ou_times)

@@ -14,7 +14,7 @@ from scorelab.theory.line import normal_density, score
 
 
 def first_output(y, time):
-    """Y_T/T, 000_6c70dbc10a1c9c83.txt, section 6."""
+    """The first output Y_T/T: 000_6c70dbc10a1c9c83.txt, section 6."""
     return y / time
 
 
@@ -25,7 +25,7 @@ def second_output(law, y, time):
 
 
 def distances_of_atoms(time):
-    """W2 to (delta_1 + delta_-1)/2 of Y_T/T and of m = tanh(Y_T); by symmetry the positive half belongs to 1."""
+    """W2 distances of Y_T/T and of m = tanh(Y_T) to (delta_1 + delta_-1)/2; by symmetry the positive half goes to 1."""
     z, step = trapezoid(-10.0, 10.0, 20001)
     density = step * normal_density(z, 1.0)
     y = (time + math.sqrt(time) * z).abs()
@@ -46,7 +46,7 @@ def printed_log_tilt_9(y, time, x):
 
 
 def log_tilt_9(y, time, x):
-    """(8) multiplied out, without what does not depend on x."""
+    """Equation (8) multiplied out, without the terms that do not depend on x."""
     return y * x - 0.5 * time * x**2
 
 
@@ -59,7 +59,7 @@ class LocalizingMeasure:
     def posterior(self, tilt, y, time):
         """mu_t for observations y (count,): nodes and weights (count, points).
 
-        The nodes of each lie around where mu_t is largest, which a wide grid tells first.
+        The nodes of an observation lie around the point where mu_t is largest; a wide grid finds this point first.
         """
 
         def log_density(x):

@@ -16,7 +16,7 @@ from scorelab.theory.line import Process, derivatives, in_time, largest_gap, nor
 
 
 def printed_stationary_variance(sigma):
-    """000_6c70dbc10a1c9c83.txt, section 5.3: N(0, I)."""
+    """The variance of the stationary law N(0, I) of 000_6c70dbc10a1c9c83.txt, section 5.3."""
     return 1.0
 
 
@@ -26,7 +26,7 @@ def stationary_variance(sigma):
 
 
 def kernel_variance(sigma, time):
-    """sigma^2/2 (1 - e^-2t), the same section."""
+    """sigma^2/2 (1 - e^-2t), the variance of the transition kernel of the same section."""
     return -0.5 * sigma**2 * math.expm1(-2 * time)
 
 
@@ -44,7 +44,7 @@ def kernel_variance(sigma, time):
     "sigma^2 = 2.",
 )
 def stationary_law(budget):
-    """The kernel's limit, the Euler scheme's limit and the stationary Fokker-Planck equation."""
+    """Compare the limits of the kernel and of the Euler scheme, and check the stationary Fokker-Planck equation."""
     found = defaultdict(list)
     sigmas = (0.5, 1.0, math.sqrt(2), 2.0)
     for sigma in sigmas:
@@ -123,7 +123,7 @@ def diffusion(slope):
     "E|s|^2 fall, from {before:.3g} at t = 0 to {after:.3g} at t = 1, so that d/dt s^2 < 0.",
 )
 def variance_exploding(budget):
-    """Gauss-Legendre quadrature over time, autograd for slopes."""
+    """Integrate over time by Gauss-Legendre quadrature, with slopes by autograd."""
     clock = VE(grid="native", sigma_min=0.1, sigma_max=5.0)
     levels = {"0.1 50^t": clock.noise, "t": lambda t: t, "sqrt(t)": lambda t: t.sqrt()}
     nodes, weights = gauss_legendre(0.0, 1.0, 200)
@@ -185,7 +185,7 @@ def variance_exploding(budget):
 
 
 def _exploding(clock, times, squares):
-    """The figure: the variance that both g add, and the squared score."""
+    """The figure: the variance that each form of g adds, and the squared score."""
     later = times[1:]
     forms = {"$g$ = d$\\sigma^2$/dt": printed_diffusion, "$g$ = root of it": diffusion}
     curves = {name: _added(clock, form, later) for name, form in forms.items()}
@@ -228,12 +228,12 @@ def printed_clean_of_37(noisy, noise, bar):
 
 
 def clean_of_noise(noisy, noise, bar):
-    """The same as (35) has it."""
+    """x_0 by equation (35)."""
     return (noisy - (1 - bar) ** 0.5 * noise) / bar**0.5
 
 
 def mean_of_noise(noisy, noise, alpha, bar):
-    """The right end of (37)."""
+    """The mean of the sampling step at the right end of (37)."""
     return (noisy - (1 - alpha) / (1 - bar) ** 0.5 * noise) / alpha**0.5
 
 
@@ -248,7 +248,7 @@ def printed_weight_of_36(variance):
 
 
 def weight_of_means(variance):
-    """The same in (34)."""
+    """What multiplies the squared difference of means in (34)."""
     return 1 / (2 * variance)
 
 
@@ -277,7 +277,7 @@ def weight_of_noise(variance, alpha, bar):
     "5.2.2 names beta~ without its factor beta; (33) and (38) are right.)",
 )
 def ddpm_posterior(budget):
-    """Every step of the chain against Gaussian conditioning, sample by sample."""
+    """Compare every step of the chain with Gaussian conditioning, sample by sample."""
     chain = DDPM(grid="native", timesteps=1000, beta="linear", beta_min=1e-4, beta_max=0.02)
     steps = torch.arange(1, 1000)
     alpha = 1 - chain.betas[steps].unsqueeze(1)

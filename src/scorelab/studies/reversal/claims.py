@@ -55,7 +55,7 @@ def reverse_drift(x, slope):
     "0, within {chain:.1g}.",
 )
 def fokker_planck_equation(budget):
-    """Autograd, finite differences, and the chain's transition kernels, on the line."""
+    """Check the equation on the line by autograd, by finite differences and by the chain's transition kernels."""
     process = ou_process()
     points = torch.linspace(-5, 5, 101, dtype=torch.float64)
     closed, reverse = [], []
@@ -149,7 +149,7 @@ def tweedie(noisy, slope, sigma):
     "p~ lacks 1/(sigma sqrt(2 pi)), its gradient has it; nothing follows.)",
 )
 def tweedies_formula(budget):
-    """Autograd of log p~ against posterior means."""
+    """Compare autograd of log p~ with posterior means."""
     generator, off = budget.stream(), defaultdict(list)
     law, normal_cdf = two_modes(), torch.special.ndtr
     atoms = 1.5 * torch.randn(7, 3, generator=generator, dtype=torch.float64)
@@ -195,7 +195,7 @@ def step_mean(x, frozen, h):
 
 
 def step_variance(h):
-    """e^2h - 1: its variance."""
+    """e^2h - 1: the variance of X_{t+h} given X_t = x under equation (8), s frozen."""
     return torch.expm1(2 * h)
 
 
@@ -212,7 +212,7 @@ def step_variance(h):
     "h = 0.5 and x = 0.2 its excess kurtosis is {kurtosis:.3f}.",
 )
 def frozen_score(budget):
-    """The Fokker-Planck equation of the linear SDE, and the limit of Euler-Maruyama."""
+    """Check the Fokker-Planck equation of the linear SDE, and the limit of Euler-Maruyama."""
     start, frozen, points = 0.8, -1.3, torch.linspace(-4, 4, 81, dtype=torch.float64)
     residual = []
     lengths = torch.tensor([0.1, 0.5, 1.0], dtype=torch.float64)
@@ -245,7 +245,7 @@ def frozen_score(budget):
 
 
 def _euler_of_linear_sde(start, frozen, length):
-    """Mean and variance of Euler-Maruyama within a step, extrapolated to no inner step, against the closed form."""
+    """The largest error of mean and variance of Euler-Maruyama within a step, extrapolated to inner length 0."""
     rows = []
     for count in (32, 64, 128, 256, 512):
         h, mean, variance = float(length) / count, start, 0.0
@@ -295,12 +295,11 @@ def reverse_step_mean(x, noise, noise_std, length, beta, sigma):
     "that. Read forwards, as X + dt (...) with dt > 0, the same drift ends {wrong:.3g} away.",
 )
 def reverse_step(budget):
-    """Fokker-Planck by autograd; the discrete chain's law by its transition kernels on the line."""
+    """Check Fokker-Planck by autograd, and carry the discrete chain's law by its transition kernels on the line."""
     beta, sigma, end = 1.0, math.sqrt(2), 6.0
     process, points, residual = ou_process(), torch.linspace(-5, 5, 101, dtype=torch.float64), []
     for time in (0.05, 0.3, 1.0):
         law = process.at(torch.tensor(time, dtype=torch.float64))
-
         backwards = flux_slope(law, lambda x, slope: -reverse_sde_drift(x, slope, beta, sigma), points)
         right = fokker_planck(backwards, 0.5 * sigma**2 * derivatives(law.pdf, points, 2)[2])
         residual.append(largest_gap(-in_time(process.pdf, points, time), right))
@@ -310,7 +309,7 @@ def reverse_step(budget):
     counts = budget.of((100, 200, 400), (50, 100, 200))
     laws = [_carried(process, x, count, end, beta, sigma, 1) for count in counts]
     wrong = _carried(process, x, counts[0], end, beta, sigma, -1)
-    # what leaves the grid, as under the wrong sign, is mass that the data does not have
+    # mass that leaves the grid, as with the wrong sign, is missing in the overlap with the data
     errors = [1 - width * float(torch.minimum(law, data).sum()) for law in (*laws, wrong)]
     linear = [2 * laws[1] - laws[0], 2 * laws[2] - laws[1]]
     limit = 0.5 * width * float(((4 * linear[1] - linear[0]) / 3 - data).abs().sum())
@@ -347,7 +346,7 @@ def reverse_step(budget):
 
 
 def _carried(process, x, count, end, beta, sigma, sign):
-    """The density on the grid x after `count` reverse steps from N(0, sigma_T^2); sign -1 adds what they subtract."""
+    """The density on the grid x after `count` reverse steps from N(0, sigma_T^2); with sign -1 they add the drift."""
     length = end / count
     density = normal_density(x, float(process.variance(torch.tensor(end).double())))
     for k in range(count, 0, -1):

@@ -12,7 +12,7 @@ _NAMES = {"black_scholes": "geometric Brownian motion", "langevin": "OU"}
 
 
 def _order_comparisons(orders):
-    """Strong 1/2 and 1, weak 1 for the first two moments."""
+    """Measured orders held against strong orders 1/2 and 1, and weak order 1 of the first two moments."""
     found = []
     for equation, strong in (("black_scholes", 0.5), ("langevin", 1.0)):
         name = _NAMES[equation]
@@ -44,7 +44,7 @@ def _order_comparisons(orders):
     "{black_scholes_late:.3f} with an error {times:.2f} times as large.",
 )
 def euler_maruyama(budget):
-    """Moments of the scheme and of the exact solution, driven by the same noise."""
+    """Compute the moments of the scheme and of the exact solution, driven by the same noise."""
     late = {name: theory.orders(name, 1 - theory.printed_increment(0)) for name in theory.EQUATIONS}
     right = {name: theory.orders(name, 0) for name in theory.EQUATIONS}
     mu, sigma, steps = 0.8, 0.6, 4096

@@ -12,17 +12,17 @@ from scorelab.quadrature import gauss_hermite
 
 
 def printed_black_scholes_step(w, mu, sigma, dt, dW):
-    """003_573c8421e0c71443.txt, section 8.2."""
+    """A step of the scheme for geometric Brownian motion: 003_573c8421e0c71443.txt, section 8.2."""
     return w + mu * w * dt + sigma * w * dW
 
 
 def printed_langevin_step(w, mu, sigma, dt, dW):
-    """003_573c8421e0c71443.txt, section 8.2."""
+    """A step of the scheme for the OU process: 003_573c8421e0c71443.txt, section 8.2."""
     return w - mu * w * dt + sigma * dW
 
 
 def printed_increment(i):
-    """Which increment takes w_i to w_{i+1} in both examples; Delta W_{j} is that of [t_{j-1}, t_j]. Same section."""
+    """Which increment takes w_i to w_{i+1} in both examples; Delta W_j belongs to [t_{j-1}, t_j]. Same section."""
     return i
 
 
@@ -34,8 +34,8 @@ def _black_scholes(mu, sigma, h):
 
 
 def _langevin(mu, sigma, h):
-    """The exact step of the OU process, as `_black_scholes` has it: the part of the noise that Delta W leaves open
-    is +-1 times its deviation, which has the right first two moments."""
+    """The exact step of the OU process, in the form of `_black_scholes`. The part of the noise that Delta W does not
+    determine is +-1 times its standard deviation, which has the right first two moments."""
     z, weights = (each.numpy() for each in gauss_hermite(4))
     dW, sign = (values.ravel() for values in numpy.meshgrid(math.sqrt(h) * z, [-1.0, 1.0], indexing="ij"))
     covariance, variance = -math.expm1(-mu * h) / mu, -math.expm1(-2 * mu * h) / (2 * mu)
@@ -44,7 +44,7 @@ def _langevin(mu, sigma, h):
     return numpy.full_like(dW, math.exp(-mu * h)), noise, dW, numpy.repeat(weights, 2) / (2 * weights.sum())
 
 
-#: name of an equation -> its exact step and the scheme's
+#: name of an equation -> its exact step, and the step of the scheme, whose printed form is looked up at each call
 EQUATIONS = {
     "black_scholes": (_black_scholes, lambda *given: printed_black_scholes_step(*given)),
     "langevin": (_langevin, lambda *given: printed_langevin_step(*given)),
@@ -54,8 +54,9 @@ EQUATIONS = {
 def errors_at_the_end(equation, steps, *, lag, mu=0.8, sigma=0.6, start=1.0, T=1.0):
     """sqrt(E|w_n - X(T)|^2), |E w_n - E X(T)| and |E w_n^2 - E X(T)^2| from X(0) = start, exactly.
 
-    Both are linear, so that with D = w - X the moments (D^2, D X, X^2, D, X, 1) follow a linear recursion. lag: by how
-    many increments the noise of w is behind that of X, 0 or 1; then D = w_{i+1} - X_i, which has the same noise.
+    Both equations are linear, so that with D = w - X the moments (D^2, D X, X^2, D, X, 1) follow a linear recursion.
+    lag: by how many increments the noise of w is behind the noise of X, 0 or 1; then D = w_{i+1} - X_i, which has the
+    same noise.
     """
     exact, step = EQUATIONS[equation]
     h = T / steps
@@ -75,7 +76,7 @@ def errors_at_the_end(equation, steps, *, lag, mu=0.8, sigma=0.6, start=1.0, T=1
 
 
 def _moments(A, a, b, A_exact, B_exact, weights):
-    """The matrix (6, 6) that takes the moments over D' = A D + a X + b, X' = A_exact X + B_exact."""
+    """The matrix (6, 6) that carries the moments through D' = A D + a X + b, X' = A_exact X + B_exact."""
     zero, one = numpy.zeros_like(A), numpy.ones_like(A)
     rows = [
         [A * A, 2 * A * a, a * a, 2 * A * b, 2 * a * b, b * b],
@@ -89,6 +90,6 @@ def _moments(A, a, b, A_exact, B_exact, weights):
 
 
 def orders(equation, lag, steps=1024):
-    """The three orders: log2 of what half the step leaves of each error."""
+    """The three orders: log2 of each error over the error with half the step."""
     whole, half = (errors_at_the_end(equation, count, lag=lag) for count in (steps, 2 * steps))
     return [math.log2(before / after) for before, after in zip(whole, half, strict=True)]

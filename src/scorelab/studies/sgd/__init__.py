@@ -1,1 +1,1 @@
-"""Stochastic gradient descent, and the stochastic differential equations that stand for it."""
+"""Stochastic gradient descent, and the stochastic differential equations that model it."""

@@ -27,7 +27,7 @@ from scorelab.studies.sgd.theory import NOISE, OPTIMUM, START, STEPS
     "follows from it.",
 )
 def stochastic_gradient(budget):
-    """At random theta, in five dimensions."""
+    """Measure at a random theta in five dimensions."""
     d, generator = 5, budget.stream()
     theta = torch.randn(d, generator=generator, dtype=torch.float64).numpy()
     nodes, weights = theory.normal_nodes(d + 1)
@@ -82,7 +82,7 @@ def stochastic_gradient(budget):
     "{code_decreasing:.1g}.",
 )
 def step_sizes(budget):
-    """The second moments of theta - theta*, with the inputs of the text and with those of the code."""
+    """Compute the second moments of theta - theta*, with the inputs of the text and with the inputs of the code."""
     normal = theory.normal_nodes(5)
     kinds = ("bigger", "middle", "smaller", "decreasing")
     steps = {kind: lambda t, kind=kind: theory.printed_step(kind, t) for kind in kinds}
@@ -140,7 +140,7 @@ def step_sizes(budget):
 
 
 def _step_panels(curves, one_over_t, code):
-    """With the inputs of the text, and with those of the code, whose steps are twice as long."""
+    """The mean square with the inputs of the text, and with the inputs of the code, whose steps are twice as long."""
     shown = {"bigger": "0.1", "middle": "0.01", "smaller": "0.001", "decreasing": "0.1/t"}
     t = numpy.unique(numpy.geomspace(1, STEPS, 100).astype(int))
     words = {"xlabel": "step $t$", "ylabel": r"$E|\theta_t-\theta_*|^2$", "xscale": "log", "yscale": "log"}
@@ -175,7 +175,7 @@ def _step_panels(curves, one_over_t, code):
     "from 2/7 on, where SGD explodes and the model does not.",
 )
 def simplified_equation(budget):
-    """Moments of the equation by integration, of SGD by its recursion; the gradient's covariance by quadrature."""
+    """Integrate the moments of the equation, iterate the moments of SGD, and measure the gradient's covariance."""
     g, optimum, start, t = 0.01, float(OPTIMUM[0]), 0.7, 1.3
     mean, variance = theory.moments_of_equation(theory.second_moment_rate, start, optimum, g, NOISE, t)
     _, by_proof = theory.moments_of_equation(theory.printed_second_moment_rate, start, optimum, g, NOISE, t)

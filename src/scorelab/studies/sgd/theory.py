@@ -1,4 +1,4 @@
-"""Stochastic gradients on least squares, and the equation that is to model them. 003_573c8421e0c71443.txt, sections 3
+"""Stochastic gradients on least squares, and the equation that models them. 003_573c8421e0c71443.txt, sections 3
 and 4.
 
 With delta = theta - theta*, x ~ N(0, I_d) and noise of variance sigma^2, a step of size g is
@@ -6,9 +6,9 @@ With delta = theta - theta*, x ~ N(0, I_d) and noise of variance sigma^2, a step
     delta' = (I - g x x^T) delta + g xi x,      E delta' = (1 - g) E delta
     E delta' delta'^T = (1 - 2g + 2g^2) S + g^2 (tr S + sigma^2) I,      S = E delta delta^T
 
-so that E|delta|^2 is multiplied by 1 - 2g + (d+2) g^2 and g^2 sigma^2 d is added. For any law of x that is known by
-nodes and weights the same second moments follow a linear recursion with matrix E[(I - g x x^T) (x) (I - g x x^T)].
-Functions `printed_...` are what the source prints, right or wrong.
+so that E|delta|^2 is multiplied by 1 - 2g + (d+2) g^2 and g^2 sigma^2 d is added. For any law of x that is given by
+nodes and weights, the second moments follow a linear recursion with matrix E[(I - g x x^T) (x) (I - g x x^T)].
+A function `printed_...` is what the source prints, right or wrong.
 """
 
 import math
@@ -18,7 +18,7 @@ import torch
 
 from scorelab.quadrature import gauss_legendre, normal_gauss, product_rule
 
-#: section 3.3
+#: theta*, the standard deviation of the noise, and the number of steps of section 3.3
 OPTIMUM, NOISE, STEPS = numpy.array([0.1, -0.2, 1.0, 0.5, -0.5]), 0.1, 1000
 START = float(OPTIMUM @ OPTIMUM)  # |theta_0 - theta*|^2 from theta_0 = 0
 
@@ -43,7 +43,7 @@ def printed_gradient(theta, x, y):
 
 
 def printed_increment(theta, optimum, x, y):
-    """m of lemma 4 (count, d), its first term as its proof has it: theta - theta* less the gradient."""
+    """m of lemma 4 (count, d): theta - theta* less the gradient; the first term is as the proof has it."""
     return (theta - optimum) - x * (x @ theta - y)[:, None]
 
 
@@ -63,7 +63,8 @@ def gradient_by_autograd(theta, x, y):
 
 
 def printed_step(kind, t):
-    """Section 3.3: the step size before, (iv) ten times bigger and smaller, (v) decreasing; t = 1, 2, ..."""
+    """The step size of section 3.3 at t = 1, 2, ...: `middle`, ten times `bigger` or `smaller` (iv), `decreasing`
+    (v)."""
     return {"middle": 0.01, "bigger": 0.1, "smaller": 0.001, "decreasing": 0.1 / t}[kind]
 
 
@@ -95,7 +96,7 @@ def isotropic_mean_square(step, steps, d=5, start=START, noise=NOISE):
 
 
 def growth_factor(g, d):
-    """What a step multiplies E|theta - theta*|^2 by."""
+    """The factor by which a step of size g multiplies E|theta - theta*|^2."""
     return 1 - 2 * g + (d + 2) * g**2
 
 
@@ -108,22 +109,22 @@ def limit_of_mean_square(g, d=5, noise=NOISE):
 
 
 def printed_mean(t, start, optimum):
-    """Section 4.2, equation (9)."""
+    """The mean of theta_t: section 4.2, equation (9)."""
     return optimum + (start - optimum) * numpy.exp(-t)
 
 
 def printed_variance(t, g, noise):
-    """Section 4.2, equation (10)."""
+    """The variance of theta_t: section 4.2, equation (10)."""
     return g * noise**2 / 2 * (1 - numpy.exp(-2 * t))
 
 
 def printed_second_moment_rate(mean, second_moment, optimum, volatility, kappa=1.0):
-    """Section 4.2, proof of remark 9: d/dt E(theta_t^2)."""
+    """d/dt E(theta_t^2): section 4.2, proof of remark 9."""
     return 2 * kappa * mean - 2 * kappa * second_moment + volatility**2
 
 
 def second_moment_rate(mean, second_moment, optimum, volatility, kappa=1.0):
-    """By Ito's formula, for d theta = kappa (theta* - theta) dt + volatility dW."""
+    """d/dt E(theta_t^2) by Ito's formula, for d theta = kappa (theta* - theta) dt + volatility dW."""
     return 2 * kappa * optimum * mean - 2 * kappa * second_moment + volatility**2
 
 

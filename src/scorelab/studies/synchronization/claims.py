@@ -27,7 +27,7 @@ from scorelab.studies.synchronization import theory
     "= 1 that it names is that of a symmetric W.",
 )
 def spiked_posterior(budget):
-    """Exact enumeration."""
+    """Enumerate all sign vectors."""
     n, betas = budget.of(10, 8), (0.5, 1.0, 2.0, 3.0)
     vectors, theta = theory.sign_vectors(n), torch.ones(n, dtype=torch.float64)
     theta[::3] = -1
@@ -89,7 +89,8 @@ def spiked_posterior(budget):
 
 
 def _mean_overlaps(beta, vectors, theta, budget):
-    """Mean squared overlaps of Bayes' rule and of the printed law over draws of a symmetric A, and their errors."""
+    """Mean squared overlaps of Bayes' rule and of the printed law over draws of a symmetric A, and the standard
+    errors of the two means."""
     count = budget.of(400, 40)
     observed = theory.observe(theta, beta, True, count, budget.stream("overlap"))
     forms = theory.log_posterior_of_symmetric_noise, theory.printed_log_posterior

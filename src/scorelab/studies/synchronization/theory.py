@@ -16,12 +16,12 @@ def printed_log_posterior(forms, beta):
 
 
 def log_posterior_of_symmetric_noise(forms, beta):
-    """beta/2 <x, A x>: W symmetric, W_ij ~ N(0, 1/n) above the diagonal."""
+    """beta/2 <x, A x>, for a symmetric W with W_ij ~ N(0, 1/n) above the diagonal; forms: <x, A x>."""
     return 0.5 * beta * forms
 
 
 def log_posterior_of_independent_noise(forms, beta):
-    """beta <x, A x>: all n^2 entries of W independent, N(0, 1/n)."""
+    """beta <x, A x>, for a W with n^2 independent entries N(0, 1/n); forms: <x, A x>."""
     return beta * forms
 
 
@@ -41,7 +41,7 @@ def observe(theta, beta, symmetric, count, generator):
 
 def bayes(observed, vectors, beta, symmetric):
     """P(theta | A) for each of `vectors` under the uniform prior, shape (count, 2^n), from the densities of the entries
-    of A: those on and above the diagonal where W is symmetric, all of them where it is not."""
+    of A: the entries on and above the diagonal where W is symmetric, all entries where it is not."""
     n = vectors.shape[1]
     rows, columns = torch.triu_indices(n, n) if symmetric else torch.cartesian_prod(*[torch.arange(n)] * 2).T
     means = beta / n * vectors[:, rows] * vectors[:, columns]

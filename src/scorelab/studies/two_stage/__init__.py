@@ -1,4 +1,4 @@
-"""Two-stage recovery of the mean of a symmetric two-mode mixture by its own posterior mean. One module a stage."""
+"""Two-stage recovery of the mean of a symmetric two-mode mixture by its own posterior mean. Each stage has a module."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -8,19 +8,22 @@ from pydantic import model_validator
 from scorelab.options import Count, Options, Positive, Several
 from scorelab.studies.base import Study, draw_figures
 
-#: protocol -> (learning rate, steps) of the two stages; None for the study's own rate
+#: protocol -> (learning rate, steps) of the two stages; None stands for the study's own rate
 OWN = {
     "exact": ((None, 1000), (None, 1000)),
-    "text": ((0.1, 500), (1.0, 1_000_000)),  # the text has the steps only: rates of the published code
+    "text": ((0.1, 500), (1.0, 1_000_000)),  # the text prints no rates; these are of the published code
     "author": ((0.1, 1500), (1.0, 20_000)),
 }
-#: share of the distance that a step of the study's own learning rate takes away once tanh is saturated
+#: share of the distance that one step at the study's own learning rate takes away once tanh is saturated
 CONTRACTION = 0.01
 
 
 class Stage(Options):
-    """t: signal-to-noise ratio, the time of stochastic localization. lr: learning rate of the loss per coordinate.
-    steps: of gradient descent. Of both null for the protocol's own."""
+    """A stage.
+
+    t: signal-to-noise ratio, the time of stochastic localization. lr: learning rate of the loss per coordinate. steps:
+    number of steps of gradient descent. Where lr or steps is null, the protocol gives its value.
+    """
 
     t: Positive
     lr: Positive | None
@@ -43,12 +46,13 @@ class TwoStage(Study):
 
     n: dimension. constant: each coordinate of mu*. samples: N of a start. starts: independent repetitions, each with a
     random start mu_0 ~ N(0, initial_std^2 I), samples and noise of its own.
-    stage1, stage2: see `Stage`. objective: what is descended, stochastic localization's |X - m(Y_t)|^2 or DDPM's
-    |score + Z/cos|^2 at the same signal-to-noise ratio.
+    stage1, stage2: see `Stage`. objective: the loss that is descended, |X - m(Y_t)|^2 of stochastic localization or
+    |score + Z/cos|^2 of DDPM at the same signal-to-noise ratio.
     protocol: `exact` (gradients of the objective), `text` (the approximate gradients printed in section 8) or `author`
     (the published code: noise drawn once, and dropped from the loss of the second stage).
-    loss: over `samples`, or the `population`. noise: of `samples`, whether its expectation is taken (`averaged`) or it
-    is `drawn` once a sample and stage; `author` has its own.
+    loss: whether the loss is a mean over `samples` or over the `population`. noise: whether a loss over samples takes
+    the expectation over the noise (`averaged`), or the noise is `drawn` once for each sample and stage; the protocol
+    `author` does not use this key.
     """
 
     uses = ()
@@ -85,12 +89,12 @@ class TwoStage(Study):
 
     @property
     def plans(self) -> tuple[Plan, Plan]:
-        """Both stages."""
+        """The plans of the first and of the second stage."""
         return tuple(self._plan(number, stage) for number, stage in enumerate((self.stage1, self.stage2), 1))
 
     def _plan(self, number: int, stage: Stage) -> Plan:
         lr, steps = OWN[self.protocol][number - 1]
-        if lr is None:  # the second derivative in every direction where tanh = +-1 is 2 cos^4, or 2 sin^2, over n
+        if lr is None:  # where tanh = +-1, the second derivative in every direction is 2 cos^4/n; for ddpm 2 sin^2/n
             sin2, cos2 = stage.t / (1 + stage.t), 1 / (1 + stage.t)
             lr = CONTRACTION * self.n / (2 * sin2 if self.objective == "ddpm" else 2 * cos2**2)
         return Plan(number, stage.t, stage.lr or lr, stage.steps or steps)

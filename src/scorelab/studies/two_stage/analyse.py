@@ -1,4 +1,4 @@
-"""Stage `analyse`: the section `two_stage` of metrics.json and the arrays of the figure."""
+"""Stage `analyse`: it writes the section `two_stage` of metrics.json and the arrays of the figure."""
 
 import math
 from dataclasses import replace
@@ -13,7 +13,10 @@ from scorelab.theory.student import high_noise_constants
 
 
 def run(study, context):
-    """Measure where each start ended, and lay the floor beside it."""
+    """Measure where each start ended, and what the floor is.
+
+    Raises ScorelabError if a key of the study has changed since the descents.
+    """
     found = load_arrays(context.run / "two_stage.npz")
     if str(found["options"]) != study.model_dump_json():
         raise ScorelabError("study: stage=analyse cannot change what was descended; start a new run")
@@ -46,8 +49,8 @@ def run(study, context):
 
 
 def floor(study) -> tuple[float, float]:
-    """Mean and standard deviation of |mu_hat - mu*| for the mean mu_hat of the samples with known signs: that of
-    sqrt(variance/N) chi_n, about sqrt(n/N); 0 for the population."""
+    """Mean and standard deviation of |mu_hat - mu*| for the mean mu_hat of the samples with known signs. The
+    distance |mu_hat - mu*| has the law of sqrt(variance/N) chi_n. Both numbers are 0 for the population."""
     if study.loss == "population":
         return 0.0, 0.0
     half, scale = study.n / 2, math.sqrt(noise_factor(study) / study.samples)
@@ -56,7 +59,8 @@ def floor(study) -> tuple[float, float]:
 
 
 def _argument(t, mu, star) -> float:
-    """Root mean square over starts of tanh's argument <Y_t,mu>/(t+1): a power iteration needs it far below 1."""
+    """Root mean square over starts of tanh's argument <Y_t,mu>/(t+1); where it is far below 1, a step is one of power
+    iteration."""
     share = t / (t + 1)
     return float(numpy.sqrt(((share * (mu @ star)) ** 2 + share * (mu**2).sum(1)).mean()))
 

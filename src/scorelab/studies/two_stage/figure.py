@@ -12,9 +12,9 @@ _LABELS = {"samples": "descent over samples", "population": "over the population
 
 
 def figure(arrays):
-    """arrays: `kinds`, of samples and population; of each KIND.stageK.{step (rows,), cosine, distance (rows, starts)},
-    K = 1, 2, nan once a start has diverged; `floor`, `norm_exact`, `t` (2,). The right panel has the second stage after
-    the first, so that it is seen what each of them does."""
+    """arrays: `kinds`, out of samples and population; for each kind KIND.stageK.{step (rows,), cosine, distance (rows,
+    starts)}, K = 1, 2, nan once a start has diverged; `floor`, `norm_exact`, `t` (2,). The right panel has the second
+    stage after the first, so that a reader sees what each stage does."""
     drawing = new_figure(PAGE, 2.7)
     left, right = drawing.subplots(1, 2)
     kinds = [str(kind) for kind in arrays["kinds"]]
@@ -42,13 +42,13 @@ def figure(arrays):
 
 
 def _lines(axes, steps, values, kind):
-    """A thin line a start."""
+    """A thin line for each start."""
     for start in range(values.shape[1]):
         axes.plot(steps, values[:, start], label=_LABELS[kind] if start == 0 else None, **_LOOKS[kind])
 
 
 def _distances(axes, floor, length):
-    """The scale of the distance: down to a thousandth of the floor, or to rounding where there is none."""
+    """The scale of the distance: down to a thousandth of the floor, or to rounding where the floor is 0."""
     axes.set_yscale("log")
     axes.set_ylabel(r"$\min\,|\mu\mp\mu^*|$")
     low, high = axes.get_ylim()

@@ -1,4 +1,7 @@
-"""Which loss a stage descends, and the losses that no other subject has; see `scorelab.theory.student`."""
+"""The loss that a stage descends, and the losses that only this study has; `scorelab.theory.student` has the others.
+
+A loss is a function of mu (starts, n) that returns the values (starts,) and their gradients (starts, n).
+"""
 
 import math
 
@@ -8,9 +11,10 @@ from scorelab.theory.student import Averaged, Maximization, expectations, mean_o
 
 
 def loss_of(study, plan, star, clean=None, noise=None):
-    """The loss of a stage, per coordinate, as a function of mu: see the module.
+    """The loss of a stage, per coordinate, as a function of mu.
 
-    star (n,): mu*. clean, noise (starts, N, n): the samples and one draw of noise each; None for the population.
+    star (n,): mu*. clean, noise (starts, N, n): the samples, and one draw of noise per sample; None for the
+    population.
     """
     t, n = plan.t, len(star)
     sin, cos2 = math.sqrt(t / (1 + t)), 1 / (1 + t)
@@ -37,14 +41,13 @@ def loss_of(study, plan, star, clean=None, noise=None):
 
 
 class Drawn:
-    """The mean over states x (starts, N, n) with targets d of |tanh<b,x> b - d|^2, b = scale mu."""
+    """The mean of |tanh<b,x> b - d|^2 over states x with targets d, (starts, N, n) each; b = scale mu."""
 
     def __init__(self, states, targets, scale, factor):
         self.states, self.targets, self.scale, self.factor = states, targets, scale, factor
         self.constant = targets.square().sum(-1).mean(-1)
 
     def __call__(self, mu):
-        """The loss (starts,) and its gradient (starts, n)."""
         b = self.scale * mu
         q = b.square().sum(-1, keepdim=True)
         w, u = ((each @ b.unsqueeze(-1)).squeeze(-1) for each in (self.states, self.targets))
@@ -56,9 +59,10 @@ class Drawn:
 
 
 class PrintedHighNoise:
-    """|b|^2 b norm - (b.b*) b* signal, the form of the printed gradients at high noise, with its potential.
+    """The form norm |b|^2 b - signal (b.b*) b* of the printed gradients at high noise, with its potential as the loss.
 
-    vectors (starts or 1, M, n): b*, M = 1, or states whose second moment less share I stands for b* b*^T.
+    b = scale mu. vectors (starts or 1, M, n): b* itself, M = 1, or states; the second moment of the states less share I
+    stands for b* b*^T.
     """
 
     def __init__(self, vectors, share, scale, signal, norm, factor):
@@ -66,7 +70,6 @@ class PrintedHighNoise:
         self.signal, self.norm, self.factor = signal, norm, factor
 
     def __call__(self, mu):
-        """The loss (starts,) and its gradient (starts, n)."""
         b = self.scale * mu
         q = b.square().sum(-1, keepdim=True)
         p = (self.vectors @ b.unsqueeze(-1)).squeeze(-1)
@@ -77,13 +80,12 @@ class PrintedHighNoise:
 
 class PrintedLowNoise:
     """2 E[tanh^2 w] mu, the gradient printed for the second stage of stochastic localization, and the loss
-    E[tanh^2 w] |mu|^2; w ~ N(<mu,c>, share |mu|^2)."""
+    E[tanh^2 w] |mu|^2; w ~ N(<mu,c>, share |mu|^2) for each of the centres c (starts or 1, M, n)."""
 
     def __init__(self, centres, share, factor):
         self.centres, self.share, self.factor = centres, share, factor
 
     def __call__(self, mu):
-        """The loss (starts,) and its gradient (starts, n)."""
         q = mu.square().sum(-1, keepdim=True)
         p = (self.centres @ mu.unsqueeze(-1)).squeeze(-1)
         mean = (1 - expectations(p, (self.share * q).expand(p.shape)).S).mean(-1, keepdim=True)

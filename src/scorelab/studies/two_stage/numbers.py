@@ -19,7 +19,7 @@ _ENDS = (
     (
         " ".join(name.removesuffix("_mean") + "_standard_error" for name in _MEANS),
         "as the list",
-        "standard errors of these means; absent where one start alone came to an end",
+        "standard errors of these means; absent where only one start came to an end",
     ),
     ("diverged_count", "starts", "how many starts diverged"),
     ("diverged", "list", "an entry with the next keys for each start that diverged"),
@@ -28,27 +28,27 @@ _ENDS = (
     (
         "diverged.step",
         "steps",
-        "step at which the loss was not finite or |mu| a thousand times |mu_0| + |mu*|",
+        "step at which the loss was not finite, or |mu| reached a thousand times |mu_0| + |mu*|",
     ),
 )
 
 SECTIONS = (
     Section(
         "two_stage",
-        "Numbers of `study=two_stage`; docs/studies/two_stage.md has the derivations. mu counts up to its sign, which "
-        "the mixture leaves open.",
+        "Numbers of `study=two_stage`; docs/studies/two_stage.md has the derivations. The sign of mu is ignored, as "
+        "the mixture does not determine it.",
         (
             ("objective protocol loss noise", "name", "as configured"),
             ("n", "coordinates", "dimension"),
             ("samples", "samples", "samples of a start"),
-            ("t lr", "1", "signal-to-noise ratio and learning rate of the two stages, the protocol's own filled in"),
+            ("t lr", "1", "signal-to-noise ratio and learning rate of the two stages, with the values of the protocol"),
             ("steps", "steps", "steps of the two stages"),
             ("norm_exact", "unit of x", "|mu*|"),
             ("initial_cosine", "1", "|cos| of the angle of mu_0 to mu*, a list over starts"),
             (
                 "initial_argument",
                 "1",
-                "root mean square of the argument `<Y_t, mu_0>/(t+1)` of tanh in stage 1; a step is one of a power "
+                "root mean square of the argument `<Y_t, mu_0>/(t+1)` of tanh in stage 1; a step is one of power "
                 "iteration where it is far below 1",
             ),
             *_ENDS,
@@ -56,15 +56,15 @@ SECTIONS = (
                 "floor floor_deviation",
                 "unit of x",
                 "mean and standard deviation of |mu_hat - mu*| for the mean mu_hat of the N samples with known signs: "
-                "the law of chi_n/sqrt(N), about sqrt(n/N); sqrt(1 + t) times as large where stage 2 has one draw of "
-                "noise a sample; 0 for the population",
+                "this distance has the law of chi_n/sqrt(N), with a mean of about sqrt(n/N). It is sqrt(1 + t) times "
+                "as large where stage 2 has one draw of noise per sample, and 0 for the population",
             ),
             ("labelled_distance", "unit of x", "|mu_hat - mu*| for the samples of each start, a list over starts"),
             (
                 "optimisation_error",
                 "unit of x",
-                "|mu - mu_hat| at the end, a list over starts: where the modes are far apart, what the descent itself "
-                "left over",
+                "|mu - mu_hat| at the end, a list over starts: where the modes are far apart, the error that the "
+                "descent itself leaves",
             ),
             (
                 "high_noise.signal high_noise.norm",
@@ -77,7 +77,7 @@ SECTIONS = (
     ),
     Section(
         "two_stage.population",
-        "Where the loss is over samples: the same starts over the population.",
+        "Descents from the same starts over the population; present where the loss is over samples.",
         _ENDS,
     ),
 )

@@ -1,4 +1,5 @@
-"""Stage `train`: two_stage.csv and two_stage.npz, the descents of every start over its samples and the population."""
+"""Stage `train`: it runs the descents of every start, over its samples and over the population, and writes
+two_stage.csv and two_stage.npz."""
 
 import logging
 
@@ -13,7 +14,7 @@ from scorelab.theory.descents import recorded_steps
 
 log = logging.getLogger("scorelab")
 
-#: rows of a curve, about
+#: approximate number of rows of a curve
 _POINTS = 400
 #: a start has diverged where |mu| is this many times |mu_0| + |mu*|
 _EXPLODED = 1e3
@@ -22,7 +23,7 @@ CURVES = ("loss", "cosine", "distance", "norm")
 
 
 def run(study, context):
-    """Descend. Of the curves, the distance and the cosine are up to the sign of mu, which the mixture leaves open."""
+    """Run the descents. The curves ignore the sign of mu, which the mixture does not determine."""
     star = study.star()
     draws = [_draw(study, stream(context.seed, "two stages", start), star) for start in range(study.starts)]
     initial, signs, clean, *noise = (torch.stack(parts) for parts in zip(*draws, strict=True))
@@ -47,7 +48,7 @@ def run(study, context):
 
 
 def _draw(study, generator, star):
-    """One start, a function of its stream: mu_0 (n,), signs (N,), samples (N, n), noise of both stages."""
+    """One start, drawn from its own stream: mu_0 (n,), signs (N,), samples (N, n), noise (N, n) of each stage."""
 
     def normal(*shape):
         return torch.randn(*shape, generator=generator, dtype=torch.float64)
@@ -59,8 +60,8 @@ def _draw(study, generator, star):
 
 
 def _labelled(study, signs, clean, noise):
-    """What the second stage would find if it knew the signs s_i, (starts, n): mean s_i X_i, with the noise of its
-    residual where that is drawn once."""
+    """The mean of s_i X_i (starts, n), which the second stage would find if it knew the signs s_i. Where its noise is
+    drawn once, the mean contains the noise of the residual."""
     if study.loss == "population":
         return torch.full((study.starts, study.n), study.constant, dtype=torch.float64)
     if noise_factor(study) > 1:
@@ -75,9 +76,10 @@ def noise_factor(study) -> float:
 
 
 class Descent:
-    """Gradient descent of all starts at once; those that diverge stay where they were, the others go on.
+    """Gradient descent of all starts at once. A start that diverges stays where it was; the other starts go on.
 
-    mu (starts, n). diverged (starts, 2): stage and step at which a start did, zeros where it did not.
+    mu (starts, n): the current state. diverged (starts, 2): stage and step at which a start diverged, zeros where it
+    has not.
     """
 
     def __init__(self, initial, star):
@@ -86,10 +88,10 @@ class Descent:
         self.limit = _EXPLODED * (initial.norm(dim=-1) + star.norm())
 
     def stages(self, study, data=(), report=lambda step: None):
-        """Take the steps of both stages: yield the plan and the curves of each, where `mu` is what it arrived at.
+        """Take the steps of both stages. After each stage, yield its plan and its curves; `mu` is then its end.
 
-        data: for each stage the samples and one draw of noise each, (starts, N, n); nothing for the population. report:
-        a function of the number of steps that have been taken.
+        data: for each stage the samples and one draw of noise per sample, (starts, N, n) each; empty for the
+        population. report: a function of the number of steps that have been taken.
         """
         done = 0
         for plan, given in zip(study.plans, data or ((), ()), strict=True):
@@ -118,7 +120,7 @@ class Descent:
         return {"step": steps} | dict(zip(CURVES, curves.numpy(), strict=True))
 
     def _alive(self, value, stage, step):
-        """Which starts have not diverged, (starts,); those that just did are noted."""
+        """Which starts have not diverged, (starts,). Starts that diverge at this step are written to `diverged`."""
         before = self.diverged[:, 0] == 0
         fine = torch.isfinite(value) & (self.mu.norm(dim=-1) < self.limit)  # also false where mu is not finite
         self.diverged[before & ~fine] = torch.tensor([stage, step])

@@ -35,7 +35,7 @@ def jacobian(of, mu, step=1e-6):
 
 
 def fixed_points(star, count):
-    """Where Newton's method on em_update(mu) - mu ends, from a grid over the plane: (ends, 2)."""
+    """The points (ends, 2) where Newton's method on em_update(mu) - mu ends, from a grid over the plane."""
     size = float(star.norm())
     line = evenly(-2.5 * size - 1, 2.5 * size + 1, count)
     mu = torch.cartesian_prod(line, line)
@@ -65,7 +65,7 @@ def fixed_points(star, count):
     "approached across it like 1/sqrt(2 steps).",
 )
 def fixed_points_of_em(budget):
-    """Dense sums for the forms, Newton's method for the points."""
+    """Compare the forms by dense sums, and find the fixed points by Newton's method."""
     star, mu = vector(1.1, -0.3), vector(0.4, 0.8)
     of_two = printed_em_of_two(torch.stack([mu, -mu]), star)
     form = largest_of(of_two - printed_em_update(mu, star))
@@ -104,7 +104,7 @@ def fixed_points_of_em(budget):
 
 
 def normal_mean(of, mean):
-    """E of(x), x ~ N(mean, 1), (...,), by the trapezoidal rule with the step 0.04: 1/4 in a x up to a = 6."""
+    """E of(x), x ~ N(mean, 1), (...,), by the trapezoidal rule with the step 0.04, below 1/4 in mu x for mu <= 6."""
     line, weights = normal_trapezoid(1, 476)
     return of(mean.unsqueeze(-1) + line) @ weights
 
@@ -137,7 +137,7 @@ def printed_em_of_one(star):
     "-grad L/2 is G + E[tanh x] - mu without it.",
 )
 def em_is_still_at_the_truth(budget):
-    """One-dimensional sums."""
+    """Measure both expectations by sums on the line."""
     star = evenly(0.05, 6, budget.of(120, 24))
     em, g = largest_of(printed_em_of_one(star) - star), largest_of(printed_g(star, star))
     off = float(printed_g(*vector(1.0, 2.0)))
@@ -155,7 +155,7 @@ CONSTANT = 3.4
 
 
 def slopes_of_g(a, count):
-    """|G(a, b)|/|a - b| for a (K,) and b from 3 a/4 to 3 a/4 + 12: b (K, count), values (K, count)."""
+    """|G(a, b)|/|a - b| for a (K,) and b from 3 a/4 to 3 a/4 + 12; returns b and the values, (K, count) each."""
     shift = evenly(0, math.sqrt(12), count).square()
     b = 0.75 * a.unsqueeze(-1) + shift
     values = torch.stack([printed_g(one.expand_as(row), row) for one, row in zip(a, b, strict=True)])
@@ -186,7 +186,7 @@ def least_constant(count, low=2.5, high=4.5):
     "at the lengths where learning is hard the lemma says nothing.",
 )
 def beyond_em_is_small(budget):
-    """Sums over a map of (mu, mu*)."""
+    """Search a map of (mu, mu*) for the largest |G|/|mu - mu*|."""
     count = budget.of(300, 60)
     a = torch.cat([evenly(0.25, CONSTANT, budget.of(22, 4)), evenly(CONSTANT, 6, budget.of(30, 5))[1:]])
     _, slopes = slopes_of_g(a, count)
@@ -234,12 +234,12 @@ def _slope_panels(count):
 
 
 def printed_stein_first(tanh, mu):
-    """What E[tanh Z/beta + tanh^2 mu] is, tanh (count, 1) of <mu,X>: Lemma F.1."""
+    """mu, the right side of the first identity of Lemma F.1, (count, n); tanh (count, 1): tanh<mu,X_t>."""
     return torch.ones_like(tanh) * mu
 
 
 def printed_stein_second(first, second, x, mu):
-    """tanh'' |mu|^2 X + tanh' mu, first, second (count, 1), x (count, n): Lemma F.1."""
+    """tanh'' |mu|^2 X + tanh' mu, the right side of the second identity of Lemma F.1, (count, n)."""
     return second * mu.square().sum() * x + first * mu
 
 
@@ -254,7 +254,7 @@ def printed_stein_second(first, second, x, mu):
     "every law, not for the mixture alone. Both expectations are of order {size:.2g}.",
 )
 def stein_identities(budget):
-    """Sums over Z, given X_0."""
+    """Compare the sides of each identity by sums over Z, given X_0."""
     nodes, weights = normal_trapezoid(2, 153)
     generator = budget.stream()
     atoms = 1.5 * torch.randn(budget.of(20, 5), 2, generator=generator, dtype=torch.float64)

@@ -21,9 +21,9 @@ from scorelab.studies.learning.theory import (
 from scorelab.theory.two_modes import ou_time, plane
 
 K, SEPARATION, TIME, STEPS = 3, 4.0, 5.0, 30
-#: rate of K/2 times the gradient, and how far off the means of a warm start are, over the separation
+#: factor of K/2 times the gradient in a step; distance of the means of a warm start from the truth, over the separation
 RATE, WARM = 0.8, 0.25
-#: distances |mu*| of a mode from the middle, of the steps that are compared
+#: values of |mu*| at which steps are compared
 LENGTHS = (1.0, 3.0, 10.0)
 
 
@@ -34,7 +34,7 @@ def printed_student(x, means):
 
 def printed_objective(means, clean, noise, s):
     """mean |g/sigma + NN(lambda x + sigma g)|^2 (...,), lambda = e^-s, sigma^2 = 1 - e^-2s, of samples and noise
-    (..., count, n): 001_4ca3c1340e19a977.txt, eq. 6. means (..., K, n): those of the noise level."""
+    (..., count, n): 001_4ca3c1340e19a977.txt, eq. 6. means (..., K, n): the means at the noise level."""
     signal, sigma = math.exp(-s), math.sqrt(-math.expm1(-2 * s))
     return (noise / sigma + printed_student(signal * clean + sigma * noise, means)).square().sum(-1).mean(-1)
 
@@ -56,8 +56,8 @@ def descent(clean, start, generator):
 
 
 def recoveries(budget, n, sizes, repeats):
-    """Of warm starts in n dimensions, for each N: root mean square errors of a mean (repeats,), the Cramer-Rao bound on
-    them, and the last half's largest movement over that bound."""
+    """Descents from warm starts in n dimensions: root mean square errors of a mean (sizes, repeats), the Cramer-Rao
+    bound on these errors (sizes,), and the largest movement in the last half of the steps over the bound."""
     means, found, floors, moved = simplex(K, n, SEPARATION), [], [], []
     one = fisher_floor(means, 1, budget.of(200_000, 20_000), budget.stream("floor", n))
     for count in sizes:
@@ -81,8 +81,8 @@ def cold_share(repeats, generator):
 
 
 def step_errors(t, length, ratios=(0.5, 1.0, 2.0), angles=(0.5, 1.0)):
-    """The largest |step - approximation|/|step| at a time, of power iteration and of gradient EM, over |mu|/|mu*| and
-    angles; t and length, |mu*|, are floats."""
+    """The largest |step - approximation|/|step| of power iteration and of gradient EM, over |mu|/|mu*| and angles; t
+    and length = |mu*| are floats."""
     sin = sin_cos_of(t)[0]
     ratio, angle = (torch.tensor(values, dtype=torch.float64) for values in (ratios, angles))
     mu, star = plane(sin * length * ratio.unsqueeze(1), sin * length, angle)
@@ -112,7 +112,7 @@ def step_errors(t, length, ratios=(0.5, 1.0, 2.0), angles=(0.5, 1.0)):
     "derivatives of tanh, which vanish with separation, not with noise.",
 )
 def centres_are_recovered(budget):
-    """Descents on samples beside the Cramer-Rao bound; steps by quadrature."""
+    """Compare descents on samples with the Cramer-Rao bound, and steps with their approximations by quadrature."""
     dimensions, repeats = budget.of((4, 16), (8,)), budget.of(16, 16)
     sizes = budget.of((700, 2800, 11_000), (250, 2500))
     found = [recoveries(budget, n, sizes, repeats) for n in dimensions]
@@ -146,7 +146,7 @@ def centres_are_recovered(budget):
 
 
 def _recovery_panel(dimensions, sizes, found):
-    """The error by N, each dimension with its bound."""
+    """The error by N; each dimension has its bound."""
     labels = [f"d = {n}" for n in dimensions]
     both = {label: mean_and_error(errors, -1) for label, (errors, _, _) in zip(labels, found, strict=True)}
     lines, errors = ({label: each[place] for label, each in both.items()} for place in (0, 1))

@@ -58,7 +58,7 @@ def printed_tanh_of_weights(weights):
     "remark is made twice, beside a proof that has 2 w_1 - 1; nothing follows from it.",
 )
 def score_of_a_mixture(budget):
-    """Autograd of the log density of the noisy mixture."""
+    """Compare both scores with autograd of the log density of the noisy mixture."""
     s, generator = 0.4, budget.stream()
     means = torch.randn(4, 3, generator=generator, dtype=torch.float64)
     x = 2 * torch.randn(64, 3, generator=generator, dtype=torch.float64)
@@ -67,7 +67,7 @@ def score_of_a_mixture(budget):
     pair = torch.stack([star, -star])
 
     def autograd(modes):
-        """The noisy modes have variance e^-2s + (1 - e^-2s)."""
+        """The score of the noisy mixture; each noisy mode has the variance e^-2s + (1 - e^-2s)."""
         free = x.clone().requires_grad_()
         distances = (free.unsqueeze(1) - scale * modes).square().sum(-1)
         log_density = torch.logsumexp(-distances / (2 * (scale**2 + 1 - math.exp(-2 * s))), -1).sum()
@@ -97,8 +97,8 @@ def printed_cubic() -> float:
 
 
 def norm_from_cubic(cubic: float) -> float:
-    """What stands before -|mu|^2 mu in the gradient once E[tanh(<mu,x>) x] has 3 cubic |mu|^2 mu: the sum in the proof
-    of Lemma C.3, 1 + 3 cubic - 2."""
+    """The coefficient of -|mu|^2 mu in the gradient where E[tanh(<mu,x>) x] has 3 cubic |mu|^2 mu: minus the sum
+    1 + 3 cubic - 2 in the proof of Lemma C.3."""
     return 1 - 3 * cubic
 
 
@@ -125,7 +125,7 @@ def measured_norm() -> float:
     "2 it stops at |mu*|.",
 )
 def series_of_tanh(budget):
-    """Autograd three times; the gradient by quadrature."""
+    """Differentiate tanh three times by autograd, and measure the gradient by quadrature."""
     u = torch.zeros((), dtype=torch.float64, requires_grad=True)
     derivative = torch.tanh(u)
     for _ in range(3):
@@ -157,12 +157,13 @@ def printed_direction(mu, star):
 
 
 def printed_bound(length, star_length, d: float):
-    """250 sqrt(d) |mu|^5 + 10 |mu|^3 |mu*|^2: Lemma C.3, less the epsilon of finite samples."""
+    """250 sqrt(d) |mu|^5 + 10 |mu|^3 |mu*|^2: Lemma C.3, without the epsilon of finite samples."""
     return 250 * math.sqrt(d) * length**5 + 10 * length**3 * star_length**2
 
 
 def _grid_of_lengths(budget):
-    """|mu|, |mu*| up to twice its reach, and the angle, broadcast against each other. The gradient is odd in mu."""
+    """Grids of |mu|, |mu*| <= 2 sqrt(3) and the angle, of one shape. As the gradient is odd in mu,
+    angles up to pi/2 are enough."""
     lengths = evenly_in_log(-2.5, 1, budget.of(71, 24))
     stars = torch.cat(
         [evenly_in_log(-2, math.log10(REACH), budget.of(40, 12)), evenly(1.01, 2, budget.of(21, 6)) * REACH]
@@ -192,17 +193,17 @@ def _grid_of_lengths(budget):
     "no d, the ratio is at most {sharp:.6f}, whatever |mu*_t|.",
 )
 def gradient_near_power_iteration(budget):
-    """A grid in the plane of mu and mu*."""
+    """Measure the deviation on a grid in the plane of mu and mu*."""
     length, star_length, angle = _grid_of_lengths(budget)
     mu, star = plane(length, star_length, angle)
     descent = half_descent(mu, star)
     printed, right = printed_direction(mu, star), power_direction(mu, star)
-    full, half, exact = ((each).norm(dim=-1) for each in (2 * descent - printed, descent - printed, descent - right))
+    full, half, exact = (each.norm(dim=-1) for each in (2 * descent - printed, descent - printed, descent - right))
     within = star_length <= REACH * (1 + 1e-12)
     dimensions = (1, 2, 8, 128, 10000)
 
     def ratio(deviation):
-        """Over the bound, the largest of dimensions (in one of them there are no angles in between)."""
+        """The largest deviation over the bound among the dimensions; in one dimension the angle is 0."""
         flat = angle == 0
         over = [deviation / printed_bound(length, star_length, d) for d in dimensions]
         return torch.stack([each * flat if d == 1 else each for d, each in zip(dimensions, over, strict=True)]).amax(0)
@@ -253,7 +254,7 @@ def _reach_panel(star_length, of_printed, of_right):
 
 
 def _deviation_panel():
-    """Over |mu| at a right angle, |mu*| = 0.1, d = 128."""
+    """The deviation and the bound over |mu| at a right angle, |mu*| = 0.1, d = 128."""
     length = evenly_in_log(-2.5, 0.5, 61)
     mu, star = plane(length, 0.1, math.pi / 2)
     descent = half_descent(mu, star)
@@ -289,9 +290,9 @@ def worst_tangent(mu, star, rate, error, descent=None):
 
 
 def _contraction(budget, kappas, dimensions, longest, noisy):
-    """The largest tan(theta') over max(kappa_1 tan(theta), kappa_2), and where: (ratio, d, |mu|, |mu*|, angle, rate,
-    error). Searched: cosines of at least 1/(2d), kappa_1 > 0, 3 rate |mu|^2 <= 1, |mu*| <= longest. noisy: whether
-    gradients are off by an error with 2 d error/|mu| = |mu*|^2/10, else they are exact."""
+    """The largest tan(theta') over max(kappa_1 tan(theta), kappa_2), and where it is: (ratio, d, |mu|, |mu*|, angle,
+    rate, error). The search covers cosines of at least 1/(2d), kappa_1 > 0, 3 rate |mu|^2 <= 1 and |mu*| <= longest.
+    noisy: whether gradients have an error with 2 d error/|mu| = |mu*|^2/10; else gradients are exact."""
     first, second = kappas
     rate = evenly_in_log(-3, 1, budget.of(5, 3))
     found = []
@@ -337,7 +338,7 @@ def _contraction(budget, kappas, dimensions, longest, noisy):
     "{far:.3g}, for tanh saturates. A step along the gradient of eq. 5 is one of twice the rate.",
 )
 def angle_contracts(budget):
-    """A grid over |mu|, |mu*|, angle, rate and dimension."""
+    """Search a grid over |mu|, |mu*|, angle, rate and dimension for the largest ratio."""
     printed, right = (printed_kappa_1, printed_kappa_2), (kappa_1, kappa_2)
     dimensions = (2, 8, 128)
     exact = _contraction(budget, printed, dimensions, REACH, noisy=False)
@@ -374,7 +375,7 @@ def angle_contracts(budget):
 
 
 def _ratio(kappas, d, length, star_length, angle, rate) -> float:
-    """tan(theta') over max(kappa_1 tan(theta), kappa_2), exact gradients."""
+    """tan(theta') over max(kappa_1 tan(theta), kappa_2) with an exact gradient."""
     mu, star = plane(length, star_length, angle)
     after = float(worst_tangent(mu, star, vector(rate)[0], vector(0.0)[0]))
     first, second = (float(kappa(length, star_length, rate, d)) for kappa in kappas)
@@ -398,7 +399,7 @@ def _exact_panel():
 
 
 def _noisy_panel():
-    """The same over tan(theta), the gradient off by eps."""
+    """tan(theta')/tan(theta) over tan(theta) for a gradient with an error eps, and the bounds."""
     before, length, star_length, rate, d = evenly_in_log(-2.5, 0, 201), 1e-3, 1.0, 0.01, 2
     mu, star = plane(length, star_length, torch.atan(before))
     error, rates = torch.full_like(before, star_length**2 * length / (20 * d)), torch.full_like(before, rate)
@@ -412,7 +413,7 @@ def _noisy_panel():
 
 
 def _shown_bound(kappas, length, star_length, rate, d, before, error):
-    """max(kappa_1, kappa_2/tan(theta)), nan from 1.12 on and where kappa_1 is negative."""
+    """max(kappa_1, kappa_2/tan(theta)); nan where this is 1.12 or more, and where kappa_1 is not positive."""
     first, second = (torch.as_tensor(kappa(length, star_length, rate, d, error)) for kappa in kappas)
     bound = torch.maximum(first, second / before)
     return torch.where((bound < 1.12) & (first > 0), bound, math.nan)

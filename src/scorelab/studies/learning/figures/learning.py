@@ -20,10 +20,10 @@ _LABELS = {
 
 
 def figure(arrays):
-    """arrays: `levels`, `rules`, `t` (levels,), `floor` of the tangent; of each LEVEL.KIND.RULE, KIND population or
-    samples, step (rows,), tangent and norm (rows, starts), and of descents power_error, em_error, their
-    _direction_error and, where Lemma C.5 has one, bound. A line of panels a level: the first start over the population,
-    and all starts over samples, thin."""
+    """arrays: `levels`, `rules`, `t` (levels,), `floor` of the tangent; for each LEVEL.KIND.RULE, where KIND is
+    population or samples, step (rows,), tangent and norm (rows, starts); for descents also power_error, em_error, their
+    _direction_error and, where Lemma C.5 gives one, bound. Each level has a row of panels, which show the first start
+    over the population, and all starts over samples as thin lines."""
     levels, rules = ([str(name) for name in arrays[key]] for key in ("levels", "rules"))
     drawing = new_figure(PAGE, 0.7 + 1.9 * len(levels))
     for row, (name, t) in enumerate(zip(levels, arrays["t"], strict=True)):
@@ -66,7 +66,7 @@ def _paths(axes, arrays, level, rules, key):
 
 
 def _bound(axes, arrays, level, rule):
-    """What Lemma C.5 bounds tan(theta) by after each step, from where the step before was."""
+    """The bound of Lemma C.5 on tan(theta) after each step, computed from the state before the step."""
     name = f"{level}.population.{rule}"
     if f"{name}.bound" not in arrays:
         return

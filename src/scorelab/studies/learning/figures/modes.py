@@ -36,7 +36,7 @@ def figure(arrays):
 
 
 def _curves(axes, arrays, rules):
-    """Every cold start as a thin line, the mean of warm starts with twice its standard error."""
+    """Each cold start is a thin line; the mean of the warm starts has a band of twice its standard error."""
     for rule in rules:
         colour = _COLOURS[rule]
         axes.plot(1 + arrays[f"cold.{rule}.step"], arrays[f"cold.{rule}.error"], color=colour, linewidth=0.4, alpha=0.5)
@@ -58,7 +58,7 @@ def _curves(axes, arrays, rules):
 
 
 def _sizes(axes, arrays):
-    """Over the Cramer-Rao bound, which falls like 1/sqrt(N); the rules are drawn side by side."""
+    """The errors over the Cramer-Rao bound, which falls like 1/sqrt(N); the rules are drawn side by side."""
     sizes, bound = arrays["sizes"], arrays["size.floor_fisher"]
     for rule, aside in (("ddpm", 0.9), ("em", 1.0), ("sklearn", 1.1)):
         value, error = arrays[f"size.{rule}.error"] / bound, 2 * arrays[f"size.{rule}.error_standard_error"] / bound

@@ -1,4 +1,4 @@
-"""Where a step of descent is one of power iteration, where one of EM, and where neither."""
+"""A map of where power iteration approximates a step of descent, where EM does, and where neither does."""
 
 import numpy
 from matplotlib.colors import ListedColormap
@@ -7,7 +7,7 @@ from matplotlib.patches import Patch
 
 from scorelab.figures.style import EXACT, PAGE, new_figure
 
-#: by approximation the colours of an error within a hundredth, a tenth and three tenths
+#: approximation -> the colours of an error within a hundredth, a tenth and three tenths
 _COLOURS = {"power": ("#0072B2", "#6BAED6", "#D0E3F2"), "em": ("#00765A", "#55BD9D", "#CDEBE1")}
 _NEITHER = "#FFFFFF"
 _BELOW = (0.01, 0.1, 0.3)
@@ -16,8 +16,8 @@ _LINES = {"power": "-", "em": "--"}
 
 
 def figure(arrays):
-    """arrays: `norms` (maps,), `angle`, `tolerance`; of each map NUMBER.{t (times,), ratio (ratios,), power, em,
-    power_direction, em_direction (times, ratios)}. Upper panels: the step at one rate; lower ones: at the best rate."""
+    """arrays: `norms` (maps,), `angle`, `tolerance`; for each map NUMBER.{t (times,), ratio (ratios,), power, em,
+    power_direction, em_direction (times, ratios)}. The upper panels have the same rate, the lower the best."""
     norms = arrays["norms"].tolist()
     drawing = new_figure(PAGE, 4.7)
     panels = drawing.subplots(2, len(norms), sharex=True, sharey=True, squeeze=False)
@@ -47,7 +47,7 @@ def figure(arrays):
 
 
 def _map(axes, arrays, number, suffix, tolerance):
-    """The better of both in its colour, and a line around where it is within the tolerance."""
+    """Each point has the colour of the better approximation; lines bound where an error is within tolerance."""
     t, ratio = arrays[f"{number}.t"], arrays[f"{number}.ratio"]
     errors = {name: arrays[f"{number}.{name}{suffix}"].T for name in _COLOURS}
     best = numpy.where(errors["power"] <= errors["em"], 0, len(_BELOW))
@@ -65,7 +65,7 @@ def _map(axes, arrays, number, suffix, tolerance):
 
 
 def _sizes(axes, arrays, number, norm, texts):
-    """Lines of |mu*_t| = |mu*| sqrt(t/(t+1)), which the map depends on in place of t and |mu*|."""
+    """Lines of |mu*_t| = |mu*| sqrt(t/(t+1)); the map depends on t and |mu*| through |mu*_t| alone."""
     t = arrays[f"{number}.t"]
     wanted = [size for size in (0.03, 0.1, 0.3, 1, 3, 9) if size < 0.97 * norm]
     places = [(size / norm) ** 2 / (1 - (size / norm) ** 2) for size in wanted]

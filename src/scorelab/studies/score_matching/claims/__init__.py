@@ -1,1 +1,1 @@
-"""Score matching: explicit and implicit, denoising, with probes for the divergence. One module a theme."""
+"""Statements about score matching: implicit and sliced in one module, denoising in the other."""

@@ -1,4 +1,4 @@
-"""Denoising score matching: the kernel, the noise, the objective, and what they have to do with one another."""
+"""Denoising score matching: the kernel, the noise and the objective, and how they are related."""
 
 import math
 
@@ -15,7 +15,7 @@ from scorelab.theory.line import score as score_on_the_line
 
 
 def printed_score_of_the_kernel(noisy, clean, sigma):
-    """000_6c70dbc10a1c9c83.txt, section 4.1."""
+    """The score of the kernel N(clean, sigma^2 I): 000_6c70dbc10a1c9c83.txt, section 4.1."""
     return (noisy - clean) / sigma**2
 
 
@@ -30,7 +30,7 @@ def printed_score_of_the_kernel(noisy, clean, sigma):
     "{opposite:.1g}: the sign is missing.",
 )
 def score_of_the_kernel(budget):
-    """Autograd of the log density, in float64."""
+    """Compare with autograd of the log density in float64."""
     sigma, generator = 0.7, budget.stream()
     clean, noise = torch.randn(2, 8, 5, generator=generator, dtype=torch.float64)
     noisy = (clean + sigma * noise).requires_grad_()
@@ -51,7 +51,7 @@ def printed_noise_std(sigma):
 
 
 def noise_std(sigma):
-    """The same as the line above equation (3) has it: Z ~ N(0, I)."""
+    """Standard deviation of Z in the line above equation (3): Z ~ N(0, I)."""
     return 1.0
 
 
@@ -78,7 +78,7 @@ def minimiser_of_equation_3(law, x, sigma, std):
     "the distance is {right:.1g}. Appendix A repeats the misprint in (32).",
 )
 def denoising_score_matching(budget):
-    """Quadrature over clean points and noise on the line."""
+    """Integrate by quadrature over clean points and noise on the line."""
     law, sigma = two_modes(), 0.6
     clean, step = trapezoid(-12.0, 12.0, budget.of(601, 301))
     noise, noise_step = trapezoid(-10.0, 10.0, budget.of(401, 201))
@@ -125,22 +125,22 @@ def denoising_score_matching(budget):
 
 
 def printed_noise(noisy, clean, bar):
-    """003_573c8421e0c71443.txt, section 5.3.3, equation (54); bar: the product of the alphas."""
+    """The noise by 003_573c8421e0c71443.txt, section 5.3.3, equation (54); bar: the product of the alphas."""
     return (noisy - bar**0.5 * clean) / (1 - bar)
 
 
 def noise_of(noisy, clean, bar):
-    """The same by equation (28)."""
+    """The noise by equation (28) of the same text."""
     return (noisy - bar**0.5 * clean) / (1 - bar) ** 0.5
 
 
 def printed_conditional_score(noisy, clean, bar):
-    """The same section, equation (57)."""
+    """The score by equation (57) of the same section."""
     return -(noisy - bar**0.5 * clean) / (1 - bar)
 
 
 def printed_score_of_noise(noise, bar):
-    """The same section, equation (58)."""
+    """The score by equation (58) of the same section."""
     return -noise / (1 - bar) ** 0.5
 
 
@@ -159,7 +159,7 @@ def printed_score_of_noise(noise, bar):
     "(57) by {mean:.1g}. (58) holds for a pair (x_0, noise), {pair:.1g}, and for posterior means, {means:.1g}.",
 )
 def noise_and_score(budget):
-    """A two-mode mixture on the line, three noise levels; posterior means by quadrature over x_0."""
+    """Measure on a two-mode mixture on the line at three noise levels, with posterior means by quadrature over x_0."""
     law, generator = two_modes(), budget.stream()
     clean_grid, _ = trapezoid(-12.0, 12.0, budget.of(2401, 601))
     off = {name: [] for name in ("noise", "root", "conditional", "marginal", "mean", "pair", "means")}
@@ -235,7 +235,7 @@ def dsm_integrand(squared_noise_error, noise_variance, weight):
     "1e-6, where noise prediction has {plain_coarse:.4g} and {plain_fine:.4g}.",
 )
 def noise_prediction(budget):
-    """The identity sample by sample, and the Bayes risk of the noise by quadrature; beta = 1, sigma^2 = 2."""
+    """Check the identity sample by sample, and integrate the Bayes risk of the noise; beta = 1, sigma^2 = 2."""
     generator = budget.stream()
     times = torch.tensor([0.01, 0.1, 0.5, 2.0], dtype=torch.float64).unsqueeze(1)
     signal, variance = torch.exp(-times), -torch.expm1(-2 * times)
@@ -277,8 +277,8 @@ def noise_prediction(budget):
 
 
 def _least_losses(delta):
-    """The integrals over [delta, 1] of E|eps - E[eps|x_t]|^2 / sigma_t^2 and without that factor: the trapezoidal rule
-    in log t."""
+    """The integrals over [delta, 1] of E|eps - E[eps|x_t]|^2 / sigma_t^2, and without the factor 1/sigma_t^2, by the
+    trapezoidal rule in log t."""
     logs = torch.linspace(math.log(delta), 0.0, 241, dtype=torch.float64)
     times = logs.exp()
     variance = -torch.expm1(-2 * times)

@@ -18,7 +18,7 @@ SQUARE = (-10.0, 10.0)
 
 
 def jacobian(field, x):
-    """D_x of a field (count, n) -> (count, n) whose samples do not depend on one another, shape (count, n, n)."""
+    """Values (count, n) and Jacobians (count, n, n) of a field at x (count, n); samples are independent."""
     x = x.detach().clone().requires_grad_()
     values = field(x)
     rows = [torch.autograd.grad(part.sum(), x, retain_graph=True)[0] for part in values.unbind(1)]
@@ -26,9 +26,9 @@ def jacobian(field, x):
 
 
 def fields(score):
-    """name -> field (count, 2) -> (count, 2): the score itself and candidates that are far from it."""
+    """name -> field (count, 2) -> (count, 2): the score, and candidates that are far from the score."""
     turn = torch.tensor([[0.3, -1.1], [0.8, 0.4]], dtype=torch.float64)
-    # products with matrices: for a number times x, forward mode first imports torch's compiler, which takes seconds
+    # matrix products, as forward mode of a number times x first imports torch's compiler, which takes seconds
     half, fifth, tenth = (value * torch.eye(2, dtype=torch.float64) for value in (0.5, 0.2, 0.1))
     return {
         "the score": score,
@@ -63,7 +63,7 @@ def implicit_integrand(squared, divergence):
     "and not between minima: these are 0 and -{fisher:.6g}.",
 )
 def implicit_score_matching(budget):
-    """Quadrature in the plane, divergences by autograd."""
+    """Integrate by quadrature in the plane, with divergences by autograd."""
     target = two_modes_in_the_plane()
     x, weight = plane_trapezoid(*SQUARE, budget.of(241, 121))
     weights = weight * target.log_prob(x).exp()
@@ -84,12 +84,12 @@ def implicit_score_matching(budget):
 
 
 def ism_integrand(values, form):
-    """|s|^2 + 2 d/dh v.s(x + h v) at h = 0, 004_bfdb7e49cac735be.txt, section 2; form: that derivative."""
+    """|s|^2 + 2 d/dh v.s(x + h v) at h = 0, 004_bfdb7e49cac735be.txt, section 2; form: the derivative."""
     return values.square().sum(-1) + 2 * form
 
 
 def rademacher_rule(n):
-    """All sign vectors (2^n, n), and the probability of each: expectations over Rademacher probes, exactly."""
+    """All sign vectors (2^n, n) and their probabilities (2^n,): sums are exact expectations over Rademacher probes."""
     signs = torch.tensor([-1.0, 1.0], dtype=torch.float64)
     return product_rule(signs, torch.full_like(signs, 0.5), n)
 
@@ -109,15 +109,16 @@ def variance_of_a_form(matrix, law):
 
 
 def sliced_matrix(values, slopes):
-    """The A with v^T A v = (v.s)^2 + 2 v^T D s v."""
+    """The matrix A with v^T A v = (v.s)^2 + 2 v^T D s v."""
     return values.unsqueeze(-1) * values.unsqueeze(-2) + 2 * slopes
 
 
 def probe_noise(n, angle, count, generator):
-    """What a single probe adds to the variance of |s|^2 + 2 tr D s, for the exact score s of the paper's two modes.
+    """Name -> what one probe adds to the variance of |s|^2 + 2 tr D s, for the exact score s of the paper's two modes.
 
-    Variances a sample, by closed form and averaged over `count` draws of x: of Hutchinson's estimate with Rademacher
-    and with Gaussian probes, of sliced score matching with Gaussian ones, and of the exact trace: that of x alone.
+    The variances are per sample: closed forms for Hutchinson's estimate with Rademacher and with Gaussian probes and
+    for sliced score matching with Gaussian probes, averaged over `count` draws of x. The value of `exact trace` is the
+    variance of |s|^2 + 2 tr D s over x alone.
     """
     target = GaussianMixture.two_modes(n=n)
     clean = target.sample(count, generator, torch.float64)
@@ -150,7 +151,7 @@ def probe_noise(n, angle, count, generator):
     "sliced score matching. The exact trace takes 128 derivatives instead of one.",
 )
 def hutchinson(budget):
-    """Exact expectations over probes; JVPs by the code that training uses."""
+    """Take exact expectations over probes; the training code computes the JVPs."""
     n, generator = 4, budget.stream()
     turn = torch.randn(n, n, generator=generator, dtype=torch.float64)
     x = torch.randn(3, n, generator=generator, dtype=torch.float64)
@@ -212,7 +213,7 @@ def hutchinson(budget):
 
 
 def _differences(field, x, probes, step=2e-4):
-    """v.(s(x + h v) - s(x - h v))/(2h), shape (count, probes), from h = step and 2 step: what is left is O(h^4)."""
+    """v.(s(x + h v) - s(x - h v))/(2h), shape (count, probes), from h = step and 2 step; the error is O(h^4)."""
 
     def central(h):
         each = [(field(one + h * probes) - field(one - h * probes)) / (2 * h) for one in x]

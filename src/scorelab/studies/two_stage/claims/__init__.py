@@ -1,1 +1,1 @@
-"""Two stages of gradient descent on the mean of two modes. One module a theme."""
+"""Statements about two stages of gradient descent on the mean of two modes."""

@@ -1,4 +1,4 @@
-"""What the two stages of descent arrive at: figure 9."""
+"""Where the two stages of descent end: figure 9."""
 
 import math
 
@@ -11,14 +11,14 @@ from scorelab.studies.two_stage.losses import loss_of
 from scorelab.studies.two_stage.train import Descent
 
 SEED = "000_6c70dbc10a1c9c83.txt"
-#: dimension, and samples of a start
+#: dimension, and number of samples of each start
 N, SAMPLES = 128, 100
 
 
 def study(constant, t, rates, steps, loss="population") -> TwoStage:
     """The study with the exact gradients of stochastic localization in 128 dimensions, two stages at the times t.
 
-    rates: of the gradient with respect to mu; the study has the loss per coordinate.
+    rates: factors of the gradient with respect to mu; the study, whose loss is per coordinate, has n times as much.
     """
     stages = [Stage(t=time, lr=N * rate, steps=count) for time, rate, count in zip(t, rates, steps, strict=True)]
     return TwoStage(
@@ -37,19 +37,19 @@ def study(constant, t, rates, steps, loss="population") -> TwoStage:
 
 
 def rate(t, star_length, share=0.05):
-    """The rate that takes `share` of the distance a step where tanh is +-1, L = |mu - mu*|^2/(t+1)^2, or makes the
-    largest eigenvalue of the power iteration 1 + share at mu = 0, whichever is more."""
+    """The larger of two rates. With the first, a step takes away `share` of the distance where tanh is +-1 and
+    L = |mu - mu*|^2/(t+1)^2; with the second, the largest eigenvalue of the power iteration at mu = 0 is 1 + share."""
     return share / min(2 / (t + 1) ** 2, 4 * t * star_length**2 / (t + 1) ** 3)
 
 
 def two_stage(constant, later, loss="population") -> TwoStage:
-    """500 steps at t = 0.1, then `later` steps at t = 5, each at the rate of `rate`."""
+    """The study with 500 steps at t = 0.1, then `later` steps at t = 5; `rate` gives the rate of each stage."""
     size = constant * math.sqrt(N)
     return study(constant, (0.1, 5.0), (rate(0.1, size), rate(5.0, size)), (500, later), loss)
 
 
 def descend(of, initial, clean=None):
-    """The descent of a study from mu_0 (starts, n), after both stages, and the curves of each."""
+    """Where the descent of a study from mu_0 (starts, n) ends after both stages, and the curves of each stage."""
     descent = Descent(initial, of.star())
     curves = [curve for _, curve in descent.stages(of, () if clean is None else ((clean,), (clean,)))]
     return descent.mu, curves
@@ -76,7 +76,7 @@ def descend(of, initial, clean=None):
     "of the norm.",
 )
 def two_stages(budget):
-    """The descents of the study, over the population and over samples."""
+    """Run the descents of the study over the population and over samples."""
     starts, generator, later = budget.of(40, 10), budget.stream(), budget.of(600, 200)
     first = torch.randn(starts, N, generator=generator, dtype=torch.float64)
     cosines, distances, alone = [], [], math.nan
@@ -126,7 +126,7 @@ def two_stages(budget):
 
 
 def direction_first(constant, mu, t=0.01, share=0.05):
-    """(steps, |mu|/|mu*|) when |cosine| passes 0.99: a step takes `share` of what the largest eigenvalue allows."""
+    """(steps, |mu|/|mu*|) when |cosine| reaches 0.99; a step's largest eigenvalue is 1 + share to leading order."""
     slow = study(constant, (t, 2 * t), (share / (4 * t * constant**2 * N),) * 2, (1, 1))
     descent, plan, steps = Descent(mu, slow.star()), slow.plans[0], 0
     loss = loss_of(slow, plan, descent.star)

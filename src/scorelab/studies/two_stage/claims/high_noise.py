@@ -14,7 +14,7 @@ SEED = "000_6c70dbc10a1c9c83.txt"
 
 
 def _relative(found, expected) -> float:
-    """|expected - found|/|found| of vectors (count, n), the largest."""
+    """The largest |expected - found|/|found| of vectors (count, n)."""
     return float(((expected - found).norm(dim=-1) / found.norm(dim=-1)).max())
 
 
@@ -29,7 +29,7 @@ def right_gradient(mu, star, t):
 
 
 def linear_loss(mu, star, t):
-    """E|X - y - <y,mu> mu|^2 less its part without mu, (...,): of E[y y^T] = t^2 C + t I, E[X y^T] = t C,
+    """E|X - y - <y,mu> mu|^2 less its part without mu, (...,), from E[y y^T] = t^2 C + t I and E[X y^T] = t C,
     C = I + mu* mu*^T."""
     q = mu.square().sum(-1)
     seen = q + (mu @ star).square()
@@ -51,7 +51,7 @@ def linear_loss(mu, star, t):
     "t = {t:g}): what is lost is the factor 2 in the gradient of t |mu|^4.",
 )
 def gradient_at_high_noise(budget):
-    """Quadrature at small t; autograd of the linear network's loss."""
+    """Compare both forms with quadrature at small t, and with autograd of the linear network's loss."""
     signal, norm = high_noise_constants()
     generator = budget.stream()
     star = torch.randn(5, generator=generator, dtype=torch.float64)
@@ -128,7 +128,7 @@ def printed_eigenvalues(length, star_length, rate, t):
 
 
 def right_eigenvalues(length, star_length, rate, t):
-    """The same with 4 for the first 2 of each, and (t+1)^3."""
+    """(lambda_1, lambda_0) as corrected: 1 - c (|mu|^2 - |mu*|^2) and 1 - c |mu|^2, c = 4 rate t/(t+1)^3."""
     each = 4 * rate * t / (t + 1) ** 3
     return 1 - each * (length**2 - star_length**2), 1 - each * length**2
 
@@ -160,7 +160,7 @@ def printed_matrix_update(mu, star, rate, t):
     "|mu*| by quadrature. The update line has lost the factor -2 of its first term: as printed it turns away from mu*.",
 )
 def steps_are_power_iteration(budget):
-    """The two components of one step, by quadrature."""
+    """Measure the two components of one step by quadrature."""
     t, length, size, angle = 1e-6, 1.2, 0.9, 1.0
     rate = 0.02 / t
     mu, star = plane(length, size, angle)

@@ -1,4 +1,4 @@
-"""The loss at low noise, and where it is least: section 8.2 b and appendix E."""
+"""The loss at low noise, and its minimum: section 8.2 b and appendix E."""
 
 import math
 
@@ -22,39 +22,39 @@ def around(center):
 
 
 def noise_free_loss(mu, star, t) -> float:
-    """E|X - (t X + tanh<X,mu> mu)/(t+1)|^2 for mu (2,), by a sum over N(mu*, I): the left side."""
+    """E|X - (t X + tanh<X,mu> mu)/(t+1)|^2 for mu (2,), by a sum over N(mu*, I)."""
     x, weights = around(star)
     return float(weights @ (x - torch.tanh(x @ mu).unsqueeze(-1) * mu).square().sum(-1)) / (t + 1) ** 2
 
 
 def printed_reduction(mu, star, t) -> float:
-    """{E|X|^2 + E[tanh^2<X,mu>] |mu|^2}/(t+1)^2: the right side, with |X|^2/(t+1)^2 read for the `X (1/t + 1)` of the
-    text, a vector."""
+    """{E|X|^2 + E[tanh^2<X,mu>] |mu|^2}/(t+1)^2: the printed reduction of `noise_free_loss`. The text has the vector
+    `X (1/t + 1)` where |X|^2/(t+1)^2 is meant."""
     x, weights = around(star)
     tanh = torch.tanh(x @ mu)
     return float(weights @ (x.square().sum(-1) + tanh.square() * mu.square().sum())) / (t + 1) ** 2
 
 
 def right_reduction(mu, star, t) -> float:
-    """The same with the cross term -2 E[<X,mu> tanh<X,mu>]."""
+    """`printed_reduction` with the cross term -2 E[<X,mu> tanh<X,mu>]/(t+1)^2."""
     x, weights = around(star)
     w = x @ mu
     return printed_reduction(mu, star, t) - 2 * float(weights @ (w * torch.tanh(w))) / (t + 1) ** 2
 
 
 def printed_low_noise_loss(alpha, size, t):
-    """alpha^2 E[tanh^2(alpha Z)]/(t+1)^2 for alpha (count,)."""
+    """alpha^2 E[tanh^2(alpha Z)]/(t+1)^2 for alpha (count,), Z ~ N(size, 1)."""
     line, weights = normal_trapezoid(1, 761)
     return alpha**2 * (torch.tanh(alpha.unsqueeze(-1) * (size + line)).square() @ weights) / (t + 1) ** 2
 
 
 def printed_low_noise_gradient(alpha, size, t):
-    """2 E[tanh^2(alpha Z)] alpha/(t+1)^2, along mu*."""
+    """2 E[tanh^2(alpha Z)] alpha/(t+1)^2, the printed gradient along mu*."""
     return 2 * printed_low_noise_loss(alpha, size, t) / alpha
 
 
 def noise_free_excess(alpha, size, t):
-    """The loss without noise, less that of alpha = 0, for alpha (count,) along mu*."""
+    """The loss without noise at mu = alpha mu*/|mu*|, less its value at alpha = 0, for alpha (count,)."""
     line, weights = normal_trapezoid(1, 761)
     w = alpha.unsqueeze(-1) * (size + line)
     tanh = torch.tanh(w)
@@ -92,7 +92,7 @@ def full_loss(mu, star, t) -> float:
     "however large, unless the modes are far apart.",
 )
 def loss_at_low_noise(budget):
-    """Sums in the plane and along mu*."""
+    """Compare the loss with its reductions by sums in the plane and along mu*."""
     size, t = 2.0, 5.0
     star = vector(size, 0.0)
     left, printed, right = (of(star, star, t) for of in (noise_free_loss, printed_reduction, right_reduction))

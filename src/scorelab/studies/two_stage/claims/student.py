@@ -16,13 +16,13 @@ SEED = "000_6c70dbc10a1c9c83.txt"
 
 
 def printed_weight(y, mu, t):
-    """delta_1 (count,): appendix C, the first of its lines."""
+    """delta_1 (count,): the first line of appendix C."""
     gap = (y + 0.5 * mu).square().sum(-1) - (y - 0.5 * mu).square().sum(-1)
     return 0.5 * (1 + torch.tanh(gap / (2 * (t + 1))))
 
 
 def printed_first_line(y, weight, mu, t):
-    """y/(t+1) + (delta_1 - 1/2) mu/(t+1): appendix C, from which the student is to follow."""
+    """y/(t+1) + (delta_1 - 1/2) mu/(t+1): appendix C, from which the text derives the student."""
     return (y + (weight - 0.5).unsqueeze(-1) * mu) / (t + 1)
 
 
@@ -31,15 +31,15 @@ def posterior(y, mu, t):
     (nodes, prior), means, masses = normal_trapezoid(2), [], []
     for mode in (mu, -mu):
         x = mode + nodes
-        weights = prior * torch.exp(-torch.cdist(y, t * x).square() / (2 * t) - _shift(y, mu, t))
+        weights = prior * torch.exp(-torch.cdist(y, t * x).square() / (2 * t) - _shift(y, t))
         means.append(weights @ x)
         masses.append(weights.sum(-1))
     both = masses[0] + masses[1]
     return (means[0] + means[1]) / both.unsqueeze(-1), masses[0] / both
 
 
-def _shift(y, mu, t):
-    """Against underflow: the least exponent there can be, up to the prior."""
+def _shift(y, t):
+    """The largest exponent that is possible for a prior around 0; taking it away avoids underflow."""
     return -(y.norm(dim=-1, keepdim=True) / math.sqrt(t)).square() / (2 * (t + 1))
 
 
@@ -60,7 +60,7 @@ def _shift(y, mu, t):
     "by {none:.3g}.",
 )
 def student_is_the_posterior_mean(budget):
-    """Sums in the plane, at three times."""
+    """Compare the forms with sums in the plane at three times."""
     mu, generator = vector(0.9, -0.5), budget.stream()
     errors = dict.fromkeys(("student", "weight", "first", "repaired", "last", "double", "none"), 0.0)
     for t in (0.1, 1.0, 5.0):
@@ -103,11 +103,11 @@ def student_is_the_posterior_mean(budget):
     )
 
 
-# Both losses. --------------------------------------------------------------------------------------------------------
+# The two losses. ----------------------------------------------------------------------------------------------------
 
 
 def loss_factor(t) -> float:
-    """t(t+1): of the loss of stochastic localization, to be that of DDPM."""
+    """t(t+1): the loss of stochastic localization times this factor is the loss of DDPM."""
     return t * (t + 1)
 
 
@@ -123,7 +123,7 @@ def loss_factor(t) -> float:
     "with the rates in that ratio.",
 )
 def losses_agree(budget):
-    """Both losses of the same draws."""
+    """Compare the two losses on the same draws."""
     draws, generator = budget.of(1000, 100), budget.stream()
     clean, noise = torch.randn(2, draws, 7, generator=generator, dtype=torch.float64)
     mu, star = torch.randn(2, 7, generator=generator, dtype=torch.float64)
