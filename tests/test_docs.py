@@ -1,9 +1,12 @@
 """What the documentation shows works as it stands."""
 
+import json
 import re
 import subprocess
 import sys
 
+import numpy
+import pytest
 from test_cli import ROOT
 
 
@@ -11,25 +14,47 @@ def blocks(name, language):
     return re.findall(rf"```{language}\n(.*?)```", (ROOT / name).read_text(), re.DOTALL)
 
 
-def test_the_network_of_the_extension_guide_runs(small, tmp_path):
+GUIDE = "docs/extending.md"
+
+
+def block_with(words, language):
+    """The one block of the guide that has these words."""
+    (found,) = [block for block in blocks(GUIDE, language) if words in block]
+    return found
+
+
+def run_py(folder, *arguments, into="here"):
+    environment = {"PYTHONPATH": f"{folder}:{ROOT / 'src'}", "PATH": "/usr/bin:/bin"}
+    command = [sys.executable, ROOT / "run.py", *arguments, f"hydra.run.dir={into}"]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_the_network_the_target_the_sampler_and_the_grid_of_the_guide_run_together(small, tmp_path):
     lab = tmp_path / "my_lab"
-    (lab / "conf" / "denoiser").mkdir(parents=True)
+    lab.mkdir()
     (lab / "__init__.py").write_text("")
-    (lab / "networks.py").write_text(blocks("docs/extending.md", "python")[0])
-    (lab / "conf" / "denoiser" / "mlp.yaml").write_text(blocks("docs/extending.md", "yaml")[0])
+    for group, module, name, words in (
+        ("denoiser", "networks", "mlp", "class MLP"),
+        ("target", "targets", "corners", "class Corners"),
+        ("sampler", "samplers", "two_slopes", "class TwoSlopes"),
+        ("grid", "grids", "power", "class Power"),
+    ):
+        (lab / "conf" / group).mkdir(parents=True)
+        (lab / f"{module}.py").write_text(block_with(words, "python"))
+        (lab / "conf" / group / f"{name}.yaml").write_text(block_with(f"my_lab.{module}.", "yaml"))
+    mine = ["--config-dir", "my_lab/conf", "target=corners", "sampler=two_slopes", "grid@schedule.grid=power"]
     small = [override for override in small if not override.startswith("denoiser.")]
-    command = [sys.executable, ROOT / "run.py", "--config-dir", "my_lab/conf", "denoiser=mlp", "extensions=[my_lab]"]
-    environment = {"PYTHONPATH": str(tmp_path), "PATH": "/usr/bin:/bin"}
-    done = subprocess.run(
-        [*command, *small, "hydra.run.dir=here"],
-        cwd=tmp_path,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert done.returncode == 0, done.stderr
-    assert (tmp_path / "here" / "metrics.json").is_file()
+    run_py(tmp_path, *mine, "schedule.grid.power=1.5", "denoiser=mlp", "extensions=[my_lab]", *small)
+    missing = json.loads((tmp_path / "here" / "metrics.json").read_text())["not_measured"]
+    assert "projection.w1" in missing
+    assert "path_kl.total" not in missing
+
+    run_py(tmp_path, *mine, "denoiser=exact", "extensions=[my_lab]", *small, into="exact")
+    corners = numpy.load(tmp_path / "exact" / "samples.npy")
+    assert numpy.abs(corners).mean() == pytest.approx(1, abs=0.02)
+    assert numpy.abs(corners.mean()) < 5 / corners.size**0.5
 
 
 def test_the_parts_of_the_readme_stand_alone():
@@ -50,18 +75,12 @@ def test_every_option_is_named_in_the_readme():
         assert f"`{path.stem}`" in text, path
 
 
-def test_the_claim_of_the_extension_guide_holds(tmp_path):
+def test_the_claim_of_the_guide_holds(tmp_path):
     lab = tmp_path / "my_claims"
     lab.mkdir()
     (lab / "__init__.py").write_text("import my_claims.claims")
-    (lab / "claims.py").write_text(blocks("docs/extending.md", "python")[1])
-    command = [sys.executable, ROOT / "run.py", "study=claims", "claims.only=[S5]", "extensions=[my_claims]"]
-    environment = {"PYTHONPATH": str(tmp_path), "PATH": "/usr/bin:/bin"}
-    done = subprocess.run(
-        [*command, "hydra.run.dir=here"], cwd=tmp_path, env=environment, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    assert "1 holds" in done.stdout
+    (lab / "claims.py").write_text(block_with("S5-01", "python"))
+    assert "1 holds" in run_py(tmp_path, "study=claims", "claims.only=[S5]", "extensions=[my_claims]")
 
 
 def test_every_test_that_the_docs_name_is_there():
