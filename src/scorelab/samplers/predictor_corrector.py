@@ -21,8 +21,8 @@ class PredictorCorrector(Sampler):
     """A step of the predictor, then `corrections` steps of Langevin dynamics at the angle that it reached.
 
     Song et al., Score-Based Generative Modeling through SDEs (2021), algorithms 4 and 5: the corrector's step is
-    2 (r |z|/|s|)^2 with r the ratio of signal to noise in the update. Here |z| is sqrt(n) and |s|
-    is the length of the sample's own score, so that a sample does not depend on the other samples of its batch.
+    2 (r |z|/|s|)^2 with r the ratio of signal to noise in the update. Here |z| is sqrt(n)
+    and |s| is the length of the sample's own score, so that a sample does not depend on the other samples of its batch.
 
     predictor: `ancestral` (Euler-Maruyama on the localization SDE), `reverse_sde`, or `ddim` (deterministic).
     corrections: steps of the corrector, >= 0. snr: r.

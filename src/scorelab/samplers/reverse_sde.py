@@ -61,7 +61,7 @@ class ReverseSDE(_Reversed):
 
 
 class ExponentialIntegrator(_Reversed):
-    """The same SDE, with the score frozen over a step and the rest solved (001_4ca3c1340e19a977.txt, equation 8).
+    """The same SDE, solved exactly with the score frozen over a step (001_4ca3c1340e19a977.txt, equation 8).
 
     X' = (gamma'/gamma) X + w score + sqrt(sigma^2 (gamma'/gamma)^2 - sigma'^2) z, where gamma and sigma are the signal
     and the noise, and w is the schedule's `score_weight`. For the OU process with beta = 1 and sigma^2 = 2 it is
