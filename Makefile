@@ -1,4 +1,4 @@
-# `make` alone lists the targets. The environment is made once, in .venv, by whatever target needs it.
+# `make` alone lists the targets. The first target that needs the environment makes it, in .venv.
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint bench bench-sampling claims docs architectures reproduce-quick reproduce-paper report clean
 .PHONY: fig01 fig02 fig03 fig04 fig05 fig06 fig07 fig08 fig09
@@ -28,10 +28,10 @@ lint: $(READY) ## check style and format
 bench: $(READY) ## time training against a plain loop and the machine's own rate
 	$(BIN)/python scripts/bench_training.py
 
-bench-sampling: $(READY) ## evaluations, time and memory that samplers need: about ten minutes
+bench-sampling: $(READY) ## measure the evaluations, time and memory that samplers need: about ten minutes
 	$(BIN)/python scripts/bench_sampling.py
 
-# A sweep that was stopped goes on where it was, job by job and within a job.
+# A sweep that was stopped is resumed: done jobs are skipped, and a job goes on where its training stopped.
 define sweep
 	if [ -f outputs/$@/sweep.json ]; then \
 	    $(BIN)/python run.py -m sweep.resume=outputs/$@ hydra/launcher=joblib hydra.launcher.n_jobs=$(JOBS); \
@@ -45,23 +45,23 @@ JOBS ?= 2
 reproduce-quick: $(READY) ## the figures of the semester paper on a budget of minutes
 	$(sweep)
 
-reproduce-paper: $(READY) ## the same with the published budgets: hours; stop and start again at will
+reproduce-paper: $(READY) ## the figures with the published budgets: hours; it can be stopped and started again
 	$(sweep)
 
-report: $(READY) ## report.md and report.html of a reproduction; make report DIR=outputs/reproduce-paper for another
+report: $(READY) ## write report.md and report.html of a reproduction; DIR=outputs/reproduce-paper names another one
 	$(BIN)/python -m scorelab.reproduction $(or $(DIR),outputs/reproduce-quick) $(DOCS)
 
 docs: $(READY) ## write docs/metrics.md from the declarations of the studies
 	$(BIN)/python -m scorelab.lab.pages
 
 architectures: ALSO = seed=0,1,2,3 sampler.count=20000 study.trajectories=0
-architectures: $(READY) ## which architecture suits the score of a mixture: 25 configurations, four seeds; half an hour
+architectures: $(READY) ## compare architectures for the score of a mixture: 25 configurations, four seeds; half an hour
 	$(sweep)
 
-claims: $(READY) ## statements of the literature, put to the test: writes docs/claims.md, ten minutes
+claims: $(READY) ## test statements of the literature and write docs/claims.md: ten minutes
 	$(BIN)/python run.py study=claims claims.docs=docs
 
-# One figure of the paper with its published budget; make fig02 ARGS="setting=3 training=author" for another.
+# One figure of the paper with its published budget; ARGS="setting=3 training=author" changes the configuration.
 fig01: PRESET = fig01_exact
 fig02: PRESET = fig02_relu
 fig03: PRESET = fig03_relu

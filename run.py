@@ -1,4 +1,4 @@
-"""The one entry point: `python run.py --help` says what it takes."""
+"""The one entry point; `python run.py --help` shows its options."""
 
 import hydra
 
@@ -7,7 +7,7 @@ from scorelab.lab import app
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
 def main(config):
-    """Hand what Hydra composed to scorelab."""
+    """Give the configuration that Hydra composed to scorelab."""
     return app.job(config)
 
 

@@ -12,13 +12,13 @@ Tweedie's formula (001_4ca3c1340e19a977.txt, lemma 1) is one set of identities f
     score = grad log p_phi(x) = -eps / cos = (sin m - x) / cos^2
 
 Every function takes `x` and predictions of one shape and an `angle` in radians, a number or a tensor. A tensor has one
-angle a sample: its dimensions stand for the first ones of `x`, as (count,) does for states (count, n) and for images
-(count, channels, height, width). Results have the dtype of `x`.
+angle per sample: its dimensions are the first dimensions of `x`, for example (count,) for states (count, n) and for
+images (count, channels, height, width). Results have the dtype of `x`.
 
 At one end of the interval some of these quantities are no longer functions of one another: at phi = 0 the noise and
 the score are fixed by `x` alone and say nothing about the posterior mean; at phi = pi/2 the posterior mean is `x`
-itself and says nothing about the score. A conversion that is determined at an end is exact there; one that is not
-raises `ValueError` instead of returning 0/0.
+itself and says nothing about the score. A conversion that is determined at an end is exact there. A conversion that is
+not determined there raises `ValueError` instead of returning 0/0.
 """
 
 import math
@@ -26,22 +26,23 @@ import math
 import torch
 
 HALF_PI = math.pi / 2
-#: pi/2 has no exact floating-point value: an angle this close to it, in its own precision, is meant to be the end
+#: pi/2 has no exact floating-point value: an angle this close to it stands for pi/2
 _ROUNDING = {torch.float64: 1e-15, torch.float32: 1e-7}
 
 
 def aligned(values, x):
-    """One value a sample, shaped to multiply `x`: (count,) becomes (count, 1, ..., 1) with as many dimensions as `x`.
+    """Shape one value per sample to multiply `x`: (count,) becomes (count, 1, ..., 1) with as many dimensions as `x`.
 
-    More generally the dimensions of `values` stand for the first ones of `x`; a number multiplies everything.
+    In general the dimensions of `values` are the first dimensions of `x`; a tensor without dimensions stays as it is.
     """
     return values.reshape(values.shape + (1,) * max(x.dim() - values.dim(), 0)) if values.dim() else values
 
 
 def sin_cos(angle, x):
-    """Return sin(angle) and cos(angle) shaped to multiply `x`, see `aligned`, computed in float64, exact at both ends.
+    """Return sin(angle) and cos(angle), shaped by `aligned` to multiply `x`.
 
-    `angle`: number or tensor, in radians. Raises ValueError outside [0, pi/2].
+    Both are computed in float64 and are exact at both ends of the interval. angle: number or tensor, in radians. Raises
+    ValueError outside [0, pi/2].
     """
     rounding = _ROUNDING.get(angle.dtype, 1e-7) if isinstance(angle, torch.Tensor) else 1e-15
     angle = torch.as_tensor(angle, dtype=torch.float64, device=x.device)
@@ -55,16 +56,16 @@ def sin_cos(angle, x):
 
 
 def mix(clean, noise, angle):
-    """The noisy state `sin(angle) clean + cos(angle) noise`, of the shape of both."""
+    """The noisy state `sin(angle) clean + cos(angle) noise`; all three have one shape."""
     sin, cos = sin_cos(angle, clean)
     return sin * clean + cos * noise
 
 
-# From the velocity: regular on the whole interval. ------------------------------------------------------------------
+# From the velocity. -------------------------------------------------------------------------------------------------
 
 
 def velocity_to_posterior_mean(velocity, x, angle):
-    """m = sin x + cos v."""
+    """m = sin x + cos v, on the whole interval."""
     sin, cos = sin_cos(angle, x)
     return sin * x + cos * velocity
 
@@ -76,11 +77,11 @@ def velocity_to_noise(velocity, x, angle):
 
 
 def velocity_to_score(velocity, x, angle):
-    """score = -x + tan(phi) v. Raises ValueError at phi = pi/2, where the velocity is 0 whatever the score."""
+    """score = -x + tan(phi) v. Raises ValueError at phi = pi/2, where the velocity is 0 for every score."""
     return noise_to_score(velocity_to_noise(velocity, x, angle), x, angle)
 
 
-# From the posterior mean: regular at phi = 0. -----------------------------------------------------------------------
+# From the posterior mean. -------------------------------------------------------------------------------------------
 
 
 def posterior_mean_to_noise(posterior_mean, x, angle):
@@ -96,17 +97,17 @@ def posterior_mean_to_velocity(posterior_mean, x, angle):
 
 
 def posterior_mean_to_score(posterior_mean, x, angle):
-    """score = (sin m - x) / cos^2. Raises ValueError at phi = pi/2, where m = x whatever the score."""
+    """score = (sin m - x) / cos^2. Raises ValueError at phi = pi/2, where m = x for every score."""
     sin, cos = sin_cos(angle, x)
     _require(cos, "the score is not a function of the posterior mean at angle pi/2")
     return (sin * posterior_mean - x) / cos**2
 
 
-# From the noise and the score: regular at phi = pi/2 for the noise. -------------------------------------------------
+# From the noise and from the score. ---------------------------------------------------------------------------------
 
 
 def noise_to_posterior_mean(noise, x, angle):
-    """m = (x - cos eps) / sin. Raises ValueError at phi = 0, where eps = x whatever the posterior mean."""
+    """m = (x - cos eps) / sin. Raises ValueError at phi = 0, where eps = x for every posterior mean."""
     sin, cos = sin_cos(angle, x)
     _require(sin, "the posterior mean is not a function of the noise at angle 0")
     return (x - cos * noise) / sin
@@ -120,7 +121,7 @@ def noise_to_velocity(noise, x, angle):
 
 
 def noise_to_score(noise, x, angle):
-    """score = -eps / cos. Raises ValueError at phi = pi/2, where eps = 0 whatever the score."""
+    """score = -eps / cos. Raises ValueError at phi = pi/2, where eps = 0 for every score."""
     _, cos = sin_cos(angle, x)
     _require(cos, "the score is not a function of the noise at angle pi/2")
     return -noise / cos
@@ -133,7 +134,7 @@ def score_to_noise(score, x, angle):
 
 
 def score_to_posterior_mean(score, x, angle):
-    """m = (x + cos^2 score) / sin. Raises ValueError at phi = 0, where the score is -x whatever the mean."""
+    """m = (x + cos^2 score) / sin. Raises ValueError at phi = 0, where the score is -x for every mean."""
     sin, cos = sin_cos(angle, x)
     _require(sin, "the posterior mean is not a function of the score at angle 0")
     return (x + cos**2 * score) / sin

@@ -14,6 +14,6 @@ class TrainingDiverged(ScorelabError):
 
 
 def one_line(error: BaseException) -> str:
-    """The message of an error, on one line."""
+    """The message of an error on one line; the name of its class precedes it unless it is a ScorelabError."""
     text = " ".join(str(error).split())
     return text if isinstance(error, ScorelabError) else f"{type(error).__name__}: {text}"

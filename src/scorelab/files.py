@@ -10,10 +10,10 @@ from scorelab.errors import ScorelabError
 
 
 def write_chunks(path: Path, chunks: Iterable[bytes]):
-    """Write a file beside `path`, chunk by chunk, and put it in its place in one step.
+    """Write the chunks to a file beside `path`, then rename this file to `path` in one step.
 
-    An existing file stays as it is until then. Raises ScorelabError if the disk is full; whatever `chunks` raises
-    passes through. Nothing half-written is left behind.
+    An existing file stays as it is until the rename, and no half-written file is left behind. Raises ScorelabError if
+    the file cannot be written, for example on a full disk; other errors that `chunks` raises pass through.
     """
     path = Path(path)
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
@@ -31,17 +31,17 @@ def write_chunks(path: Path, chunks: Iterable[bytes]):
 
 
 def write_bytes(path: Path, content: bytes):
-    """`write_chunks` for what is already whole."""
+    """Write bytes as `write_chunks` does."""
     write_chunks(path, [content])
 
 
 def write_text(path: Path, text: str):
-    """`write_bytes` for text."""
+    """Write text, in UTF-8, as `write_chunks` does."""
     write_bytes(path, text.encode())
 
 
 def write_json(path: Path, content):
-    """`write_bytes` for JSON; numbers that JSON cannot hold (nan, inf) become null."""
+    """Write JSON as `write_chunks` does; numbers that JSON cannot hold (nan, inf) become null."""
     write_text(path, json.dumps(_finite(content), indent=2) + "\n")
 
 

@@ -5,15 +5,15 @@ from collections.abc import Iterable
 
 
 def text(plain) -> str:
-    """Plain text as one line of Markdown: whitespace becomes single blanks, and characters with a meaning lose it."""
+    """Return plain text as one line of Markdown: whitespace becomes single blanks, special characters are escaped."""
     line = " ".join(str(plain).split())
     return re.sub(r"([\\*`])", r"\\\1", line).replace("<", "&lt;")
 
 
 def table(headings: Iterable[str], rows: Iterable[Iterable[str]]) -> list[str]:
-    """The lines of a table. The cells are Markdown, so that names and errors have to pass through `text` before.
+    """The lines of a table. The cells are Markdown: plain text, such as a name or an error, has to pass through `text`.
 
-    A cell may have bars and line breaks: neither ends it.
+    A cell may have bars and line breaks; they do not end the cell.
     """
     headings = list(headings)
     return [_line(cells) for cells in (headings, ["---"] * len(headings), *rows)]

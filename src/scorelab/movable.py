@@ -9,10 +9,10 @@ class Movable:
     """Base of plain objects whose attributes are, or hold, tensors."""
 
     def to(self, device):
-        """A copy whose tensors are on a device; the object itself stays as it is.
+        """Return a copy whose tensors are on a device; the object itself stays as it is.
 
-        Tensors are also found inside of lists, tuples and dictionaries, and inside of attributes that have a method
-        `to` of their own.
+        The tensors inside of lists, tuples and dictionaries move too, and so do attributes that have a method `to` of
+        their own.
         """
         other = copy.copy(self)
         vars(other).update({name: moved(value, device) for name, value in vars(self).items()})
@@ -20,8 +20,8 @@ class Movable:
 
 
 def moved(value, device):
-    """A value with all tensors that it holds on a device; a value without any as it is."""
-    if isinstance(value, torch.nn.Module):  # which moves itself in place
+    """Return a value with all its tensors on a device; a value without tensors stays as it is."""
+    if isinstance(value, torch.nn.Module):  # its `to` would move the original
         return copy.deepcopy(value).to(device)
     if callable(getattr(value, "to", None)) and not isinstance(value, type):
         return value.to(device)

@@ -19,7 +19,7 @@ from pydantic_core import PydanticCustomError, core_schema
 from scorelab.errors import ConfigError
 from scorelab.options import Options, explain, nearest, show
 
-#: group -> the contracts that a class named there must derive from, as module and class
+#: group -> contracts, as (module, class); a class that a node of the group names must derive from one of them
 GROUPS = {
     "target": (("scorelab.targets.options", "TargetOptions"), ("scorelab.targets.base", "Target")),
     "denoiser": (("scorelab.denoisers.options", "DenoiserOptions"), ("scorelab.denoisers.base", "Denoiser")),
@@ -28,13 +28,13 @@ GROUPS = {
     "training": (("scorelab.training.options", "Training"),),
     "study": (("scorelab.studies.base", "Study"),),
 }
-#: what only a node inside another one names, and only in a package of the user's: its contract
+#: the same for groups whose nodes stand only inside other nodes, and name only classes of the user's own packages
 FOREIGN = {"module": (("torch.nn", "Module"),)}
-#: the same for groups whose nodes stand inside other nodes alone
+#: the same for other groups whose nodes stand only inside other nodes
 NESTED = {"grid": (("scorelab.schedules.grids", "Grid"),)}
 #: arguments that a component may ask for by name and that come from the run, not from its configuration
 FROM_RUN = ("n", "target", "generator")
-#: stands for the key of the node that an error message is about, where only the code around the message knows the key
+#: stands in an error message for the key of the node, where only the caller knows this key
 HERE = "@"
 
 
@@ -42,8 +42,9 @@ HERE = "@"
 class Component:
     """A checked node: the class it names and the arguments it gives.
 
-    key: where the node stands in the configuration; of a node inside another one, `HERE` and where it stands there.
-    options: the class called with its arguments, where it is an `Options`; None where calling it would build the thing.
+    key: where the node stands in the configuration; for a node inside another node, `HERE` and its place in that node.
+    path: the `_target_`. options: the instance of the class if the class is an `Options`; None for any other class,
+    because its instance is the thing itself.
     """
 
     key: str
@@ -53,11 +54,11 @@ class Component:
     options: Options | None
 
     def build(self, **run):
-        """The thing itself: an `Options` with `build` builds it, any other class is it.
+        """Build the thing: call `build` of an `Options` that has this method, or else make an instance of the class.
 
-        run: what the run can offer (n, target, generator, pretrained); a class gets what its signature asks for. Raises
-        ConfigError where the class refuses its arguments with a ValueError, and for an argument to which the run and
-        the node give different values.
+        run: values that the run can offer (n, target, generator, pretrained); the call gets the values that its
+        signature asks for. Raises ConfigError if the class refuses its arguments with a ValueError, and for an argument
+        to which the run and the node give different values.
         """
         if self.options is not None and not hasattr(self.options, "build"):
             return self.options
@@ -93,8 +94,8 @@ class Component:
 def component(group: str, node: Mapping[str, Any], extensions=(), key: str | None = None) -> Component:
     """Check one node of a group against the class that it names.
 
-    extensions: packages whose classes it may name beside ours. key: where the node stands, by default the group's own
-    place. Raises ConfigError with the first mistake.
+    extensions: packages whose classes the node may name beside the classes of scorelab. key: where the node stands, by
+    default at the name of the group. Raises ConfigError with the first mistake.
     """
     key = group if key is None else key
     if not isinstance(node, Mapping):
@@ -113,7 +114,7 @@ def component(group: str, node: Mapping[str, Any], extensions=(), key: str | Non
 
 
 def resolve(group: str, path, extensions, key: str | None = None) -> type:
-    """The class that a `_target_` names. Raises ConfigError for one that may not stand there."""
+    """The class that a `_target_` names. Raises ConfigError for a class that may not stand there."""
     key = f"{group if key is None else key}._target_"
     allowed = [*extensions] if group in FOREIGN else ["scorelab", *extensions]
     if not isinstance(path, str) or not any(path.startswith(f"{package}.") for package in allowed):
@@ -140,23 +141,27 @@ def resolve(group: str, path, extensions, key: str | None = None) -> type:
 class Node:
     """The type of an option that is a node itself: `network: Annotated[Component, Node("denoiser")]`.
 
-    group: of the configuration, or a name of `FOREIGN`. Its value is the checked `Component`. Extensions of the
-    configuration hold for it as well. complete: function that returns the mapping that is checked instead of the one
-    that was given.
+    The value of the option is the checked `Component`. The extensions of the configuration hold for this node as well.
+
+    group: a name in `GROUPS`, `NESTED` or `FOREIGN`. complete: function from the mapping that was given to the mapping
+    that is checked.
     """
 
     def __init__(self, group: str, complete=dict):
         self.group, self.complete = group, complete
 
     def __get_pydantic_core_schema__(self, source, handler):
-        """Check a mapping, keep a `Component`, write the checked mapping."""
+        """The schema with which pydantic checks the option by `check` and writes `Component.data`."""
         return core_schema.with_info_plain_validator_function(
             self.check, serialization=core_schema.plain_serializer_function_ser_schema(lambda node: node.data)
         )
 
     def check(self, value, info) -> Component:
-        """The component that a mapping stands for, with the extensions of the validation `info`; a `Component` as it
-        is. Raises an error of pydantic that names the key below the option's own."""
+        """Return the checked component of a mapping; a `Component` stays as it is.
+
+        info: of the validation, whose context has the extensions. Raises PydanticCustomError, whose text begins with
+        the place of the mistake below the option's own key.
+        """
         if isinstance(value, Component):
             return value
         extensions = (info.context or {}).get("extensions", ())
@@ -169,14 +174,14 @@ class Node:
 
 
 def refuse_unknown(key: str, arguments, names):
-    """Raise ConfigError for the first of the arguments of a node that is none of `names`."""
+    """Raise ConfigError for the first argument of a node that is not in `names`."""
     for name in arguments:
         if name not in names:
             raise ConfigError(f"{key}.{name}: unknown key; {nearest(name, names)}")
 
 
 def _check_signature(key: str, cls: type, arguments: dict, extensions) -> dict:
-    """Check arguments against the annotations of a class that is not an `Options`; return them in their types."""
+    """Check arguments against the annotations of a class that is no `Options`; return them in the annotated types."""
     parameters = dict(list(inspect.signature(cls.__init__, eval_str=True).parameters.items())[1:])
     several = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     named = {name: p for name, p in parameters.items() if p.kind not in several}

@@ -1,7 +1,7 @@
 """Options: what a configuration file may say, with its type, its range and its cross-field rules in one place.
 
-Every option in `conf/` names one class. Where building the thing itself needs torch, the class named there is an
-`Options` with a `build` method that imports the machinery, so that a configuration is checked without it.
+Every option in `conf/` names one class. If building the thing itself needs torch, this class is an `Options` whose
+`build` method imports torch, so that a configuration is checked without torch.
 """
 
 import difflib
@@ -19,7 +19,7 @@ class Options(pydantic.BaseModel):
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    #: keys that no result depends on, which are no part of a run's identity
+    #: keys that no result depends on; they are not part of a run's identity
     bookkeeping: ClassVar[tuple[str, ...]] = ()
 
     def needs_of_target(self) -> tuple[str, ...]:
@@ -33,9 +33,9 @@ def _no_bool(value):
     return value
 
 
-#: an integer >= 1; `1e4` is one
+#: an integer >= 1; `1e4` counts as an integer
 Count = Annotated[int, BeforeValidator(_no_bool), Field(ge=1)]
-#: an integer >= 2, for what has a standard error
+#: an integer >= 2, for a number of values whose mean has a standard error
 Several = Annotated[int, BeforeValidator(_no_bool), Field(ge=2)]
 #: an integer >= 0
 Natural = Annotated[int, BeforeValidator(_no_bool), Field(ge=0)]
@@ -52,7 +52,7 @@ Angle = Annotated[float, BeforeValidator(_no_bool), Field(ge=0, lt=math.pi / 2)]
 
 
 def in_order(values):
-    """A list of numbers sorted and without repetitions; anything else as it is, for pydantic to refuse."""
+    """Return a list of numbers sorted and without repetitions; anything else stays, and pydantic refuses it."""
     numbers = isinstance(values, list) and all(isinstance(value, (int, float)) for value in values)
     return sorted(set(values)) if numbers else values
 
@@ -66,7 +66,7 @@ def with_identifiers(named: dict) -> dict:
 
 
 def nearest(name: str, names) -> str:
-    """A hint "; did you mean ...?" if one of `names` looks like `name`, and the valid names."""
+    """Return "did you mean NAME?" if one of `names` looks like `name`, followed by the valid names."""
     names = sorted(map(str, names))
     close = difflib.get_close_matches(name, names, n=1)
     hint = f"did you mean {close[0]}? " if close else ""
@@ -74,11 +74,14 @@ def nearest(name: str, names) -> str:
 
 
 def explain(error: pydantic.ValidationError, key: str, valid_fields) -> ConfigError:
-    """One line for the first mistake that `error` lists below `key`: the key, the value, what is allowed."""
+    """Return the first mistake in `error` as one line: the key, the value, what is allowed.
+
+    key: of the checked node. valid_fields: name -> field of the class that the node names.
+    """
     mistake = error.errors(include_url=False)[0]
     where = ".".join(str(part) for part in (key, *mistake["loc"]) if str(part) and not _is_union_branch(part))
     kind, value = mistake["type"], mistake.get("input")
-    if kind == "node":  # of a node inside this one, whose text begins where `where` ends
+    if kind == "node":  # a mistake in a node inside this one; its text goes on where `where` ends
         return ConfigError(f"{where}{mistake['ctx']['text']}")
     if kind in ("extra_forbidden", "unexpected_keyword_argument"):
         names = _fields_at(valid_fields, mistake["loc"][:-1])
@@ -98,7 +101,7 @@ def explain(error: pydantic.ValidationError, key: str, valid_fields) -> ConfigEr
 
 
 def _fields_at(fields, path):
-    """The fields of the options at a path of keys; a dictionary or a list of options has one kind."""
+    """The fields of the options at a path of keys; a dictionary or a list has options of one class."""
     here = None
     for part in path:
         if fields:
@@ -110,7 +113,7 @@ def _fields_at(fields, path):
 
 
 def _range(field) -> str:
-    """The values a numeric field allows: "allowed is an integer >= 1"; empty where the field has no bounds."""
+    """The values that a numeric field allows, as "allowed is an integer >= 1"; empty if the field has no bounds."""
     whole = field.annotation in (int, int | None)
     bounds = [
         f"{sign} {getattr(rule, name):.6g}"
@@ -128,6 +131,6 @@ def _is_union_branch(part) -> bool:
 
 
 def show(value: Any) -> str:
-    """A value as a user would type it, cut to one line."""
+    """A value as a user would type it, cut to 80 characters."""
     text = str(value)
     return text if len(text) <= 80 else f"{text[:77]}..."

@@ -1,4 +1,4 @@
-"""Progress on a terminal as a bar with rate and remaining time; elsewhere as a plain line now and then."""
+"""Progress: on a terminal a bar with rate and remaining time, elsewhere a line in the log now and then."""
 
 import logging
 import sys
@@ -12,7 +12,10 @@ log = logging.getLogger("scorelab")
 
 
 class Progress:
-    """`with Progress("training", 500, "epochs") as progress: ... progress.update(done, "loss 0.5")`."""
+    """`with Progress("training", 500, "epochs") as progress: ... progress.update(done, "loss 0.5")`.
+
+    total: number of units. start: units that were done before. lines: about how many lines the log gets.
+    """
 
     def __init__(self, what: str, total: int, unit: str, start: int = 0, lines: int = 10):
         self.what, self.total, self.unit, self.start = what, total, unit, start
@@ -35,7 +38,7 @@ class Progress:
             self.bar.stop()
 
     def update(self, done: int, note: str = ""):
-        """Report that `done` of the total are done."""
+        """Report that `done` units of the total are done."""
         rate = (done - self.start) / max(time.perf_counter() - self.started, 1e-9)
         if self.bar is not None:
             self.bar.update(self.task, completed=done, rate=f"{rate:.3g}/s", note=note)

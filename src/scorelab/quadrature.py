@@ -1,4 +1,4 @@
-"""Nodes and weights for integrals and expectations, in float64: every rule of the package, each once.
+"""Nodes and weights for integrals and expectations, in float64: the one place of every rule of the package.
 
     trapezoid(low, high, points)            the line; error exp(-2 pi d/h) for a function that is analytic in a strip of
                                             half-width d around the line and vanishes at both ends, with the step h
@@ -25,22 +25,22 @@ import numpy
 import torch
 
 _REACH = 9.5  # standard deviations on each side; a normal variable is beyond them with probability 2e-21
-_CHUNK = 2**17  # nodes at a time, so that memory stays bounded
+_CHUNK = 2**17  # nodes in a chunk, so that memory stays bounded
 
 
 # The trapezoidal rule. ----------------------------------------------------------------------------------------------
 
 
 def trapezoid(low: float, high: float, points: int):
-    """Nodes (points,) from low to high and the weight that each of them has, a number.
+    """Return nodes (points,) from low to high and the weight of each node, a number.
 
-    The integrand has to vanish at both ends to rounding, where the rule would halve the weight.
+    The integrand has to vanish at both ends to rounding, because the weight is not halved there.
     """
     return torch.linspace(low, high, points, dtype=torch.float64), (high - low) / (points - 1)
 
 
 def plane_trapezoid(low: float, high: float, points: int):
-    """Nodes (points^2, 2) in the square [low, high]^2 and the weight that each of them has, a number."""
+    """Return nodes (points^2, 2) in the square [low, high]^2 and the weight of each node, a number."""
     line, step = trapezoid(low, high, points)
     return torch.cartesian_prod(line, line), step**2
 
@@ -51,7 +51,7 @@ def integral(y, values):
 
 
 def normal_trapezoid(rank: int = 1, points: int = 191, reach: float = _REACH):
-    """Nodes and weights of N(0, I) by the trapezoidal rule with so many points an axis, up to `reach` on both sides.
+    """Nodes and weights of N(0, I) by the trapezoidal rule with `points` nodes per axis, from -reach to reach.
 
     Nodes are (points,) for rank 1 and (points^rank, rank) for more; weights (nodes,) sum to 1. With 191 points the step
     is 0.1: the error is below rounding for a function that is analytic in a strip of half-width 0.65, as tanh is.
@@ -64,7 +64,7 @@ def normal_trapezoid(rank: int = 1, points: int = 191, reach: float = _REACH):
 def normal_interval(low, high, points: int):
     """Nodes and weights (..., points) for the integral over [low, high] against the density of N(0, 1).
 
-    low, high: tensors (...,). What is integrated against the density, or the density, has to vanish at both ends.
+    low, high: tensors (...,). The integrand or the density has to vanish at both ends.
     """
     low, high = low.unsqueeze(-1), high.unsqueeze(-1)
     nodes = low + (high - low) * torch.linspace(0, 1, points, dtype=low.dtype)
@@ -111,9 +111,9 @@ def product_rule(nodes, weights, rank: int):
 
 
 def expectation_nodes(rank: int, outside: int, steepness: float):
-    """Yield nodes, a chunk at a time: trapezoidal for one or two coordinates, Sobol points for more.
+    """Yield nodes, squared radii and weights in chunks: trapezoidal for up to two coordinates, Sobol points for more.
 
-    `steepness`: largest slope of a log-odds per standard deviation, which sets the step.
+    steepness: largest slope of a log-odds per standard deviation, which sets the step.
     """
     if rank + (outside > 0) > 2:
         z, radius2, weights = sobol_nodes(rank, outside)
@@ -140,7 +140,7 @@ def trapezoidal_nodes(rank: int, outside: int, steepness: float):
 
 
 def _chi_squared(degrees: int):
-    """Trapezoidal nodes in log R^2, whose density is analytic and falls off on both sides."""
+    """Trapezoidal nodes R^2 and weights in log R^2, whose density is analytic and falls off on both sides."""
     half, width = degrees / 2, math.sqrt(2 / degrees)
     left = -min(40 / half, 14 * width) if degrees > 20 else -40 / half  # few degrees of freedom have a long left tail
     right, step = 2 * math.log(1 + 12 / math.sqrt(degrees)), min(0.02, width / 20)

@@ -1,4 +1,4 @@
-"""Where every random number of a run comes from: named streams of one integer seed.
+"""Every random number of a run comes from a named stream of one integer seed.
 
 A stream is a function of the seed and its name alone, so what one stage draws does not depend on what another drew,
 and a job gives the same numbers alone and inside a sweep.
@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy
 import torch
 
-#: samples that share one stream in `BlockNoise`
+#: how many samples share one stream in `BlockNoise`
 BLOCK = 256
 
 
@@ -41,13 +41,14 @@ def default_stream(seed: int):
 
 
 class BlockNoise:
-    """Standard normal draws for the samples `first ... first + count - 1` of a run, a block of samples a stream.
+    """Standard normal draws for the samples `first ... first + count - 1` of a run, one stream per block.
 
-    shape: of one sample, or the dimension of a vector; the draws depend on the number of its entries alone.
+    shape: the shape of one sample, or the dimension of a vector; the draws depend only on the number of its entries.
+    Raises ValueError if `first` is not a multiple of `BLOCK`.
 
     Sample i gets the same draws whatever batch it is in and however many samples there are: each block of `BLOCK`
-    samples has a generator of its own and is always drawn whole. The next draw is made by a thread of its own while the
-    caller works with the last one: at 128 dimensions it takes as long as a sixth of a small network's forward pass.
+    samples has a generator of its own and is always drawn whole. A thread makes the next draw while the caller works
+    with the last draw: at 128 dimensions a draw takes a sixth of the time of a small network's forward pass.
     """
 
     def __init__(self, seed: int, first: int, count: int, shape, dtype=torch.float32):
@@ -61,7 +62,7 @@ class BlockNoise:
         self.next = self.drawer.submit(self._draw)
 
     def _draw(self):
-        """Fill the buffer that is not in use, and make it the one that is."""
+        """Fill the buffer that the caller does not use, and return it."""
         self.buffers.reverse()
         for generator, block in zip(self.generators, self.buffers[0].split(BLOCK), strict=True):
             torch.randn(block.shape, generator=generator, dtype=block.dtype, out=block)

@@ -16,7 +16,7 @@ def write_tensors(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[s
 
 
 def read_tensors(path: Path):
-    """Read (tensors, metadata). Raises ScorelabError for a missing or truncated file, or one of another kind."""
+    """Read (tensors, metadata). Raises ScorelabError for a missing or truncated file, or a file of another kind."""
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
@@ -29,7 +29,7 @@ def read_tensors(path: Path):
 
 
 def load_state(path: Path, tensors: dict[str, torch.Tensor], module: torch.nn.Module):
-    """Give a module the tensors read from `path`, all its parameters and buffers.
+    """Set all parameters and buffers of a module to the tensors that were read from `path`.
 
     Raises ScorelabError unless the file has the tensors of the module, in their shapes, and no others.
     """

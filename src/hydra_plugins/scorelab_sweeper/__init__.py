@@ -1,4 +1,4 @@
-"""Hydra finds sweepers in packages below hydra_plugins; this one hands over to scorelab.lab.sweep."""
+"""Hydra finds sweepers in packages below hydra_plugins; this package hands over to scorelab.lab.sweep."""
 
 from hydra.core.config_store import ConfigStore
 
@@ -6,7 +6,7 @@ from scorelab.lab.sweep import Sweeper
 
 
 class ScorelabSweeper(Sweeper):
-    """`hydra/sweeper: scorelab`."""
+    """The sweeper that `hydra/sweeper: scorelab` selects."""
 
 
 ConfigStore.instance().store(

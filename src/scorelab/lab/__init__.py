@@ -1,1 +1,1 @@
-"""The laboratory: from a command line or a notebook to a finished run directory, and from many of those to a table."""
+"""The laboratory: from a command line or a notebook to a run directory, and from many run directories to a table."""

@@ -36,13 +36,13 @@ _TRACEBACKS = os.environ.get("HYDRA_FULL_ERROR") == "1"
 
 
 def override_names(overrides) -> str:
-    """The end of a directory name: "-denoiser=tanh,training.N=5000"; odd characters are left out."""
+    """The end of a directory name: "-denoiser=tanh,training.N=5000"; other characters are left out."""
     words = [re.sub(r"[^\w.=+-]", "", str(override).lstrip("+~")) for override in overrides]
     name = ",".join(word for word in words if not word.startswith("hydra."))
     return f"-{name[:100]}" if name else ""
 
 
-# What conf/config.yaml interpolates beside Hydra's own.
+# conf/config.yaml uses this resolver beside Hydra's own resolvers.
 OmegaConf.register_new_resolver("override_names", override_names, replace=True)
 
 
@@ -50,7 +50,7 @@ class ReserveDirectory(Callback):
     """Check the configuration and reserve the run's directory before Hydra writes anything into it."""
 
     def on_run_start(self, config, **_):
-        """Make a directory of its own for a new run, or go back to that of an existing one."""
+        """Reserve a directory for a new run, or go back to the directory of an existing run."""
         with one_line_errors():
             wanted = Path(config.hydra.run.dir)
             existing = existing_run(config)
@@ -62,7 +62,7 @@ class ReserveDirectory(Callback):
                     _option_groups(config.hydra),
                 )
                 with open_dict(config):
-                    config.hydra.output_subdir = None  # what was asked first stays
+                    config.hydra.output_subdir = None  # .hydra keeps what the run was first asked for
                 config.hydra.run.dir = str(existing)
                 return
             checked = check(plain(config))
@@ -94,7 +94,7 @@ def job(config: DictConfig):
 
 
 def _job_of_sweep(run: runs.Run, config: DictConfig):
-    """Run one job; a failure stays in its directory. Returns the number that a sweeper may minimise."""
+    """Run one job and return the number that a sweeper may minimise; a failure is recorded in the job's directory."""
     try:
         # A job of our own sweeper was checked and frozen when the sweep began.
         frozen = (run / "config.yaml").is_file()
@@ -102,21 +102,24 @@ def _job_of_sweep(run: runs.Run, config: DictConfig):
         _execute(run, checked)
         return lookup(run.metrics, checked.study.goal)
     except (Exception, SystemExit) as error:
-        if run.state != "failed":  # not even started
+        if run.state != "failed":  # the error came before the run began
             run.mark("failed", error=one_line(error))
         return None
 
 
 def main(task):
-    """Call a task decorated with `hydra.main`, with one-line errors also for what Hydra itself refuses."""
+    """Call a task decorated with `hydra.main`, and show errors as one line, also the errors that Hydra raises."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # lets Hydra's own errors through to us
     with one_line_errors():
         return task()
 
 
 class one_line_errors:
-    """End the process with one line for an error that a user can mend; bugs keep their traceback, and so does every
-    error under HYDRA_FULL_ERROR=1."""
+    """End the process with one line for an error that a user can mend.
+
+    The exit status is 2 for a configuration that is refused, 1 for any other such error, 130 after an interrupt. Bugs
+    keep their traceback, and so does every error under HYDRA_FULL_ERROR=1.
+    """
 
     def __enter__(self):
         return self
@@ -131,7 +134,7 @@ class one_line_errors:
 
 
 def _refused_by_hydra(error: BaseException) -> str | None:
-    """What to say of an error of Hydra's own: of an unknown key the nearest valid one, else Hydra's text."""
+    """The text for an error that Hydra raised, with the nearest key for an unknown key; None for any other error."""
     if not isinstance(error, HydraException):
         return None
     cause = error.__cause__
@@ -148,7 +151,8 @@ def _refused_by_hydra(error: BaseException) -> str | None:
 def plain(config) -> dict:
     """A composed configuration as plain data, without Hydra's own node.
 
-    A name in `schedule.grid` that is none of scorelab's stands for a file conf/grid/NAME.yaml of the user's own.
+    A name in `schedule.grid` that is not a name of scorelab stands for a file grid/NAME.yaml in a folder of the user's.
+    Raises ConfigError for a missing value and for an interpolation that fails.
     """
     of_hydra = config.get("hydra") or (HydraConfig.get() if HydraConfig.initialized() else None)
     with open_dict(config):
@@ -168,7 +172,7 @@ def plain(config) -> dict:
 
 
 def _own_grid(grid, sources):
-    """The node that a name stands for in a user's own folder of options; anything else as it is."""
+    """Return the node in the user's file for a name that is not a name of scorelab; anything else stays as it is."""
     if isinstance(grid, str) and grid.isidentifier() and grid not in NAMES:
         for path in (Path(source.path) / "grid" / f"{grid}.yaml" for source in sources if source.schema == "file"):
             if path.is_file():
@@ -177,7 +181,7 @@ def _own_grid(grid, sources):
 
 
 def existing_run(config) -> Path | None:
-    """The run directory that is gone back to, if any: `run` of a stage, or `training.resume`."""
+    """The run directory that `run` or `training.resume` names; None for a new run. Raises ConfigError if both do."""
     named = [OmegaConf.select(config, key) for key in ("run", "training.resume")]
     named = [name for name in named if name is not None]
     if len(named) > 1:
@@ -186,7 +190,7 @@ def existing_run(config) -> Path | None:
 
 
 def require_existing_for(config: Config):
-    """Refuse a stage that needs the results of an earlier one."""
+    """Raise ConfigError if a new run is asked for a stage that needs an earlier one, or for what only a sweep does."""
     if config.general.stage not in ("all", next(iter(config.study.stages))):
         raise ConfigError(f"stage = {config.general.stage}: run=DIR is needed, a run directory with what comes before")
     if config.general.sweep.jobs or config.general.sweep.resume or config.general.sweep.dry_run:
@@ -194,9 +198,11 @@ def require_existing_for(config: Config):
 
 
 def merge(run: runs.Run, asked: dict, overrides: list[str], groups: set[str]) -> Config:
-    """The configuration of an existing run with what was asked now put on top of it.
+    """The configuration of an existing run, changed by the overrides that are given now.
 
-    A stage may change only what it and the stages after it depend on; resuming a training may change nothing.
+    asked: the whole configuration that is composed now. groups: the groups whose options have names. A stage may change
+    only what this stage and the stages after it depend on; a resumed training may change nothing. Raises ConfigError
+    for any other change.
     """
     before = run.config
     data, asked = OmegaConf.create(before.data), OmegaConf.create(asked)
@@ -206,9 +212,9 @@ def merge(run: runs.Run, asked: dict, overrides: list[str], groups: set[str]) ->
         value = OmegaConf.select(asked, key)
         if key == "study" and value.get("_target_") == data["study"]["_target_"]:
             continue  # named again so that its keys can be given; those that are not given stay as the run has them
-        whole = key in groups or (OmegaConf.is_dict(value) and "_target_" in value)  # a node is one thing
+        whole = key in groups or (OmegaConf.is_dict(value) and "_target_" in value)  # a node is replaced as a whole
         OmegaConf.update(data, key, value, merge=not whole, force_add=True)
-    for group in GROUPS:  # of a study that is asked for now and uses more
+    for group in GROUPS:  # the study that is asked for now may use more groups
         if group not in data:
             data[group] = asked[group]
     config = check(OmegaConf.to_container(data))
@@ -219,7 +225,7 @@ def merge(run: runs.Run, asked: dict, overrides: list[str], groups: set[str]) ->
     if not resuming and stage in ("all", "train"):
         raise ConfigError(f"run = {run.path}: goes with stage=sample, analyse or plot, not with stage={stage}")
     free = config.study.changes.get(stage, ())
-    if config.uses("training") and config.options("training").angles == "native":  # over the schedule's own time
+    if config.uses("training") and config.options("training").angles == "native":  # on the schedule's time
         free = tuple(group for group in free if group != "schedule")
     old, new = ({key: value for key, value in one.essential.items() if key not in free} for one in (before, config))
     changed = differences(old, new)
@@ -240,8 +246,9 @@ def _option_groups(of_hydra) -> set[str]:
 class Result:
     """A finished run.
 
-    directory: where everything lies. metrics: the content of metrics.json. arrays: figure name -> arrays it is drawn
-    from. figures: figure name -> matplotlib Figure. samples: (count, n) float32, read as needed.
+    directory: the run directory. metrics: the content of metrics.json. config: the checked configuration. arrays:
+    figure name -> arrays that the figure is drawn from. figures: figure name -> matplotlib Figure. samples: (count, n)
+    float32, read as needed.
     """
 
     directory: Path
@@ -256,12 +263,11 @@ class Result:
 
     @cached_property
     def arrays(self) -> dict:
-        """Figure name -> dictionary of arrays."""
         return self._context.all_arrays()
 
     @cached_property
     def figures(self) -> dict:
-        """Figure name -> matplotlib Figure, of the figures that the study declares."""
+        """Figure name -> matplotlib Figure, for the figures that the study declares."""
         return dict(self._context.all_figures())
 
     @cached_property
@@ -275,8 +281,9 @@ class Result:
 def run(overrides=(), directory: Path | str | None = None, config_dir: Path | str | None = None) -> Result:
     """Do what `python run.py OVERRIDES...` does and return the result.
 
-    directory: where to; by default outputs/<date>/<time>-<override names> below the working directory.
-    config_dir: a folder of options of your own, as --config-dir. Raises ScorelabError for what a user can mend.
+    directory: the run directory; by default outputs/<date>/<time>-<override names> below the working directory.
+    config_dir: a folder of your own options, as with --config-dir. Raises ScorelabError for an error that a user can
+    mend.
     """
     overrides = list(overrides)
     if config_dir is not None:
@@ -287,7 +294,7 @@ def run(overrides=(), directory: Path | str | None = None, config_dir: Path | st
         groups = _option_groups(composed.hydra)
         tasks = list(composed.hydra.overrides.task)
         asked, existing = plain(composed), existing_run(composed)
-        # compose() leaves hydra.job unset, which the pattern of directory names does not need.
+        # compose() leaves hydra.job unset; the pattern of directory names does not need it.
         wanted = Path(OmegaConf.to_container(composed.hydra.run, resolve=True)["dir"])
     if existing is not None:
         opened = runs.Run.open(existing)
@@ -304,13 +311,13 @@ def run(overrides=(), directory: Path | str | None = None, config_dir: Path | st
 
 
 def _execute(directory: runs.Run, config: Config):
-    """Do what a configuration asks for in a run directory; studies of whole runs get `run` itself."""
+    """Do what a configuration asks for in a run directory; a study of whole runs calls `run`."""
     execute(directory, config, run)
 
 
 @contextlib.contextmanager
 def _log_file(path: Path):
-    """Write the log of what happens inside to a file, as Hydra does for the command line; the console stays quiet."""
+    """Write the log of the enclosed block to a file, as Hydra does for the command line; the console stays quiet."""
     handler, level = logging.FileHandler(path), log.level
     handler.setFormatter(logging.Formatter("[%(asctime)s] %(message)s", "%H:%M:%S"))
     log.addHandler(handler)
@@ -324,7 +331,7 @@ def _log_file(path: Path):
 
 
 def config_folder() -> Path:
-    """The folder `conf`: beside the package in an installed one, at the root in a checkout."""
+    """The folder `conf`, in an installed package or at the root of a checkout. Raises ScorelabError without it."""
     here = Path(__file__).resolve().parents[1]
     for folder in (here / "conf", here.parents[1] / "conf"):
         if (folder / "config.yaml").is_file():

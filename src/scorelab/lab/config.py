@@ -17,7 +17,7 @@ from scorelab.samplers.job import JOB_KEYS, Sampling
 
 
 class Figures(Options):
-    """formats: files written for each figure. dpi: resolution of the png files."""
+    """How figures are written. formats: formats of the files of each figure. dpi: resolution of the png files."""
 
     formats: list[Literal["png", "pdf", "svg"]] = Field(min_length=1)
     dpi: int = Field(ge=50, le=1200)
@@ -35,8 +35,9 @@ class General(Options):
     """The keys of conf/config.yaml that are not groups.
 
     seed: the one integer that every random number follows from. stage: `all`, or one stage of the study on the run
-    directory `run`. run: an existing run directory, for a stage. threads: of torch on the CPU, null for its default.
-    extensions: packages whose classes a configuration may name. setting: which variant of a preset, where it has any.
+    directory `run`. run: an existing run directory, for a stage. threads: threads of torch on the CPU; null keeps the
+    default of torch. extensions: packages whose classes a configuration may name. setting: the variant of a preset, if
+    the preset has variants.
     """
 
     seed: Natural
@@ -61,8 +62,8 @@ class General(Options):
 class Config:
     """A checked configuration.
 
-    general: the keys that are not groups. components: group -> Component, of the study and of the groups that it uses.
-    data: the same as plain data, each value in its checked type, as it is saved with a run. sampling: the job that
+    general: the keys that are not groups. components: group -> Component, for the study and the groups that it uses.
+    data: the configuration as plain data, each value in its checked type; a run saves it. sampling: the job that
     samples, whose rule is the component `sampler`; None if the study does not use this group.
     """
 
@@ -82,7 +83,6 @@ class Config:
 
     @property
     def study(self):
-        """The study."""
         return self.options("study")
 
     def uses(self, *groups: str) -> bool:
@@ -107,7 +107,7 @@ class Config:
 def check(data: Mapping[str, Any]) -> Config:
     """Check a composed configuration, given as plain data. Raises ConfigError with the first mistake.
 
-    Groups that the study does not use are passed over.
+    Groups that the study does not use are not checked.
     """
     general = _general(data)
     extensions = general.extensions
@@ -143,7 +143,7 @@ def check(data: Mapping[str, Any]) -> Config:
 
 
 def _split(node: Mapping, extensions) -> tuple[dict, dict]:
-    """The keys of the node `sampler` that the rule has, with its `_target_`, and those that the job has."""
+    """Split the node `sampler` into the keys of the rule, with its `_target_`, and the keys of the job."""
     cls = resolve("sampler", node.get("_target_"), extensions)
     refuse_unknown("sampler", [key for key in node if key != "_target_"], {*cls.model_fields, *JOB_KEYS})
     job = {key: value for key, value in node.items() if key in JOB_KEYS}
@@ -172,7 +172,7 @@ def _general(data) -> General:
 
 
 def sweep_options(node: Mapping[str, Any]) -> Sweep:
-    """Check the node `sweep` alone, which says what is done with all jobs together."""
+    """Check the node `sweep` alone, which concerns all jobs together. Raises ConfigError with the first mistake."""
     try:
         return Sweep.model_validate({str(key): node[key] for key in node})
     except pydantic.ValidationError as error:

@@ -23,8 +23,9 @@ log = logging.getLogger("scorelab")
 class Context:
     """The components of a run, built when they are first needed, and its files.
 
-    run: the run directory. config: its checked configuration. seed: of the whole run. laboratory: `scorelab.run`, for
-    studies of whole runs.
+    run: the run directory. config: its checked configuration. seed: the seed of the whole run. laboratory:
+    `scorelab.run`, which a study of whole runs calls. A component whose group the study does not use raises
+    ConfigError.
     """
 
     def __init__(self, run: Run, config: Config, laboratory: Callable | None = None):
@@ -32,19 +33,17 @@ class Context:
 
     @cached_property
     def target(self):
-        """The target."""
         return self.config["target"].build(generator=stream(self.seed, "target"))
 
     @cached_property
     def schedule(self):
-        """The schedule."""
         return self.config["schedule"].build()
 
     @cached_property
     def sampling(self):
         """The job that samples."""
         if self.config.sampling is None:
-            self.config["sampler"]  # raises the error that says so
+            self.config["sampler"]  # raises the error that names the group
         return self.config.sampling
 
     @property
@@ -59,7 +58,6 @@ class Context:
 
     @cached_property
     def training(self):
-        """The training options."""
         return self.config.options("training")
 
     def new_denoiser(self):
@@ -75,12 +73,12 @@ class Context:
 
     @cached_property
     def denoiser(self):
-        """The trained denoiser of this run. Raises ScorelabError for a file that is damaged or of another network."""
+        """The trained denoiser of this run. Raises ScorelabError if its file is damaged or holds another network."""
         return load_denoiser(self.run / "denoiser.safetensors", self.config).eval()
 
     @cached_property
     def samples(self):
-        """The samples, (count, n) float32, mapped from the file."""
+        """The samples, (count, n) float32, mapped from the file. Raises ScorelabError if the file cannot be read."""
         try:
             return numpy.load(self.run / "samples.npy", mmap_mode="r")
         except (OSError, ValueError) as error:
@@ -89,8 +87,8 @@ class Context:
     def update_metrics(self, section: str, values: dict):
         """Replace one section of metrics.json.
 
-        values: numbers, `Estimate`s and dictionaries of them. What was not measured goes into the section
-        `not_measured`, dotted key -> why.
+        values: numbers, `Estimate`s and dictionaries of them. A number that was not measured goes into the section
+        `not_measured`, dotted key -> reason.
         """
         path = self.run / "metrics.json"
         known = read_metrics(path) if path.is_file() else {}
@@ -111,7 +109,7 @@ class Context:
         write_bytes(self.run / name, pandas.DataFrame(rows).to_csv(index=False).encode())
 
     def read_table(self, name: str) -> dict[str, numpy.ndarray]:
-        """Read a CSV file: column name -> values; see `figures.files.load_arrays` for names of earlier runs."""
+        """Read a CSV file: column name -> values. A column NAME_se of an earlier run is also NAME_standard_error."""
         import pandas
 
         table = pandas.read_csv(self.run / name)
@@ -123,7 +121,7 @@ class Context:
         save_arrays(self.run / "figures" / f"{figure}.npz", arrays)
 
     def all_arrays(self) -> dict[str, dict[str, numpy.ndarray]]:
-        """Figure name -> the arrays it is drawn from."""
+        """Figure name -> the arrays that the figure is drawn from."""
         return {path.stem: load_arrays(path) for path in sorted((self.run / "figures").glob("*.npz"))}
 
     def all_figures(self):
@@ -137,7 +135,7 @@ class Context:
             yield name, draw(study, name, arrays)
 
     def draw_figures(self):
-        """Draw every figure whose arrays are there, in the formats that are wanted."""
+        """Draw every figure whose arrays are there, and write it in the configured formats."""
         wanted = self.config.general.figures
         for name, figure in self.all_figures():
             for extension in wanted.formats:

@@ -19,9 +19,9 @@ def save_denoiser(path: Path, denoiser, config: Config):
 def load_denoiser(path: Path | str, expected: Config | None = None):
     """Rebuild a denoiser from its file.
 
-    expected: the configuration it must belong to, where there is one; without it, `extensions` that the file names are
-    not imported, so that a foreign file cannot choose what is. Raises ScorelabError for a file that is missing,
-    truncated, not a denoiser's, or another network's.
+    expected: the configuration that the file must belong to. Without it, `extensions` that the file names are not
+    imported, so that a foreign file cannot choose what is imported. Raises ScorelabError for a file that is missing or
+    truncated, that holds no denoiser or another network, or that belongs to another configuration.
     """
     path = Path(path)
     tensors, metadata = read_tensors(path)
@@ -38,7 +38,7 @@ def load_denoiser(path: Path | str, expected: Config | None = None):
         if changed:
             raise ScorelabError(f"{path}: of another configuration: {'; '.join(changed)}")
     target = component("target", nodes["target"], extensions).build(generator=stream(seed, "target"))
-    with default_stream(0):  # for initial weights, which the file's replace
+    with default_stream(0):  # for the initial weights, which the weights of the file replace
         denoiser = component("denoiser", nodes["denoiser"], extensions).build(
             n=target.n, target=target, pretrained=False
         )

@@ -18,8 +18,8 @@ log = logging.getLogger("scorelab")
 
 
 def stages_of(config: Config) -> tuple[str, ...]:
-    """The stages that a configuration asks for: all of the study, or one of an existing run with those that depend on
-    it. A new run that names the first stage stops after it."""
+    """The stages that a configuration asks for: all stages of the study, or one stage of an existing run and the stages
+    after it. A new run that names the first stage stops after this stage."""
     stage, every = config.general.stage, tuple(config.study.stages)
     if stage == "all":
         return every
@@ -27,10 +27,10 @@ def stages_of(config: Config) -> tuple[str, ...]:
 
 
 def execute(run: Run, config: Config, laboratory: Callable | None = None):
-    """Run the stages that a checked configuration asks for, keeping status.json true.
+    """Run the stages that a checked configuration asks for, and keep status.json up to date.
 
-    laboratory: `scorelab.run`, which studies of whole runs call. Raises whatever a stage raises, after it has been
-    marked and logged in the run's own run.log.
+    laboratory: `scorelab.run`, which studies of whole runs call. An error of a stage is written to status.json and to
+    the log file of the run, and then raised again.
     """
     import torch
 
@@ -64,11 +64,11 @@ def execute(run: Run, config: Config, laboratory: Callable | None = None):
             _to_log_file(traceback.format_exc())
         raise
     finally:
-        torch.set_num_threads(threads)  # the next job of a sweep, or a notebook, finds what was there
+        torch.set_num_threads(threads)  # the next job of a sweep, or a notebook, finds the number that was there
 
 
 def require_of_target(config: Config, target):
-    """Raise ConfigError if a part of the configuration needs something of the target that the target does not have."""
+    """Raise ConfigError if a part of the configuration needs a capability that the target does not have."""
     for group, part in config.components.items():
         needs = () if part.options is None else part.options.needs_of_target()
         why = target.lacks(*needs)
@@ -95,7 +95,7 @@ def provenance(config: Config, run: Run) -> dict:
 
 
 def _git_commit() -> str | None:
-    """The commit of the code that runs, "-dirty" where it was changed since; None outside a checkout."""
+    """The commit of the code that runs, with "-dirty" if the code was changed since; None outside a checkout."""
     here = Path(__file__).resolve().parent
     try:
         asked = ["git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=40", "--match=no-tag"]

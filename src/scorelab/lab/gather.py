@@ -19,17 +19,18 @@ from scorelab.markdown import text
 from scorelab.nodes import GROUPS, resolve
 from scorelab.studies.base import Study, function_of, lookup
 
+#: swept parameters that do not make another configuration
 _BOOKKEEPING = ("seed",)
-#: sweep.md has a column for each parameter up to so many, else one that names what each job asked for
+#: up to so many parameters have a column each in sweep.md; more share one column, which names what each job asked for
 _COLUMNS = 4
 
 
 def gather(directory: Path | str) -> pandas.DataFrame:
     """Write sweep.csv, sweep.md and the figures that the studies of the runs declare; return the table, one row a job.
 
-    Columns: job, state, error, the swept parameters (those overrides whose values vary, and no others), and every
-    number of metrics.json by its dotted name. Its attribute `labels` has what each job asked for of the swept
-    parameters but the seed. Raises ScorelabError if there is no run below the directory.
+    Columns: job, state, error, the swept parameters (the overrides whose values vary), and every number of
+    metrics.json by its dotted name. `attrs["labels"]` has for each job the swept parameters that it asked for itself,
+    without the seed, as text. Raises ScorelabError if there is no run below the directory.
     """
     directory = Path(directory)
     runs = below(directory)
@@ -50,7 +51,7 @@ def gather(directory: Path | str) -> pandas.DataFrame:
     table = table.drop(columns=constant).rename(columns={name: name[1:] for name in swept if name not in constant})
     parameters = [name[1:] for name in swept if name not in constant]
     table.attrs["labels"] = dict(zip(table["job"], _labels(table, parameters), strict=True))
-    for name in parameters:  # a job that did not set what others did has the value of its configuration
+    for name in parameters:  # a job that did not set a parameter has the value of its configuration
         table[name] = [
             _configured(run, name) if pandas.isna(value) else value
             for run, value in zip(runs, table[name], strict=True)
@@ -65,7 +66,7 @@ def gather(directory: Path | str) -> pandas.DataFrame:
 
 
 def _study(run: Run) -> type[Study] | None:
-    """The class of a run's study; None where its configuration names none that can be had."""
+    """The class of a run's study; None if its configuration names no class that can be imported."""
     saved = run.saved
     try:
         return resolve("study", (saved.get("study") or {}).get("_target_"), saved.get("extensions") or ())
@@ -74,7 +75,7 @@ def _study(run: Run) -> type[Study] | None:
 
 
 def _declared(table: pandas.DataFrame, what: str) -> list:
-    """What the studies of the runs declare under a name, each once."""
+    """What the studies of the runs declare in the class variable `what`, without repetitions."""
     return list(dict.fromkeys(one for study in table.attrs["studies"] for one in getattr(study, what)))
 
 
@@ -99,18 +100,18 @@ def summarise(table: pandas.DataFrame) -> pandas.DataFrame:
 
 
 def _grouping(table: pandas.DataFrame) -> list[str]:
-    """The parameters that make a configuration."""
+    """The swept parameters that distinguish configurations: all but the seed."""
     return [name for name in table.attrs["parameters"] if name not in _BOOKKEEPING]
 
 
 def _groups(table: pandas.DataFrame):
-    """The done jobs of each configuration, over seeds: values of the parameters, rows."""
+    """The done jobs of each configuration: pairs of the values of its parameters and its rows, one row per seed."""
     done, parameters = table[table["state"] == "done"], _grouping(table)
     return done.groupby(parameters, dropna=False, sort=False) if parameters else [((), done)]
 
 
 def _labels(table: pandas.DataFrame, parameters: list[str]):
-    """Of each job, what it asked for itself; values of its configuration are not filled in yet."""
+    """Yield for each job the parameters that it asked for itself; the table has no other values yet."""
     names = [name for name in parameters if name not in _BOOKKEEPING]
     for row in table[names].to_dict("records"):
         yield ", ".join(_shown(name, value) for name, value in row.items() if not pandas.isna(value))
@@ -121,13 +122,13 @@ def _short(name: str) -> str:
 
 
 def _shown(name: str, value) -> str:
-    """A parameter in a label: the option alone of a group, the last part of a key else."""
-    text = f"{value:.12g}" if isinstance(value, float) else str(value)
-    return text if name in GROUPS else f"{_short(name)}={text}"
+    """A parameter in a label: only the option for a group, the last part of the key and the value for any other key."""
+    option = f"{value:.12g}" if isinstance(value, float) else str(value)
+    return option if name in GROUPS else f"{_short(name)}={option}"
 
 
 def print_sweep(table: pandas.DataFrame, directory: Path):
-    """Print the summary, every job that is not done with its error, and where things are."""
+    """Print the summary, every job that is not done with its error, and the paths of the tables."""
     console = Console(width=None if Console().is_terminal else 200)
     console.print(_text_table(table), highlight=False, soft_wrap=True)
     for row in table[table["state"] != "done"].to_dict("records"):
@@ -146,12 +147,13 @@ def _configured(run: Run, key: str):
     return str(value) if isinstance(value, (dict, list)) else value
 
 
-def _typed(text: str):
+def _typed(written: str):
+    """The value of an override as a number or a truth value, if it is one; else as it was written."""
     try:
-        value = yaml.safe_load(text)
-        return float(text) if isinstance(value, str) else value if isinstance(value, (int, float, bool)) else text
+        value = yaml.safe_load(written)
+        return float(written) if isinstance(value, str) else value if isinstance(value, (int, float, bool)) else written
     except (ValueError, yaml.YAMLError):
-        return text
+        return written
 
 
 def _flatten(metrics: dict, prefix: str = ""):
@@ -164,13 +166,13 @@ def _flatten(metrics: dict, prefix: str = ""):
 
 def _cells(table: pandas.DataFrame) -> tuple[list[str], list[list[str]]]:
     summary, parameters = summarise(table), _grouping(table)
-    shown = _columns(table)
-    metrics = [name for name in shown if name in summary]
+    columns = _columns(table)
+    metrics = [name for name in columns if name in summary]
     leading = [[str(row[name]) for name in parameters] for row in summary.to_dict("records")]
     if len(parameters) > _COLUMNS:
         parameters = ["configuration"]
         leading = [[table.attrs["labels"][group["job"].iloc[0]]] for _, group in _groups(table)]
-    heading = [*parameters, "count", *(shown[name] for name in metrics)]
+    heading = [*parameters, "count", *(columns[name] for name in metrics)]
     rows = [
         [*values, f"{row['count']:.0f}", *(_cell(row[name], row[f"{name}_standard_error"]) for name in metrics)]
         for values, row in zip(leading, summary.to_dict("records"), strict=True)
@@ -202,14 +204,14 @@ def _text_table(table: pandas.DataFrame):
     from rich.table import Table
 
     heading, rows = _cells(table)
-    shown = Table(*heading, box=None, pad_edge=False)
+    printed = Table(*heading, box=None, pad_edge=False)
     for row in rows:
-        shown.add_row(*map(escape, row))
-    return shown
+        printed.add_row(*map(escape, row))
+    return printed
 
 
 def _compared(table: pandas.DataFrame) -> list:
-    """The numbers that are compared: none unless there are several configurations, and several seeds of one."""
+    """The numbers to compare; none unless there are several configurations, and several seeds of one configuration."""
     sizes = [len(group) for _, group in _groups(table)]
     several = len(sizes) > 1 and max(sizes) > 1
     return [number for number in _declared(table, "compared") if number.key in table] if several else []
@@ -225,15 +227,15 @@ def _comparison(table: pandas.DataFrame, numbers) -> dict:
         seeds = max(map(len, groups))
         arrays[number.key] = [[*group[number.key], *[numpy.nan] * (seeds - len(group))] for group in groups]
         held = number.reference_key
-        # One line for all, where it is the same for all.
+        # One reference line is drawn for all configurations if their reference values are about the same.
         if held in table and table[held].max() - table[held].min() <= 0.3 * table[held].max():
             arrays[f"exact.{number.key}"] = table[held].mean()
     return arrays
 
 
 def _draw(directory: Path, table: pandas.DataFrame) -> list[str]:
-    """Draw the grids that the studies declare, of every job that is done, and a comparison of configurations; return
-    the names of the figures."""
+    """Draw the overviews that the studies declare, of all done jobs, and the comparison of configurations; return the
+    names of the figures."""
     from scorelab.figures import comparison
     from scorelab.figures.files import load_arrays, save_arrays, save_figure
     from scorelab.figures.style import house_style

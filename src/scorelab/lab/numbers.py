@@ -20,7 +20,7 @@ RUN = Section(
     ),
 )
 
-#: for the page; its names are the keys of other sections, which `undeclared` holds them to
+#: only for the page; its names are keys of other sections, and `undeclared` checks that these keys are declared
 NOT_MEASURED = Section(
     "not_measured",
     "What could not be measured, and why. A number that is named here is absent from its own section. The section is "

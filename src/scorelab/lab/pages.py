@@ -21,8 +21,8 @@ _INTRODUCTION = """\
 # metrics.json: every number, its unit, its floor
 
 `make docs` writes this page from the declarations beside the code, `numbers.py` in the folder of each study. Each
-section below is a section of `metrics.json`; a heading with dots is a place within one, and a word of capitals in it
-stands for a name.
+section below is a section of `metrics.json`; a heading with dots is a place within a section, and a word of capitals
+in a heading stands for a name.
 
 *Floor*: what an exact sampler, or the best estimator that knows the family, would score with as many samples.
 `NAME_standard_error` is the standard error of `NAME`, in tables of a run as well; `NAME_floor`, `NAME_floor_deviation`,
@@ -30,7 +30,7 @@ stands for a name.
 that is known exactly, and this value at the finite end of the grid. Directories of earlier runs have `NAME_se`, which
 everything that reads a run takes for `NAME_standard_error`. Numbers that JSON cannot hold are `null`.
 
-The unit 1 is a pure number. x is a sample, a the signal direction of the target.
+A number with the unit 1 is a pure number. x is a sample, a the signal direction of the target.
 """
 
 
@@ -47,18 +47,18 @@ def studies() -> list[type[Study]]:
 
 
 def sections() -> list[Section]:
-    """Every declared section once: those of several studies, of each study, of every run."""
+    """Every declared section once: sections that studies share, sections of each study, sections of every run."""
     own = (section for study in studies() for section in sections_of(study))
     return list(dict.fromkeys((*_SHARED, *own, RUN, NOT_MEASURED)))
 
 
 def metrics_page() -> str:
-    """The page docs/metrics.md."""
+    """The text of docs/metrics.md."""
     return "\n".join([_INTRODUCTION, *(line for section in sections() for line in (*section.lines(), ""))])
 
 
 def write_pages(folder: Path | str = "docs"):
-    """Write the pages that follow from declarations into a folder."""
+    """Write docs/metrics.md, the page that follows from declarations, or the same page into another folder."""
     write_text(Path(folder) / "metrics.md", metrics_page())
 
 

@@ -5,7 +5,7 @@
     metrics.json, training.csv, posterior_mean.csv, path_kl.csv, samples.npy, denoiser.safetensors, figures/
     checkpoint.safetensors    while training is unfinished
 
-A directory is a result if, and only if, its state is `done`. Every file is put in place whole.
+A directory is a result if, and only if, its state is `done`. Every file is written whole or not at all.
 """
 
 import datetime
@@ -19,13 +19,12 @@ from scorelab.files import read_json, write_json, write_text
 from scorelab.lab.config import Config, General, check
 from scorelab.laws.estimate import spelled_out
 
-STATES = ("pending", "running", "done", "failed", "interrupted")
-
 
 def reserve(wanted: Path) -> Path:
-    """Make and return a new directory: `wanted`, or `wanted-2`, `wanted-3` ... where that is taken.
+    """Make and return a new directory: `wanted`, or `wanted-2`, `wanted-3` ... if the name is taken.
 
-    mkdir either makes a directory or fails, so that two runs never get the same one.
+    mkdir either makes a directory or fails, so that two runs never get the same directory. Raises ScorelabError if no
+    directory can be made.
     """
     for number in range(1, 10_000):
         directory = wanted if number == 1 else wanted.with_name(f"{wanted.name}-{number}")
@@ -40,7 +39,7 @@ def reserve(wanted: Path) -> Path:
 
 
 def claim(directory: Path) -> Path:
-    """Make and return exactly this directory. Raises ScorelabError if it is there and not empty."""
+    """Make and return exactly this directory. Raises ScorelabError if it exists and is not empty."""
     try:
         directory.mkdir(parents=True, exist_ok=True)
         if any(directory.iterdir()):
@@ -51,26 +50,26 @@ def claim(directory: Path) -> Path:
 
 
 def below(directory: Path) -> list["Run"]:
-    """The runs in the folders of a directory, jobs of a sweep in the order of their numbers."""
+    """The runs in the folders of a directory; jobs of a sweep are in the order of their numbers."""
     found = (path.parent for path in directory.glob("*/status.json"))
     return [Run(path) for path in sorted(found, key=lambda path: in_order_of(path.name))]
 
 
 def in_order_of(name: str) -> tuple:
-    """What the names of runs are sorted by: numbers by their value, then the rest."""
+    """The sort key of a run's name: numbers come first, by their value, then other names."""
     return (0, int(name), "") if name.isdigit() else (1, 0, name)
 
 
 def asked(overrides) -> dict[str, str]:
-    """What overrides ask for: key -> value, as text."""
+    """The values that overrides ask for: key -> value, as text."""
     pairs = (str(override).lstrip("+~").partition("=") for override in overrides)
     return {key: value for key, _, value in pairs}
 
 
 def read_metrics(path: Path) -> dict:
-    """The content of a metrics.json; an earlier spelling of the standard errors' keys is brought up to date.
+    """The content of a metrics.json; a key NAME_se of an earlier run becomes NAME_standard_error.
 
-    Raises ScorelabError if it is missing or damaged.
+    Raises ScorelabError if the file is missing or damaged.
     """
     return spelled_out(read_json(path))
 
@@ -101,7 +100,7 @@ class Run:
         return status
 
     def mark(self, state: str, **more):
-        """Write the state, keeping what else is known."""
+        """Write the state and the entries `more` into status.json; other entries stay."""
         known = read_json(self / "status.json") if (self / "status.json").is_file() else {"stages": []}
         owner = {"pid": os.getpid(), "host": os.uname().nodename} if state == "running" else {}
         cleared = {"error": None} if state in ("running", "done") else {}
@@ -109,14 +108,14 @@ class Run:
 
     @property
     def state(self) -> str:
-        """The state, `pending` before there is any."""
+        """The state; `pending` if there is no status.json yet."""
         return self.status["state"] if (self / "status.json").is_file() else "pending"
 
     def begin(self, config: Config, stages):
-        """Mark the run as running, with the stages that are to be done now and the configuration they are done with.
+        """Mark the run as running and save its configuration. stages: the stages that are asked for now.
 
-        What depends on a stage that is done again is out of date and no longer counts as done. An unfinished training
-        goes on where it was.
+        If a stage is done again, this stage and the stages after it no longer count as done. An unfinished training
+        goes on where it stopped. Raises ConfigError if a stage before them is not done.
         """
         done = self.status["stages"] if (self / "status.json").is_file() else []
         if config.general.stage != "all":
@@ -134,14 +133,14 @@ class Run:
         return stage not in self.status["stages"]
 
     def finish_stage(self, stage: str, seconds: float):
-        """Count a stage as done, and its seconds into the run's."""
+        """Count a stage as done and add its seconds to the seconds of the run."""
         status = self.status
         wall_seconds = status.get("wall_seconds", 0.0) + seconds
         self.mark("running", stages=[*status["stages"], stage], wall_seconds=wall_seconds)
 
     @property
     def config(self) -> Config:
-        """The checked configuration that was saved with the run."""
+        """The configuration that was saved with the run, checked. Raises ScorelabError if it cannot be read."""
         try:
             saved = _in_todays_keys(yaml.safe_load((self / "config.yaml").read_text()))
             # Runs of earlier versions hold keys of studies that they did not do, without a value.
@@ -153,13 +152,13 @@ class Run:
 
     @property
     def saved(self) -> dict:
-        """The configuration as it lies there, unchecked; empty where there is none."""
+        """The configuration that was saved with the run, unchecked; empty if there is none."""
         path = self / "config.yaml"
         return (yaml.safe_load(path.read_text()) or {}) if path.is_file() else {}
 
     @property
     def overrides(self) -> list[str]:
-        """What was asked for when the run was made."""
+        """The overrides that the run was made with."""
         overrides, path = self.status.get("overrides"), self / ".hydra" / "overrides.yaml"
         if not overrides and path.is_file():
             overrides = yaml.safe_load(path.read_text())
@@ -179,7 +178,7 @@ class Run:
 
 
 def _in_todays_keys(node):
-    """A saved configuration with the keys of today: `rho` of the grid `karras` was a key of the schedule once."""
+    """A saved configuration with the keys of today: `rho` of the grid `karras` was once a key of the schedule."""
     if isinstance(node, list):
         return [_in_todays_keys(entry) for entry in node]
     if not isinstance(node, dict):
@@ -194,7 +193,7 @@ def _in_todays_keys(node):
 
 def _alive(status: dict) -> bool:
     if status.get("host") != os.uname().nodename:
-        return True  # on another machine: its word is all there is
+        return True  # a process on another machine cannot be asked
     try:
         os.kill(status["pid"], 0)
     except (ProcessLookupError, KeyError):

@@ -9,7 +9,7 @@ from scorelab.lab.runs import Run
 
 
 def summary(run: Run, study):
-    """Print the study's closing table of a finished run, where its figures are, and where its numbers."""
+    """Print the closing table of a finished run, and the paths of its pages, its figures and its numbers."""
     console = Console()
     closing = study.closing(run.metrics)
     if closing is not None:

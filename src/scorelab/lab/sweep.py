@@ -1,8 +1,8 @@
-"""Sweeps: many jobs from one command, each in a directory of its own, gathered whatever becomes of them.
+"""Sweeps: one command runs many jobs, each in a directory of its own, and gathers them even if some of them fail.
 
-This is Hydra's basic sweeper with a different course: all jobs are composed and checked before any starts, and frozen,
-so that a file edited meanwhile reaches none of them; their directory is reserved; a launcher of any kind runs them; and
-what they left behind is gathered from the directories alone.
+This is Hydra's basic sweeper with a different course. All jobs are composed and checked before the first job starts.
+Their directory is reserved, and their configurations are frozen there, so that a file that is edited meanwhile changes
+no job. Any launcher can run the jobs. The results are gathered from the directories alone.
 """
 
 import copy
@@ -26,7 +26,7 @@ log = logging.getLogger("scorelab")
 
 
 class Job:
-    """One job of a sweep: its overrides, and either its checked configuration or the error that keeps it from one."""
+    """One job of a sweep: its overrides, and either its checked configuration or the error that the check raised."""
 
     def __init__(self, number: int, overrides: list[str], config: Config | None, error: Exception | None):
         self.number, self.overrides, self.config, self.error = number, overrides, config, error
@@ -38,8 +38,8 @@ class Job:
 class _ReadOnce(CachingConfigRepository):
     """Configuration files as they were when they were first read.
 
-    Hydra copies its repository for each composition and merges into what it loads; here the copies share one cache,
-    and what they get from it is theirs to change.
+    Hydra copies its repository for each composition and changes what it loads. Here all compositions share one cache,
+    and each load returns a copy.
     """
 
     def __deepcopy__(self, memo):
@@ -50,10 +50,10 @@ class _ReadOnce(CachingConfigRepository):
 
 
 class Sweeper(BasicSweeper):
-    """See the module's docstring."""
+    """Hydra's sweeper that checks and freezes all jobs first, then launches and gathers them."""
 
     def sweep(self, arguments):
-        """Run the jobs that the command line `arguments` stand for; leaves with exit status 1 if any is not done."""
+        """Run the jobs that the overrides `arguments` ask for; exit with status 1 if a job is not done at the end."""
         with one_line_errors():
             options = sweep_options(self.config.sweep)
             jobs = self._plan(arguments, options)
@@ -78,13 +78,11 @@ class Sweeper(BasicSweeper):
         try:
             if remaining:
                 returns.append(self._launch(directory, remaining))
-        except Exception as error:  # a launcher lost a job, or a worker: what is there is gathered all the same
+        except Exception as error:  # a launcher may lose a job or a worker; the other jobs are gathered
             log.error("the launcher stopped: %s", one_line(error))
         finally:
-            from scorelab.lab.gather import (  # pandas takes half a second that a dry run need not wait
-                gather,
-                print_sweep,
-            )
+            # Importing pandas takes half a second, for which a dry run need not wait.
+            from scorelab.lab.gather import gather, print_sweep
 
             with one_line_errors():
                 print_sweep(gather(directory), directory)
@@ -95,7 +93,7 @@ class Sweeper(BasicSweeper):
     # Before any job starts. -----------------------------------------------------------------------------------------
 
     def _plan(self, arguments, options: Sweep) -> list[Job] | None:
-        """The jobs that the command line asks for; None if it names only a sweep to go on with."""
+        """The jobs that the command line asks for; None if the command line only names a sweep to resume."""
         loader = self.hydra_context.config_loader
         loader.repository = _ReadOnce(loader.repository)
         parsed = OverridesParser.create(config_loader=loader).parse_overrides(list(arguments))
@@ -142,7 +140,10 @@ class Sweeper(BasicSweeper):
 
 
 def read_jobs(path: Path) -> list[list[str]]:
-    """The jobs of a YAML file, a list of mappings from keys to values, each as a list of overrides."""
+    """Read the jobs of a YAML file, a list of mappings from keys to values; return each job as a list of overrides.
+
+    Raises ConfigError if the file cannot be read or has no such list.
+    """
     try:
         content = yaml.safe_load(path.read_text())
     except (OSError, yaml.YAMLError) as error:
@@ -171,7 +172,7 @@ def _join(number: int, listed: list[str], swept: list[str]) -> list[str]:
 
 
 def _freeze(directory: Path, jobs):
-    """Write every job's checked configuration into its directory; from now on nothing else decides what it does."""
+    """Write every job's checked configuration into its directory; this file alone decides later what the job does."""
     for job in jobs:
         run = Run(claim(directory / str(job.number)))
         if job.error is None:
@@ -183,7 +184,11 @@ def _freeze(directory: Path, jobs):
 
 
 def _resume(directory: Path, asked: list[Job] | None) -> list[Job]:
-    """The jobs of an interrupted sweep, with the configurations that were frozen when it began."""
+    """The jobs of an interrupted sweep, with the configurations that were frozen when it began.
+
+    asked: the jobs that the command line asks for, None if it asks for none. Raises ScorelabError if the directory is
+    not a sweep, ConfigError if the jobs that are asked for differ from the jobs of the sweep.
+    """
     if not (directory / "sweep.json").is_file():
         raise ScorelabError(f"sweep.resume = {directory}: not a sweep directory (it has no sweep.json)")
     jobs = []

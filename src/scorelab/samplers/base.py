@@ -7,9 +7,9 @@ from scorelab.options import Options
 
 
 class Step(NamedTuple):
-    """What a rule makes of one step.
+    """The result of one step of a rule.
 
-    x: the new state (count, n). state: what the rule wants to find at its next step. info: what the step found out,
+    x: the new state (count, n). state: what the rule gives to its own next step. info: what the step measured,
     name -> tensor (count,); its mean over the steps goes into metrics.json under that name.
     """
 
@@ -19,20 +19,20 @@ class Step(NamedTuple):
 
 
 class Sampler(Options):
-    """A rule for one step between two angles. Its fields are the options of the rule alone; how many samples and steps
-    are made belongs to the job that samples, a `scorelab.samplers.job.Sampling`."""
+    """A rule for one step between two angles. Its fields are the options of the rule alone; the numbers of samples and
+    steps belong to the job that samples, a `scorelab.samplers.job.Sampling`."""
 
-    #: order of the global error as the grid is refined, weak for rules that draw noise
+    #: order of the global error as the grid is refined; the weak order for rules that draw noise
     order: ClassVar[int]
-    #: denoiser evaluations a step
+    #: denoiser evaluations per step
     evaluations: ClassVar[int] = 1
-    #: whether the rule visits the grid of the schedule; one that does not has its own `angles` and `end_angle`
+    #: whether the rule visits the grid of the schedule; any other rule has its own `angles` and `end_angle`
     visits_grid: ClassVar[bool] = True
-    #: what may help where the state diverges
+    #: advice for the error message when the state diverges
     remedy: ClassVar[str] = "more sampler.steps, or a denoiser trained at this angle, may help"
 
     def nfe(self, steps: int) -> int:
-        """Denoiser evaluations a sample in so many steps."""
+        """Denoiser evaluations per sample in so many steps."""
         return steps * self.evaluations
 
     def require(self, schedule, denoiser) -> None:
@@ -50,7 +50,7 @@ class Sampler(Options):
         return schedule.end_angle
 
     def begin(self, schedule, angles):
-        """The `state` of the first step; `angles`: the grid, as floats."""
+        """The `state` that the first step gets; angles: the grid, a list of floats."""
         return None
 
     @abc.abstractmethod

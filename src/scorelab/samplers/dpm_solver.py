@@ -7,25 +7,25 @@ from scorelab.samplers.base import Sampler, Step
 
 
 class Before(NamedTuple):
-    """The posterior mean (count, n) of the last step, and h of that step."""
+    """The posterior mean (count, n) of the last step, and h of the last step."""
 
     mean: Any
     h: float
 
 
 class _MultiStep(Sampler):
-    """What the two rules share: D = m + (m - m_before) h / (2 h_before), h = lambda' - lambda; D = m at first."""
+    """Base of the two rules: D = m + (m - m_before) h / (2 h_before), h = lambda' - lambda; D = m at first."""
 
     order: ClassVar[int] = 2
 
     @staticmethod
     def _length(angle, next_angle):
-        """h; infinite from phi = 0, where lambda = -inf."""
+        """h; it is infinite at phi = 0, where lambda = -inf."""
         return math.inf if angle == 0 else math.log(math.tan(next_angle) / math.tan(angle))
 
     @staticmethod
     def _add_extrapolated(x, weight, mean, h, before):
-        """x + weight D, in place; before: a `Before`, None at first."""
+        """Add weight D to x, in place; before: the `Before` of the last step, None at first."""
         if before is None or math.isinf(before.h):
             return x.add_(mean, alpha=weight)
         share = 0.5 * h / before.h
@@ -33,10 +33,10 @@ class _MultiStep(Sampler):
 
 
 class DPMSolver2M(_MultiStep):
-    """x' = (cos'/cos) x + sin' (1 - e^-h) D: the probability-flow ODE, deterministic, one evaluation a step.
+    """x' = (cos'/cos) x + sin' (1 - e^-h) D: the probability-flow ODE, deterministic, one evaluation per step.
 
     Lu et al., DPM-Solver++: Fast Solver for Guided Sampling of Diffusion Probabilistic Models (2022), algorithm 2. With
-    D = m it is DDIM.
+    D = m the rule is DDIM.
     """
 
     def step(self, denoiser, x, angle, next_angle, noise, state):
@@ -47,10 +47,10 @@ class DPMSolver2M(_MultiStep):
 
 
 class DPMSolverSDE2M(_MultiStep):
-    """x' = (cos'/cos) e^-h x + sin' (1 - e^-2h) D + cos' sqrt(1 - e^-2h) z: the stochastic twin.
+    """x' = (cos'/cos) e^-h x + sin' (1 - e^-2h) D + cos' sqrt(1 - e^-2h) z: the localization SDE.
 
-    The same paper, SDE-DPM-Solver++(2M). With D = m it is Euler-Maruyama on the localization SDE, whose second-order
-    multistep rule it therefore is: h is half the step in log t.
+    SDE-DPM-Solver++(2M) of the same paper. With D = m the rule is Euler-Maruyama on the localization SDE, so that it is
+    a second-order multistep rule for this SDE; h is half the step in log t.
     """
 
     def step(self, denoiser, x, angle, next_angle, noise, state):

@@ -7,14 +7,14 @@ from scorelab.samplers.base import Sampler, Step
 
 
 class Value(NamedTuple):
-    """A posterior mean (count, n), and the lambda that it was found at."""
+    """A posterior mean (count, n), and the lambda of its angle."""
 
     mean: Any
     place: float
 
 
 class _ThirdOrder(Sampler):
-    """The next of the multistep rules, with the posterior means of the last three steps:
+    """Base of the two rules, with the posterior means of the last three steps:
 
         x' = (cos'/cos) e^{-(k-1) h} x + sin' [(1 - e^{-k h}) m + p_2 D_1 - p_3 D_2] + cos' sqrt(1 - e^{-2 (k-1) h}) z
 
@@ -22,20 +22,22 @@ class _ThirdOrder(Sampler):
         D_1 = D_11 + r_1/(r_1 + r_2) (D_11 - D_12),     D_2 = (D_11 - D_12)/(r_1 + r_2)
         p_2 = 1 - (1 - e^{-k h})/(k h),     p_3 = p_2/(k h) - 1/2
 
-    with k = 1 for the ODE and k = 2 for the SDE; D_1 = D_11, D_2 = 0 with one value in memory, D_1 = D_2 = 0 without.
-    Lu et al., DPM-Solver++ (2022), section 5, as diffusers has it for k = 1; the SDE form is k-diffusion's 3M SDE.
-    It is exact where m is linear in lambda. The integral of the parabola through the three values has twice this p_3;
-    hence the order is 2 and not 3, but with few steps on the two modes these weights are the more accurate.
+    with k = 1 for the ODE and k = 2 for the SDE. With one earlier value D_1 = D_11 and D_2 = 0; without an earlier
+    value D_1 = D_2 = 0. For k = 1 it is the rule of Lu et al., DPM-Solver++ (2022), section 5, as in diffusers; for
+    k = 2 it is the 3M SDE of k-diffusion. The rule is exact where m is linear in lambda. The integral of the parabola
+    through the three values has twice this p_3, so that the order is 2 and not 3; but with few steps on the two modes
+    these weights are more accurate than the weights of the parabola.
+
+    The state of a step: up to two `Value`s of the last steps, the latest first.
     """
 
-    #: k
+    #: k in the formula above
     _rate: ClassVar[int]
 
     def step(self, denoiser, x, angle, next_angle, noise, state):
-        """See `Sampler.step`; state: up to two `Value`s of the last steps, the latest first."""
         mean, k = denoiser(x, angle), self._rate
         sin, cos = math.sin(next_angle), math.cos(next_angle)
-        if angle == 0:  # lambda = -inf: m is constant over the step, and no value for later ones
+        if angle == 0:  # lambda = -inf: m is constant over the step, and later steps cannot use it
             x = x.mul_(cos if k == 1 else 0.0).add_(mean, alpha=sin)
             return Step(x if k == 1 else x.add_(noise(), alpha=cos), ())
         place = math.log(math.tan(angle))
@@ -50,7 +52,7 @@ class _ThirdOrder(Sampler):
 
 
 def _weights(k, h, places):
-    """The weights of m, m_1, m_2 in the bracket, for as many lambdas as there are."""
+    """The weights of m, m_1, m_2 in the bracket, one for each lambda in `places`."""
     of_mean = -math.expm1(-k * h)
     p_2 = 1 - of_mean / (k * h)
     if len(places) == 1:
@@ -59,20 +61,20 @@ def _weights(k, h, places):
     if len(places) == 2:
         return of_mean + p_2 / r_1, -p_2 / r_1
     r_2, p_3 = (places[1] - places[2]) / h, p_2 / (k * h) - 0.5
-    of_first = p_2 * (1 + r_1 / (r_1 + r_2)) - p_3 / (r_1 + r_2)  # of D_11 in the bracket
-    of_second = -p_2 * r_1 / (r_1 + r_2) + p_3 / (r_1 + r_2)  # of D_12
+    of_first = p_2 * (1 + r_1 / (r_1 + r_2)) - p_3 / (r_1 + r_2)  # weight of D_11 in the bracket
+    of_second = -p_2 * r_1 / (r_1 + r_2) + p_3 / (r_1 + r_2)  # weight of D_12
     return of_mean + of_first / r_1, of_second / r_2 - of_first / r_1, -of_second / r_2
 
 
 class DPMSolver3M(_ThirdOrder):
-    """The probability-flow ODE, deterministic, one evaluation a step."""
+    """The probability-flow ODE, deterministic, one evaluation per step."""
 
     order: ClassVar[int] = 2
     _rate: ClassVar[int] = 1
 
 
 class DPMSolverSDE3M(_ThirdOrder):
-    """The localization SDE: with D_1 = D_2 = 0 it is Euler-Maruyama."""
+    """The localization SDE; with D_1 = D_2 = 0 the rule is Euler-Maruyama."""
 
     order: ClassVar[int] = 2
     _rate: ClassVar[int] = 2

@@ -4,12 +4,15 @@ import math
 from typing import ClassVar, Literal, NamedTuple
 
 from scorelab.samplers.base import Sampler, Step
-from scorelab.samplers.native import Course, Native, course, require_positive_start
+from scorelab.samplers.native import Course, NativeValues, course, require_positive_start
 
 
 class Slope(NamedTuple):
-    """At a grid point: the coordinate s, rising towards the data; the scale of the state scale * x; the factors of x
-    and of m in the slope d(scale x)/ds."""
+    """The ODE at a grid point.
+
+    s: the coordinate, which rises towards the data. scale: the factor from x to the state of the ODE. of_x, of_mean:
+    the factors of x and of m in the slope d(scale x)/ds.
+    """
 
     s: float
     scale: float
@@ -18,28 +21,28 @@ class Slope(NamedTuple):
 
 
 class _Flow(Sampler):
-    """What the two rules share. In the angle the ODE is dx/dphi = v, with v the velocity: x_phi = sin X + cos G has the
-    derivative cos X - sin G, and v is its conditional expectation. In the native clock it is, towards the data,
+    """Base of the two rules. In the angle the ODE is dx/dphi = v, with v the velocity: x_phi = sin X + cos G has the
+    derivative cos X - sin G, whose conditional expectation is v. In the native clock the ODE is, towards the data,
 
         dX/ds = -f X + 1/2 g^2 score     (Song et al., Score-Based Generative Modeling through SDEs, 2021, equation 13).
 
-    coordinate: `angle`, where it is the same on every schedule, or `native`; under EDM the latter is the ODE of Karras
-    et al. (2022) in sigma, whose Euler rule is DDIM.
+    coordinate: `angle`, in which the ODE is the same on every schedule, or `native`. Under EDM the native ODE is the
+    equation of Karras et al. (2022) in sigma, whose Euler rule is DDIM.
     """
 
     coordinate: Literal["angle", "native"]
 
     def require(self, schedule, denoiser):
-        """The native state must be a multiple of x everywhere."""
+        """Raise ValueError if the native state is not a multiple of x everywhere."""
         super().require(schedule, denoiser)
         if self.coordinate == "native":
             require_positive_start(f"sampler {type(self).__name__} with coordinate = native", schedule)
 
     def begin(self, schedule, angles):
-        """A `Course` with a `Slope` a grid point."""
+        """A `Course` with one `Slope` per grid point."""
         if self.coordinate == "angle":  # v = (m - sin x)/cos
             return Course([Slope(angle, 1.0, -math.tan(angle), 1 / math.cos(angle)) for angle in angles])
-        native = Native(schedule, angles)
+        native = NativeValues(schedule, angles)
         of_x, of_mean = native.of_score(0.5 * native.diffusion.square())
         since = (native.time - native.time[0]).abs()
         return course(Slope, since, native.scale, of_x - native.drift * native.scale, of_mean)
@@ -59,8 +62,8 @@ class FlowEuler(_Flow):
 
 
 class FlowHeun(_Flow):
-    """Heun's method: the mean of the state and of the end of two Euler steps of full length from it, the second with
-    the slope that the first one finds at the next angle.
+    """Heun's method: from x it takes one Euler step of full length and then another one, with the slope at the next
+    angle. The new state is the mean of x and of the end of the second step.
 
     The method of Karras et al., Elucidating the Design Space of Diffusion-Based Generative Models (2022), algorithm 1.
     """

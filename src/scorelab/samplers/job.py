@@ -1,4 +1,4 @@
-"""The job that samples: how much, by which rule, and what is returned."""
+"""The job that samples: how many samples it makes, by which rule, and what it returns."""
 
 from typing import Literal
 
@@ -9,15 +9,15 @@ from scorelab.samplers.base import Sampler
 
 
 class Sampling(Options):
-    """How much is sampled, in how many steps of which rule.
+    """How many samples a job makes, in how many steps of which rule.
 
     count: samples, >= 2. steps: steps on the schedule's grid, >= 1; a grid of K points has K - 1 steps.
     batch_size: samples held in memory at once, rounded to a multiple of 256; no result depends on it.
-    output: what is returned of the last state x at the last angle phi,
+    output: what the job returns for the last state x at the last angle phi,
         scaled          x / sin(phi), which is Y_T / T: X plus noise of variance 1/T (the paper's)
         posterior_mean  m(x; phi)
-        posterior_draw  m(x; phi) plus Gaussian noise of the posterior's own variance (see `loop.posterior_draw`)
-    rule: the sampling rule; in a configuration its `_target_` and its keys stand beside these ones.
+        posterior_draw  m(x; phi) plus Gaussian noise with the variance of the posterior (see `loop.posterior_draw`)
+    rule: the sampling rule; in a configuration its `_target_` and its keys stand beside these keys.
     """
 
     count: Several
@@ -28,7 +28,7 @@ class Sampling(Options):
 
     @property
     def nfe(self) -> int:
-        """Denoiser evaluations a sample."""
+        """Denoiser evaluations per sample."""
         return self.rule.nfe(self.steps) + (self.output != "scaled")
 
     def require(self, schedule, denoiser) -> None:
@@ -47,5 +47,5 @@ class Sampling(Options):
         return self.rule.end_angle(schedule)
 
 
-#: the keys of a job that stand beside those of its rule
+#: the keys of a job, which stand in a configuration beside the keys of its rule
 JOB_KEYS = tuple(name for name in Sampling.model_fields if name != "rule")

@@ -1,4 +1,4 @@
-"""Langevin dynamics: at one noise level, unadjusted and adjusted, and annealed through many."""
+"""Langevin dynamics: unadjusted and adjusted at one noise level, and annealed through many noise levels."""
 
 import math
 from typing import Any, ClassVar, NamedTuple
@@ -14,9 +14,9 @@ class AnnealedLangevin(Sampler):
         x <- x + alpha_i score(x; sigma_i) + sqrt(2 alpha_i) z,     alpha_i = step_size sigma_i^2
 
     (000_6c70dbc10a1c9c83.txt, section 4.2, equations 4 and 5, where step_size is c/sigma_min^2; Song and Ermon 2019,
-    algorithm 1, has half of it). The noise levels are sigma = cot(phi).
+    algorithm 1, have half of this step). The noise levels are sigma = cot(phi).
 
-    repeats: steps a level, >= 1. step_size: in units of sigma^2; above 2 the dynamics of the noise itself diverges.
+    repeats: steps per level, >= 1. step_size: in units of sigma^2; above 2 the dynamics of the noise itself diverges.
     """
 
     repeats: Count
@@ -26,11 +26,10 @@ class AnnealedLangevin(Sampler):
 
     @property
     def evaluations(self) -> int:
-        """Denoiser evaluations a step."""
         return self.repeats
 
     def require(self, schedule, denoiser):
-        """The first noise level must be finite."""
+        """Raise ValueError if the first noise level is infinite."""
         super().require(schedule, denoiser)
         if schedule.start_angle == 0:
             raise ValueError(
@@ -39,7 +38,7 @@ class AnnealedLangevin(Sampler):
             )
 
     def step(self, denoiser, x, angle, next_angle, noise, state):
-        # In x = sin (X + sigma G) the score is that of X + sigma G over sin, and alpha_i becomes step_size cos^2.
+        # x = sin (X + sigma G): its score is the score of X + sigma G divided by sin, and alpha_i is step_size cos^2.
         x = x.mul_(math.sin(next_angle) / math.sin(angle))
         alpha = self.step_size * math.cos(next_angle) ** 2
         for _ in range(self.repeats):
@@ -48,9 +47,10 @@ class AnnealedLangevin(Sampler):
 
 
 class _OneLevel(Sampler):
-    """What the two rules share: a chain on the law of X + sigma G, sigma = noise_level, from the schedule's start.
+    """Base of the two rules: a chain on the law of X + sigma G, sigma = noise_level.
 
-    At noise_level 0, the target itself, the score is not a function of the posterior mean: an exact denoiser is needed.
+    At noise_level 0 this law is the target. There the score is not a function of the posterior mean, so that an exact
+    denoiser is needed. step_size: of the chain, in the units of X^2.
     """
 
     step_size: Positive
@@ -60,12 +60,11 @@ class _OneLevel(Sampler):
     remedy: ClassVar[str] = "a smaller sampler.step_size may help: above twice the least variance of a mode it diverges"
 
     def require(self, schedule, denoiser):
-        """The target itself needs its exact score."""
+        """Raise ValueError at noise_level 0 without an exact denoiser."""
         if self.noise_level == 0 and not denoiser.exact:
             raise ValueError("sampler.noise_level = 0: only denoiser=exact has a score there; take a noise_level > 0")
 
     def needs_of_target(self):
-        """The target's own score at noise_level 0."""
         return ("score",) if self.noise_level == 0 else ()
 
     def angles(self, schedule, steps, risk=None):
@@ -73,7 +72,6 @@ class _OneLevel(Sampler):
         return [self.end_angle(schedule)] * (steps + 1)
 
     def end_angle(self, schedule):
-        """The angle of the noise level."""
         return math.atan2(1.0, self.noise_level)
 
     def _score(self, denoiser, x, angle):
@@ -81,13 +79,14 @@ class _OneLevel(Sampler):
 
 
 class ULA(_OneLevel):
-    """y <- y + step_size score(y) + sqrt(2 step_size) z on the law of y = X + sigma G (000, sections 3.1 and 3.3).
+    """y <- y + step_size score(y) + sqrt(2 step_size) z on the law of y = X + sigma G.
 
-    The unadjusted Langevin algorithm. Its stationary law differs from the target at first order in step_size.
+    The unadjusted Langevin algorithm (000_6c70dbc10a1c9c83.txt, sections 3.1 and 3.3). Its stationary law differs from
+    the law of y at first order in step_size.
     """
 
     def step(self, denoiser, x, angle, next_angle, noise, state):
-        # y = x / sin, and the score of y is sin times that of x.
+        # y = x / sin, and the score of y is sin times the score of x.
         return Step(langevin_step(x, self._score(denoiser, x, angle), self.step_size * math.sin(angle) ** 2, noise))
 
 
@@ -99,27 +98,26 @@ class Point(NamedTuple):
 
 
 class MALA(_OneLevel):
-    """The same step as a proposal, accepted with the probability min(1, p(y') q(y|y') / (p(y) q(y'|y))).
+    """The step of `ULA` as a proposal, which is accepted with the probability min(1, p(y') q(y|y') / (p(y) q(y'|y))).
 
-    The Metropolis-adjusted Langevin algorithm (Roberts and Tweedie 1996), whose stationary law is the target's. It
-    needs a density, hence denoiser=exact. A step finds out `acceptance_rate`, whether the proposal was accepted.
+    The Metropolis-adjusted Langevin algorithm (Roberts and Tweedie 1996), whose stationary law is the law of y itself.
+    It needs a density, hence denoiser=exact. A step measures `acceptance_rate`, whether the proposal was accepted. The
+    state of a step: the `Point` at x, so that a step costs one evaluation.
     """
 
     def nfe(self, steps):
-        """Denoiser evaluations a sample: one at the start, then one a proposal."""
+        """Denoiser evaluations per sample: one at the start, then one per proposal."""
         return super().nfe(steps) + 1
 
     def require(self, schedule, denoiser):
-        """A density is needed."""
+        """Raise ValueError without an exact denoiser."""
         if not denoiser.exact:
             raise ValueError("sampler MALA needs a density, which only denoiser=exact has; or take sampler=ula")
 
     def needs_of_target(self):
-        """A density, and what `ULA` needs."""
         return ("density", *super().needs_of_target())
 
     def step(self, denoiser, x, angle, next_angle, noise, state):
-        """See `Sampler.step`; state: the `Point` at x, so that a step costs one evaluation."""
         import torch
 
         from scorelab.channel import aligned

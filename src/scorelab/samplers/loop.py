@@ -19,9 +19,9 @@ _DIVERGED = 1e6
 
 
 class Found:
-    """What the steps of a rule found out, `Step.info`: for each name the mean over the steps, sample by sample.
+    """What the steps of a rule measured, `Step.info`: for each name the mean over the steps, sample by sample.
 
-    Sums are kept where the tensors of the steps are, and nothing waits for them before `estimates`.
+    The sums stay on the device of the steps' tensors, and nothing waits for them before `estimates`.
     """
 
     def __init__(self):
@@ -68,9 +68,9 @@ def simulate(
 ):
     """Drive x (count, n) along the grid `angles` (steps + 1,) by a rule and return the last state.
 
-    observe(k, angle, x), where given, sees the state at every grid point, also the first; it must not change x.
-    schedule: for rules that work in its native clock. found: gathers what the steps find out. Raises ScorelabError at
-    the step where the state diverges.
+    observe(k, angle, x) is called with the state at every grid point, also the first, and must not change x. schedule:
+    for rules that work in its native clock. found: gathers what the steps measure. Raises ScorelabError at the step
+    where the state diverges.
     """
     grid = [float(angle) for angle in angles]
     state = rule.begin(schedule, grid)
@@ -104,12 +104,13 @@ def draw_samples(
     observe=None,
     found: Found | None = None,
 ) -> Iterator[torch.Tensor]:
-    """Yield the `job.count` samples of a job in batches (batch, *shape); shape: of one sample, or the dimension of a
-    vector.
+    """Yield the `job.count` samples of a job in batches (batch, *shape).
 
     Memory is bounded by the batch. Sample i is a function of the seed and i alone, up to the rounding of matrix
     products of another size: neither the batch size nor the count changes it.
-    angles: the grid, where it is not simply the schedule's. observe, found: see `simulate`, for each batch.
+
+    shape: the shape of one sample, or the dimension of a vector. angles: the grid, by default the job's grid on the
+    schedule. observe, found: as in `simulate`, for each batch.
     """
     angles = job.angles(schedule) if angles is None else angles
     batch_size = max(job.batch_size // BLOCK, 1) * BLOCK
@@ -123,7 +124,7 @@ def draw_samples(
 
 @torch.no_grad()
 def scaled(denoiser, x, angle, noise):
-    """x / sin(phi) = X + cot(phi) G: under stochastic localization Y_T / T."""
+    """x / sin(phi) = X + cot(phi) G, which is Y_T / T under stochastic localization."""
     return x / math.sin(angle)
 
 
@@ -149,5 +150,5 @@ def posterior_draw(denoiser, x, angle, noise):
     return mean.detach() + variance.clamp_min(0.0).sqrt() * noise()
 
 
-#: what is returned of the last state; see `Sampling`
+#: output of a `Sampling` -> function from the last state to what the job returns
 OUTPUTS = {"scaled": scaled, "posterior_mean": posterior_mean, "posterior_draw": posterior_draw}

@@ -5,9 +5,9 @@ from typing import Any, NamedTuple
 
 
 class Course(NamedTuple):
-    """What a rule worked out for the whole grid before its first step, and the position of its next step.
+    """What a rule computes for the whole grid before its first step, and the position of its next step.
 
-    table: an entry a grid point, or a step.
+    table: one entry per grid point, or per step.
     """
 
     table: Sequence[Any]
@@ -15,25 +15,25 @@ class Course(NamedTuple):
 
     @property
     def here(self):
-        """The entry of the grid point, or of the step, that is at hand."""
+        """The entry of the next step, or of the grid point at which it starts."""
         return self.table[self.position]
 
     @property
     def ends(self):
-        """The entries of both grid points of the step."""
+        """The entries of the two grid points of the next step."""
         return self.table[self.position], self.table[self.position + 1]
 
     @property
     def next(self) -> "Course":
-        """The same one step later."""
+        """The course after one more step."""
         return Course(self.table, self.position + 1)
 
 
-class Native:
-    """Native quantities at the angles of a grid under a schedule, float64 tensors (steps + 1,), made once a run.
+class NativeValues:
+    """Native quantities at the angles of a grid under a schedule, float64 tensors (steps + 1,), made once per run.
 
-    sin, cos of the angles; time; scale, the factor from x to the native state; drift f and diffusion g of the noising
-    SDE; length of the steps (steps,), in native time.
+    sin, cos: of the angles. time: native. scale: the factor from x to the native state. drift, diffusion: f and g of
+    the noising SDE. length: of the steps (steps,), in native time.
     """
 
     def __init__(self, schedule, angles):
@@ -46,7 +46,7 @@ class Native:
         self.length = self.time.diff().abs()
 
     def of_score(self, weight):
-        """The factors of x and of m in weight * score of the native state, which is (sin m - x)/(scale cos^2).
+        """The factors of x and of m in weight * score; the score of the native state is (sin m - x)/(scale cos^2).
 
         weight: a tensor with one number for each of the first angles.
         """
@@ -56,7 +56,7 @@ class Native:
 
 
 def course(entry: type, *columns) -> Course:
-    """A course whose table has an `entry` a row of the columns, tensors of one length."""
+    """A course whose table has one `entry` per row of the columns, which are tensors of one length."""
     return Course([entry(*row) for row in zip(*(column.tolist() for column in columns), strict=True)])
 
 

@@ -21,8 +21,8 @@ class PredictorCorrector(Sampler):
     """A step of the predictor, then `corrections` steps of Langevin dynamics at the angle that it reached.
 
     Song et al., Score-Based Generative Modeling through SDEs (2021), algorithms 4 and 5: the corrector's step is
-    2 (r |z|/|s|)^2 with r the ratio of signal to noise in the update. Here |z| is its expectation sqrt(n) and |s| that
-    of the sample itself, so that a sample does not depend on those beside it.
+    2 (r |z|/|s|)^2 with r the ratio of signal to noise in the update. Here |z| is sqrt(n)
+    and |s| is the length of the sample's own score, so that a sample does not depend on the other samples of its batch.
 
     predictor: `ancestral` (Euler-Maruyama on the localization SDE), `reverse_sde`, or `ddim` (deterministic).
     corrections: steps of the corrector, >= 0. snr: r.
@@ -36,7 +36,6 @@ class PredictorCorrector(Sampler):
 
     @property
     def evaluations(self) -> int:
-        """Denoiser evaluations a step."""
         return 1 + self.corrections
 
     @property
@@ -46,11 +45,9 @@ class PredictorCorrector(Sampler):
         return DDIM(eta=1.0 if self.predictor == "ancestral" else 0.0)
 
     def require(self, schedule, denoiser):
-        """What the predictor needs."""
         self._predictor.require(schedule, denoiser)
 
     def begin(self, schedule, angles):
-        """The predictor and its first state."""
         return Predicted(self._predictor, self._predictor.begin(schedule, angles))
 
     def step(self, denoiser, x, angle, next_angle, noise, state):

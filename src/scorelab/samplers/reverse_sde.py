@@ -4,11 +4,11 @@ import abc
 from typing import ClassVar, NamedTuple
 
 from scorelab.samplers.base import Sampler, Step
-from scorelab.samplers.native import Native, course, require_positive_start
+from scorelab.samplers.native import NativeValues, course, require_positive_start
 
 
 class Factors(NamedTuple):
-    """The factors of x, of m and of z in a step."""
+    """The factors of x, of m and of z in one step."""
 
     of_x: float
     of_mean: float
@@ -16,7 +16,7 @@ class Factors(NamedTuple):
 
 
 class _Reversed(Sampler):
-    """What the two rules share: the noising SDE dX = f X ds + g dW, run backwards by
+    """Base of the two rules, which run the noising SDE dX = f X ds + g dW backwards by
 
     dX = (-f X + g^2 score) ds + g dW                (Anderson 1982; 001_4ca3c1340e19a977.txt, section 1.2).
 
@@ -26,7 +26,7 @@ class _Reversed(Sampler):
     order: ClassVar[int] = 1
 
     def require(self, schedule, denoiser):
-        """The native state must be a multiple of x everywhere."""
+        """Raise ValueError if the native state is not a multiple of x everywhere."""
         super().require(schedule, denoiser)
         require_positive_start(f"sampler {type(self).__name__}", schedule)
 
@@ -36,7 +36,7 @@ class _Reversed(Sampler):
 
     def begin(self, schedule, angles):
         """A `Course` with the `Factors` of every step."""
-        native = Native(schedule, angles)
+        native = NativeValues(schedule, angles)
         of_state, weight, of_noise = self._factors(schedule, native)
         of_x, of_mean = native.of_score(weight)
         of_x = of_x + of_state * native.scale[:-1]
@@ -49,10 +49,10 @@ class _Reversed(Sampler):
 
 
 class ReverseSDE(_Reversed):
-    """X' = X + h (-f X + g^2 score) + g sqrt(h) z: Euler-Maruyama, f, g and the score of the step's start.
+    """X' = X + h (-f X + g^2 score) + g sqrt(h) z: Euler-Maruyama with f, g and the score at the start of the step.
 
     For the OU process this is the discretisation of 000_6c70dbc10a1c9c83.txt, section 5.3, and of
-    004_bfdb7e49cac735be.txt, section 4. Steps must be short where beta(s) is large: the linear part is not solved.
+    004_bfdb7e49cac735be.txt, section 4. Steps must be short where beta(s) is large, as the linear part is not solved.
     """
 
     def _factors(self, schedule, native):
@@ -61,14 +61,15 @@ class ReverseSDE(_Reversed):
 
 
 class ExponentialIntegrator(_Reversed):
-    """The same SDE, the score frozen over a step and the rest solved exactly (001_4ca3c1340e19a977.txt, equation 8).
+    """The same SDE, solved exactly with the score frozen over a step (001_4ca3c1340e19a977.txt, equation 8).
 
-    X' = (gamma'/gamma) X + w score + sqrt(sigma^2 (gamma'/gamma)^2 - sigma'^2) z with gamma, sigma the signal and the
-    noise, and w the schedule's `score_weight`: e^h X + 2 (e^h - 1) score + sqrt(e^2h - 1) z for the OU process.
+    X' = (gamma'/gamma) X + w score + sqrt(sigma^2 (gamma'/gamma)^2 - sigma'^2) z, where gamma and sigma are the signal
+    and the noise, and w is the schedule's `score_weight`. For the OU process with beta = 1 and sigma^2 = 2 it is
+    X' = e^h X + 2 (e^h - 1) score + sqrt(e^2h - 1) z.
     """
 
     def require(self, schedule, denoiser):
-        """The weight of a frozen score must be known."""
+        """Raise ValueError if the schedule has no `score_weight` or the native state is not a multiple of x."""
         super().require(schedule, denoiser)
         if not hasattr(schedule, "score_weight"):
             raise ValueError(f"sampler ExponentialIntegrator cannot run on {type(schedule).__name__}: no score_weight")

@@ -1,4 +1,4 @@
-"""What the adaptive grids adapt to: how much of the signal the posterior mean knows at each angle."""
+"""The risk that the adaptive grids adapt to: how much of the signal the posterior mean does not know at each angle."""
 
 from functools import partial
 
@@ -14,12 +14,12 @@ def grid_of(job, schedule, target, denoiser):
 
 
 def exact_risk(target):
-    """The Bayes risk of <X, a>/|a| as a function of angles (points,), and its part between the modes where the target
-    knows them, (2, points); see `Target.signal_risk`."""
+    """The Bayes risk of <X, a>/|a| as a function of angles (points,). Its values are (points,), or (2, points) with the
+    part of the risk between the modes if the target knows its modes; see `Target.signal_risk`."""
     return target.signal_risk
 
 
 def learned_risk(denoiser, target):
-    """The same with E <X - m_hat, a>^2/|a|^2, the risk of the learned posterior mean, which is measured."""
+    """The same function for the risk of the learned posterior mean, E <X - m_hat, a>^2/|a|^2, which is measured."""
     risk = partial(measured, denoiser, target)
     return lambda angles: target.signal_risk_between(angles, risk(angles))

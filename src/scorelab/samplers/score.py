@@ -9,9 +9,9 @@ def score(denoiser, x, angle: float):
 
 
 def langevin_step(x, score, step, noise):
-    """x + step * score + sqrt(2 step) z, in place (000_6c70dbc10a1c9c83.txt, section 3.1)
+    """x + step * score + sqrt(2 step) z, in place (000_6c70dbc10a1c9c83.txt, section 3.1).
 
-    step: a number, or a tensor (count, 1) with one a sample.
+    step: a float, or a tensor (count, 1, ...) with one step size per sample.
     """
     if isinstance(step, float):
         return x.add_(score, alpha=step).add_(noise(), alpha=math.sqrt(2 * step))

@@ -13,13 +13,13 @@ from scorelab.schedules.grids import GridOption
 class Schedule(Options):
     """A clock: the native state `signal(time) X + noise(time) G` of one formulation, and a grid for sampling.
 
-    A subclass gives `signal`, `noise`, `time_of`, both ends of the clock and the law that sampling starts from;
-    everything else follows: the map to the angle, the noising SDE and its transition kernel, and the grids.
+    A subclass gives `signal`, `noise`, `time_of`, both ends of the clock and the deviation of the law that sampling
+    starts from. The map to the angle, the noising SDE, its transition kernel and the grids follow from them.
 
     grid: where the steps lie between the noise end and the data end: the name of a grid, a node as in conf/grid, or a
     `Grid`; see `scorelab.schedules.grids`.
 
-    This module does not import torch: tensors bring their own methods, and grids import it where they are made.
+    This module does not import torch at its head: methods that need torch import it when they are called.
     """
 
     grid: GridOption
@@ -43,7 +43,8 @@ class Schedule(Options):
         """The standard deviation of the noise in the native state."""
 
     def variance(self, time):
-        """noise^2; a clock without noise at its data end gives it directly, as the square root has no slope there."""
+        """noise^2. A clock without noise at its data end overrides this method, as the slope of the square root is
+        infinite there."""
         return self.noise(time).square()
 
     @abc.abstractmethod
@@ -63,7 +64,7 @@ class Schedule(Options):
     @property
     @abc.abstractmethod
     def terminal_std(self) -> float:
-        """The standard deviation of the native state that sampling starts from: of the stationary or terminal law."""
+        """The standard deviation of the native state that sampling starts from, whose law is stationary or terminal."""
 
     # The angle. -----------------------------------------------------------------------------------------------------
 
@@ -78,7 +79,7 @@ class Schedule(Options):
 
         from scorelab.channel import sin_cos
 
-        # A tensor keeps its precision, which says how close to pi/2 is meant to be the end.
+        # A tensor keeps its precision, by which `sin_cos` decides which angles stand for pi/2.
         angle = angle if isinstance(angle, torch.Tensor) else _tensor(angle)
         sin, cos = sin_cos(angle, angle.new_zeros((), dtype=torch.float64))
         return self.time_of(cos / sin)
@@ -91,7 +92,7 @@ class Schedule(Options):
     def to_angle(self, state, time):
         """Map the native `state` (count, ...) at `time` (number, or tensor (count,)) to `(x, angle)`.
 
-        Raises ValueError for a time at which the state holds no x.
+        Raises ValueError for a time at which the state does not determine x.
         """
         from scorelab.channel import aligned
 
@@ -136,7 +137,6 @@ class Schedule(Options):
         return self.terminal_std / float(self.scale(self.start_time))
 
     def needs_of_target(self):
-        """The risk that an adaptive grid adapts to."""
         return self.grid.needs_of_target()
 
     # The noising process. -------------------------------------------------------------------------------------------
@@ -160,12 +160,12 @@ class Schedule(Options):
         return self._noising(time)[0]
 
     def diffusion(self, time):
-        """g of the same SDE: g^2 = d noise^2/ds - 2 f noise^2."""
+        """g of the noising SDE: g^2 = d noise^2/ds - 2 f noise^2."""
         growth, variance, spread = self._noising(time)
         return (spread - 2 * growth * variance).clamp_min(0).sqrt()
 
     def kernel(self, time, noisier_time):
-        """The law of the state at `noisier_time` given that at `time`: N(factor * state, std^2 I); factor and std."""
+        """Return factor and std of the law N(factor * state, std^2 I) at `noisier_time`, given the state at `time`."""
         time, noisier = _tensor(time), _tensor(noisier_time)
         factor = self.signal(noisier) / self.signal(time)
         variance = self.variance(noisier) - factor.square() * self.variance(time)
@@ -176,13 +176,13 @@ class Schedule(Options):
     def angles(self, steps: int, risk=None):
         """The sampling grid: `steps + 1` increasing angles from the noise end to the data end, float64.
 
-        risk: function of angles that a grid which adapts needs, see `Grid.angles`.
+        risk: function of angles, which an adaptive grid needs; see `Grid.angles`.
         Raises ValueError for a grid that does not increase.
         """
         return self.grid.angles(self, steps, risk)
 
     def native_times(self, steps: int):
-        """`steps + 1` times of the native grid, float64: uniform; a discrete clock overrides this."""
+        """`steps + 1` times of the native grid, uniform, float64; a discrete clock overrides this method."""
         import torch
 
         return torch.linspace(self.start_time, self.end_time, steps + 1, dtype=torch.float64)

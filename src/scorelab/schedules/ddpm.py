@@ -10,19 +10,19 @@ from scorelab.options import OpenUnit, Several
 from scorelab.schedules.grids import Native
 from scorelab.schedules.variance_preserving import VariancePreserving
 
-#: a time this close to an integer is meant to be it
+#: a time this close to an integer stands for the integer
 _ROUNDING = 1e-9
 
 
 class DDPM(VariancePreserving):
     """x_k = sqrt(1 - beta_k) x_{k-1} + sqrt(beta_k) z, k = 1 ... timesteps (Ho, Jain and Abbeel 2020, equation 2).
 
-    x_k = sqrt(abar_k) X + sqrt(1 - abar_k) G with abar_k = prod (1 - beta_i). Between two integers log abar is linear,
-    which is the OU process that the chain samples at integer times.
+    x_k = sqrt(abar_k) X + sqrt(1 - abar_k) G with abar_k = prod (1 - beta_i). Between two integers log abar is linear:
+    the chain is an OU process whose rate is constant from one integer to the next.
 
-    timesteps: length of the chain. beta: `linear`; `quadratic`, linear in sqrt(beta); `sigmoid`, between beta_min and
-    beta_max; `cosine`, abar as in Nichol and Dhariwal (2021), equation (17), with beta at most 0.999.
-    The native grid visits integers; the last is k = 1, and the published last step to k = 0, x_0 = m(x_1), is
+    timesteps: length of the chain. beta: from beta_min to beta_max, `linear` in k, `quadratic` (sqrt(beta) is linear)
+    or `sigmoid`; or `cosine`, with abar of Nichol and Dhariwal (2021), equation (17), and beta at most 0.999.
+    The native grid visits integers and ends at k = 1. The published last step to k = 0, x_0 = m(x_1), is
     `sampler.output: posterior_mean`.
     """
 
@@ -68,23 +68,22 @@ class DDPM(VariancePreserving):
 
     @property
     def start_time(self):
-        """The last k."""
         return float(self.timesteps)
 
     @property
     def end_time(self):
-        """1."""
         return 1.0
 
     def log_signal(self, time):
-        """log sqrt(abar), linear between integers; not a number outside of the chain."""
+        """log sqrt(abar), which is linear between integers; nan outside of the chain."""
         left = (time.detach().ceil() - 1).clamp(0, self.timesteps - 1)
         index = left.nan_to_num().long()
         here = self.log_signals[index] + (time - left) * (self.log_signals[index + 1] - self.log_signals[index])
         return here.where((time >= 0) & (time <= self.timesteps), math.nan)
 
     def time_of_log_signal(self, value):
-        """The inverse; beyond the chain's end its last k. The angles of integers, where the drift jumps, give them."""
+        """The inverse of `log_signal`; the last k for a signal below the last signal of the chain. A time close to an
+        integer becomes this integer, as the drift jumps there."""
         import torch
 
         falling = -self.log_signals
@@ -95,7 +94,7 @@ class DDPM(VariancePreserving):
         return time + rounding.where(rounding.abs() < _ROUNDING, 0.0)
 
     def require_steps(self, steps):
-        """The native grid has at most one step from each integer to the next."""
+        """Raise ValueError if a native grid of so many steps has more than one step between two integers."""
         if isinstance(self.grid, Native) and steps > self.timesteps - 1:
             raise ValueError(
                 f"sampler.steps = {steps}: on the native grid of a chain with schedule.timesteps = {self.timesteps} "

@@ -14,19 +14,19 @@ from scorelab.options import Options, Positive, nearest
 
 
 class Grid(Options):
-    """Where the steps of a sampler lie between both ends of a clock. A subclass gives `points`."""
+    """Where the steps of a sampler lie between the two ends of a clock. A subclass gives `points`."""
 
     #: what the steps are uniform in
     label: ClassVar[str]
-    #: whether the coordinate is infinite at angle 0, so that on a clock that starts there the first step goes from 0 to
-    #: the schedule's `first_angle`
+    #: whether the coordinate is infinite at angle 0; on a clock that starts at 0 the first step then goes from 0 to the
+    #: schedule's `first_angle`
     infinite_at_noise: ClassVar[bool] = False
-    #: what the grid adapts to, the risk of the `exact` or of the `learned` posterior mean; None if to nothing
+    #: the posterior mean to whose risk the grid adapts; None for a grid that does not adapt
     adapts_to: ClassVar[Literal["exact", "learned"] | None] = None
 
     @abc.abstractmethod
     def points(self, schedule, steps: int, risk):
-        """`steps + 1` increasing angles, float64; the ends are made exact afterwards."""
+        """`steps + 1` increasing angles, float64; `angles` makes the two ends exact."""
 
     @property
     def name(self) -> str:
@@ -37,11 +37,11 @@ class Grid(Options):
         """Raise ValueError if the schedule cannot have this grid."""
 
     def angles(self, schedule, steps: int, risk=None):
-        """`steps + 1` increasing angles from the noise end to the data end of the schedule, both exact, float64.
+        """`steps + 1` increasing angles, float64, from the noise end to the data end of the schedule, both exact.
 
         risk: function of angles (points,) that returns what is left of the variance of the signal, as
-        `scorelab.samplers.risk` makes it; a grid that adapts needs it. Raises ValueError where it is missing, and for
-        angles that do not increase.
+        `scorelab.samplers.risk` makes it; an adaptive grid needs it. Raises ValueError if an adaptive grid gets no
+        risk, and if the angles do not increase.
         """
         if self.adapts_to is not None and risk is None:
             raise ValueError(f"grid = {self.name}: the risk that it adapts to is needed")
@@ -55,7 +55,7 @@ class Grid(Options):
         return angles
 
     def require_signal(self, schedule) -> None:
-        """Raise ValueError for a clock whose first angle > 0 is 0 in double precision."""
+        """Raise ValueError if the first angle > 0 of the clock is 0 in double precision."""
         if not schedule.first_angle > 0:
             raise ValueError(
                 f"schedule: at time {schedule.start_time:g} no signal is left in double precision, and the grid "
@@ -127,7 +127,7 @@ class LogT(_Logarithmic):
 class Karras(_Logarithmic):
     """Uniform in sigma^(1/rho), sigma = cot(phi) (Karras et al. 2022, equation 5).
 
-    rho: the exponent; 1 is uniform in sigma, and the larger it is, the shorter are the steps at the data end.
+    rho: the exponent; with 1 the grid is uniform in sigma, and with a larger rho the steps at the data end are shorter.
     """
 
     rho: Positive = 7.0
@@ -140,8 +140,8 @@ class Karras(_Logarithmic):
 
 
 class Adaptive(Grid):
-    """Uniform in int sqrt(-dR/dt) dt, see `equidistribute`: half of the steps for R the Bayes risk along the signal,
-    half for its part between the modes, which falls around the speciation time."""
+    """Uniform in int sqrt(-dR/dt) dt, see `equidistribute`. Half of the steps are for the Bayes risk R along the
+    signal, half for the part of this risk between the modes, which falls around the speciation time."""
 
     label: ClassVar[str] = "the change of the exact posterior mean"
     adapts_to: ClassVar[str] = "exact"
@@ -155,7 +155,7 @@ class Adaptive(Grid):
 
 
 class AdaptiveLearned(Adaptive):
-    """The same with the risk of the learned posterior mean."""
+    """The grid `Adaptive` with the risk of the learned posterior mean."""
 
     label: ClassVar[str] = "the change of the learned posterior mean"
     adapts_to: ClassVar[str] = "learned"
@@ -177,7 +177,7 @@ NAMES = {
 
 
 def require_name(name: str) -> str:
-    """The name of a grid as it is. Raises ValueError for one that is not in `NAMES`."""
+    """Return the name of a grid unchanged. Raises ValueError for a name that is not in `NAMES`."""
     if name not in NAMES:
         raise ValueError(nearest(name, NAMES))
     return name
@@ -192,7 +192,7 @@ def _checked(value, info) -> Grid:
 
 
 def _plain(grid: Grid):
-    """The name of a grid with the values that its name stands for, else its node."""
+    """The name of a grid if all its values are the defaults of its class, else the node of the grid."""
     if NAMES.get(grid.name) is type(grid) and grid == type(grid)():
         return grid.name
     cls = type(grid)
@@ -204,7 +204,7 @@ GridOption = Annotated[Grid, PlainValidator(_checked), PlainSerializer(_plain)]
 
 
 def _linspace(first, last, steps):
-    """`steps + 1` numbers, made from the last, which is exact."""
+    """`steps + 1` numbers from `first` to `last`; `last` is exact."""
     import torch
 
     return torch.linspace(last, first, steps + 1, dtype=torch.float64).flip(0)
@@ -217,9 +217,11 @@ def equidistribute(risk, start: float, first: float, end: float, steps: int, poi
 
         1/2 int_0^h E |m_{t+s} - m_t|^2 ds = 1/2 int_0^h (R(t) - R(t+s)) ds = h^2 |dR/dt| / 4 + O(h^3),
 
-    and the sum of h^2 |dR/dt| over a given number of steps is least where sqrt(|dR/dt|) h is the same for all of them.
-    risk: function of angles (points,) that returns R, or several risks (parts, points) that get the same share of the
-    steps each. A risk that rises somewhere counts as flat there, and one that never falls counts for nothing.
+    and the sum of h^2 |dR/dt| over a given number of steps is least if sqrt(|dR/dt|) h is the same for all steps.
+
+    risk: function of angles (points,) that returns R, or several risks (parts, points), each of which gets the same
+    share of the steps. A risk that rises somewhere counts as flat there; a risk that never falls gets no steps.
+    start, first, end: the first angle, the first angle > 0 and the last angle. points: where the integral is evaluated.
     """
     import torch
 

@@ -13,10 +13,10 @@ class Localization(Schedule):
     """Stochastic localization: Y_t = t X + sqrt(t) G with t = tan^2(alpha) (000_6c70dbc10a1c9c83.txt, sections 6, 7.1).
 
     In the angle coordinate Y_t = sqrt(t (t+1)) x_alpha. The signal-to-noise ratio is t, and time runs from noise to
-    data: from Y_0 = 0 to alpha_max, or to T = tan^2(alpha_max) where T is given. The noising process, t falling, is the
-    Brownian bridge dY = -Y/t ds + dW.
+    data. The noising process, in which t falls, is the Brownian bridge dY = -Y/t ds + dW.
 
-    t_min: first positive time of the grids that are infinite at t = 0, log_snr, log_t and karras.
+    alpha_max: the last angle, in radians. T: the last time, which replaces alpha_max if it is given. t_min: the first
+    positive time of the grids that are infinite at t = 0: log_snr, log_t and karras.
     """
 
     alpha_max: Angle
@@ -35,57 +35,48 @@ class Localization(Schedule):
         return self
 
     def signal(self, time):
-        """t."""
         return time
 
     def noise(self, time):
-        """sqrt(t)."""
         return time.sqrt()
 
     def time_of(self, ratio):
-        """t = 1/ratio^2."""
         return ratio**-2
 
     def angle(self, time):
-        """atan(sqrt t), also where t is infinite."""
+        """atan(sqrt t), which holds for infinite t too."""
         return _tensor(time).sqrt().atan()
 
     @property
     def start_time(self):
-        """0."""
         return 0.0
 
     @property
     def end_time(self):
-        """T."""
         return math.tan(self.alpha_max) ** 2 if self.T is None else self.T
 
     @property
     def terminal_std(self):
-        """0: Y_0 = 0."""
-        return 0.0
+        return 0.0  # Y_0 = 0
 
     @property
     def start_angle(self):
-        """0."""
         return 0.0
 
     @property
     def start_std(self):
-        """1: x at angle 0 is pure noise, although Y_0 = 0."""
-        return 1.0
+        return 1.0  # x at angle 0 is pure noise, although Y_0 = 0
 
     @property
     def end_angle(self):
-        """The last angle, in radians: alpha_max, or atan(sqrt T) where T is given."""
+        """The last angle, in radians: alpha_max, or atan(sqrt T) if T is given."""
         return self.alpha_max if self.T is None else math.atan(math.sqrt(self.T))
 
     @property
     def first_angle(self):
-        """atan(sqrt t_min)."""
+        """The angle of t_min, or of T/2 if t_min is larger."""
         return math.atan(math.sqrt(min(self.t_min, 0.5 * self.end_snr)))
 
     def describe(self, steps):
-        """One line with both ends of the grid."""
         first = f" (t_min = {self.t_min:g})" if self.grid.infinite_at_noise else ""
         return f"{super().describe(steps)}, T = {self.end_snr:.6g}{first}"

@@ -26,15 +26,13 @@ class VarianceExploding(Schedule):
 
     @property
     def terminal_std(self):
-        """sigma_max."""
         return self.sigma_max
 
     def signal(self, time):
-        """1."""
         return time.new_ones(time.shape)
 
     def score_weight(self, time, next_time):
-        """What multiplies a score that is frozen over a step of the reverse SDE: sigma^2 - sigma'^2."""
+        """The factor of a score that is frozen over a step of the reverse SDE: sigma^2 - sigma'^2."""
         return self.variance(time) - self.variance(next_time)
 
 
@@ -48,20 +46,16 @@ class VE(VarianceExploding):
 
     @property
     def start_time(self):
-        """1."""
         return 1.0
 
     @property
     def end_time(self):
-        """0."""
         return 0.0
 
     def noise(self, time):
-        """sigma(s)."""
         return self.sigma_min * (time * math.log(self.sigma_max / self.sigma_min)).exp()
 
     def time_of(self, ratio):
-        """The inverse."""
         return (ratio / self.sigma_min).log() / math.log(self.sigma_max / self.sigma_min)
 
 
@@ -73,18 +67,14 @@ class EDM(VarianceExploding):
 
     @property
     def start_time(self):
-        """sigma_max."""
         return self.sigma_max
 
     @property
     def end_time(self):
-        """sigma_min."""
         return self.sigma_min
 
     def noise(self, time):
-        """sigma; not a number below 0."""
         return time.where(time >= 0, math.nan)
 
     def time_of(self, ratio):
-        """sigma."""
         return ratio

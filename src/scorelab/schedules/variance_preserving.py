@@ -11,16 +11,16 @@ from scorelab.schedules.base import Schedule
 
 
 class VariancePreserving(Schedule):
-    """signal = e^l(s), noise = c sqrt(1 - e^2l(s)) with l falling from 0: the stationary law is N(0, c^2 I).
+    """signal = e^l(s), noise = c sqrt(1 - e^2l(s)) where l falls from 0. The stationary law is N(0, c^2 I).
 
-    A subclass gives l and its inverse, and c where it is not 1.
+    A subclass gives l as `log_signal`, its inverse, and c as `terminal_std` if it is not 1.
     """
 
     times: ClassVar[str] = "0 <= s"
 
     @abc.abstractmethod
     def log_signal(self, time):
-        """l(s) <= 0."""
+        """l(s) <= 0; time: float64 tensor of any shape."""
 
     @abc.abstractmethod
     def time_of_log_signal(self, value):
@@ -28,49 +28,43 @@ class VariancePreserving(Schedule):
 
     @property
     def terminal_std(self):
-        """c."""
         return 1.0
 
     def signal(self, time):
-        """e^l(s)."""
         return self.log_signal(time).exp()
 
     def noise(self, time):
-        """c sqrt(1 - e^2l(s))."""
         return self.variance(time).sqrt()
 
     def variance(self, time):
-        """c^2 (1 - e^2l(s))."""
         return -(self.terminal_std**2) * (2 * self.log_signal(time)).expm1()
 
     def time_of(self, ratio):
-        """ratio^2 = c^2 (e^-2l - 1)."""
+        # ratio^2 = c^2 (e^-2l - 1)
         return self.time_of_log_signal(-0.5 * (ratio / self.terminal_std).square().log1p())
 
     def score_weight(self, time, next_time):
-        """What multiplies a score that is frozen over a step of the reverse SDE whose linear part is solved exactly:
+        """The factor of a score that is frozen over a step of the reverse SDE whose linear part is solved exactly:
 
             2 c^2 (signal'/signal - 1),
 
-        2 (e^h - 1) for the OU process of 001_4ca3c1340e19a977.txt, equation (8).
+        which is 2 (e^h - 1) for the OU process of 001_4ca3c1340e19a977.txt, equation (8).
         """
         return 2 * self.terminal_std**2 * (self.log_signal(next_time) - self.log_signal(time)).expm1()
 
 
 class _FromT(VariancePreserving):
-    """A clock that is sampled from T, where the stationary law is taken for its own, to t_min."""
+    """A clock on which sampling starts at T, from the stationary law, and stops at t_min."""
 
     T: Positive
     t_min: Positive
 
     @property
     def start_time(self):
-        """T."""
         return self.T
 
     @property
     def end_time(self):
-        """t_min."""
         return self.t_min
 
 
@@ -81,7 +75,7 @@ class OU(_FromT):
 
     X_s = e^{-beta s} X + sqrt(sigma^2/(2 beta) (1 - e^{-2 beta s})) G. The stationary law is N(0, sigma^2/(2 beta) I).
 
-    T: where sampling starts, from the stationary law. t_min: where it stops, in (0, T).
+    T: the time where sampling starts, from the stationary law. t_min: the time where it stops, in (0, T).
     """
 
     beta: Positive
@@ -97,21 +91,18 @@ class OU(_FromT):
 
     @property
     def terminal_std(self):
-        """sigma/sqrt(2 beta)."""
         return self.sigma / math.sqrt(2 * self.beta)
 
     def log_signal(self, time):
-        """-beta s."""
         return -self.beta * time
 
     def time_of_log_signal(self, value):
-        """-l/beta."""
         return -value / self.beta
 
 
 #: offset of the cosine schedule, Nichol and Dhariwal (2021), equation (17)
 _OFFSET = 0.008
-#: its angle at s = 0, and how far it turns from there to pi/2
+#: angle of the cosine schedule at s = 0, and how far the angle turns from there to pi/2
 _FIRST = 0.5 * math.pi * _OFFSET / (1 + _OFFSET)
 _TURN = 0.5 * math.pi / (1 + _OFFSET)
 
@@ -119,9 +110,9 @@ _TURN = 0.5 * math.pi / (1 + _OFFSET)
 class VP(_FromT):
     """dX = -beta(s)/2 X ds + sqrt(beta(s)) dW on [0, 1], the VP SDE of Song et al. (2021), equation (11).
 
-    beta: `linear`, beta(s) = beta_min + s (beta_max - beta_min); `cosine`, signal = cos(pi/2 (s + 0.008)/1.008) over
-    its value at s = 0 (Nichol and Dhariwal 2021, equation 17), for which beta(1) is infinite.
-    T: where sampling starts, in (t_min, 1]. t_min: where it stops.
+    beta: `linear`, beta(s) = beta_min + s (beta_max - beta_min); `cosine`, signal = cos(pi/2 (s + 0.008)/1.008),
+    divided by its value at s = 0 (Nichol and Dhariwal 2021, equation 17), for which beta(1) is infinite.
+    T: the time where sampling starts, in (t_min, 1]. t_min: the time where it stops.
     """
 
     beta: Literal["linear", "cosine"]
@@ -140,7 +131,7 @@ class VP(_FromT):
         return self
 
     def log_signal(self, time):
-        """-1/2 int_0^s beta; not a number outside of the clock, which the linear beta continues beyond s = 1."""
+        """-1/2 int_0^s beta; nan outside of the clock. The clock with linear beta goes on beyond s = 1."""
         if self.beta == "linear":
             value = -0.5 * time * (self.beta_min + 0.5 * time * (self.beta_max - self.beta_min))
             return value.where(time >= 0, math.nan)
@@ -151,10 +142,10 @@ class VP(_FromT):
         return early.where(turn < 0.5, late).where((time >= 0) & (time <= 1), math.nan)
 
     def time_of_log_signal(self, value):
-        """The inverse, by the root of a quadratic or an arc tangent."""
+        """The inverse of `log_signal`, by the root of a quadratic or an arc tangent."""
         if self.beta == "linear":
             slope = self.beta_max - self.beta_min
-            # Where no signal is left, a finite time: an infinite one times a slope of 0 is not a number.
+            # The time stays finite where no signal is left, as an infinite time multiplied by a slope of 0 is nan.
             value = value.clamp_min(-1e200)
             root = (self.beta_min**2 - 4 * slope * value).sqrt()
             return -4 * value / (self.beta_min + root).clamp_min(1e-300)
