@@ -75,7 +75,8 @@ def _study(run: Run) -> type[Study] | None:
 
 def _declared(table: pandas.DataFrame, what: str) -> list:
     """What the studies of the runs declare under a name, each once."""
-    return list(dict.fromkeys(one for study in table.attrs["studies"] for one in getattr(study, what)))
+    numbers = dict.fromkeys(one for study in table.attrs["studies"] for one in getattr(study, what))
+    return [each for number in numbers for each in number.among(table.columns)]
 
 
 def _columns(table: pandas.DataFrame) -> dict[str, str]:

@@ -2,12 +2,12 @@
 
 import importlib
 import sys
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, Literal
 
 from scorelab.laws.estimate import shown
-from scorelab.laws.section import Section
+from scorelab.laws.section import Section, leaves, stands_for_any
 from scorelab.options import Options
 
 #: a function, or the module that has it: ".analyse" beside the class that declares it, or a full name
@@ -23,10 +23,11 @@ def draw_figures(study, context):
 class Number:
     """A number of metrics.json that tables show.
 
-    key: its dotted name. name: in the closing table of a run and on axes. heading: of its column in the table of a
-    sweep, by default the name. held: what it is held against, a `floor` or an `exact` value; empty for neither. error,
-    reference: dotted names of its standard error and of what it is held against, where they are not KEY_standard_error
-    and KEY_floor or KEY_exact. scale: of an axis that it is drawn on.
+    key: its dotted name. A part of three or more capitals, as METHOD, stands for any name, as in a `Section`; the name
+    that is found takes the place of METHOD in every text of the number. name: in the closing table of a run and on
+    axes. heading: of its column in the table of a sweep, by default the name. held: what it is held against, a `floor`
+    or an `exact` value; empty for neither. error, reference: dotted names of its standard error and of what it is held
+    against, where they are not KEY_standard_error and KEY_floor or KEY_exact. scale: of an axis that it is drawn on.
     """
 
     key: str
@@ -46,6 +47,31 @@ class Number:
     def reference_key(self) -> str | None:
         """Dotted name of what the number is held against; None if it is held against nothing."""
         return self.reference or (f"{self.key}_{self.held}" if self.held else None)
+
+    def among(self, keys: Iterable[str]) -> "list[Number]":
+        """The number itself or, if its key stands for several, one number for each of the dotted names that it stands
+        for, in their order."""
+        parts = self.key.split(".")
+        if not any(map(stands_for_any, parts)):
+            return [self]
+        return [self._named(dict(zip(parts, found, strict=True))) for found in _matching(parts, keys)]
+
+    def _named(self, names: Mapping[str, str]) -> "Number":
+        texts = {each.name: getattr(self, each.name) for each in fields(self)}
+        for part, name in names.items():
+            if part != name:
+                texts = {key: text and text.replace(part, name) for key, text in texts.items()}
+        return replace(self, **texts)
+
+
+def _matching(parts, keys):
+    """The dotted names, split at the dots, that the parts of a number's key stand for."""
+    for key in keys:
+        found = key.split(".")
+        if len(found) == len(parts) and all(
+            part == name or stands_for_any(part) for part, name in zip(parts, found, strict=True)
+        ):
+            yield found
 
 
 @dataclass(frozen=True)
@@ -123,7 +149,9 @@ class Study(Options):
     def closing(self, metrics: Mapping) -> Table | None:
         """The table that ends a run: the numbers of `headline` that were measured, and below them what was not; None
         without any."""
-        rows = [row for number in self.headline if (row := _row(number, metrics)) is not None]
+        keys = list(leaves(metrics))
+        numbers = [each for number in self.headline for each in number.among(keys)]
+        rows = [row for number in numbers if (row := _row(number, metrics)) is not None]
         lines = not_measured(metrics)
         return Table(("", "measured", "± s.e.", "held against"), rows, lines) if rows or lines else None
 
@@ -147,8 +175,12 @@ def not_measured(metrics: Mapping) -> tuple[str, ...]:
 
 def row(name: str, value: float, error: float | None, held: str = "", reference: float | None = None):
     """A row of a closing table: a number, its standard error, and what it is held against."""
-    spread = "" if error is None else shown(error, digits=2)
-    return name, shown(value), spread, "" if reference is None else f"{held} {shown(reference)}"
+    return name, *cells(value, error), "" if reference is None else f"{held} {shown(reference)}"
+
+
+def cells(value: float | None, error: float | None) -> tuple[str, str]:
+    """A number and its standard error as two cells of a table, each empty where there is none."""
+    return "" if value is None else shown(value), "" if error is None else shown(error, digits=2)
 
 
 def draw(cls: type[Study], name: str, arrays: Mapping):

@@ -9,7 +9,7 @@ from scorelab.errors import ConfigError
 from scorelab.nodes import Component, Node, component
 from scorelab.options import Count, Fraction, NonNegative, Options, Positive, Several, nearest, with_identifiers
 from scorelab.samplers.job import Sampling
-from scorelab.studies.base import Study, draw_figures
+from scorelab.studies.base import Number, Study, Table, cells, draw_figures, not_measured
 
 Kind = Literal["shrink", "sharpen", "bias_along", "bias_orthogonal"]
 
@@ -108,6 +108,11 @@ class Collapse(Study):
     stages = {"train": ".train", "sample": ".sample", "analyse": ".analyse", "plot": draw_figures}
     figures = {"collapse": ".figure"}
     sections = ".numbers"
+    columns = (
+        Number("training.excess_risk", "excess risk"),
+        Number("collapse.exact.METHOD.trace", "variance by METHOD, exact denoiser", "variance METHOD, exact"),
+        Number("collapse.learned.METHOD.trace", "variance by METHOD, learned denoiser", "variance METHOD, learned"),
+    )
 
     methods: dict[str, Method] = Field(min_length=1)
     steps: Count
@@ -157,6 +162,22 @@ class Collapse(Study):
         """The job that samples by a method, and returns x/sin(phi) of its last state."""
         rule = self.methods[name].sampler.options
         return Sampling(count=count, steps=steps, batch_size=count, output="scaled", rule=rule)
+
+    def closing(self, metrics):
+        """A row for each method and each denoiser, below the row of exact samples."""
+        found = metrics.get("collapse")
+        if found is None:  # the run has only been trained or sampled
+            return super().closing(metrics)
+        headings = ("", "variance within modes", "± s.e.", "nearest neighbour", "± s.e.", "mode weight", "± s.e.")
+        floor, weight = found["floor"], cells(found["mode_weight_exact"], found["mode_weight_floor"])
+        rows = [("exact samples", *cells(1, floor["trace"]), *cells(1, floor["neighbour"]), *weight)]
+        for denoiser in ("exact", "learned"):
+            for name, method in found.get(denoiser, {}).items():
+                pairs = [
+                    (method[key], method[f"{key}_standard_error"]) for key in ("trace", "neighbour", "mode_weight")
+                ]
+                rows.append((f"{name}, {denoiser} denoiser", *(cell for pair in pairs for cell in cells(*pair))))
+        return Table(headings, rows, not_measured(metrics))
 
     def schedule(self, config, grid: str):
         """The run's schedule with another grid."""

@@ -4,7 +4,7 @@ from pydantic import Field, field_validator, model_validator
 
 from scorelab.errors import ConfigError
 from scorelab.options import Positive, Several, show
-from scorelab.studies.base import Study, draw_figures
+from scorelab.studies.base import Number, Study, draw_figures
 
 
 class ConditionalMean(Study):
@@ -20,6 +20,15 @@ class ConditionalMean(Study):
     stages = {"analyse": ".analyse", "plot": draw_figures}
     figures = {"conditional_mean": ".figure"}
     sections = ".numbers"
+    headline = (
+        Number("conditional_mean.speciation_t", "speciation time t", "speciation t"),
+        Number("conditional_mean.speciation_t_estimate", "its order 1/|a|^2", "1/|a|^2"),
+        Number("conditional_mean.mean_slope_max", "largest slope of the posterior mean", "largest slope"),
+        Number("conditional_mean.mean_slope_max_t", "t of this slope", "its t"),
+        Number("conditional_mean.nonlinearity_max", "largest nonlinearity", "nonlinearity"),
+        Number("conditional_mean.nonlinearity_max_t", "t of this nonlinearity", "t of nonlinearity"),
+    )
+    columns = headline
 
     times: list[Positive] = Field(min_length=1)
     t_min: Positive

@@ -5,7 +5,10 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field, field_validator
 
 from scorelab.options import Angle, Count, NonNegative, OpenUnit, Options, Positive, Several, in_order
-from scorelab.studies.base import Study, draw_figures
+from scorelab.studies.base import Number, Study, draw_figures
+
+#: where the numbers of a target stand in metrics.json
+_AT = "discretization.targets.TARGET"
 
 #: a number in (0, 1]
 Share = Annotated[Positive, Field(le=1)]
@@ -49,6 +52,13 @@ class Discretization(Study):
     stages = {"analyse": ".analyse", "plot": draw_figures}
     figures = {"discretization": ".figure"}
     sections = ".numbers"
+    headline = (
+        Number(f"{_AT}.initialisation.rate", "TARGET: slope of log TV in T (theorem: -1)", "rate in T, TARGET"),
+        Number(f"{_AT}.discretization.rate", "TARGET: order in the step h (theorem: 1/2)", "order in h, TARGET"),
+        Number(f"{_AT}.score.weight.rate", "TARGET: order in the score error eps (theorem: 1)", "order in eps, TARGET"),
+        Number(f"{_AT}.total.ratio_max", "TARGET: largest TV over the bound", "share of bound, TARGET"),
+    )
+    columns = (headline[1], headline[3])
 
     targets: dict[str, Target] = Field(min_length=1)
     times: list[Positive] = Field(min_length=4)

@@ -12,7 +12,7 @@ from scorelab.options import Count, Fraction, OpenUnit, Options, Positive, Sever
 from scorelab.samplers.base import Sampler
 from scorelab.samplers.job import Sampling
 from scorelab.schedules.base import Schedule
-from scorelab.studies.base import Study, Table, draw_figures, row
+from scorelab.studies.base import Number, Study, Table, cells, draw_figures, not_measured
 
 
 class Method(Options):
@@ -89,6 +89,10 @@ class Langevin(Study):
     stages = {"train": ".train", "sample": ".sample", "analyse": ".analyse", "plot": draw_figures}
     figures = {"langevin": ".figure", "training": "scorelab.figures.training"}
     sections = ".numbers"
+    columns = (
+        Number("langevin.methods.METHOD.weight", "mode weight by METHOD", "weight METHOD"),
+        Number("langevin.weight_exact", "exact mode weight", "weight exact"),
+    )
 
     methods: dict[str, Method] = Field(min_length=1)
     budgets: list[Count] = Field(min_length=1)
@@ -137,18 +141,20 @@ class Langevin(Study):
 
     def closing(self, metrics):
         """A row a method, below the row of exact samples."""
-        found = metrics["langevin"]
+        found = metrics.get("langevin")
+        if found is None:  # the run has only been trained or sampled
+            return super().closing(metrics)
         headings = ("", "evaluations", "mode weight", "± s.e.", "W1", "± s.e.")
         rows = [("exact samples", "", *_cells(found, "weight_exact", "weight_floor", "w1_floor", "w1_floor_deviation"))]
         for name, method in found["methods"].items():
             keys = ("weight", "weight_standard_error", "w1", "w1_standard_error")
             rows.append((name, str(method["evaluations"]), *_cells(method, *keys)))
-        return Table(headings, rows)
+        return Table(headings, rows, not_measured(metrics))
 
 
 def _cells(found, weight, weight_error, w1, w1_error):
     """A weight and a W1, each with its error beside it."""
-    return *row("", found[weight], found[weight_error])[1:3], *row("", found[w1], found[w1_error])[1:3]
+    return *cells(found[weight], found[weight_error]), *cells(found[w1], found[w1_error])
 
 
 def _fits(plan: Plan, denoiser) -> bool:

@@ -9,7 +9,7 @@ from scorelab.nodes import Component, Node, component
 from scorelab.options import Count, Several
 from scorelab.samplers.job import Sampling
 from scorelab.schedules.grids import require_name
-from scorelab.studies.base import Study, draw_figures
+from scorelab.studies.base import Number, Study, Table, cells, draw_figures, not_measured
 
 
 class SamplerAccuracy(Study):
@@ -31,6 +31,14 @@ class SamplerAccuracy(Study):
     }
     figures = {"sampler_accuracy": ".figure"}
     sections = ".numbers"
+    columns = (
+        Number("sampler_accuracy.w1_floor", "W1 of exact samples", "W1 floor"),
+        Number(
+            "sampler_accuracy.grids.angle.SAMPLER.nfe_at_floor",
+            "evaluations of SAMPLER on the grid `angle` until W1 is at its floor",
+            "evaluations SAMPLER",
+        ),
+    )
 
     samplers: dict[str, Annotated[Component, Node("sampler")]]
     grids: list[Annotated[str, AfterValidator(require_name)]]
@@ -46,6 +54,21 @@ class SamplerAccuracy(Study):
         """Every grid must be one that the schedule has."""
         for grid in self.grids:
             self.schedule(grid, config)
+
+    def closing(self, metrics):
+        """A row for each grid and sampler: evaluations until W1 is at its floor, and orders."""
+        found = metrics.get("sampler_accuracy")
+        if found is None:  # the run has only been trained or sampled
+            return super().closing(metrics)
+        headings = ("grid", "sampler", "evaluations to the floor of W1", "order of W1", "order of the variance")
+        rows = []
+        for grid, samplers in found["grids"].items():
+            for name, values in samplers.items():
+                reached = values["nfe_at_floor"]
+                orders = (cells(values.get(f"{key}_order"), None)[0] for key in ("w1", "orthogonal_variance"))
+                rows.append((grid, name, "not reached" if reached is None else str(reached), *orders))
+        floor = " ± ".join(cells(found["w1_floor"], found["w1_floor_deviation"]))
+        return Table(headings, rows, (f"W1 of as many exact samples, its floor: {floor}", *not_measured(metrics)))
 
     def job(self, name: str, budget: int, like: Sampling) -> Sampling:
         """The job that samples by `name`, with as many steps as the budget of evaluations allows, at least one.
