@@ -1,4 +1,4 @@
-"""The contract of a study: what a run does, and what everything around the run has to know of it."""
+"""The contract of a study: it says what a run does, and what everything around the run has to know of the study."""
 
 import importlib
 import sys
@@ -10,12 +10,12 @@ from scorelab.laws.estimate import shown
 from scorelab.laws.section import Section, leaves, stands_for_any
 from scorelab.options import Options
 
-#: a function, or the module that has it: ".analyse" beside the class that declares it, or a full name
+#: a function, or the name of the module that has the function: ".analyse" beside the class that declares it, or a full name
 Place = str | Callable
 
 
 def draw_figures(study, context):
-    """Draw every figure whose arrays are there: what the stage `plot` of most studies does."""
+    """Draw every figure whose arrays are there; most studies do this as their stage `plot`."""
     context.draw_figures()
 
 
@@ -96,30 +96,30 @@ def lookup(metrics: Mapping, key: str | None) -> Any:
 class Study(Options):
     """What a run does, in stages.
 
-    A subclass is a folder: this class, its stages, its theory, its measurements, its claims and its figures. The class
-    variables below are all that the laboratory knows of it, and a study of a user's own has the same ones. Each stage
-    reads what the stages before it left in the run directory and nothing else, so that it can be done again on its own.
+    A subclass has a folder, with its stages, theory, measurements, claims and figures. The class variables below are all
+    that the laboratory knows of a study, and a study of a user's own has the same ones. Each stage reads what the
+    earlier stages left in the run directory and nothing else, so that a stage can be done again on its own.
     """
 
     #: groups of the configuration that the study uses; others are neither checked nor part of the run's identity
     uses: ClassVar[tuple[str, ...]] = ("target", "denoiser", "schedule", "sampler", "training")
-    #: stage -> function (study, context), or the module whose function `run` it is, in the order in which they are
-    #: done; None where there is nothing to do. Every stage depends on those before it.
+    #: stage -> function (study, context), or the module whose function `run` it is; None where there is nothing to do.
+    #: The stages are done in this order, and every stage depends on the stages before it.
     stages: ClassVar[Mapping[str, Place | None]] = {
         "train": None,
         "sample": None,
         "analyse": None,
         "plot": draw_figures,
     }
-    #: stage -> groups that may still be changed when the stage is done again, as no stage before it depends on them
+    #: stage -> groups that may still be changed when the stage is done again, as no earlier stage depends on them
     changes: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "sample": ("schedule", "sampler", "study"),
         "analyse": ("study",),
     }
-    #: figure -> function from its arrays to a matplotlib Figure, or the module whose function `figure` it is; arrays
-    #: named NAME-DETAIL are drawn by NAME
+    #: figure -> function from its arrays to a matplotlib Figure, or the module whose function `figure` it is; the figure
+    #: NAME also draws the arrays that are named NAME-DETAIL
     figures: ClassVar[Mapping[str, Place]] = {}
-    #: what metrics.json has of the study: sections, or the module whose tuple `SECTIONS` has them
+    #: the sections of metrics.json that the study writes, or the module whose tuple `SECTIONS` has the sections
     sections: ClassVar[str | tuple[Section, ...]] = ()
     #: numbers of the table that closes a run
     headline: ClassVar[tuple[Number, ...]] = ()
@@ -127,12 +127,12 @@ class Study(Options):
     columns: ClassVar[tuple[Number, ...]] = ()
     #: numbers that a sweep over several seeds compares in one figure
     compared: ClassVar[tuple[Number, ...]] = ()
-    #: figure -> function from (title, arrays) pairs to one Figure of all jobs of a sweep, or the module whose function
-    #: `grid` it is
+    #: figure -> function from the (title, arrays) pairs of all jobs of a sweep to one Figure, or the module whose
+    #: function `grid` it is
     overviews: ClassVar[Mapping[str, Place]] = {}
     #: dotted name of the number that a sweeper may minimise; None if there is none
     goal: ClassVar[str | None] = None
-    #: node of the configuration that has the study's keys: `study`, or one of the study's own beside it
+    #: node of the configuration that has the study's keys: `study`, or another node that only this study has
     keys: ClassVar[str] = "study"
 
     def require(self, config) -> None:
@@ -147,8 +147,8 @@ class Study(Options):
             function_of(type(self), "stages", stage, "run")(self, context)
 
     def closing(self, metrics: Mapping) -> Table | None:
-        """The table that ends a run: the numbers of `headline` that were measured, and below them what was not; None
-        without any."""
+        """The table that ends a run: the numbers of `headline` that were measured, and lines that say what was not
+        measured; None if there is neither."""
         keys = list(leaves(metrics))
         numbers = [each for number in self.headline for each in number.among(keys)]
         rows = [row for number in numbers if (row := _row(number, metrics)) is not None]
@@ -166,7 +166,7 @@ def _row(number: Number, metrics):
 
 
 def not_measured(metrics: Mapping) -> tuple[str, ...]:
-    """What metrics.json says was not measured, a line a reason."""
+    """What was not measured, as metrics.json says: one line for each reason."""
     reasons = {}
     for key, why in metrics.get("not_measured", {}).items():
         reasons.setdefault(why, []).append(key)
@@ -184,9 +184,9 @@ def cells(value: float | None, error: float | None) -> tuple[str, str]:
 
 
 def draw(cls: type[Study], name: str, arrays: Mapping):
-    """A figure that a study declares, drawn from its arrays in the style of the house; NAME-DETAIL is a NAME.
+    """Draw a figure that a study declares from its arrays, in the style of the house.
 
-    Raises KeyError for a figure that the study does not declare.
+    name: of the figure; NAME-DETAIL is drawn as NAME. Raises KeyError for a figure that the study does not declare.
     """
     from scorelab.figures.style import house_style
 
@@ -195,10 +195,10 @@ def draw(cls: type[Study], name: str, arrays: Mapping):
 
 
 def function_of(cls: type[Study], table: str, name: str, function: str) -> Callable:
-    """What a table of a study (`stages`, `figures`, `overviews`) has under a name, as a function.
+    """The function that a table of a study (`stages`, `figures`, `overviews`) has under a name.
 
-    A module is found from the class that declares the table, and its function `function` is taken. Raises KeyError for
-    a name that the table does not have.
+    Where the table has a module, the function is the one that the module calls `function`; the name of the module is
+    relative to the class that declares the table. Raises KeyError for a name that the table does not have.
     """
     return _found(cls, table, getattr(cls, table)[name], function)
 
@@ -209,8 +209,8 @@ def sections_of(cls: type[Study]) -> tuple[Section, ...]:
 
 
 def _found(cls, variable, place, name):
-    """A place in a class variable of a study: itself or, if it names a module, what the module has under a name. The
-    module's name is relative to the class that declares the variable."""
+    """What a place in a class variable of a study stands for: the place itself or, if the place names a module, what
+    the module has under a name. The module's name is relative to the class that declares the variable."""
     if not isinstance(place, str):
         return place
     owner = next(base for base in cls.__mro__ if variable in vars(base))

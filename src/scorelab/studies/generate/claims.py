@@ -21,7 +21,7 @@ _EARLY, _MIDDLE, _LATE = 0, 9, 11  # of the published times: t = 0.01, 7.3, 87
 
 
 class Runs:
-    """Runs of one configuration, a seed each: numbers of metrics.json over seeds."""
+    """Runs of one configuration, one run for each seed, and the numbers of their metrics.json over the seeds."""
 
     def __init__(self, budget, seeds, *overrides, N=5000):
         steps = budget.of(5000, 100)
@@ -36,7 +36,7 @@ class Runs:
                 self.metrics.append(run.metrics | {"split": _split(run)})
 
     def values(self, key, place=None):
-        """A number a seed, (seeds,); `place` of a list."""
+        """A number for each seed, shape (seeds,); `place`: its position where metrics.json has a list."""
         found = []
         for value in self.metrics:
             for part in key.split("."):
@@ -66,7 +66,7 @@ def _quiet():
 
 
 def _split(run):
-    """Of one network a mode: the share of the larger side, and |cos| of the split's direction with a."""
+    """For runs of one network a mode: the share of the larger side, and |cos| of the angle of the split's direction to a."""
     from safetensors.torch import load_file
 
     weights = load_file(run.directory / "denoiser.safetensors")
@@ -82,7 +82,7 @@ def _mean(values):
 
 
 def _numbers(**runs):
-    """What findings quote of runs: means over seeds, `_error` their standard errors."""
+    """The numbers of runs that findings quote: means over seeds, and their standard errors as NAME_error."""
     found = {}
     for name, each in runs.items():
         for key, values in (
@@ -141,7 +141,7 @@ def relu(budget):
     quick=False,
 )
 def tanh(budget):
-    """Both published networks on the same samples."""
+    """Both published networks, trained on the same samples."""
     tanh, relu = Runs(budget, 8, "denoiser=tanh"), Runs(budget, 8, "denoiser=relu")
     further, error = _mean(tanh.miss - relu.miss)
     log_kl, kl_error = _mean(numpy.log(tanh.values(_KL) / relu.values(_KL)))
@@ -213,7 +213,7 @@ def late_error(budget):
     quick=False,
 )
 def mixture_aware(budget):
-    """One network and one network a mode, both activations, on the same samples."""
+    """One network, and one network for each mode, with both activations, on the same samples."""
     kinds = ("relu", "tanh")
     one = {kind: Runs(budget, 5, f"denoiser={kind}") for kind in kinds}
     both = {kind: Runs(budget, 5, "denoiser=mixture_aware", f"denoiser@denoiser.network={kind}") for kind in kinds}
