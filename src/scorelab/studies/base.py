@@ -10,7 +10,7 @@ from scorelab.laws.estimate import shown
 from scorelab.laws.section import Section, leaves, stands_for_any
 from scorelab.options import Options
 
-#: a function, or the name of the module that has the function: ".analyse" beside the class that declares it, or a full name
+#: a function, or the name of the module that has it: ".analyse" beside the class that declares it, or a full name
 Place = str | Callable
 
 
@@ -96,8 +96,8 @@ def lookup(metrics: Mapping, key: str | None) -> Any:
 class Study(Options):
     """What a run does, in stages.
 
-    A subclass has a folder, with its stages, theory, measurements, claims and figures. The class variables below are all
-    that the laboratory knows of a study, and a study of a user's own has the same ones. Each stage reads what the
+    A subclass has a folder, with its stages, theory, measurements, claims and figures. The class variables below are
+    all that the laboratory knows of a study, and a study of a user's own has the same ones. Each stage reads what the
     earlier stages left in the run directory and nothing else, so that a stage can be done again on its own.
     """
 
@@ -116,8 +116,8 @@ class Study(Options):
         "sample": ("schedule", "sampler", "study"),
         "analyse": ("study",),
     }
-    #: figure -> function from its arrays to a matplotlib Figure, or the module whose function `figure` it is; the figure
-    #: NAME also draws the arrays that are named NAME-DETAIL
+    #: figure -> function from its arrays to a matplotlib Figure, or the module whose function `figure` it is; the
+    #: figure NAME also draws the arrays that are named NAME-DETAIL
     figures: ClassVar[Mapping[str, Place]] = {}
     #: the sections of metrics.json that the study writes, or the module whose tuple `SECTIONS` has the sections
     sections: ClassVar[str | tuple[Section, ...]] = ()

@@ -11,9 +11,9 @@ class ConditionalMean(Study):
     """The posterior mean of two modes along their difference: its curves, slopes, t_sharp and distance from a line.
 
     For a target of two modes of one standard deviation, whatever their weights and means.
-    times: of the curves. t_min, t_max: ends of what is drawn against t. thresholds: the slopes 1/epsilon of equation
-    (17) that metrics.json has t_sharp for. points: of each drawn curve. switches: name -> time between the two networks
-    of phase-aware modelling.
+    times: times of the curves. t_min, t_max: ends of the axis t. thresholds: the slopes 1/epsilon of equation (17) for
+    which metrics.json has t_sharp. points: number of points of each drawn curve. switches: name -> time between the two
+    networks of phase-aware modelling.
     """
 
     uses = ("target",)
@@ -51,7 +51,7 @@ class ConditionalMean(Study):
         return self
 
     def exact(self, target):
-        """The closed form for a target. Raises ConfigError for any but two modes of one standard deviation."""
+        """The closed form for a target. Raises ConfigError unless it has two modes of one standard deviation."""
         from scorelab.studies.conditional_mean.theory import TwoModeMean
 
         try:

@@ -1,4 +1,4 @@
-"""The three terms of the discretization theorem, each measured apart. Only `analyse` and `plot` have work to do."""
+"""The three terms of the discretization theorem, each measured by itself. The stages are `analyse` and `plot`."""
 
 from typing import Annotated
 
@@ -17,7 +17,7 @@ Share = Annotated[Positive, Field(le=1)]
 class Target(Options):
     """p N((1-p) a + b, I) + (1-p) N(-p a + b, I) in n dimensions, b parallel to a.
 
-    label: in the figure. distance: |a|. mean: of <x, a>/|a|.
+    label: name in the figure. distance: |a|. mean: mean of <x, a>/|a|.
     """
 
     label: str
@@ -27,14 +27,14 @@ class Target(Options):
     mean: float
 
     def modes(self):
-        """The mixture, as scorelab.studies.discretization.theory has it."""
+        """The mixture as a `scorelab.studies.discretization.theory.Modes`."""
         from scorelab.studies.discretization.theory import Modes
 
         return Modes(self.n, self.p, self.distance, self.mean)
 
 
 class Localization(Options):
-    """The paper's setting. steps: of Euler-Maruyama. alpha_max: the last angle."""
+    """The setting of the semester paper. steps: numbers of steps of Euler-Maruyama. alpha_max: the last angle."""
 
     steps: Annotated[list[Several], BeforeValidator(in_order)] = Field(min_length=1)
     alpha_max: Angle
@@ -42,10 +42,11 @@ class Localization(Options):
 
 class Discretization(Study):
     """Total variation between the law of the discretized reverse OU process and the target, 001_4ca3c1340e19a977.txt,
-    section 2.2: what the start, the steps and the score add to it, each held to its term of theorem 1.
+    section 2.2: what the start, the steps and the score add to it, each compared with its term of theorem 1.
 
-    targets: name -> see `Target`. times: T of the initialisation. horizon: T of the rest. shares: step sizes h L.
-    errors: L2 norms eps of the score's error. error_share: h L for those. localization: see `Localization`.
+    targets: name -> see `Target`. times: T of the initialisation. horizon: T of all other measurements. shares: step
+    sizes as h L. errors: L2 norms eps of the score's error. error_share: h L of the steps with an error of the score.
+    localization: see `Localization`.
     """
 
     uses = ()

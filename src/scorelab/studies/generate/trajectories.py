@@ -74,7 +74,7 @@ def exact_process(target, angles, count: int, generator, observe):
 
     The paths are Y_t = t X + W_t at t = tan^2(phi), where W has independent increments, as x_phi = sin X + cos W_t /
     sqrt(t). All clocks share this process: it is the time reversal of every noising process of this package. At angle 0
-    x is an independent standard normal vector, as W_t / sqrt(t) loses its correlation with earlier times in the limit.
+    x is an independent standard normal vector: its limit there is uncorrelated with W_t / sqrt(t) at any t > 0.
     """
     clean = target.sample(count, generator)
     brownian, time = torch.zeros_like(clean), 0.0
@@ -87,8 +87,8 @@ def exact_process(target, angles, count: int, generator, observe):
 
 
 def in_span(target):
-    """A target of few dimensions with the same law of posterior weights. For modes of one width it is the mixture in the
-    span of their means, because the weights depend on this span alone; any other target is returned as it is."""
+    """A target of few dimensions with the same law of posterior weights. For modes of one width it is the mixture in
+    the span of their means, because the weights depend on this span alone; any other target is returned as it is."""
     if target.lacks("gaussian_modes") or len(target.weights) < 2 or bool((target.std != target.std[0]).any()):
         return target
     return GaussianMixture(target.weights, coordinates(target), target.std)
@@ -183,10 +183,10 @@ def _law(target, angle):
 
 
 def law_metrics(record: Record, repeats: int, generator) -> tuple[dict, dict]:
-    """W1 of the projection at six angles to its exact law there: metrics, lists over the angles, and the arrays of the
-    figure `laws`. repeats: sets of exact samples that the floor is measured on, and bootstrap sets.
+    """W1 of the projection to its exact law at six angles: metrics, which are lists over the angles, and the arrays of
+    the figure `laws`. repeats: sets of exact samples that the floor is measured on, and bootstrap sets.
 
-    Not measured, and without arrays, where the target does not know these laws."""
+    The distances are not measured, and there are no arrays, where the target does not know these laws."""
     target = record.target
     if (why := target.lacks("noisy_projection")) is not None:
         return {"law_w1": Estimate.missing(why)}, {}
@@ -213,8 +213,8 @@ def law_metrics(record: Record, repeats: int, generator) -> tuple[dict, dict]:
 def law_points(target, angles, count: int = 6) -> list[int]:
     """Indices of `count` grid points up to the last, evenly spaced in half the angle plus half the information, each
     as a share of its own total. The information is 1 - R(phi)/R(first), R the Bayes risk of the projection given its
-    own noisy version: in the angle alone most points would lie where everything is settled. A target without a known
-    risk has them evenly spaced in the angle."""
+    own noisy version: in the angle alone most points would lie where everything is settled. For a target without a
+    known risk the points are evenly spaced in the angle."""
     angles = torch.as_tensor(angles, dtype=torch.float64)
     place = (angles - angles[0]) / (angles[-1] - angles[0])
     if target.can("signal_risk"):

@@ -19,9 +19,9 @@ _FRAMES, RATE, STILL, _DPI = 56, 14, 1.2, 125
 
 def figure(arrays):
     """arrays: angle (steps + 1,), projection (count, steps + 1), mode (count,), the mode a path ends in; density
-    (angles, points), the exact density at evenly spaced density_angle (angles,) on grid (points,), both absent where the
-    density is not known; for more than one mode commitment_t (count,), commitment_t_exact (exact paths,), the same with
-    commitment_90_t, and speciation, an angle."""
+    (angles, points), the exact density at evenly spaced density_angle (angles,) on grid (points,), both absent where
+    the density is not known; for more than one mode commitment_t (count,), commitment_t_exact (exact paths,), the same
+    with commitment_90_t, and speciation, an angle."""
     commits = "commitment_t" in arrays
     drawing = new_figure(PAGE, 4.2 if commits else 2.8)
     places = drawing.add_gridspec(1 + commits, 2, width_ratios=(5.2, 1), height_ratios=(2.1, 1)[: 1 + commits])
@@ -116,8 +116,8 @@ def _draw_paths(axes, arrays):
 
 
 def _histogram(axes, arrays, k):
-    """Draw the projections of all paths at the grid point k, stacked by the mode that they end in, and the exact density
-    there. Return the boxes, mode by mode, and the line, which is None where the density is not known."""
+    """Draw the projections of all paths at the grid point k, stacked by the mode that they end in, and the exact
+    density there. Return the boxes, mode by mode, and the line, which is None where the density is not known."""
     grid, edges = arrays["grid"], _edges(arrays)
     modes = numpy.unique(arrays["mode"])
     left, width = zip(*_boxes(arrays, k), strict=True)
