@@ -128,7 +128,7 @@ class Settings:
         return labelled(part, name, band, self.concentration, samples, repeated)
 
     def memory(self, number):
-        """The statistics with the posterior mean of the training samples up to an angle of the grid, exact beyond it."""
+        """The statistics with the posterior mean of the training samples up to an angle of the grid, exact after it."""
         options, (target, data, floor, schedule) = self.study.memory, self.memory_setting
         angles = schedule.angles(options.steps)
         cutoff = float(angles[round(number / (options.cutoffs - 1) * options.steps)])

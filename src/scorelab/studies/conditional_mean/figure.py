@@ -56,7 +56,7 @@ def _curves(drawing, axes, arrays):
 
 
 def _slopes(axes, arrays):
-    """The largest slope of gamma_1 in three coordinates with its suprema, and the largest slope of the curves of panel (a)."""
+    """The largest slope of gamma_1 in three coordinates with its suprema, and the slope of the curves of panel (a)."""
     t = arrays["t"]
     for name, (label, colour) in _COORDINATES.items():
         axes.plot(t, arrays[f"slope_{name}"], color=colour, label=label)

@@ -1,7 +1,7 @@
 """The conditional mean of two modes of one width in closed form: its slopes, its limits, its distance from a line.
 
 Everything is along a = mu_1 - mu_2, in the signal coordinate u = <y_t, a>/(t |a|^2) of the localization process
-Y_t = t X + sqrt(t) G. In u the means of the modes are one apart at every t: 000_6c70dbc10a1c9c83.txt, sections 7.3, 7.5.
+Y_t = t X + sqrt(t) G. In u the means of the modes are 1 apart at every t: 000_6c70dbc10a1c9c83.txt, sections 7.3, 7.5.
 """
 
 import math
@@ -38,7 +38,7 @@ class TwoModeMean:
 
     @classmethod
     def of(cls, target) -> "TwoModeMean":
-        """The closed form for a target. Raises ValueError unless it has two modes, apart and of one standard deviation."""
+        """The closed form for a target. Raises ValueError unless it has two modes, apart and of equal width."""
         if (why := target.lacks("gaussian_modes", "projection", "speciation")) is not None:
             raise ValueError(f"a {type(target).__name__}; a mixture of two Gaussian modes is needed: {why}")
         if len(target.weights) != 2:
@@ -124,7 +124,7 @@ class TwoModeMean:
         return 0.25 * {"state": 1.0, "scaled": ratio, "standardised": math.sqrt(ratio)}[coordinate]
 
     def sharp_time(self, threshold, coordinate: str):
-        """t_sharp = inf {t > 0: slope > threshold}, equation (17) with threshold = 1/epsilon > 0; infinite without such t.
+        """t_sharp = inf {t > 0: slope > threshold}, equation (17) with threshold = 1/epsilon > 0; infinite without a t.
 
         state: 0 below 1/4, where the slope is above the threshold from the start on, and infinite from 1/4 on.
         scaled: 4 h/(|a|^2 - 4 s^2 h) at threshold h. standardised: 16 h^2/(|a|^2 - 16 s^2 h^2).

@@ -43,7 +43,7 @@ def run(study, context):
 
 
 def _score(study, modes):
-    """Rows of score.csv, one for each shape and size of the score's error, and rows of total.csv, with all three errors."""
+    """Rows of score.csv for each shape and size of the score's error, and rows of total.csv with all three errors."""
     T, steps = study.horizon, _steps(study.horizon, modes, study.error_share)
     without = reverse_process(modes, T, steps)
     parts = {"initialisation": start(modes, T)["variation"]}
@@ -128,7 +128,7 @@ def _metrics(study, name, modes, columns):
 
 
 def _growth(study, modes):
-    """The growth of the discretization and of the score error with twice the horizon; both are sqrt(2) in the theorem."""
+    """The growth of the error of the steps and of the score with twice the horizon; both are sqrt(2) in the theorem."""
     runs = [(T, _steps(T, modes, study.error_share)) for T in (study.horizon, 2 * study.horizon)]
     return growth(modes, study.errors[0], *runs)
 

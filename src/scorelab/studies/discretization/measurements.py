@@ -90,8 +90,9 @@ def together(modes, T, steps, eps) -> dict[str, float]:
 
 
 def growth(modes, eps, first, second) -> dict[str, float]:
-    """How two errors grow from one pair (T, steps) to another: the error of the steps, and the error due to an error eps
-    of the score that moves weight between the modes. Each is the total variation for `second` over that for `first`."""
+    """How two errors grow from one pair (T, steps) to another: the error of the steps, and the error due to an error
+    eps of the score that moves weight between the modes. Each is the total variation for `second` over that for
+    `first`."""
     ends = {"discretization": [], "score": []}
     for T, steps in (first, second):
         without = reverse_process(modes, T, steps)

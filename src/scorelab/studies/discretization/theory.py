@@ -207,7 +207,7 @@ class Law:
 def reverse_process(modes: Modes, T: float, steps: int, *, error=None, from_noise: bool = False) -> Law:
     """Equation (8) with uniform steps: x' = e^h x + 2 (e^h - 1) s_{T-kh}(x) + sqrt(e^2h - 1) Z.
 
-    It starts from q_T, or with `from_noise` from N(0, I). error: (y, u) -> the error that is added to the score along a.
+    It starts from q_T, or with `from_noise` from N(0, I). error: (y, u) -> what is added to the score along a.
     Raises ValueError if h >= log 3, where the variance diverges with the number of steps.
     """
     h = T / steps
@@ -278,8 +278,9 @@ def constant_error(modes: Modes, y, u: float):
 
 
 def weight_error(modes: Modes, y, u: float):
-    """The error proportional to the gradient of gamma_1. Among errors of one norm it moves the most weight to the first
-    mode: a drift 2 e(y, u) changes E gamma_1(X_0) by int 2 E[e gamma_1'] du, as gamma_1 solves the backward equation."""
+    """The error proportional to the gradient of gamma_1. Among errors of one norm it moves the most weight to the
+    first mode: a drift 2 e(y, u) changes E gamma_1(X_0) by int 2 E[e gamma_1'] du, as gamma_1 solves the backward
+    equation."""
     gamma = modes.first(y, u)
     gradient = gamma * (1 - gamma)
     return gradient / math.sqrt(integral(y, modes.density(y, u) * gradient**2))
