@@ -2,7 +2,7 @@
 
 import importlib
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, Literal
 
@@ -24,10 +24,11 @@ class Number:
     """A number of metrics.json that tables show.
 
     key: its dotted name. A part of three or more capitals, as METHOD, stands for any name, as in a `Section`; the name
-    that is found takes the place of METHOD in every text of the number. name: in the closing table of a run and on
-    axes. heading: of its column in the table of a sweep, by default the name. held: what it is held against, a `floor`
-    or an `exact` value; empty for neither. error, reference: dotted names of its standard error and of what it is held
-    against, where they are not KEY_standard_error and KEY_floor or KEY_exact. scale: of an axis that it is drawn on.
+    that is found takes the place of METHOD in every text of the number. name: its name in the closing table of a run
+    and on axes. heading: the heading of its column in the table of a sweep, by default the name. held: what it is held
+    against, a `floor` or an `exact` value; empty for neither. error, reference: dotted names of its standard error and
+    of the value that it is held against, if they are not KEY_standard_error and KEY_floor or KEY_exact. scale: scale of
+    an axis that it is drawn on.
     """
 
     key: str
@@ -48,11 +49,11 @@ class Number:
         """Dotted name of what the number is held against; None if it is held against nothing."""
         return self.reference or (f"{self.key}_{self.held}" if self.held else None)
 
-    def among(self, keys: Iterable[str]) -> "list[Number]":
+    def among(self, keys: Collection[str]) -> "list[Number]":
         """The number itself or, if its key stands for several, one number for each of the dotted names that it stands
         for, in their order."""
         parts = self.key.split(".")
-        if not any(map(stands_for_any, parts)):
+        if self.key in keys or not any(map(stands_for_any, parts)):
             return [self]
         return [self._named(dict(zip(parts, found, strict=True))) for found in _matching(parts, keys)]
 

@@ -53,7 +53,7 @@ class Kinds(Options):
 
 
 class Memory(Options):
-    """The posterior mean is that of the training samples up to an angle, and the exact posterior mean from there on.
+    """Up to an angle the denoiser is the posterior mean of the training samples, and from there on the exact one.
 
     target: a node as in conf/target. N: number of training samples. cutoffs: number of such angles, which go from none
     to all of the grid. steps, count: steps and samples of every sampler. methods: names of methods.

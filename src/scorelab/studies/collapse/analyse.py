@@ -95,7 +95,7 @@ def _kind(table, kind, methods):
 
 
 def _memory(table, methods):
-    """Lists over the angle up to which the posterior mean is that of the training samples."""
+    """Lists over the angle up to which the training samples are memorised."""
     found = {"floor": _floors(table, "memory")}
     for name in methods:
         rows = (table["part"] == "memory") & (table["method"] == name)

@@ -68,7 +68,7 @@ def _bands(budget):
 
 def distance_to_training_data(budget):
     """Sampler -> mean distance to the nearest of 200 training samples, over the same mean of exact samples, with its
-    standard error. The posterior mean is that of the training samples up to an angle, and exact from there on."""
+    standard error. The denoiser is the posterior mean of the training samples up to an angle, and exact from there."""
     target, generator = GaussianMixture.two_modes(0.7, torch.ones(16)), budget.stream("memory")
     data, count, steps = target.sample(200, generator), budget.of(2048, 512), 48
     schedule = Localization(grid="angle", alpha_max=END, T=None, t_min=3e-4)

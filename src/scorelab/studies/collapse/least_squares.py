@@ -16,7 +16,7 @@ from scorelab.targets import GaussianMixture
 
 @dataclass(frozen=True)
 class LeastSquaresNetwork:
-    """The network, and its errors at high and at low noise after a training on a mixture of both.
+    """The network, and its errors at high and at low noise after a training on both.
 
     width: number of hidden units. harmonics: number of harmonics of the angle in the time features; with 0 the network
     is the same at all noise levels. samples: number of training samples at the budget 1. switch: the angle between high

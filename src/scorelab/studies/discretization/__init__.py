@@ -33,7 +33,7 @@ class Target(Options):
         return Modes(self.n, self.p, self.distance, self.mean)
 
 
-class Localization(Options):
+class PaperSetting(Options):
     """The setting of the semester paper. steps: numbers of steps of Euler-Maruyama. alpha_max: the last angle."""
 
     steps: Annotated[list[Several], BeforeValidator(in_order)] = Field(min_length=1)
@@ -46,7 +46,7 @@ class Discretization(Study):
 
     targets: name -> see `Target`. times: T of the initialisation. horizon: T of all other measurements. shares: step
     sizes as h L. errors: L2 norms eps of the score's error. error_share: h L of the steps with an error of the score.
-    localization: see `Localization`.
+    localization: see `PaperSetting`.
     """
 
     uses = ()
@@ -67,7 +67,7 @@ class Discretization(Study):
     shares: list[Share] = Field(min_length=4)
     errors: list[Positive] = Field(min_length=4)
     error_share: Share
-    localization: Localization
+    localization: PaperSetting
 
     @field_validator("times", "shares", "errors")
     @classmethod

@@ -47,7 +47,7 @@ def figure(arrays):
 
 
 def _initialisation(axes, arrays, name, style, taken):
-    """TV(q_T, N(0, I)), what remains of it at the end, and the bound."""
+    """TV(q_T, N(0, I)), what the reversed process leaves of this distance at its end, and the bound."""
     T, values, end, bound, slope, end_slope = (
         arrays[f"initialisation.{name}.{key}"]
         for key in ("T", "variation", "variation_at_the_end", "bound", "rate", "rate_at_the_end")

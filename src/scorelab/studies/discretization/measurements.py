@@ -46,7 +46,7 @@ def step_bound(modes, T, h) -> float:
 
 
 def start(modes, T) -> dict[str, float]:
-    """N(0, I) in the place of q_T: the distance of the two, what the reversed process leaves of it, Pinsker's bound."""
+    """N(0, I) in the place of q_T: their distance, what the reversed process leaves of it, and Pinsker's bound."""
     row = {"T": T, "variation": initial_variation(modes, T)}
     row |= {"variation_at_the_end": initial_variation_at_the_end(modes, T), "pinsker": math.sqrt(modes.kl(T) / 2)}
     return row | {"bound": printed_initialisation(modes.kl(), T)}
