@@ -75,8 +75,9 @@ def _study(run: Run) -> type[Study] | None:
 
 
 def _declared(table: pandas.DataFrame, what: str) -> list:
-    """What the studies of the runs declare in the class variable `what`, without repetitions."""
-    return list(dict.fromkeys(one for study in table.attrs["studies"] for one in getattr(study, what)))
+    """The numbers that the studies of the runs declare in the class variable `what`, without repetitions."""
+    numbers = dict.fromkeys(one for study in table.attrs["studies"] for one in getattr(study, what))
+    return [each for number in numbers for each in number.among(table.columns)]
 
 
 def _columns(table: pandas.DataFrame) -> dict[str, str]:

@@ -50,7 +50,7 @@ def undeclared(metrics: Mapping, sections: Iterable[Section]) -> list[str]:
     sections = list(sections)
     numbers = [key for section in sections for key in section.keys]
     places = [place for section in sections for place in section.places]
-    unknown = {key for key in _leaves(metrics) if not _named(key, numbers)}
+    unknown = {key for key in leaves(metrics) if not _named(key, numbers)}
     return sorted(unknown | {key for key in metrics.get("not_measured", ()) if not _named(key, numbers + places)})
 
 
@@ -66,16 +66,21 @@ def _named(key: str, declared: list[str]) -> bool:
 
 
 def _same(name: str, part: str) -> bool:
-    return name == part or (name.isupper() and len(name) > 2)
+    return name == part or stands_for_any(name)
 
 
-def _leaves(metrics, prefix: str = "") -> Iterator[str]:
-    """Dotted names of what is neither a dictionary nor a list of dictionaries."""
+def stands_for_any(part: str) -> bool:
+    """Whether a part of a declared name stands for any name: it has three or more letters, all of them capitals."""
+    return part.isupper() and len(part) > 2
+
+
+def leaves(metrics: Mapping, prefix: str = "") -> Iterator[str]:
+    """Dotted names of what is neither a dictionary nor a list of dictionaries, without `not_measured`."""
     for key, value in metrics.items():
         name = f"{prefix}{key}"
         inner = value if isinstance(value, list) else [value]
         if inner and all(isinstance(item, Mapping) for item in inner):
             for item in inner:
-                yield from _leaves(item, f"{name}.")
+                yield from leaves(item, f"{name}.")
         elif name.partition(".")[0] != "not_measured":
             yield name

@@ -1,4 +1,4 @@
-"""Studies: what a run does, one folder a subject. The default one trains, samples, measures and draws.
+"""Studies: a study says what a run does. Each subject has a folder; the default study is `generate`.
 
 `scorelab.studies.TwoStage` is the class `TwoStage` of the folder `two_stage`: folders are found by name, and nothing
 lists the folders.

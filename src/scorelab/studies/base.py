@@ -1,21 +1,21 @@
-"""The contract of a study: what a run does, and what everything around the run has to know of it."""
+"""The contract of a study: it says what a run does, and what everything around the run has to know of the study."""
 
 import importlib
 import sys
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, Literal
 
 from scorelab.laws.estimate import shown
-from scorelab.laws.section import Section
+from scorelab.laws.section import Section, leaves, stands_for_any
 from scorelab.options import Options
 
-#: a function, or the module that has it: ".analyse" beside the class that declares it, or a full name
+#: a function, or the name of the module that has it: ".analyse" beside the class that declares it, or a full name
 Place = str | Callable
 
 
 def draw_figures(study, context):
-    """Draw every figure whose arrays are there: what the stage `plot` of most studies does."""
+    """Draw every figure whose arrays are there; most studies do this as their stage `plot`."""
     context.draw_figures()
 
 
@@ -23,10 +23,12 @@ def draw_figures(study, context):
 class Number:
     """A number of metrics.json that tables show.
 
-    key: its dotted name. name: in the closing table of a run and on axes. heading: of its column in the table of a
-    sweep, by default the name. held: what it is held against, a `floor` or an `exact` value; empty for neither. error,
-    reference: dotted names of its standard error and of what it is held against, where they are not KEY_standard_error
-    and KEY_floor or KEY_exact. scale: of an axis that it is drawn on.
+    key: its dotted name. A part of three or more capitals, as METHOD, stands for any name, as in a `Section`; the name
+    that is found takes the place of METHOD in every text of the number. name: its name in the closing table of a run
+    and on axes. heading: the heading of its column in the table of a sweep, by default the name. held: what it is held
+    against, a `floor` or an `exact` value; empty for neither. error, reference: dotted names of its standard error and
+    of the value that it is held against, if they are not KEY_standard_error and KEY_floor or KEY_exact. scale: scale of
+    an axis that it is drawn on.
     """
 
     key: str
@@ -46,6 +48,31 @@ class Number:
     def reference_key(self) -> str | None:
         """Dotted name of what the number is held against; None if it is held against nothing."""
         return self.reference or (f"{self.key}_{self.held}" if self.held else None)
+
+    def among(self, keys: Collection[str]) -> "list[Number]":
+        """The number itself or, if its key stands for several, one number for each of the dotted names that it stands
+        for, in their order."""
+        parts = self.key.split(".")
+        if self.key in keys or not any(map(stands_for_any, parts)):
+            return [self]
+        return [self._named(dict(zip(parts, found, strict=True))) for found in _matching(parts, keys)]
+
+    def _named(self, names: Mapping[str, str]) -> "Number":
+        texts = {each.name: getattr(self, each.name) for each in fields(self)}
+        for part, name in names.items():
+            if part != name:
+                texts = {key: text and text.replace(part, name) for key, text in texts.items()}
+        return replace(self, **texts)
+
+
+def _matching(parts, keys):
+    """The dotted names, split at the dots, that the parts of a number's key stand for."""
+    for key in keys:
+        found = key.split(".")
+        if len(found) == len(parts) and all(
+            part == name or stands_for_any(part) for part, name in zip(parts, found, strict=True)
+        ):
+            yield found
 
 
 @dataclass(frozen=True)
@@ -70,30 +97,30 @@ def lookup(metrics: Mapping, key: str | None) -> Any:
 class Study(Options):
     """What a run does, in stages.
 
-    A subclass is a folder: this class, its stages, its theory, its measurements, its claims and its figures. The class
-    variables below are all that the laboratory knows of it, and a study of a user's own has the same ones. Each stage
-    reads what the stages before it left in the run directory and nothing else, so that it can be done again on its own.
+    A subclass has a folder, with its stages, theory, measurements, claims and figures. The class variables below are
+    all that the laboratory knows of a study, and a study of a user's own has the same ones. Each stage reads what the
+    earlier stages left in the run directory and nothing else, so that a stage can be done again on its own.
     """
 
     #: groups of the configuration that the study uses; others are neither checked nor part of the run's identity
     uses: ClassVar[tuple[str, ...]] = ("target", "denoiser", "schedule", "sampler", "training")
-    #: stage -> function (study, context), or the module whose function `run` it is, in the order in which they are
-    #: done; None where there is nothing to do. Every stage depends on those before it.
+    #: stage -> function (study, context), or the module whose function `run` it is; None where there is nothing to do.
+    #: The stages are done in this order, and every stage depends on the stages before it.
     stages: ClassVar[Mapping[str, Place | None]] = {
         "train": None,
         "sample": None,
         "analyse": None,
         "plot": draw_figures,
     }
-    #: stage -> groups that may still be changed when the stage is done again, as no stage before it depends on them
+    #: stage -> groups that may still be changed when the stage is done again, as no earlier stage depends on them
     changes: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "sample": ("schedule", "sampler", "study"),
         "analyse": ("study",),
     }
-    #: figure -> function from its arrays to a matplotlib Figure, or the module whose function `figure` it is; arrays
-    #: named NAME-DETAIL are drawn by NAME
+    #: figure -> function from its arrays to a matplotlib Figure, or the module whose function `figure` it is; the
+    #: figure NAME also draws the arrays that are named NAME-DETAIL
     figures: ClassVar[Mapping[str, Place]] = {}
-    #: what metrics.json has of the study: sections, or the module whose tuple `SECTIONS` has them
+    #: the sections of metrics.json that the study writes, or the module whose tuple `SECTIONS` has the sections
     sections: ClassVar[str | tuple[Section, ...]] = ()
     #: numbers of the table that closes a run
     headline: ClassVar[tuple[Number, ...]] = ()
@@ -101,12 +128,12 @@ class Study(Options):
     columns: ClassVar[tuple[Number, ...]] = ()
     #: numbers that a sweep over several seeds compares in one figure
     compared: ClassVar[tuple[Number, ...]] = ()
-    #: figure -> function from (title, arrays) pairs to one Figure of all jobs of a sweep, or the module whose function
-    #: `grid` it is
+    #: figure -> function from the (title, arrays) pairs of all jobs of a sweep to one Figure, or the module whose
+    #: function `grid` it is
     overviews: ClassVar[Mapping[str, Place]] = {}
     #: dotted name of the number that a sweeper may minimise; None if there is none
     goal: ClassVar[str | None] = None
-    #: node of the configuration that has the study's keys: `study`, or one of the study's own beside it
+    #: node of the configuration that has the study's keys: `study`, or another node that only this study has
     keys: ClassVar[str] = "study"
 
     def require(self, config) -> None:
@@ -121,9 +148,11 @@ class Study(Options):
             function_of(type(self), "stages", stage, "run")(self, context)
 
     def closing(self, metrics: Mapping) -> Table | None:
-        """The table that ends a run: the numbers of `headline` that were measured, and below them what was not; None
-        without any."""
-        rows = [row for number in self.headline if (row := _row(number, metrics)) is not None]
+        """The table that ends a run: the numbers of `headline` that were measured, and lines that say what was not
+        measured; None if there is neither."""
+        keys = list(leaves(metrics))
+        numbers = [each for number in self.headline for each in number.among(keys)]
+        rows = [row for number in numbers if (row := _row(number, metrics)) is not None]
         lines = not_measured(metrics)
         return Table(("", "measured", "± s.e.", "held against"), rows, lines) if rows or lines else None
 
@@ -138,7 +167,7 @@ def _row(number: Number, metrics):
 
 
 def not_measured(metrics: Mapping) -> tuple[str, ...]:
-    """What metrics.json says was not measured, a line a reason."""
+    """What was not measured, as metrics.json says: one line for each reason."""
     reasons = {}
     for key, why in metrics.get("not_measured", {}).items():
         reasons.setdefault(why, []).append(key)
@@ -153,14 +182,18 @@ def _some(keys, most: int = 4) -> str:
 
 def row(name: str, value: float, error: float | None, held: str = "", reference: float | None = None):
     """A row of a closing table: a number, its standard error, and what it is held against."""
-    spread = "" if error is None else shown(error, digits=2)
-    return name, shown(value), spread, "" if reference is None else f"{held} {shown(reference)}"
+    return name, *cells(value, error), "" if reference is None else f"{held} {shown(reference)}"
+
+
+def cells(value: float | None, error: float | None) -> tuple[str, str]:
+    """A number and its standard error as two cells of a table, each empty where there is none."""
+    return "" if value is None else shown(value), "" if error is None else shown(error, digits=2)
 
 
 def draw(cls: type[Study], name: str, arrays: Mapping):
-    """A figure that a study declares, drawn from its arrays in the style of the house; NAME-DETAIL is a NAME.
+    """Draw a figure that a study declares from its arrays, in the style of the house.
 
-    Raises KeyError for a figure that the study does not declare.
+    name: of the figure; NAME-DETAIL is drawn as NAME. Raises KeyError for a figure that the study does not declare.
     """
     from scorelab.figures.style import house_style
 
@@ -169,10 +202,10 @@ def draw(cls: type[Study], name: str, arrays: Mapping):
 
 
 def function_of(cls: type[Study], table: str, name: str, function: str) -> Callable:
-    """What a table of a study (`stages`, `figures`, `overviews`) has under a name, as a function.
+    """The function that a table of a study (`stages`, `figures`, `overviews`) has under a name.
 
-    A module is found from the class that declares the table, and its function `function` is taken. Raises KeyError for
-    a name that the table does not have.
+    Where the table has a module, the function is the one that the module calls `function`; the name of the module is
+    relative to the class that declares the table. Raises KeyError for a name that the table does not have.
     """
     return _found(cls, table, getattr(cls, table)[name], function)
 
@@ -183,8 +216,8 @@ def sections_of(cls: type[Study]) -> tuple[Section, ...]:
 
 
 def _found(cls, variable, place, name):
-    """A place in a class variable of a study: itself or, if it names a module, what the module has under a name. The
-    module's name is relative to the class that declares the variable."""
+    """What a place in a class variable of a study stands for: the place itself or, if the place names a module, what
+    the module has under a name. The module's name is relative to the class that declares the variable."""
     if not isinstance(place, str):
         return place
     owner = next(base for base in cls.__mro__ if variable in vars(base))

@@ -32,8 +32,8 @@ TRAINING = Section(
 
 PARTS = Section(
     "training.parts.PART",
-    "Of a denoiser that is trained in several parts; the losses stand here then.",
-    (*_LOSSES, ("N", "samples", "samples of the part, held-out ones included")),
+    "For a denoiser that is trained in several parts, each part has its losses here.",
+    (*_LOSSES, ("N", "samples", "samples of the part, with the held-out samples")),
 )
 
 SAMPLING = Section(

@@ -19,7 +19,7 @@ log = logging.getLogger("scorelab")
 
 
 def run(study, context):
-    """Draw the samples batch by batch into a file, which is put in its place when it is whole."""
+    """Draw the samples batch by batch into a file, which gets its name when it is complete."""
     job, schedule, found = context.sampling, context.schedule, Found()
     log.info("sampling: %s, %s", type(job.rule).__name__, schedule.describe(job.steps))
     started = time.perf_counter()
@@ -34,7 +34,7 @@ def run(study, context):
 def _file(context, found):
     """The chunks of an npy file of shape (count, *shape), float32; memory is bounded by a batch.
 
-    found: gathers what the steps of the rule find out.
+    found: gathers the numbers that the steps of the rule report.
     """
     job, shape = context.sampling, context.target.shape
     header = io.BytesIO()

@@ -12,8 +12,8 @@ log = logging.getLogger("scorelab")
 
 
 def run(study, context):
-    """Train the denoiser part by part, each from its last checkpoint if there is one; one that is not trained, as
-    `training.enabled` says, is only saved."""
+    """Train the denoiser part by part, each part from its last checkpoint if there is one. A denoiser that is not to be
+    trained, as `training.enabled` says, is only saved."""
     denoiser = context.new_denoiser()
     try:
         trained = context.training.trains(denoiser)
@@ -57,7 +57,7 @@ def _checkpoint(context, part):
 
 
 def _final(trainer) -> dict:
-    """The numbers of a training: those of its last record, and why others were not measured."""
+    """The numbers of the last record of a training, and the reasons why other numbers were not measured."""
     row = trainer.rows[-1]
     values = {key: row[key] for key in ("loss", "validation_loss") if key in row}
     if "bayes_risk" in row:
@@ -68,12 +68,12 @@ def _final(trainer) -> dict:
 
 
 def _rows(trainer, part):
-    """The rows of training.csv, with the part's name where there are several."""
+    """The rows of training.csv, with the name of the part where there are several parts."""
     return [{"part": part.name, **row} if part.name else row for row in trainer.rows]
 
 
 def _options(context, part):
-    """The training options of a part: as many samples as it has, and its angles."""
+    """The training options of a part, with the number of its samples and with its angles."""
     options = context.training
     change = {"N": len(part.samples)}
     if part.angles is not None:
@@ -115,6 +115,6 @@ def _train(context, part, last):
             progress.update(trainer.epoch, "  ".join(shown[key].format(row[key]) for key in shown if key in row))
 
         trainer.run(checkpoint, show)
-    if not last:  # an interruption of a later part does not lose this one
+    if not last:  # so that an interruption of a later part does not lose this part
         trainer.save(checkpoint)
     return trainer

@@ -1,4 +1,4 @@
-"""Statements of the literature, put to the test. One module a stage; what is measured is in scorelab.claims."""
+"""Statements of the literature, put to the test. `scorelab.claims` says what a claim is."""
 
 from scorelab.errors import ConfigError
 from scorelab.options import Count
@@ -8,8 +8,9 @@ from scorelab.studies.base import Study, Table
 class Claims(Study):
     """Measure claims, and give each the verdict that its numbers allow. The configuration has the keys under `claims`.
 
-    list: list the claims and stop. only: ids or seeds, all for none. quick: a share of the draws. jobs: processes, null
-    for one a core. docs: a folder that the page and its pictures are also written to.
+    list: whether to list the claims and stop. only: ids or seeds of claims; an empty list stands for all claims.
+    quick: whether a share of the draws is enough. jobs: number of processes; null for one process for each core. docs:
+    a folder that the page and its pictures are also written to, or null.
     """
 
     uses = ()
@@ -26,11 +27,11 @@ class Claims(Study):
     docs: str | None
 
     def require(self, config):
-        """Raise ConfigError for a claim that there is not."""
+        """Raise ConfigError if `claims.only` names a claim that does not exist."""
         self.selected(config)
 
     def selected(self, config) -> list:
-        """The claims that a configuration names."""
+        """The claims that a configuration names. Raises ConfigError for docs with only some of the claims."""
         from scorelab.claims.registry import every_claim, select
 
         if self.docs is not None and self.only:
@@ -38,12 +39,12 @@ class Claims(Study):
         return select(every_claim(config.general.extensions), self.only)
 
     def listing(self, config):
-        """With claims.list, a line for each claim."""
+        """With claims.list, the claims with their sources and statements."""
         if not self.list:
             return None
         return "\n".join(f"{claim.id}  {claim.source}\n       {claim.statement}" for claim in self.selected(config))
 
     def closing(self, metrics):
-        """How many claims have which verdict."""
+        """The number of claims with each verdict."""
         verdicts = metrics["claims"]["verdicts"]
         return Table((), [], (", ".join(f"{count} {verdict}" for verdict, count in verdicts.items()),))

@@ -20,7 +20,7 @@ log = logging.getLogger("scorelab")
 
 
 def run(study, context):
-    """Measure the claims on all cores; one whose measurement ends in an error does not take the others with it."""
+    """Measure the claims on all cores. If the measurement of a claim ends in an error, the other claims go on."""
     general = context.config.general
     if study.list:
         raise ConfigError("claims.list: goes with the command line; in Python, scorelab.claims.registry.every_claim()")
@@ -48,16 +48,16 @@ def run(study, context):
 
 
 def unexpected(results: list[dict]) -> list[str]:
-    """The ids of those whose verdict is not the recorded one; of a quick measurement that cannot decide none is."""
+    """The ids of results whose verdict is not the recorded one, without quick measurements that cannot decide."""
     return [each["id"] for each in results if each["verdict"] != each["recorded"] and not each.get("undecidable")]
 
 
 def measured(name: str, quick: bool, seed: int, extensions=(), laboratory=None) -> tuple[dict, dict]:
-    """Measure one claim, in a process that may be new: what claims.json has of it, and the arrays of its figures.
+    """Measure one claim, in a process that may be new. Returns its entry of claims.json and the arrays of its figures.
 
     laboratory: `scorelab.run`, for claims about whole runs.
     """
-    torch.set_num_threads(1)  # the same numbers, and as fast, in however many processes
+    torch.set_num_threads(1)  # the numbers are the same in any number of processes, and no process waits for another
     claim = every_claim(extensions)[name]
     started = time.perf_counter()
     try:

@@ -1,4 +1,4 @@
-"""Stage `plot`: figures/*, claims.md, and both once more where claims.docs says."""
+"""Stage `plot`: figures/* and claims.md, which are also copied to the folder claims.docs."""
 
 import shutil
 from pathlib import Path
@@ -10,7 +10,7 @@ from scorelab.studies.claims.analyse import unexpected
 
 
 def run(study, context):
-    """Draw and write everything. Raises ScorelabError, when that is done, if a verdict is not the recorded one."""
+    """Draw and write everything. Then raise ScorelabError if a verdict is not the recorded one."""
     context.draw_figures()
     results = read_json(context.run / "claims.json")
     pictures = {result["id"]: sorted((context.run / "figures").glob(f"*-{result['id']}.png")) for result in results}

@@ -14,7 +14,7 @@ _SEVERAL_WIDTHS = "the modes differ in their standard deviation"
 
 
 def run(study, context):
-    """Gather the tables."""
+    """Write the numbers of the tables to metrics.json, and the arrays of the figure."""
     bands, concentration, trade = (context.read_table(f"{name}.csv") for name in ("bands", "concentration", "trade"))
     std = float(context.target.std[0])
     metrics = {"count": study.count, "size": study.injected.size, "crossing_angle": math.atan(1 / std)}
@@ -38,7 +38,7 @@ def run(study, context):
 
 
 def _exact_weight(context, count) -> Estimate:
-    """The weight of the first mode, and the standard error of it over as many exact samples whose modes are known."""
+    """The weight of the first mode, and its standard error over as many exact samples whose modes are known."""
     weight = float(context.target.weights[0])
     return Estimate(exact=weight, floor=math.sqrt(weight * (1 - weight) / count))
 
@@ -75,7 +75,7 @@ def _statistics(table, rows) -> dict[str, Estimate]:
 
 
 def _shrinkage(study, table):
-    """Lists over angles, and by method the share of the variance that the shrinkage costs, to first order."""
+    """Lists over angles, and for each method the share of the variance that the shrinkage costs, to first order."""
     found = {name: table[name].tolist() for name in ("angle", "psi", "error")}
     found["size"] = _column(table, "size", slice(None))
     lost = {}
@@ -95,7 +95,7 @@ def _kind(table, kind, methods):
 
 
 def _memory(table, methods):
-    """Lists over the angle up to which the training samples themselves are the law."""
+    """Lists over the angle up to which the training samples are memorised."""
     found = {"floor": _floors(table, "memory")}
     for name in methods:
         rows = (table["part"] == "memory") & (table["method"] == name)
@@ -105,8 +105,9 @@ def _memory(table, methods):
 
 
 def traded(table, width) -> dict[str, Estimate]:
-    """Errors of the networks of one width, means over repeats with standard errors: each phase alone; both phases with
-    the steps of one (`shared`) and of two (`both`); and the paired ratios of the latter two to `alone`."""
+    """Errors of the networks of one width, means over repeats with standard errors: of networks of one phase (`alone`);
+    of networks of both phases with as many steps (`shared`) and with twice as many (`both`); and the paired ratios of
+    `shared` and `both` to `alone`."""
 
     def errors(name, share, phase):
         rows = (table["width"] == width) & (table["name"] == name) & (table["share"] == share)
@@ -124,7 +125,7 @@ def traded(table, width) -> dict[str, Estimate]:
 
 
 def _arrays(study, metrics, bands, trade, std):
-    """What the figure is drawn from."""
+    """The arrays of the figure."""
     names = list(study.methods)
     arrays = {"names": names, "labels": [study.methods[name].label for name in names], "size": study.injected.size}
     arrays |= {"stochasticity": [study.methods[name].stochasticity for name in names], "std": std}
@@ -145,8 +146,8 @@ def _arrays(study, metrics, bands, trade, std):
 
 
 def _curve(table, width, phase):
-    """share, mean and standard error of a phase's error over the share of low noise, without the networks that have
-    not seen the phase; and the network of both phases with twice the steps."""
+    """The error in a phase against the share of low noise: shares, means and standard errors, without the networks that
+    have not seen the phase; and the error of the network of both phases with twice the steps."""
     unseen = 1.0 if phase == "high" else 0.0
     here = (table["width"] == width) & (table["name"] != "both") & (table["share"] != unseen)
     shares = numpy.unique(table["share"][here])

@@ -20,7 +20,7 @@ from scorelab.targets import GaussianMixture
 END, SIZE = math.pi / 2 - 0.1, 0.3
 #: bands of angles, far from both ends of the grid, on either side of pi/4, where the signal is as large as the noise
 HIGH_NOISE, LOW_NOISE = (0.125 * END, 0.375 * END), (0.625 * END, 0.875 * END)
-#: a sampler collapses where another does not if it loses this many times as much
+#: a sampler collapses, and another sampler does not, if it loses this many times as much variance
 _TIMES = 2.0
 #: angle between high and low noise in learning
 _SWITCH = math.pi / 4
@@ -42,7 +42,7 @@ def expected_loss(band, stochasticity) -> float:
 
 
 def _bands(budget):
-    """Losses by sampler in the two bands, and over a row of bands for the figure."""
+    """Losses of each sampler in the two bands, and in a row of bands for the figure."""
     steps = budget.of(512, 64)
     angles = numpy.linspace(0.0, END, steps + 1)
     found = {
@@ -67,8 +67,8 @@ def _bands(budget):
 
 
 def distance_to_training_data(budget):
-    """Mean distance to the nearest of 200 training samples over that of exact samples, by sampler, with errors; the
-    posterior mean is that of the training samples up to an angle and the target's from there on."""
+    """Sampler -> mean distance to the nearest of 200 training samples, over the same mean of exact samples, with its
+    standard error. The denoiser is the posterior mean of the training samples up to an angle, and exact from there."""
     target, generator = GaussianMixture.two_modes(0.7, torch.ones(16)), budget.stream("memory")
     data, count, steps = target.sample(200, generator), budget.of(2048, 512), 48
     schedule = Localization(grid="angle", alpha_max=END, T=None, t_min=3e-4)
@@ -83,9 +83,11 @@ def distance_to_training_data(budget):
 
 
 def _learned(budget):
-    """Ratios of errors, (mean, standard error) of each: `cost`, of a network that spends three quarters of its budget
-    on the other phase, over one that spends all on this; `both`, of one network with the budgets of both phases over
-    one with that of this phase alone. By phase, and by whether the network may differ from phase to phase."""
+    """Ratios of errors, each as (mean, standard error), by phase and by whether the network may differ between phases.
+
+    cost: the error of a network that spends three quarters of its budget on the other phase, over the error of a
+    network that spends all its budget on this phase. both: the error of one network that has the budgets of both
+    phases, over the error of a network that has the budget of this phase alone."""
     target = GaussianMixture([0.7, 0.3], torch.tensor([[0.6], [-1.4]]).expand(2, 4).clone(), 0.4)
     found = {}
     for name, harmonics in (("rigid", 0), ("free", 2)):
@@ -132,7 +134,7 @@ def _learned(budget):
     cost=5.0,
 )
 def collapse_of_deterministic_samplers(budget):
-    """Exact variances of samplers of N(0, 1) with a shrunken posterior mean; memorised data; least squares."""
+    """Exact variances of samplers of N(0, 1) with a shrunken posterior mean; memorised data; least-squares networks."""
     losses, picture = _bands(budget)
     memory, learned = distance_to_training_data(budget), _learned(budget)
     numbers = {"size": SIZE, "high_from": HIGH_NOISE[0], "high_to": HIGH_NOISE[1]}
@@ -158,7 +160,7 @@ def collapse_of_deterministic_samplers(budget):
 
 
 def _collapses(where, losses, noise):
-    """The deterministic rule loses at least `_TIMES` what the stochastic one does."""
+    """The deterministic rule loses at least `_TIMES` as much as the stochastic rule."""
     deterministic, stochastic = losses[noise, "Heun"][0], losses[noise, "2M SDE"][0]
     what = f"collapse, error at {where}: variance lost by Heun, against {_TIMES:g} times that by 2M SDE"
     return at_least(what, deterministic, _TIMES * stochastic)
@@ -170,7 +172,7 @@ def _reversed(losses):
 
 
 def _closed_form(budget, losses):
-    """What each rule loses is what the closed form says, up to the error of its steps."""
+    """Each rule loses what the closed form says, up to the error of its steps."""
     return [
         equal(f"collapse, error at {noise} noise: variance lost by {name}", found, expected, tolerance=share * expected)
         for share in (budget.of(0.02, 0.1),)
@@ -192,7 +194,7 @@ def _traded(numbers):
 
 
 def _gained(numbers):
-    """With the budgets of both phases a network that can differ between them gains, one that cannot loses."""
+    """With the budgets of both phases a network that can differ between phases gains; a network that cannot loses."""
     for phase in ("high", "low"):
         what = f"trade, {phase} noise: error of one network with both budgets, over that of one a phase"
         yield at_most(what, numbers[f"both_{phase}"], 1, error=numbers[f"both_{phase}_se"])

@@ -1,4 +1,4 @@
-"""Collapse: what an error costs by the noise level it is made at, memorised data, and what is traded in training."""
+"""Collapse: what an error costs by its noise level, memorised data, and the trade between phases in training."""
 
 import numpy
 
@@ -10,10 +10,10 @@ _BARS = {"elinewidth": 0.8, "markersize": 3.4, "linewidth": 0.9}
 
 
 def figure(arrays):
-    """arrays: `names`, `labels`, `stochasticity` (methods,); of each method band.NAME.{low, high, lost,
+    """arrays: `names`, `labels`, `stochasticity` (methods,); for each method band.NAME.{low, high, lost,
     lost_standard_error, predicted} (bands,); `memory`, names of methods, with memory.NAME.{angle, training,
-    training_standard_error} (cutoffs,) and `memory_floor`; `widths`, of each trade.WIDTH.{high, low}.{share, error,
-    error_standard_error} (shares,), both, both_standard_error; `std`."""
+    training_standard_error} (cutoffs,) and `memory_floor`; `widths`, and for each width trade.WIDTH.{high, low}.{share,
+    error, error_standard_error} (shares,), both, both_standard_error; `std`."""
     drawing = new_figure(PAGE, 3.2)
     axes = drawing.subplots(1, 3)
     looks = _looks(arrays)
@@ -43,7 +43,7 @@ def _looks(arrays):
 
 
 def _bands(axes, arrays, looks):
-    """The variance that is lost, against the middle of the band, on the closed forms."""
+    """The variance that is lost, against the middle of the band, over the closed forms."""
     drawn = set()
     for name, label, value in zip(map(str, arrays["names"]), arrays["labels"], arrays["stochasticity"], strict=True):
         low, high = arrays[f"band.{name}.low"], arrays[f"band.{name}.high"]
@@ -64,7 +64,7 @@ def _bands(axes, arrays, looks):
 
 
 def _memory(axes, arrays, looks):
-    """The distance to the nearest training sample, against the angle up to which these are the law."""
+    """The distance to the nearest training sample, against the angle up to which the samples are memorised."""
     floor = float(arrays["memory_floor"])
     axes.axhspan(1 - 2 * floor, 1 + 2 * floor, color=FAINT, alpha=0.35, linewidth=0)
     axes.axhline(1.0, color=EXACT, linewidth=0.8)

@@ -8,9 +8,9 @@ from scorelab.channel import HALF_PI, sin_cos
 from scorelab.denoisers.base import Denoiser
 from scorelab.targets.gaussian_mixture import GaussianMixture
 
-#: a point of data as a mode so narrow that it is one
+#: standard deviation of a mode so narrow that it stands for a point of data
 _POINT = 1e-4
-#: angles of a grid that are meant to be an end of the band are it
+#: angles of a grid that are this near to an end of the band count as the end
 _ROUNDING = 1e-9
 
 
@@ -23,10 +23,10 @@ class Flawed(Denoiser):
     bias_along       size cos sum_k gamma_k s_k sqrt(n/v_k), along the signal direction
     bias_orthogonal  the same in a direction orthogonal to it, where n > 1
     sharpen          gamma_k^(1 + size), normalised, in the place of gamma_k
-    empirical        the posterior mean of `data` (N, n), given equal weights, in the place of m; without a size
+    empirical        the posterior mean of the points `data` (N, n) of equal weight, in the place of m; `size` is unused
 
-    For modes of one s the first three have E|m_hat - m|^2 = size^2 n s^2 cos^2/v, that is size^2 times the Bayes risk
-    within the modes, at every angle where the modes lie apart.
+    If all modes have one s, the first three kinds have E|m_hat - m|^2 = size^2 n s^2 cos^2/v, which is size^2 times the
+    Bayes risk within the modes, at every angle where the modes lie apart.
     """
 
     def __init__(self, target: GaussianMixture, kind: str, size: float = 0.0, band=(0.0, HALF_PI), data=None):
@@ -37,7 +37,6 @@ class Flawed(Denoiser):
             self.points = empirical(data)
 
     def forward(self, x, angle):
-        """The posterior mean with its error, shape (count, n); see `Denoiser.forward`."""
         angle = torch.as_tensor(angle, dtype=torch.float64)
         low, high = self.band
         inside = (angle >= low - _ROUNDING) & (angle < high - _ROUNDING)
@@ -86,5 +85,5 @@ class Flawed(Denoiser):
 
 
 def empirical(data) -> GaussianMixture:
-    """The law of one of the rows of data (N, n), as a mixture of N points."""
+    """The law of a row of data (N, n) that is chosen at random, as a mixture of N points."""
     return GaussianMixture(torch.ones(len(data)), data.double(), _POINT)

@@ -1,7 +1,8 @@
-"""A network that is found by least squares: the velocity predictor of Algorithm 1 of 000_6c70dbc10a1c9c83.txt with a
-hidden layer and time features that stay as they were drawn.
+"""A network that is found by least squares: the velocity predictor of Algorithm 1 of 000_6c70dbc10a1c9c83.txt, whose
+hidden layer and time features stay as they were drawn.
 
-Its errors say what the noise levels of a training set cost each other, without the error of an optimiser.
+The errors of the network say what the noise levels of a training set cost each other, without the error of an
+optimiser.
 """
 
 import math
@@ -15,10 +16,11 @@ from scorelab.targets import GaussianMixture
 
 @dataclass(frozen=True)
 class LeastSquaresNetwork:
-    """The network, and its errors at high and at low noise after a training on a mixture of both.
+    """The network, and its errors at high and at low noise after a training on both.
 
-    width: hidden units. harmonics: of the angle, in the time features; with 0 the network is the same at all noise
-    levels. samples: of a training at the budget 1. switch: the angle between high and low noise. end: the last angle.
+    width: number of hidden units. harmonics: number of harmonics of the angle in the time features; with 0 the network
+    is the same at all noise levels. samples: number of training samples at the budget 1. switch: the angle between high
+    and low noise. end: the last angle.
     """
 
     target: GaussianMixture
@@ -46,7 +48,7 @@ class LeastSquaresNetwork:
         return (times.unsqueeze(2) * hidden.unsqueeze(1)).flatten(1)
 
     def states(self, count, low_noise: float, generator):
-        """Clean samples, noise and angles, a share of them at low noise, uniform within each phase."""
+        """Clean samples, noise and angles. A share `low_noise` of the angles is at low noise; each phase is uniform."""
         clean = self.target.sample(count, generator, torch.float64)
         noise = torch.randn(clean.shape, generator=generator, dtype=torch.float64)
         angle = self.switch * torch.rand(count, generator=generator, dtype=torch.float64)
@@ -54,7 +56,7 @@ class LeastSquaresNetwork:
         return clean, noise, torch.where(late, self.switch + angle / self.switch * (self.end - self.switch), angle)
 
     def errors(self, low_noise: float, budget: float = 1.0) -> tuple[float, float]:
-        """Mean squared error of the velocity at high and at low noise, on 2000 states each, after a training."""
+        """Mean squared errors of the velocity after a training, at high and at low noise, on 2000 states each."""
         clean, noise, angle = self.states(round(self.samples * budget), low_noise, self.generator)
         design = self.features(mix(clean, noise, angle), angle)
         velocity = torch.cos(angle).unsqueeze(1) * clean - torch.sin(angle).unsqueeze(1) * noise

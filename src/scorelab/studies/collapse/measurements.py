@@ -1,12 +1,13 @@
 """Whether samples are more concentrated than exact ones: each statistic with its standard error and its noise floor.
 
     trace          mean of |x - mean_k|^2/(n s_k^2), k the mode that x belongs to: variance within the modes
-    participation  tr(C_k)^2/(n tr(C_k^2)) of the covariance within the modes: the share of directions it spreads over
+    participation  tr(C_k)^2/(n tr(C_k^2)) of the covariance C_k within a mode: the share of directions that it fills
     neighbour      mean distance to the nearest other sample
     training       mean distance to the nearest training sample
 
-Each is divided by its mean over sets of as many exact samples, which is 1 for an exact sampler and below 1 for one that
-collapses; of the last it says that training samples are repeated. The standard deviation over those sets is the floor.
+Each statistic is divided by its mean over sets of as many exact samples: the ratio is 1 for an exact sampler and below
+1 for a sampler that collapses. A small `training` says that training samples are repeated. The standard deviation over
+the sets of exact samples is the floor.
 """
 
 import math
@@ -18,17 +19,17 @@ from scorelab.channel import HALF_PI, mix
 from scorelab.laws.estimate import mean_and_error
 from scorelab.samplers.loop import simulate
 
-#: groups that the jackknife leaves out, one at a time
+#: number of groups that the jackknife leaves out, one at a time
 _GROUPS = 20
-#: rows of a matrix of distances that are made at a time
+#: number of rows of the matrix of distances that are computed at a time
 _ROWS = 1024
 
 
 class Concentration:
     """Statistics of sets of `count` samples against a law.
 
-    law: the `GaussianMixture` of exact samples, with the noise that is left at the end of the grid. train (N, n): the
-    training samples, or None. repeats: sets of exact samples.
+    law: the `GaussianMixture` of exact samples, with the noise that is left at the end of the grid. train: the training
+    samples (N, n), or None. repeats: number of sets of exact samples.
     """
 
     def __init__(self, law, count: int, repeats: int, generator, train=None):
@@ -47,8 +48,8 @@ class Concentration:
         return {name: self.deviation[name] / self.exact[name] for name in self.exact}
 
     def measure(self, samples, repeated: bool = True) -> dict[str, float]:
-        """Every statistic of samples (count, n) over its mean on exact ones, each NAME with NAME_standard_error, and
-        the mean posterior weight of the first mode, as it is.
+        """Every statistic of samples (count, n) over its mean on exact samples, each NAME with NAME_standard_error, and
+        the mean posterior weight of the first mode, which is not divided.
 
         repeated: whether `training`, which takes longest, is one of the statistics.
         """
@@ -72,8 +73,10 @@ class Concentration:
 
 
 def within_modes(samples, law):
-    """(x - mean_k)/s_k (count, n), mean_k that of the samples of the same mode, the most probable, and the modes
-    (count,). Scaled by sqrt(N_k/(N_k - 1)), so that the mean square is the sample variance."""
+    """The samples within their modes, (x - mean_k)/s_k, shape (count, n), and the modes, shape (count,).
+
+    A sample belongs to its most probable mode k, and mean_k is the mean of the N_k samples of this mode. The result is
+    scaled by sqrt(N_k/(N_k - 1)), so that its mean square is the sample variance."""
     mode = law.posterior_weights(samples, HALF_PI).argmax(1)
     scaled = torch.empty_like(samples)
     for k in mode.unique().tolist():
@@ -84,12 +87,12 @@ def within_modes(samples, law):
 
 
 def participation(scaled, mode) -> float:
-    """tr(C)^2/(n tr(C^2)) of the second moments C of each mode, averaged with the modes' shares."""
+    """tr(C)^2/(n tr(C^2)) of the second moments C of each mode, averaged with the shares of the modes."""
     total = 0.0
     for k in mode.unique().tolist():
         rows = scaled[mode == k]
         short = rows if len(rows) > rows.shape[1] else rows.T
-        squared = (short.T @ short).double().square().sum()  # tr(C^2) N^2, of the smaller of both products
+        squared = (short.T @ short).double().square().sum()  # tr(C^2) N^2, from the smaller of the two products
         if float(squared) > 0:
             total += len(rows) * float(rows.double().square().sum() ** 2 / (rows.shape[1] * squared))
     return total / len(scaled)
@@ -104,7 +107,7 @@ def jackknife(statistic, scaled, mode) -> tuple[float, float]:
 
 
 def nearest(samples, others=None):
-    """The distance of each sample (count, n) to the nearest of `others` (N, n), or of the other samples, (count,)."""
+    """Distances (count,) of samples (count, n) to the nearest of `others` (N, n), by default of the other samples."""
     found = []
     for first in range(0, len(samples), _ROWS):
         block = samples[first : first + _ROWS]
@@ -118,12 +121,12 @@ def nearest(samples, others=None):
 
 @torch.no_grad()
 def shrinkage(denoiser, target, angles, draws: int, generator) -> list[dict[str, float]]:
-    """How much a denoiser shrinks towards the modes, at angles: least squares of m_hat - m on the exact m - sum_k
-    gamma_k mu_k, over exact states.
+    """How much a denoiser shrinks towards the modes: for each angle a row, from the least-squares fit of m_hat - m on
+    the exact m - sum_k gamma_k mu_k over `draws` exact states.
 
-    size: minus its slope, tan(psi) times, which is the share of the root of the Bayes risk, with size_standard_error;
-    error: the whole of the error, the root mean square of m_hat - m in the same unit. psi: tan(psi) = s tan(phi), s the
-    standard deviation of all modes.
+    size: minus the slope of the fit times tan(psi), which is a share of the root of the Bayes risk, with
+    size_standard_error. error: the root mean square of the whole m_hat - m, as such a share. psi: tan(psi) = s
+    tan(phi), where s is the standard deviation of all modes.
     """
     std, rows = float(target.std[0]), []
     for angle in angles:
@@ -143,14 +146,14 @@ def shrinkage(denoiser, target, angles, draws: int, generator) -> list[dict[str,
 
 
 def lost_by_rule(rule, angles, size: float, band) -> float:
-    """The share of the variance of N(0, 1) that a rule loses where the posterior mean is shrunk by `size` cos x in a
-    band of angles, exactly and without the error of the steps."""
+    """The share of the variance of N(0, 1) that a rule loses if the posterior mean is shrunk by `size` cos x in a band
+    of angles. It is exact, and relative to the variance of the same rule with the exact posterior mean."""
     shrunk, exact = (variance_of_rule(rule, shrunken_mean(each, band), angles) for each in (size, 0.0))
     return 1 - shrunk / exact
 
 
 def shrunken_mean(size: float, band):
-    """The posterior mean sin x of N(0, 1), less size cos x in a band of angles: a function of (x, angle)."""
+    """The posterior mean sin x of N(0, 1), minus size cos x in a band of angles, as a function of (x, angle)."""
 
     def mean(x, angle):
         inside = band[0] - 1e-9 <= angle < band[1] - 1e-9  # the grid's angles are rounded
@@ -161,10 +164,10 @@ def shrunken_mean(size: float, band):
 
 @torch.no_grad()
 def variance_of_rule(rule, denoiser, angles, schedule=None) -> float:
-    """The exact variance of the last state of a rule whose denoiser is linear in x, one coordinate, in float64.
+    """The exact variance, in float64, of one coordinate of the last state of a rule whose denoiser is linear in x.
 
-    The state is a linear function of the start and of every draw of noise: each row follows one of them, set to 1 and
-    the others to 0, and the variance is the sum of their squares. Memory of earlier steps is linear as well.
+    The state is a linear function of the start and of every draw of noise, also where a rule remembers earlier steps.
+    Each row follows one of them, which is 1 while the others are 0, and the variance is the sum of the squared rows.
     """
     rows = 2 * (len(angles) - 1) + 1
     x = torch.zeros(rows, 1, dtype=torch.float64)

@@ -10,8 +10,8 @@ _FLOOR = "standard deviation of the statistic over sets of as many exact samples
 _PHASES = ("high", "low")
 
 
-def _of_both(name: str) -> str:
-    """The keys of a number at high and at low noise."""
+def _in_phases(name: str) -> str:
+    """The keys of a number and its standard error, at high and at low noise."""
     return " ".join(f"{phase}_{name} {phase}_{name}_standard_error" for phase in _PHASES)
 
 
@@ -59,8 +59,8 @@ SECTIONS = (
     ),
     Section(
         "collapse.exact.METHOD collapse.learned.METHOD collapse.kinds.KIND.METHOD.BAND",
-        "With the exact posterior mean; with the denoiser of the run, unless that is the exact one; by kind of error, "
-        "with the error at `high_noise`, at `low_noise` and at `all` angles.",
+        "`exact`: with the exact posterior mean. `learned`: with the denoiser of the run, unless it is exact. `kinds`: "
+        "with an error of a kind at `high_noise`, at `low_noise` and at `all` angles.",
         (
             _TRACE,
             (
@@ -69,7 +69,7 @@ SECTIONS = (
                 "tr(C)^2/(n tr(C^2)) of the covariance C within a mode, averaged with the shares of the modes",
             ),
             _NEIGHBOUR,
-            (*_TRAINING[:2], f"{_TRAINING[2]}; of a trained denoiser alone"),
+            (*_TRAINING[:2], f"{_TRAINING[2]}; for a trained denoiser alone"),
             (
                 "mode_weight _standard_error",
                 "1",
@@ -89,7 +89,7 @@ SECTIONS = (
     ),
     Section(
         "collapse.shrinkage",
-        "Of a trained denoiser, where all modes have one standard deviation s; lists over angles.",
+        "For a trained denoiser, if all modes have one standard deviation s; lists over angles.",
         (
             ("angle psi", "radians", "angle, and psi with tan(psi) = s tan(angle)"),
             ("size _standard_error", "1", "size of the shrinkage, over the root of the Bayes risk within the modes"),
@@ -107,21 +107,21 @@ SECTIONS = (
         "Errors of the velocity per coordinate, means over `study.trade.repeats`, in the phases of `high_` and `low_` "
         "noise.",
         (
-            (_of_both("alone"), "(unit of x)^2", "error of a network that is trained in this phase only"),
+            (_in_phases("alone"), "(unit of x)^2", "error of a network that is trained in this phase only"),
             (
-                _of_both("shared"),
+                _in_phases("shared"),
                 "(unit of x)^2",
                 "error of a network that is trained half and half in both phases with as many steps; absent without "
                 "0.5 in `study.trade.shares`",
             ),
-            (_of_both("cost"), "1", "`shared` over `alone`, as a mean of ratios; absent with `shared`"),
+            (_in_phases("cost"), "1", "`shared` over `alone`, as a mean of ratios; absent with `shared`"),
             (
-                _of_both("both"),
+                _in_phases("both"),
                 "(unit of x)^2",
                 "error of a network that is trained half and half with twice as many steps, the budget of two networks "
                 "of one phase",
             ),
-            (_of_both("interference"), "1", "`both` over `alone`, as a mean of ratios"),
+            (_in_phases("interference"), "1", "`both` over `alone`, as a mean of ratios"),
         ),
     ),
 )

@@ -1,6 +1,6 @@
-"""Stage `sample`: bands.csv, what a shrunken posterior mean costs in each band of angles; concentration.csv, statistics
-of the samples of the run's denoiser, of errors of several kinds and of memorised data; shrinkage.csv, how much the
-run's denoiser shrinks."""
+"""Stage `sample` writes three tables. bands.csv: what a shrunken posterior mean costs in each band of angles.
+concentration.csv: statistics of samples with the run's denoiser, with errors of several kinds and with memorised data.
+shrinkage.csv: how much the run's denoiser shrinks."""
 
 import itertools
 import math
@@ -20,7 +20,7 @@ from scorelab.studies.collapse.measurements import Concentration, shrinkage, wit
 from scorelab.studies.collapse.theory import relative_variance, standard_angle
 from scorelab.training.trainer import training_samples
 
-#: at which the shrinkage of the run's denoiser is measured
+#: number of angles at which the shrinkage of the run's denoiser is measured
 _ANGLES = 24
 
 
@@ -43,14 +43,14 @@ def run(study, context):
 
 
 class Settings:
-    """What is sampled; each method returns rows of a table."""
+    """What is sampled: each public method returns rows of a table, or what the rows need."""
 
     def __init__(self, study, context):
         self.study, self.context = study, context
 
     @cached_property
     def concentration(self):
-        """Statistics against exact samples of the run's target, and its training samples."""
+        """The statistics of samples, held against exact samples of the run's target and its training samples."""
         study, context = self.study, self.context
         train = training_samples(context.target, context.training, context.seed)
         law = context.target.output_law(context.schedule.end_angle, "scaled")
@@ -90,7 +90,7 @@ class Settings:
         return rows
 
     def learned(self, name):
-        """The exact denoiser and, where it is another, the run's."""
+        """The statistics with the exact denoiser and, if the run has another denoiser, with that one."""
         denoisers = {"exact": ExactDenoiser(self.context.target)}
         if not self.context.denoiser.exact:
             denoisers["learned"] = self.context.denoiser
@@ -100,8 +100,8 @@ class Settings:
         ]
 
     def shrinkage(self):
-        """How much the run's denoiser shrinks, at Gauss-Legendre angles psi; none where it is exact or the modes differ
-        in their standard deviation. weight: of the angle in an integral over psi."""
+        """How much the run's denoiser shrinks, at Gauss-Legendre angles psi; no rows if the denoiser is exact or the
+        modes differ in their standard deviation. The column `weight` is the weight in an integral over psi."""
         target, end = self.context.target, self.context.schedule.end_angle
         std = float(target.std[0])
         if self.context.denoiser.exact or not bool((target.std == std).all()):
@@ -112,7 +112,7 @@ class Settings:
         return [row | {"weight": weight} for row, weight in zip(rows, weights.tolist(), strict=True)]
 
     def kind(self, kind):
-        """A kind of error at high noise, at low noise and at both."""
+        """The statistics with a kind of error at high noise, at low noise and at all noise levels."""
         options, target = self.study.kinds, self.context.target
         switch = math.atan(math.sqrt(options.switch))
         bands = ((0.0, switch), (switch, HALF_PI), (0.0, HALF_PI))
@@ -123,12 +123,12 @@ class Settings:
         ]
 
     def row(self, part, name, band, denoiser, repeated=False):
-        """The statistics of one setting; repeated: whether training samples are, as well."""
+        """The statistics of one setting. repeated: whether the distance to training samples is one of them."""
         samples = self.draw(name, denoiser, self.context.schedule, self.grid(name), self.study.count)
         return labelled(part, name, band, self.concentration, samples, repeated)
 
     def memory(self, number):
-        """The posterior mean of the training samples up to one angle of the grid, the exact one from there on."""
+        """The statistics with the posterior mean of the training samples up to an angle of the grid, exact after it."""
         options, (target, data, floor, schedule) = self.study.memory, self.memory_setting
         angles = schedule.angles(options.steps)
         cutoff = float(angles[round(number / (options.cutoffs - 1) * options.steps)])
@@ -140,7 +140,7 @@ class Settings:
 
     @cached_property
     def memory_setting(self):
-        """The target whose samples are memorised, those samples, statistics against exact ones, and the schedule."""
+        """The target, its memorised samples, the statistics held against exact samples, and the schedule."""
         options, config, seed = self.study.memory, self.context.config, self.context.seed
         target = self.study.mixture("study.memory.target", options.target, config)
         data = target.sample(options.N, stream(seed, "memory", "data"))
@@ -157,7 +157,7 @@ def labelled(part, name, band, concentration, samples, repeated=True):
 
 
 def predicted_loss(study, target, name, band, end) -> float:
-    """1 - R of the closed form; nan where the modes differ in their standard deviation."""
+    """1 - R by the closed form; nan if the modes differ in their standard deviation."""
     std = float(target.std[0])
     if not bool((target.std == std).all()):
         return math.nan

@@ -1,13 +1,13 @@
 """What an error of the posterior mean does to the variance and the mean of samples of a Gaussian, in closed form.
 
 A target N(mu, s^2 I) has in the channel the variance v = s^2 sin^2 + cos^2. Let psi be the angle of the standardised
-target, tan(psi) = s tan(phi), so that sin^2(psi) = Var m/s^2 is the share of the variance that the state knows and
-cos^2(psi) the share that is left, and lambda the stochasticity of a sampler: it solves, towards the data,
+target, tan(psi) = s tan(phi): then sin^2(psi) = Var m/s^2 is the share of the variance that the state determines, and
+cos^2(psi) the share that is left. Let lambda be the stochasticity of a sampler, which solves, towards the data,
 
     dx = [velocity + lambda cot(phi) score] dphi + sqrt(2 lambda cot(phi)) dW
 
 which is the probability-flow ODE for lambda = 0, stochastic localization (and the reversed OU process) for lambda = 1,
-and the limit of DDIM with eta^2 = lambda. Of the exact denoiser all have the same marginals. With
+and the limit of DDIM with eta^2 = lambda. With the exact denoiser all these samplers have the same marginals. With
 
     m_hat - mu = (1 - epsilon) (m - mu)
 
@@ -19,9 +19,10 @@ and with epsilon = size cot(psi), for which E|m_hat - m|^2 is size^2 times the B
 
     dR/dpsi = -2 (1 + lambda) size R + 2 lambda cot(psi) (1 - R).
 
-The first term is the error, felt 1 + lambda times; the second forgets, as (sin psi/sin psi_end)^(2 lambda). A bias of
-m along e by size * s cos(psi) shifts the mean of x by sqrt(v) E e, dE/dpsi = (1 + lambda) size - lambda cot(psi) E.
-Samples x/sin(phi) of the last angle have R times the variance that exact ones would have there, whatever the angle.
+The first term is the error, which acts 1 + lambda times; the second term forgets earlier errors, as (sin psi/sin
+psi_end)^(2 lambda). A bias size * s cos(psi) of m along a unit vector e shifts the mean of x by sqrt(v) E e, where
+dE/dpsi = (1 + lambda) size - lambda cot(psi) E. Samples x/sin(phi) of the last angle have R times the variance of exact
+samples there, whatever the angle.
 """
 
 import math
@@ -31,7 +32,7 @@ from scipy.special import gamma, hyp2f1
 
 
 def standard_angle(angle: float, std: float = 1.0) -> float:
-    """psi of an angle phi, tan(psi) = s tan(phi)."""
+    """The angle psi of an angle phi: tan(psi) = s tan(phi)."""
     return math.atan2(std * math.sin(angle), math.cos(angle))
 
 
@@ -57,8 +58,8 @@ def shrunken_variance(epsilon, band, end, stochasticity) -> float:
 def relative_variance(size, band, end, stochasticity) -> float:
     """R at the angle psi = `end` for an error of `size` times the root of the Bayes risk in `band`, two angles psi.
 
-    exp(-2 size (psi_2 - psi_1)) for lambda = 0; for lambda = 1 an integral of sin(2 psi) exp(4 size psi); else its
-    like, by quadrature.
+    It is exp(-2 size (psi_2 - psi_1)) for lambda = 0, has an integral of sin(2 psi) exp(4 size psi) in closed form for
+    lambda = 1, and is computed by quadrature for other values.
     """
     first, last = band
     rate = 2 * (1 + stochasticity) * size
@@ -86,7 +87,7 @@ def _of_double_angle(psi, rate):
 
 
 def after(kept, angle, end, stochasticity) -> float:
-    """What is left at psi = `end` of R = `kept` at an earlier angle, with the exact posterior mean between."""
+    """R at psi = `end`, where R is `kept` at an earlier angle and the posterior mean is exact between them."""
     return 1 + (kept - 1) * (math.sin(angle) / math.sin(end)) ** (2 * stochasticity)
 
 
@@ -97,20 +98,21 @@ def influence(angle, stochasticity) -> float:
 
 
 def crossing(stochasticity) -> float:
-    """sin^2(psi) where the influence is that on the deterministic sampler, (1 + lambda)^(-1/lambda); 1/2 for 1."""
+    """sin^2(psi) where the influence equals the influence on the deterministic sampler: (1 + lambda)^(-1/lambda), which
+    is 1/2 for lambda = 1."""
     return (1 + stochasticity) ** (-1 / stochasticity)
 
 
 def total_influence(stochasticity) -> float:
     """The integral of `influence` over all noise levels, (1 + lambda) sqrt(pi) Gamma(lambda + 1/2)/Gamma(lambda + 1):
-    pi for the deterministic sampler and for lambda = 1 alike, and a little less, 3 at lambda = 1/2, between them."""
+    pi for the deterministic sampler and for lambda = 1, and a little less between them, 3 at lambda = 1/2."""
     ratio = gamma(stochasticity + 0.5) / gamma(stochasticity + 1)
     return float((1 + stochasticity) * math.sqrt(math.pi) * ratio)
 
 
 def mean_shift(size, band, end, stochasticity) -> float:
-    """E at psi = `end`, in units of s, for the bias `size` s cos(psi) in `band`, for lambda = 0 or 1:
-    size (psi_2 - psi_1), and 2 size (cos psi_1 - cos psi_2)/sin(psi_end)."""
+    """E at psi = `end`, in units of s, for the bias `size` s cos(psi) in `band`: size (psi_2 - psi_1) for lambda = 0,
+    2 size (cos psi_1 - cos psi_2)/sin(psi_end) for lambda = 1. Raises ValueError for any other lambda."""
     first, last = band
     if stochasticity == 0:
         return size * (last - first)

@@ -1,4 +1,4 @@
-"""Stage `train`: the run's own denoiser, and trade.csv, the errors of networks of one phase and of both."""
+"""Stage `train`: the run's own denoiser, and trade.csv, the errors of networks for one phase and for both phases."""
 
 import math
 
@@ -12,7 +12,7 @@ from scorelab.training.trainer import Trainer
 
 
 def run(study, context):
-    """The training of the main job, then one network for each width, share and repeat."""
+    """Do the training of the main job, then train one network for each width, share and repeat."""
     training.run(study, context)
     trade = study.trade
     target = study.mixture("study.trade.target", trade.target, context.config)
@@ -36,24 +36,25 @@ def run(study, context):
 
 
 def plans(trade):
-    """(name, share of low noise, steps) of every training: each share with the same steps, and half and half with
-    twice as many, the budget of the two networks of one phase together."""
+    """(name, share of low noise, steps) of every training: each share with the same steps, and half and half with twice
+    as many steps, the budget of the two networks of one phase together."""
     yield from (("alone", share, trade.steps) for share in (0.0, 1.0))
     yield from (("shared", share, trade.steps) for share in trade.shares)
     yield "both", 0.5, 2 * trade.steps
 
 
 def options_of(training, trade, steps):
-    """The run's training options with the trade's numbers and as many epochs as make `steps`."""
+    """The run's training options with the numbers of `trade`, and with as many epochs as make `steps` steps."""
     epochs = max(round(steps * trade.batch_size / trade.N), 1)
     change = {"N": trade.N, "batch_size": trade.batch_size, "epochs": epochs, "records": 1, "checkpoint_every": 0}
     return training.model_copy(update=change | {"angles": "native", "validation": 0.0, "keep": "last"})
 
 
 class Phases:
-    """A clock in which a law of angles is uniform: a share of it lies above `switch`, uniform there and below.
+    """A clock in which a law of angles is uniform: a share of the law lies above `switch`, and the law is uniform above
+    `switch` and below.
 
-    It is what `training.angles: native` asks of a schedule; `of(share)` gives the one of a share.
+    The training asks this of a schedule with `training.angles: native`; `of(share)` returns the clock of a share.
     """
 
     def __init__(self, end: float, switch: float, share: float | None = None):
@@ -72,7 +73,7 @@ class Phases:
         return torch.where(angle < self.switch, below, above)
 
     def angle(self, time):
-        """Its inverse."""
+        """The inverse of `time`."""
         before = 1 - self.share
         below = self.switch * time / max(before, 1e-300)
         above = self.switch + (self.end - self.switch) * (time - before) / max(self.share, 1e-300)
@@ -80,14 +81,14 @@ class Phases:
 
 
 def train(network, target, options, phases: Phases, share: float, seed: int):
-    """A network trained on a share of low noise."""
+    """Train a network on a share of low noise, and return it."""
     Trainer(network, target, options, seed, phases.of(share)).run()
     return network.eval()
 
 
 @torch.no_grad()
 def errors(denoiser, target, phases: Phases, draws: int) -> dict[str, float]:
-    """E|velocity - exact velocity|^2 a coordinate, angles uniform in each phase, up to pi/2 - 0.1: high, low."""
+    """Phase -> E|velocity - exact velocity|^2 per coordinate, with uniform angles in the phase, up to pi/2 - 0.1."""
     found = {}
     ends = {"high": (0.0, phases.switch), "low": (phases.switch, min(phases.end, HALF_PI - 0.1))}
     for name, (low, high) in ends.items():

@@ -4,22 +4,31 @@ from pydantic import Field, field_validator, model_validator
 
 from scorelab.errors import ConfigError
 from scorelab.options import Positive, Several, show
-from scorelab.studies.base import Study, draw_figures
+from scorelab.studies.base import Number, Study, draw_figures
 
 
 class ConditionalMean(Study):
     """The posterior mean of two modes along their difference: its curves, slopes, t_sharp and distance from a line.
 
     For a target of two modes of one standard deviation, whatever their weights and means.
-    times: of the curves. t_min, t_max: ends of what is drawn against t. thresholds: the slopes 1/epsilon of equation
-    (17) that metrics.json has t_sharp for. points: of each drawn curve. switches: name -> time between the two networks
-    of phase-aware modelling.
+    times: times of the curves. t_min, t_max: ends of the axis t. thresholds: the slopes 1/epsilon of equation (17) for
+    which metrics.json has t_sharp. points: number of points of each drawn curve. switches: name -> time between the two
+    networks of phase-aware modelling.
     """
 
     uses = ("target",)
     stages = {"analyse": ".analyse", "plot": draw_figures}
     figures = {"conditional_mean": ".figure"}
     sections = ".numbers"
+    headline = (
+        Number("conditional_mean.speciation_t", "speciation time t", "speciation t"),
+        Number("conditional_mean.speciation_t_estimate", "its order 1/|a|^2", "1/|a|^2"),
+        Number("conditional_mean.mean_slope_max", "largest slope of the posterior mean", "largest slope"),
+        Number("conditional_mean.mean_slope_max_t", "t of this slope", "its t"),
+        Number("conditional_mean.nonlinearity_max", "largest nonlinearity", "nonlinearity"),
+        Number("conditional_mean.nonlinearity_max_t", "t of this nonlinearity", "t of nonlinearity"),
+    )
+    columns = headline
 
     times: list[Positive] = Field(min_length=1)
     t_min: Positive
@@ -42,7 +51,7 @@ class ConditionalMean(Study):
         return self
 
     def exact(self, target):
-        """The closed form for a target. Raises ConfigError for any but two modes of one standard deviation."""
+        """The closed form for a target. Raises ConfigError unless it has two modes of one standard deviation."""
         from scorelab.studies.conditional_mean.theory import TwoModeMean
 
         try:

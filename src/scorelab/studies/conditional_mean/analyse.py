@@ -9,12 +9,12 @@ from scorelab.laws.estimate import Estimate
 from scorelab.studies.conditional_mean.theory import COORDINATES
 from scorelab.targets.speciation import undecided
 
-_REGION = 0.99  # of the exact law of the abscissa: where it is densest a curve is drawn solid
-_MARGIN = 0.6  # of the abscissa, beyond the modes' means, which are 1 apart
+_REGION = 0.99  # a curve is drawn solid in the densest region that has this share of the exact law of the abscissa
+_MARGIN = 0.6  # the abscissa goes so far beyond the means of the modes, which are 1 apart
 
 
 def run(study, context):
-    """Evaluate everything."""
+    """Evaluate the closed form for the tables, metrics.json and the figure."""
     exact = study.exact(context.target)
     angle = context.target.speciation_angle()
     speciation = None if angle is None else math.tan(angle) ** 2
@@ -36,7 +36,7 @@ def run(study, context):
 
 
 def _at(target, exact, t):
-    """What is drawn against the time, each with the shape of t (points,)."""
+    """The numbers that are drawn against the time, each with the shape of t (points,)."""
     values = {f"slope_{name}": exact.slope(t, name) for name in COORDINATES}
     values |= {"mean_slope": exact.mean_slope(t), "transition": exact.transition(t)}
     shares = [exact.nonlinearity(value) for value in t.tolist()]
@@ -52,8 +52,8 @@ def _sharp(exact, threshold):
 
 
 def _thresholds(exact, study):
-    """Thresholds (points,) from below those that are listed to beyond the largest slope there is, closer together where
-    t_sharp goes to infinity."""
+    """Thresholds (points,) from below the listed ones to beyond the largest possible slope. They are closer together
+    where t_sharp goes to infinity."""
     largest = [exact.largest_slope(name) for name in COORDINATES]
     low, high = 0.5 * min(*study.thresholds, *largest), 2 * max(*study.thresholds, *largest)
     near = [value * (1 - numpy.geomspace(1e-6, 0.5, study.points)) for value in largest]
@@ -62,7 +62,7 @@ def _thresholds(exact, study):
 
 
 def _curves(study, exact):
-    """The family of curves: the posterior mean (times, points) on abscissae u (points,), and where the law of u is."""
+    """The family of curves: the posterior mean (times, points) on abscissae u (points,), and where u is likely."""
     low = exact.centre - exact.p - _MARGIN
     u = torch.linspace(low, low + 1 + 2 * _MARGIN, study.points, dtype=torch.float64)
     times = torch.tensor(study.times, dtype=torch.float64)

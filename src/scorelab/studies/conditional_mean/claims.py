@@ -38,12 +38,12 @@ def printed_mean(y, t, weight, p=P, a=A):
 
 
 def printed_early_weight(noise, t, p=P, a=A):
-    """gamma_1 for small t, section 7.5; noise is <G, a>/|a|."""
+    """gamma_1 for small t as section 7.5 prints it; noise: <G, a>/|a|."""
     return torch.sigmoid(math.log(p / (1 - p)) + noise * a / math.sqrt(t))
 
 
 def corrected_early_weight(noise, t, p=P, a=A):
-    """The same with the exponent that equation (14) leaves."""
+    """gamma_1 for small t with the exponent that follows from equation (14)."""
     return torch.sigmoid(math.log(p / (1 - p)) + noise * a * math.sqrt(t))
 
 

@@ -1,4 +1,4 @@
-"""The exact conditional mean of two modes: its curves, its slopes, the time it counts as a step, its non-linearity."""
+"""The exact conditional mean of two modes: its curves, its slopes, the time when it is a step, its non-linearity."""
 
 import matplotlib
 import numpy
@@ -18,7 +18,7 @@ _SMALL = {"fontsize": 6.5, "textcoords": "offset points"}
 
 
 def figure(arrays):
-    """arrays: curve_t (times,), u (points,), mean and likely (times, points), the curves and where they are solid. t
+    """arrays: curve_t (times,), u (points,), mean and likely (times, points): the curves and where they are solid. t
     (times,) with slope_{state, scaled, standardised}, mean_slope, undecided, nonlinearity and its limits
     nonlinearity_{early, late}; slope_sup_{state, ...}, numbers. threshold (thresholds,) with sharp_t_{state, ...}.
     switch, switch_t (switches,), names and times; steepest_t, inf for none, speciation_t, nan for none, and
@@ -37,7 +37,7 @@ def figure(arrays):
 
 
 def _curves(drawing, axes, arrays):
-    """The family of posterior means, solid where the exact law is."""
+    """The family of posterior means, solid where the exact law has its mass."""
     times, u = arrays["curve_t"], arrays["u"]
     norm = LogNorm(times.min(), max(times.max(), 1.01 * times.min()))
     colours = LinearSegmentedColormap.from_list("cut", matplotlib.colormaps["viridis"](numpy.linspace(0, 0.93, 256)))
@@ -56,7 +56,7 @@ def _curves(drawing, axes, arrays):
 
 
 def _slopes(axes, arrays):
-    """The largest slope of gamma_1 in three coordinates with their suprema, and that of the curves of panel (a)."""
+    """The largest slope of gamma_1 in three coordinates with its suprema, and the slope of the curves of panel (a)."""
     t = arrays["t"]
     for name, (label, colour) in _COORDINATES.items():
         axes.plot(t, arrays[f"slope_{name}"], color=colour, label=label)
@@ -73,7 +73,7 @@ def _slopes(axes, arrays):
 
 
 def _sharp(axes, arrays):
-    """t_sharp against the threshold; dotted, the thresholds that no time reaches."""
+    """t_sharp against the threshold; dotted lines are thresholds that no time reaches."""
     threshold, t = arrays["threshold"], arrays["t"]
     for name, (_, colour) in _COORDINATES.items():
         found, limit = arrays[f"sharp_t_{name}"], float(arrays[f"slope_sup_{name}"])
@@ -101,7 +101,7 @@ def _sharp(axes, arrays):
 
 
 def _nonlinearity(axes, arrays):
-    """What a line leaves of the posterior mean, with its limits, and how far the modes are undecided."""
+    """The share of the posterior mean that no line explains, with its limits, and how far the modes are undecided."""
     t, share = arrays["t"], arrays["nonlinearity"]
     low, before = max(share.min() / 2, _LEAST), 0.0
     for name, time in _marks(arrays):
@@ -127,7 +127,7 @@ def _time_axis(axes, t):
 
 
 def _marks(arrays):
-    """Names and times that t_sharp is held against, in the order of time."""
+    """Names and times that t_sharp is compared with, in the order of time."""
     marks = [(f"switch: {name}", float(t)) for name, t in zip(arrays["switch"], arrays["switch_t"], strict=True)]
     marks.append((r"$1/|a|^2$", float(arrays["speciation_t_estimate"])))
     if numpy.isfinite(arrays["speciation_t"]):

@@ -1,7 +1,7 @@
-"""The conditional mean of two modes of one width in closed form: its slopes, its limits, how far it is from linear.
+"""The conditional mean of two modes of one width in closed form: its slopes, its limits, its distance from a line.
 
-All of it is along a = mu_1 - mu_2, in the signal coordinate u = <y_t, a>/(t |a|^2) of the localization process
-Y_t = t X + sqrt(t) G, in which the modes' means are one apart at every t: 000_6c70dbc10a1c9c83.txt, sections 7.3, 7.5.
+Everything is along a = mu_1 - mu_2, in the signal coordinate u = <y_t, a>/(t |a|^2) of the localization process
+Y_t = t X + sqrt(t) G. In u the means of the modes are 1 apart at every t: 000_6c70dbc10a1c9c83.txt, sections 7.3, 7.5.
 """
 
 import math
@@ -13,8 +13,8 @@ import torch
 from scorelab.laws.projected_law import ProjectedLaw
 from scorelab.quadrature import expectation_nodes
 
-#: what a slope may be taken in: <y_t, a>; u = <y_t, a>/(t |a|^2); <y_t, a> over its standard deviation in a mode, which
-#: for modes of unit width is <x_phi, a>/|a|
+#: coordinates of a slope: <y_t, a>; u = <y_t, a>/(t |a|^2); <y_t, a> over its standard deviation in a mode, which for
+#: modes of unit width is <x_phi, a>/|a|
 COORDINATES = ("state", "scaled", "standardised")
 
 
@@ -38,7 +38,7 @@ class TwoModeMean:
 
     @classmethod
     def of(cls, target) -> "TwoModeMean":
-        """That of a target. Raises ValueError unless it has exactly two modes, apart and of one standard deviation."""
+        """The closed form for a target. Raises ValueError unless it has two modes, apart and of equal width."""
         if (why := target.lacks("gaussian_modes", "projection", "speciation")) is not None:
             raise ValueError(f"a {type(target).__name__}; a mixture of two Gaussian modes is needed: {why}")
         if len(target.weights) != 2:
@@ -53,7 +53,7 @@ class TwoModeMean:
 
     @property
     def middle(self) -> float:
-        """b, halfway between the modes' means."""
+        """b, the middle between the means of the modes."""
         return self.centre + 0.5 - self.p
 
     @property
@@ -86,7 +86,7 @@ class TwoModeMean:
         return (signal + self.centre + self.weight(u, t) - self.p) / self._v(t)
 
     def transition(self, t):
-        """The u where gamma_1 = 1/2: b - v log(p/(1-p))/(|a|^2 t); t |a|^2 times it is the text's tau(t), (16)."""
+        """The u where gamma_1 = 1/2: b - v log(p/(1-p))/(|a|^2 t). The text's tau(t) of equation (16) is t |a|^2 u."""
         return self.middle - self._v(t) * self.logit / (self.a_squared * _tensor(t))
 
     def law(self, t: float) -> ProjectedLaw:
@@ -107,7 +107,7 @@ class TwoModeMean:
     # Slopes. --------------------------------------------------------------------------------------------------------
 
     def slope(self, t, coordinate: str):
-        """The largest slope of gamma_1, that at gamma_1 = 1/2: a quarter of the slope of the log-odds, which is
+        """The largest slope of gamma_1, which it has at gamma_1 = 1/2: a quarter of the slope of the log-odds, which is
 
         state: 1/v, falling in t. scaled: |a|^2 t/v, growing to |a|^2/s^2. standardised: |a| sqrt(t/v), growing to
         |a|/s.
@@ -124,7 +124,7 @@ class TwoModeMean:
         return 0.25 * {"state": 1.0, "scaled": ratio, "standardised": math.sqrt(ratio)}[coordinate]
 
     def sharp_time(self, threshold, coordinate: str):
-        """t_sharp = inf {t > 0: slope > threshold}, equation (17) with threshold = 1/epsilon > 0; infinite for no t.
+        """t_sharp = inf {t > 0: slope > threshold}, equation (17) with threshold = 1/epsilon > 0; infinite without a t.
 
         state: 0 below 1/4, where the slope is above the threshold from the start on, and infinite from 1/4 on.
         scaled: 4 h/(|a|^2 - 4 s^2 h) at threshold h. standardised: 16 h^2/(|a|^2 - 16 s^2 h^2).
@@ -139,7 +139,7 @@ class TwoModeMean:
         return torch.where(reached, found, math.inf)
 
     def sharp_until(self, threshold):
-        """sup {t > 0: slope in <y_t, a> > threshold} = (1/(4 h) - 1)/s^2; 0 where no t is in the set."""
+        """sup {t > 0: slope in <y_t, a> > threshold} = (1/(4 h) - 1)/s^2; 0 without such t."""
         return ((0.25 / _tensor(threshold) - 1) / self.std**2).clamp_min(0.0)
 
     def mean_slope(self, t):
@@ -158,12 +158,12 @@ class TwoModeMean:
     def nonlinearity(self, t: float) -> float:
         """The share of Var <m, a> that the best linear function of <y_t, a> leaves: 1 - corr(<m, a>, <y_t, a>)^2.
 
-        As Cov(m, Y_t) = Cov(X, Y_t) the best line is that of X itself, and with k = `between` and r = s^2 t
+        As Cov(m, Y_t) = Cov(X, Y_t), the best line for m is the best line for X, and with k = `between` and r = s^2 t
 
             <m, a>/|a|^2 - line = [gamma_1 - p - k r (u - c)/(r + 1 - k)]/(r + 1),
 
-        whose second moment is a quadrature over each mode, exact to rounding; what the line explains is V^2/(V + 1/(t
-        |a|^2)), V = p (1-p) + s^2/|a|^2.
+        whose second moment is a quadrature over each mode, exact to rounding. The line explains the variance
+        V^2/(V + 1/(t |a|^2)), where V = p (1-p) + s^2/|a|^2.
         """
         share, r, law = self.between, self.std**2 * t, self.law(t)
         steepness = 4 * float(self.slope(t, "standardised"))
@@ -179,8 +179,8 @@ class TwoModeMean:
     def nonlinearity_limits(self, t):
         """The leading terms of `nonlinearity` for t -> 0 and t -> infinity, each with the shape of t.
 
-        With A = |a|^2 and k = `between`: k^2 (1-2p)^2 A t/2, and for p = 1/2 k^2 (A t)^2/24; at the other end
-        E[(gamma - p - k (u - c))^2]/(V s^4 t^2), of clean data, which is k (1-k)/(s^2 t)^2 for modes that are apart.
+        With A = |a|^2 and k = `between`, the first is k^2 (1-2p)^2 A t/2, or k^2 (A t)^2/24 for p = 1/2. The second is
+        E[(gamma - p - k (u - c))^2]/(V s^4 t^2) over clean data, which is k (1-k)/(s^2 t)^2 for modes that are apart.
         """
         t, scale = _tensor(t), self.a_squared * _tensor(t)
         skew = (1 - 2 * self.p) ** 2

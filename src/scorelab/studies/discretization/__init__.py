@@ -1,11 +1,14 @@
-"""The three terms of the discretization theorem, each measured apart. Only `analyse` and `plot` have work to do."""
+"""The three terms of the discretization theorem, each measured by itself. The stages are `analyse` and `plot`."""
 
 from typing import Annotated
 
 from pydantic import BeforeValidator, Field, field_validator
 
 from scorelab.options import Angle, Count, NonNegative, OpenUnit, Options, Positive, Several, in_order
-from scorelab.studies.base import Study, draw_figures
+from scorelab.studies.base import Number, Study, draw_figures
+
+#: where the numbers of a target stand in metrics.json
+_AT = "discretization.targets.TARGET"
 
 #: a number in (0, 1]
 Share = Annotated[Positive, Field(le=1)]
@@ -14,7 +17,7 @@ Share = Annotated[Positive, Field(le=1)]
 class Target(Options):
     """p N((1-p) a + b, I) + (1-p) N(-p a + b, I) in n dimensions, b parallel to a.
 
-    label: in the figure. distance: |a|. mean: of <x, a>/|a|.
+    label: name in the figure. distance: |a|. mean: mean of <x, a>/|a|.
     """
 
     label: str
@@ -24,14 +27,14 @@ class Target(Options):
     mean: float
 
     def modes(self):
-        """The mixture, as scorelab.studies.discretization.theory has it."""
+        """The mixture as a `scorelab.studies.discretization.theory.Modes`."""
         from scorelab.studies.discretization.theory import Modes
 
         return Modes(self.n, self.p, self.distance, self.mean)
 
 
-class Localization(Options):
-    """The paper's setting. steps: of Euler-Maruyama. alpha_max: the last angle."""
+class PaperSetting(Options):
+    """The setting of the semester paper. steps: numbers of steps of Euler-Maruyama. alpha_max: the last angle."""
 
     steps: Annotated[list[Several], BeforeValidator(in_order)] = Field(min_length=1)
     alpha_max: Angle
@@ -39,16 +42,24 @@ class Localization(Options):
 
 class Discretization(Study):
     """Total variation between the law of the discretized reverse OU process and the target, 001_4ca3c1340e19a977.txt,
-    section 2.2: what the start, the steps and the score add to it, each held to its term of theorem 1.
+    section 2.2: what the start, the steps and the score add to it, each compared with its term of theorem 1.
 
-    targets: name -> see `Target`. times: T of the initialisation. horizon: T of the rest. shares: step sizes h L.
-    errors: L2 norms eps of the score's error. error_share: h L for those. localization: see `Localization`.
+    targets: name -> see `Target`. times: T of the initialisation. horizon: T of all other measurements. shares: step
+    sizes as h L. errors: L2 norms eps of the score's error. error_share: h L of the steps with an error of the score.
+    localization: see `PaperSetting`.
     """
 
     uses = ()
     stages = {"analyse": ".analyse", "plot": draw_figures}
     figures = {"discretization": ".figure"}
     sections = ".numbers"
+    headline = (
+        Number(f"{_AT}.initialisation.rate", "TARGET: slope of log TV in T (theorem: -1)", "rate in T, TARGET"),
+        Number(f"{_AT}.discretization.rate", "TARGET: order in the step h (theorem: 1/2)", "order in h, TARGET"),
+        Number(f"{_AT}.score.weight.rate", "TARGET: order in the score error eps (theorem: 1)", "order in eps, TARGET"),
+        Number(f"{_AT}.total.ratio_max", "TARGET: largest TV over the bound", "share of bound, TARGET"),
+    )
+    columns = (headline[1], headline[3])
 
     targets: dict[str, Target] = Field(min_length=1)
     times: list[Positive] = Field(min_length=4)
@@ -56,7 +67,7 @@ class Discretization(Study):
     shares: list[Share] = Field(min_length=4)
     errors: list[Positive] = Field(min_length=4)
     error_share: Share
-    localization: Localization
+    localization: PaperSetting
 
     @field_validator("times", "shares", "errors")
     @classmethod

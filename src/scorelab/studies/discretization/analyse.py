@@ -21,7 +21,7 @@ _NO_ERROR = Estimate.missing("there is no error whose rate could be fitted")
 
 
 def run(study, context):
-    """Measure everything."""
+    """Measure every term for every target, and write the tables, metrics.json and the arrays."""
     tables = {"initialisation": [], "discretization": [], "score": [], "total": [], "localization": []}
     with Progress("measuring", len(study.targets), "targets") as progress:
         for number, (name, target) in enumerate(study.targets.items()):
@@ -43,7 +43,7 @@ def run(study, context):
 
 
 def _score(study, modes):
-    """Rows of score.csv and of total.csv: each shape and size of error by itself, and all three errors together."""
+    """Rows of score.csv for each shape and size of the score's error, and rows of total.csv with all three errors."""
     T, steps = study.horizon, _steps(study.horizon, modes, study.error_share)
     without = reverse_process(modes, T, steps)
     parts = {"initialisation": start(modes, T)["variation"]}
@@ -62,7 +62,7 @@ def _score(study, modes):
 
 
 def _localization(study, modes):
-    """The paper's setting, and the theorem's scheme with as many steps, from N(0, I) as it says."""
+    """The setting of the semester paper, and the theorem's scheme with as many steps, which starts from N(0, I)."""
     rows, T = [], math.tan(study.localization.alpha_max) ** 2
     truncation = truncation_variation(modes, T)
     for steps in study.localization.steps:
@@ -86,13 +86,13 @@ def _columns(rows):
 
 
 def _fitted(x, values, name="rate"):
-    """The rate over that half of the points where the error is smallest, and the standard error of the fit."""
+    """The rate over the half of the points where the error is smallest, and the standard error of the fit."""
     order = numpy.argsort(values)[: len(values) // 2 + 1]
     return {name: Estimate(*rate(x[order], values[order])) if (values[order] > 0).all() else _NO_ERROR}
 
 
 def _ratio(values, bounds, name="ratio"):
-    """The least and the largest share of the bound."""
+    """The least and the largest of values over bounds."""
     if not (bounds > 0).all():
         return {f"{name}_{end}": Estimate.missing("the bound is 0") for end in ("min", "max")}
     shares = values / bounds
@@ -128,13 +128,13 @@ def _metrics(study, name, modes, columns):
 
 
 def _growth(study, modes):
-    """What twice the horizon makes of the discretization and of the score term; the theorem has sqrt(2) for both."""
+    """The growth of the error of the steps and of the score with twice the horizon; both are sqrt(2) in the theorem."""
     runs = [(T, _steps(T, modes, study.error_share)) for T in (study.horizon, 2 * study.horizon)]
     return growth(modes, study.errors[0], *runs)
 
 
 def _arrays(study, columns, targets):
-    """TABLE.TARGET.COLUMN and, for the score, score.SHAPE.COLUMN of the last target; slopes beside them."""
+    """TABLE.TARGET.COLUMN and, for the score, score.SHAPE.COLUMN of the last target, with the fitted slopes."""
     names = list(study.targets)
     arrays = {"targets": names, "labels": [study.targets[name].label for name in names]}
     fitted = {"initialisation": ("rate", "rate_at_the_end"), "discretization": ("rate", "path_rate")}

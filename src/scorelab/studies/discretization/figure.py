@@ -1,4 +1,4 @@
-"""The three terms of the discretization theorem: each measured apart, and its bound."""
+"""The three terms of the discretization theorem: each is measured by itself and drawn with its bound."""
 
 import numpy
 from matplotlib.lines import Line2D
@@ -6,7 +6,7 @@ from matplotlib.lines import Line2D
 from scorelab.figures.style import EXACT, FAINT, LEARNED, PAGE, THIRD, new_figure
 
 _COLOURS = (LEARNED, "#009E73", THIRD, "#CC79A7", "#E69F00", "#56B4E9")
-#: markers and their sizes; the first is hollow, for a line that another covers
+#: markers and their sizes; the first is drawn hollow, as another line may cover it
 _MARKS = (("o", 6.0), ("s", 3.0), ("D", 3.0), ("^", 3.5), ("v", 3.5), ("P", 3.5))
 _SMALL = {"fontsize": 6.5, "textcoords": "offset points", "annotation_clip": False}
 #: shape of an error of the score -> its name, colour and marker
@@ -21,7 +21,7 @@ _SHAPES = {
 def figure(arrays):
     """arrays: targets, labels (targets,); initialisation.TARGET.{T, variation, variation_at_the_end, bound},
     discretization.TARGET.{h, variation, path_kl, bound}, score.SHAPE.{eps, variation, pinsker, bound}, with shapes
-    (shapes,) of the last target; of each a fitted rate, rate_at_the_end, path_rate."""
+    (shapes,) of the last target; with each of them the fitted rate, rate_at_the_end, path_rate."""
     drawing = new_figure(PAGE, 3.55)
     first, second, third = drawing.subplots(1, 3)
     names = [str(name) for name in arrays["targets"]]
@@ -47,7 +47,7 @@ def figure(arrays):
 
 
 def _initialisation(axes, arrays, name, style, taken):
-    """TV(q_T, N(0, I)), what is left of it at the end, and the bound."""
+    """TV(q_T, N(0, I)), what the reversed process leaves of this distance at its end, and the bound."""
     T, values, end, bound, slope, end_slope = (
         arrays[f"initialisation.{name}.{key}"]
         for key in ("T", "variation", "variation_at_the_end", "bound", "rate", "rate_at_the_end")
@@ -63,7 +63,7 @@ def _initialisation(axes, arrays, name, style, taken):
 
 
 def _discretization(axes, arrays, name, style, taken):
-    """TV of the end, of the law of paths by Pinsker's inequality, and the bound."""
+    """TV at the end, its bound by the KL of paths with Pinsker's inequality, and the theorem's bound."""
     h, values, kl, bound, slope, path_slope = (
         arrays[f"discretization.{name}.{key}"] for key in ("h", "variation", "path_kl", "bound", "rate", "path_rate")
     )
@@ -78,7 +78,7 @@ def _discretization(axes, arrays, name, style, taken):
 
 
 def _slope(axes, x, y, slope, colour, offset, side, taken):
-    """A fitted slope, where there is one, beside its curve; but one only for curves that lie on each other."""
+    """Write a fitted slope beside its curve, if there is one; curves that lie on each other get one slope."""
     if numpy.isnan(slope) or any(axes is other and abs(numpy.log(at / (x, y))).max() < 0.5 for other, at in taken):
         return
     taken.append((axes, numpy.array([x, y])))
@@ -86,7 +86,7 @@ def _slope(axes, x, y, slope, colour, offset, side, taken):
 
 
 def _score(axes, arrays):
-    """TV by shape of the error, that of paths, and the bound."""
+    """TV by shape of the error, its bound by the KL of paths, and the theorem's bound."""
     shapes = [shape for shape in _SHAPES if shape in arrays["shapes"]]
     for shape in shapes:
         eps, values = arrays[f"score.{shape}.eps"], arrays[f"score.{shape}.variation"]
@@ -102,7 +102,7 @@ def _score(axes, arrays):
 
 
 def _legend(drawing, handles, labels):
-    """Targets and kinds of line, below the panels, in columns of their own."""
+    """Draw the legend of targets and kinds of line below the panels, each in its own columns."""
     kinds = {
         "measured": "-",
         "the theorem's term": "--",

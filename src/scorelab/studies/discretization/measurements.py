@@ -1,5 +1,5 @@
 """What each of the three errors adds to the total variation, and the term that theorem 1 has for it:
-001_4ca3c1340e19a977.txt, section 2.2, equation (9). Everything is exact: see `scorelab.studies.discretization.theory`.
+001_4ca3c1340e19a977.txt, section 2.2, equation (9). Everything is exact, see `scorelab.studies.discretization.theory`.
 
 Each function returns a row: name -> number. `variation` is a total variation, `bound` the theorem's term with the
 constant 1. modes: `Modes`. T: the horizon. steps: of equal length h = T/steps.
@@ -21,7 +21,7 @@ from scorelab.studies.discretization.theory import (
     weight_error,
 )
 
-#: errors of the score that move the coordinate along a
+#: shape -> error of the score that moves the coordinate along a
 ALONG = {"along": constant_error, "weight": weight_error}
 
 
@@ -41,12 +41,12 @@ def printed_score(eps, T):
 
 
 def step_bound(modes, T, h) -> float:
-    """The second term for modes."""
+    """The second term of equation (9) for `modes`."""
     return printed_discretization(modes.lipschitz, modes.n, h, math.sqrt(modes.second_moment), T)
 
 
 def start(modes, T) -> dict[str, float]:
-    """N(0, I) in the place of q_T: the distance there, what the reversed process leaves of it, Pinsker's bound."""
+    """N(0, I) in the place of q_T: their distance, what the reversed process leaves of it, and Pinsker's bound."""
     row = {"T": T, "variation": initial_variation(modes, T)}
     row |= {"variation_at_the_end": initial_variation_at_the_end(modes, T), "pinsker": math.sqrt(modes.kl(T) / 2)}
     return row | {"bound": printed_initialisation(modes.kl(), T)}
@@ -63,8 +63,8 @@ def frozen_steps(modes, T, steps) -> dict[str, float]:
 def score_errors(modes, without, T, steps, eps) -> dict[str, float]:
     """Shape of an error of the score of size eps -> total variation between the ends with it and without it.
 
-    without: the law of the end without an error. `along` and `weight` move the coordinate along a; `orthogonal`, a
-    constant, and `radial`, along the state, are outside of that line, where n > 1, and in closed form.
+    without: the law of the end without an error. The shapes `along` and `weight` move the coordinate along a. For n > 1
+    there are also `orthogonal`, a constant, and `radial`, along the state: they are orthogonal to a, in closed form.
     """
     values = {name: moved(modes, without, T, steps, shape, eps) for name, shape in ALONG.items()}
     if modes.n == 1:
@@ -77,21 +77,22 @@ def score_errors(modes, without, T, steps, eps) -> dict[str, float]:
 
 
 def moved(modes, without, T, steps, shape, eps) -> float:
-    """Total variation between the ends with the error eps * shape of the score and without it, from q_T both times."""
+    """Total variation between the ends with the error eps * shape of the score and without an error, both from q_T."""
     law = reverse_process(modes, T, steps, error=sized(shape, modes, eps))
     return total_variation(law.y, law.density - without.density)
 
 
 def together(modes, T, steps, eps) -> dict[str, float]:
-    """All three errors at once, from N(0, I), the error of the score the one that moves weight from mode to mode."""
+    """All three errors at once, from N(0, I), with the error of the score that moves weight between the modes."""
     law = reverse_process(modes, T, steps, error=sized(weight_error, modes, eps), from_noise=True)
     bound = printed_initialisation(modes.kl(), T) + step_bound(modes, T, T / steps) + printed_score(eps, T)
     return {"eps": eps, "variation": law.variation(modes, modes.density(law.y, 0.0)), "bound": bound}
 
 
 def growth(modes, eps, first, second) -> dict[str, float]:
-    """How the error of the steps grows from a pair (T, steps) to another one, and how an error eps of the score grows
-    which moves weight from mode to mode: each total variation for `second` over the one for `first`."""
+    """How two errors grow from one pair (T, steps) to another: the error of the steps, and the error due to an error
+    eps of the score that moves weight between the modes. Each is the total variation for `second` over that for
+    `first`."""
     ends = {"discretization": [], "score": []}
     for T, steps in (first, second):
         without = reverse_process(modes, T, steps)

@@ -1,9 +1,10 @@
 """The three errors of the discretized reverse OU process, exactly: 001_4ca3c1340e19a977.txt, section 2, theorem 1.
 
-For modes of unit variance whose means lie on a line the score is s_u(x) = -x + e^-u sum_i gamma_i m_i, with gamma a
-function of the coordinate y along that line. So the sampler's law is a product: that of y, a Markov chain with Gaussian
-steps, and N(0, c I) outside of the line, which stays Gaussian because the score is linear there. The law of y is
-followed on a grid, where the trapezoidal rule is exact to rounding, and c has a closed form: nothing is drawn.
+For modes of unit variance whose means lie on a line the score is s_u(x) = -x + e^-u sum_i gamma_i m_i, where gamma is a
+function of the coordinate y along the line. So the sampler's law is a product of two laws: the law of y, which is a
+Markov chain with Gaussian steps, and N(0, c I) orthogonal to the line, which stays Gaussian because the score is linear
+there. The law of y is followed on a grid, where the trapezoidal rule is exact to rounding, and c has a closed form: no
+random number is drawn.
 
 With h the step, r = 2 - e^h and N = T/h, from N(0, 1) and with the exact score
 
@@ -26,14 +27,14 @@ from scorelab.quadrature import gauss_hermite, integral
 
 _REACH = 10.0  # standard deviations beyond the modes
 _PER_DEVIATION = 1.3  # cells a standard deviation: the trapezoidal rule leaves exp(-2 pi^2 1.3^2) = 3e-15
-_WIDEST = 0.06  # cells are no wider, for the zeros of a difference of densities
+_WIDEST = 0.06  # cells are no wider, so that the zeros of a difference of densities are found
 _TAIL = 8.5  # standard deviations of a step; a normal variable is beyond them with probability 2e-17
 
 
 @dataclass(frozen=True)
 class Modes:
-    """p N((1-p) a + b, I) + (1-p) N(-p a + b, I) in n dimensions, b parallel to a. distance: |a|. mean: of <x, a>/|a|,
-    which is |b| with its sign. With the distance 0 there is one mode."""
+    """p N((1-p) a + b, I) + (1-p) N(-p a + b, I) in n dimensions, b parallel to a. distance: |a|. mean: mean of <x,
+    a>/|a|, which is |b| with its sign. With the distance 0 there is one mode."""
 
     n: int
     p: float
@@ -42,7 +43,7 @@ class Modes:
 
     @cached_property
     def weights(self):
-        """(2,)."""
+        """The weights of the modes (2,)."""
         return numpy.array([self.p, 1 - self.p])
 
     @cached_property
@@ -52,7 +53,7 @@ class Modes:
 
     @property
     def lipschitz(self) -> float:
-        """L of A1: the Hessian of log q_u is -I, and along a -1 + e^-2u |a|^2 gamma_1 gamma_2 as well."""
+        """L of A1. The Hessian of log q_u is -I, except along a, where it is -1 + e^-2u |a|^2 gamma_1 gamma_2."""
         return max(1.0, self.distance**2 / 4 - 1)
 
     @property
@@ -61,13 +62,13 @@ class Modes:
         return self.n + self.mean**2 + self.p * (1 - self.p) * self.distance**2
 
     def line(self, width: float = _WIDEST, stretch: float = 1.0):
-        """A uniform grid (points,) along a, beyond which no q_u has mass, times `stretch`."""
+        """A uniform grid (points,) along a, beyond which no q_u has mass; `stretch` makes it so many times longer."""
         low = stretch * (min(self.centres.min(), 0) - _REACH)
         high = stretch * (max(self.centres.max(), 0) + _REACH)
         return numpy.linspace(low, high, math.ceil((high - low) / width) + 1)
 
     def ratio(self, y, u):
-        """q_u/N(0, 1) - 1 along a, without loss of digits where q_u is close to it; y and u are broadcast."""
+        """q_u/N(0, 1) - 1 along a, without loss of digits where q_u is close to N(0, 1); y and u are broadcast."""
         shift = numpy.multiply.outer(numpy.exp(-numpy.asarray(u, float)), self.centres)
         return (self.weights * numpy.expm1(shift * numpy.asarray(y)[..., None] - shift**2 / 2)).sum(-1)
 
@@ -162,7 +163,7 @@ def shift_variation(shift: float, variance: float = 1.0) -> float:
 
 
 def initial_variation(modes: Modes, T: float) -> float:
-    """TV(q_T, N(0, I)): what the sampler is started with is not what it should be."""
+    """TV(q_T, N(0, I)): the sampler starts from N(0, I), and should start from q_T."""
     y = modes.line()
     return total_variation(y, _normal(y) * modes.ratio(y, T))
 
@@ -184,19 +185,19 @@ def initial_variation_at_the_end(modes: Modes, T: float) -> float:
 
 @dataclass(frozen=True)
 class Law:
-    """What a sampler returns: the density of the coordinate along a on a grid (points,), and N(0, variance I) outside
-    of it."""
+    """The law of the samples of a sampler: the density of the coordinate along a on a grid (points,), and N(0, variance
+    I) orthogonal to a."""
 
     y: numpy.ndarray
     density: numpy.ndarray
     variance: float
 
     def variation(self, modes: Modes, reference, variance: float = 1.0) -> float:
-        """TV to a law with the density `reference` (points,) along a and N(0, variance I) outside."""
+        """TV to the law with the density `reference` (points,) along a and N(0, variance I) orthogonal to a."""
         return product_variation(self.y, self.density, reference, modes.n - 1, self.variance, variance)
 
     def kl_from(self, modes: Modes, reference, variance: float = 1.0) -> float:
-        """KL(that law || this one)."""
+        """KL(the law of `variation` || this law)."""
         held = (reference > 1e-200) & (self.density > 1e-200)
         along = integral(self.y, special.rel_entr(reference[held], self.density[held]))
         share = variance / self.variance
@@ -207,7 +208,7 @@ def reverse_process(modes: Modes, T: float, steps: int, *, error=None, from_nois
     """Equation (8) with uniform steps: x' = e^h x + 2 (e^h - 1) s_{T-kh}(x) + sqrt(e^2h - 1) Z.
 
     It starts from q_T, or with `from_noise` from N(0, I). error: (y, u) -> what is added to the score along a.
-    Raises ValueError from h = log 3 on, where it diverges with the number of steps.
+    Raises ValueError if h >= log 3, where the variance diverges with the number of steps.
     """
     h = T / steps
     if h >= math.log(3):
@@ -224,8 +225,8 @@ def reverse_process(modes: Modes, T: float, steps: int, *, error=None, from_nois
 
 
 def _stretch(T, steps) -> float:
-    """How much further than the target the sampler reaches, for long steps: its deviation, and how far it takes a mean
-    of the modes of 1, which is sum_k 2 (e^h - 1) e^-(T-kh) |r|^(N-1-k) at most."""
+    """How many times as far as the target the sampler reaches with long steps: the larger of its standard deviation and
+    of the distance to which it takes a mean of modes at 1, at most sum_k 2 (e^h - 1) e^-(T-kh) |r|^(N-1-k)."""
     h = T / steps
     factor, k = abs(1 - math.expm1(h)), numpy.arange(steps)
     pushed = 2 * math.expm1(h) * numpy.exp(k * h - T) @ factor ** (steps - 1.0 - k)
@@ -268,17 +269,18 @@ def path_kl(modes: Modes, T: float, steps: int) -> float:
     return float(information - (-2 * math.expm1(-h) - h) * frozen)
 
 
-# Errors of the score, of L2 norm 1 at each time. ---------------------------------------------------------------------
+# Errors of the score, with L2 norm 1 at each time. --------------------------------------------------------------------
 
 
 def constant_error(modes: Modes, y, u: float):
-    """One along a."""
+    """The constant 1 along a."""
     return numpy.ones_like(y)
 
 
 def weight_error(modes: Modes, y, u: float):
-    """Proportional to the gradient of gamma_1, which for its norm moves the most weight to the first mode:
-    a drift 2 e(y, u) changes E gamma_1(X_0), whose backward equation gamma_1 solves, by int 2 E[e gamma_1'] du."""
+    """The error proportional to the gradient of gamma_1. Among errors of one norm it moves the most weight to the
+    first mode: a drift 2 e(y, u) changes E gamma_1(X_0) by int 2 E[e gamma_1'] du, as gamma_1 solves the backward
+    equation."""
     gamma = modes.first(y, u)
     gradient = gamma * (1 - gamma)
     return gradient / math.sqrt(integral(y, modes.density(y, u) * gradient**2))

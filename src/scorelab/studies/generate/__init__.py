@@ -1,4 +1,4 @@
-"""The main job: train a denoiser, sample with it, project, measure, draw. One module a stage."""
+"""The main job: train a denoiser, sample with it, project, measure, draw. Each stage has a module."""
 
 import math
 from typing import Annotated, Literal
@@ -31,14 +31,14 @@ SECONDS = Number("training.seconds", "training (s)")
 class Generate(Study):
     """The main job.
 
-    path_kl_angles: Gauss-Legendre angles of the path-KL integral. path_kl_draws: exact noisy states an angle.
-    posterior_mean_draws: noisy states an angle of the posterior-mean figure. posterior_mean_data: their clean samples,
-    exact ones of the `target` or the generated `samples` (as the published code took them).
-    posterior_mean_switches: times in increasing order, between which there are twelve angles each; none for the twelve
-    of the semester paper's figures 3 and 5.
+    path_kl_angles: Gauss-Legendre angles of the path-KL integral. path_kl_draws: exact noisy states for each angle.
+    posterior_mean_draws: noisy states for each angle of the posterior-mean figure. posterior_mean_data: the clean
+    samples of these states, exact samples of the `target` or the generated `samples` (which the published code took).
+    posterior_mean_switches: times in increasing order; there are twelve angles before, between and after them each, and
+    without any time the twelve angles of figures 3 and 5 of the semester paper.
     floor_repeats: sets of exact samples that noise floors are measured on, and bootstrap sets for standard errors.
-    trajectories: first samples whose paths are measured and drawn, none where the sampler stays at one angle; 0 for
-    none, else >= 2. animation: whether the paths are also drawn as figures/trajectories.gif.
+    trajectories: number of the first samples whose paths are measured and drawn, 0 or >= 2; there are no paths where
+    the sampler stays at one angle. animation: whether the paths are also drawn as figures/trajectories.gif.
     """
 
     stages = {

@@ -16,7 +16,7 @@ log = logging.getLogger("scorelab")
 
 
 def run(study, context):
-    """Measure everything that the target allows, each number with its floor and its standard error."""
+    """Measure everything that the target allows; each number has its floor and its standard error."""
     log.info("measuring: projection, path KL at %d angles, posterior mean", study.path_kl_angles)
     _projection(study, context)
     why = context.denoiser.incomparable(context.target)
@@ -45,7 +45,7 @@ def _projection(study, context):
 
 
 def _without_posterior_mean(context, why):
-    """The sections of the numbers that compare the denoiser with the exact posterior mean, where that is not known."""
+    """Write why the denoiser cannot be compared with the exact posterior mean, in place of the numbers."""
     missing = Estimate.missing(why)
     end = {"end_angle": context.schedule.end_angle, "T": context.schedule.end_snr}
     context.update_metrics("path_kl", {"total": missing, "parametric_floor": missing} | end)
@@ -93,10 +93,10 @@ def _posterior_mean(study, context):
 
 
 def _trajectories(study, context):
-    """The first samples of the run once more, this time observed on their way."""
+    """Draw the first samples of the run once more, and observe their paths."""
     figures = ("trajectories", "laws")
     for path in (path for name in figures for path in (context.run / "figures").glob(f"{name}.*")):
-        path.unlink()  # of a stage that is done again, perhaps without them
+        path.unlink()  # an earlier run of this stage may have left them, and this run may have no paths
     angles, target = context.angles, context.target
     if not study.trajectories or not float(angles[-1]) > float(angles[0]):
         context.update_metrics("trajectories", {"count": 0})

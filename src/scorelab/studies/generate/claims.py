@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy
 
 from scorelab.claims import CORRECTED, FAILS, HOLDS, Evidence, at_least, at_most, claim, equal
+from scorelab.laws.estimate import mean_and_error
 
 _SOURCE = "000_6c70dbc10a1c9c83.txt, section "
 _W1, _KS, _WEIGHT, _KL = "projection.w1", "projection.ks", "projection.mode_weight", "path_kl.total"
@@ -21,7 +22,7 @@ _EARLY, _MIDDLE, _LATE = 0, 9, 11  # of the published times: t = 0.01, 7.3, 87
 
 
 class Runs:
-    """Runs of one configuration, a seed each: numbers of metrics.json over seeds."""
+    """Runs of one configuration, one run for each seed, and the numbers of their metrics.json over the seeds."""
 
     def __init__(self, budget, seeds, *overrides, N=5000):
         steps = budget.of(5000, 100)
@@ -36,7 +37,7 @@ class Runs:
                 self.metrics.append(run.metrics | {"split": _split(run)})
 
     def values(self, key, place=None):
-        """A number a seed, (seeds,); `place` of a list."""
+        """A number for each seed, shape (seeds,); `place`: its position where metrics.json has a list."""
         found = []
         for value in self.metrics:
             for part in key.split("."):
@@ -46,7 +47,7 @@ class Runs:
 
     def mean(self, key, place=None):
         """Mean over seeds and its standard error."""
-        return _mean(self.values(key, place))
+        return mean_and_error(self.values(key, place))
 
     @property
     def miss(self):
@@ -66,7 +67,7 @@ def _quiet():
 
 
 def _split(run):
-    """Of one network a mode: the share of the larger side, and |cos| of the split's direction with a."""
+    """How a run of one network a mode splits: share of the larger side, |cos| of the angle of the direction to a."""
     from safetensors.torch import load_file
 
     weights = load_file(run.directory / "denoiser.safetensors")
@@ -77,12 +78,8 @@ def _split(run):
     return {"share": float(weights["shares"].max()), "cosine": float(cosine)}
 
 
-def _mean(values):
-    return float(values.mean()), float(values.std(ddof=1) / math.sqrt(len(values)))
-
-
 def _numbers(**runs):
-    """What findings quote of runs: means over seeds, `_error` their standard errors."""
+    """The numbers of runs that findings quote: means over seeds, and their standard errors as NAME_error."""
     found = {}
     for name, each in runs.items():
         for key, values in (
@@ -92,7 +89,7 @@ def _numbers(**runs):
             ("kl", each.values(_KL)),
             ("early", each.values(_ERROR, _EARLY)),
         ):
-            found[f"{name}_{key}"], found[f"{name}_{key}_error"] = _mean(values)
+            found[f"{name}_{key}"], found[f"{name}_{key}_error"] = mean_and_error(values)
     return found
 
 
@@ -113,7 +110,7 @@ def _numbers(**runs):
 def relu(budget):
     """The published ReLU network, raw input."""
     runs = Runs(budget, 8, "denoiser=relu")
-    floors, error = _mean(runs.values(_W1) / runs.values("projection.w1_floor"))
+    floors, error = mean_and_error(runs.values(_W1) / runs.values("projection.w1_floor"))
     weight, weight_error = runs.mean(_WEIGHT)
     missed = at_least("W1 over its floor", floors, 2.0, error=error)
     return Evidence(
@@ -141,10 +138,10 @@ def relu(budget):
     quick=False,
 )
 def tanh(budget):
-    """Both published networks on the same samples."""
+    """Both published networks, trained on the same samples."""
     tanh, relu = Runs(budget, 8, "denoiser=tanh"), Runs(budget, 8, "denoiser=relu")
-    further, error = _mean(tanh.miss - relu.miss)
-    log_kl, kl_error = _mean(numpy.log(tanh.values(_KL) / relu.values(_KL)))
+    further, error = mean_and_error(tanh.miss - relu.miss)
+    log_kl, kl_error = mean_and_error(numpy.log(tanh.values(_KL) / relu.values(_KL)))
     return Evidence(
         stated=[at_most("distance of the mode weight from 0.7, tanh - ReLU", further, 0, error=error)],
         corrected=[
@@ -178,7 +175,8 @@ def late_error(budget):
         "unit": Runs(budget, 6, "denoiser=relu", "denoiser.input=angle"),
     }
     growths = {
-        name: _mean(numpy.log(each.values(_ERROR, _LATE) / each.values(_ERROR, _MIDDLE))) for name, each in runs.items()
+        name: mean_and_error(numpy.log(each.values(_ERROR, _LATE) / each.values(_ERROR, _MIDDLE)))
+        for name, each in runs.items()
     }
     numbers = {name: math.exp(mean) for name, (mean, _) in growths.items()}
     numbers |= {f"{name}_error": error for name, (_, error) in growths.items()}
@@ -213,20 +211,20 @@ def late_error(budget):
     quick=False,
 )
 def mixture_aware(budget):
-    """One network and one network a mode, both activations, on the same samples."""
+    """One network, and one network for each mode, with both activations, on the same samples."""
     kinds = ("relu", "tanh")
     one = {kind: Runs(budget, 5, f"denoiser={kind}") for kind in kinds}
     both = {kind: Runs(budget, 5, "denoiser=mixture_aware", f"denoiser@denoiser.network={kind}") for kind in kinds}
     numbers = _numbers(**{f"mixture_{kind}": both[kind] for kind in kinds})
-    share, share_error = _mean(both["tanh"].values("split.share") - 0.7)
+    share, share_error = mean_and_error(both["tanh"].values("split.share") - 0.7)
     cosine = float(both["tanh"].values("split.cosine").min())
     misses = {name: (runs["relu"].miss + runs["tanh"].miss) / 2 for name, runs in (("one", one), ("both", both))}
     gaps = {
         name: numpy.abs(runs["tanh"].values(_WEIGHT) - runs["relu"].values(_WEIGHT))
         for name, runs in (("one", one), ("both", both))
     }
-    better, better_error = _mean(misses["both"] - misses["one"])
-    closer, closer_error = _mean(gaps["both"] - gaps["one"])
+    better, better_error = mean_and_error(misses["both"] - misses["one"])
+    closer, closer_error = mean_and_error(gaps["both"] - gaps["one"])
     numbers |= {f"{name}_miss": float(values.mean()) for name, values in misses.items()}
     numbers |= {f"{name}_gap": float(values.mean()) for name, values in gaps.items()}
     return Evidence(
@@ -255,7 +253,7 @@ def mixture_aware(budget):
     quick=False,
 )
 def phase_aware(budget):
-    """All of them on the same samples."""
+    """One network, one network for each mode, and networks by phase, trained on the same samples."""
     phases = {"text": "1.0", "code": "2.0", "speciation": "speciation"}
     network = "denoiser@denoiser.network=tanh"
     runs = {"one": Runs(budget, 5, "denoiser=tanh"), "mode": Runs(budget, 5, "denoiser=mixture_aware", network)}
@@ -263,8 +261,8 @@ def phase_aware(budget):
         runs[name] = Runs(budget, 5, "denoiser=phase_aware", network, f"denoiser.switches=[{switch}]")
     numbers = {}
     for name, each in runs.items():
-        numbers[name], numbers[f"{name}_error"] = _mean(each.miss)
-    worse, error = _mean(runs["text"].miss - runs["mode"].miss)
+        numbers[name], numbers[f"{name}_error"] = mean_and_error(each.miss)
+    worse, error = mean_and_error(runs["text"].miss - runs["mode"].miss)
     return Evidence(
         stated=[at_most("distance of the mode weight from 0.7, against one network a mode", worse, 0, error=error)],
         numbers=numbers,

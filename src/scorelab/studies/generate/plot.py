@@ -12,13 +12,13 @@ def run(study, context):
     context.draw_figures()
     every = context.all_arrays()
     moving = context.run / "figures" / "trajectories.gif"
-    moving.unlink(missing_ok=True)  # of a stage that is done again, perhaps without it
+    moving.unlink(missing_ok=True)  # an earlier run of this stage may have left it
     if study.animation and "trajectories" in every:
         _animate(every["trajectories"], moving)
 
 
 def _animate(arrays, path):
-    """Write the animated trajectories as a GIF with one palette for all frames, so that only what moves is stored."""
+    """Write the animated trajectories as a GIF. All frames have one palette, so that only the changes are stored."""
     from PIL import Image
 
     from scorelab.figures.style import house_style
@@ -38,8 +38,8 @@ def _animate(arrays, path):
 
 
 def _palette(picture) -> list[int]:
-    """64 greys, a multiple of 4 each as Pillow looks colours up to 6 bits, and the 192 colours that fit a picture
-    (height, width, 3) best."""
+    """64 greys and the 192 colours that fit a picture (height, width, 3) best. Each grey is a multiple of 4, because
+    Pillow looks colours up to 6 bits."""
     from PIL import Image
 
     greys = numpy.arange(0, 256, 4).repeat(3)

@@ -1,4 +1,4 @@
-"""Sampling paths: when they commit to a mode, and their laws on the way, beside those of the exact process."""
+"""Sampling paths beside paths of the exact process: when they commit to a mode, and the laws of their states."""
 
 import math
 
@@ -11,17 +11,17 @@ from scorelab.metrics.projection import LawComparison, project
 from scorelab.targets import GaussianMixture
 from scorelab.targets.speciation import coordinates
 
-#: posterior weights of its final mode from which on a path counts as committed to it, by the name of their metric
+#: name of a metric -> the posterior weight of its final mode from which on a path counts as committed to this mode
 THRESHOLDS = {"commitment_t": 0.5, "commitment_90_t": 0.9}
 _EXACT_PATHS, _BLOCK = 4000, 500
 _QUARTILES = (0.25, 0.5, 0.75)
 
 
 class Record:
-    """What is kept of paths: an observer, as `observe` of `scorelab.samplers.loop.simulate` and of `exact_process`.
+    """An observer that keeps numbers of paths, for `observe` of `scorelab.samplers.loop.simulate` and `exact_process`.
 
     angles (steps + 1,), float64: the grid. projection (steps + 1, count): <x_phi, a>/|a|^2. weights (steps + 1, count,
-    K): the exact posterior weights gamma_k(x_phi) of the modes; a target without modes counts as having one.
+    K): the exact posterior weights gamma_k(x_phi) of the modes; a target without modes counts as one mode.
     """
 
     def __init__(self, target, angles, count: int):
@@ -38,14 +38,15 @@ class Record:
 
     @property
     def mode(self):
-        """The mode that each path ends in, the one with the largest posterior weight, (count,)."""
+        """The mode that each path ends in, which is the mode with the largest posterior weight, shape (count,)."""
         return self.weights[-1].argmax(-1)
 
     def commitment(self, threshold: float):
         """The time t = tan^2 from which on the posterior weight of a path's final mode stays above the threshold.
 
-        (count,), float64: between the last angle of the grid where it is below and the next one, linearly in the angle;
-        the grid's first time where it never is below; infinite where it still is at the end.
+        Shape (count,), float64. The time is interpolated, linearly in the angle, between the last angle of the grid
+        where the weight is below the threshold and the next angle. It is the first time of the grid where the weight is
+        never below the threshold, and infinite where the weight is still below the threshold at the end.
         """
         final = self.weights[:, torch.arange(len(self.mode)), self.mode]
         steps = len(final) - 1
@@ -58,7 +59,7 @@ class Record:
         return torch.where(last == steps, math.inf, torch.tan(angle) ** 2)
 
     def switched(self, angle: float):
-        """Whether a path had another leading mode than its final one at `angle` or later, (count,), bool."""
+        """Whether a path had another leading mode than its final mode at `angle` or later, shape (count,), bool."""
         late = self.weights[self.angles >= angle].argmax(-1)
         return (late != self.mode).any(0)
 
@@ -68,11 +69,12 @@ class Record:
 
 @torch.no_grad()
 def exact_process(target, angles, count: int, generator, observe):
-    """Show `observe(k, angle, x)` exact paths of stochastic localization on a grid of angles, `simulate`'s exact twin.
+    """Call `observe(k, angle, x)` on exact paths of stochastic localization on a grid of angles, as `simulate` does on
+    the paths of a sampler.
 
-    Y_t = t X + W_t at t = tan^2(phi), with independent increments of W, as x_phi = sin X + cos W_t / sqrt(t). All
-    clocks share it: it is the time reversal of every noising process of this package. At angle 0 x is a standard normal
-    vector of its own, to which W_t / sqrt(t) is uncorrelated in the limit.
+    The paths are Y_t = t X + W_t at t = tan^2(phi), where W has independent increments, as x_phi = sin X + cos W_t /
+    sqrt(t). All clocks share this process: it is the time reversal of every noising process of this package. At angle 0
+    x is an independent standard normal vector: its limit there is uncorrelated with W_t / sqrt(t) at any t > 0.
     """
     clean = target.sample(count, generator)
     brownian, time = torch.zeros_like(clean), 0.0
@@ -85,8 +87,8 @@ def exact_process(target, angles, count: int, generator, observe):
 
 
 def in_span(target):
-    """A target of few dimensions with the same law of posterior weights: for modes of one width the mixture in the
-    span of their means, on which alone the weights depend. Any other target as it is."""
+    """A target of few dimensions with the same law of posterior weights. For modes of one width it is the mixture in
+    the span of their means, because the weights depend on this span alone; any other target is returned as it is."""
     if target.lacks("gaussian_modes") or len(target.weights) < 2 or bool((target.std != target.std[0]).any()):
         return target
     return GaussianMixture(target.weights, coordinates(target), target.std)
@@ -96,10 +98,10 @@ def in_span(target):
 
 
 def trajectory_metrics(record: Record, repeats: int, generator) -> tuple[dict, dict]:
-    """Commitment of the recorded paths and of exact ones: metrics, and the arrays of the figure `trajectories`.
+    """Commitment of the recorded paths and of exact paths: metrics, and the arrays of the figure `trajectories`.
 
-    A target with one mode has no commitment, and for one without known modes it is not measured. repeats: bootstrap
-    sets.
+    A target with one mode has no commitment, and without known modes the commitment is not measured. repeats: number of
+    bootstrap sets.
     """
     target, angles = record.target, record.angles
     metrics = {"count": len(record.mode)}
@@ -126,7 +128,7 @@ def trajectory_metrics(record: Record, repeats: int, generator) -> tuple[dict, d
 
 
 def _exact_commitment(target, angles, speciation, generator):
-    """What `trajectory_metrics` asks of a record, of exact paths; a block at a time, so that memory is bounded."""
+    """The numbers of exact paths that `trajectory_metrics` needs, a block of paths at a time to bound the memory."""
     blocks = []
     for _ in range(0, _EXACT_PATHS, _BLOCK):
         record = Record(target, angles, _BLOCK)
@@ -137,7 +139,7 @@ def _exact_commitment(target, angles, speciation, generator):
 
 
 def _quantiles(name, values, exact, repeats, generator):
-    """Median and quartiles of both sets of times, which may be infinite, with bootstrap standard errors."""
+    """Median and quartiles of two sets of times, which may be infinite, with bootstrap standard errors."""
     metrics = {}
     for suffix, times in (("", values), ("_exact", exact)):
         draws = torch.randint(len(times), (repeats, len(times)), generator=generator).numpy()
@@ -152,7 +154,7 @@ def _quantiles(name, values, exact, repeats, generator):
 
 
 def _share(name, values, exact):
-    """The share of the paths for which `values` is true, with its binomial standard error; None where there is none."""
+    """The share of the paths for which `values` is true, with its binomial standard error; None without values."""
     metrics = {}
     for suffix, found in (("", values), ("_exact", exact)):
         share = None if found is None else float(found.mean())
@@ -181,10 +183,10 @@ def _law(target, angle):
 
 
 def law_metrics(record: Record, repeats: int, generator) -> tuple[dict, dict]:
-    """W1 of the projection at six angles to its exact law there: metrics, lists over the angles, and the arrays of the
-    figure `laws`. repeats: sets of exact samples that the floor is measured on, and bootstrap sets.
+    """W1 of the projection to its exact law at six angles: metrics, which are lists over the angles, and the arrays of
+    the figure `laws`. repeats: sets of exact samples that the floor is measured on, and bootstrap sets.
 
-    Not measured, and without arrays, where the target does not know these laws."""
+    The distances are not measured, and there are no arrays, where the target does not know these laws."""
     target = record.target
     if (why := target.lacks("noisy_projection")) is not None:
         return {"law_w1": Estimate.missing(why)}, {}
@@ -211,8 +213,8 @@ def law_metrics(record: Record, repeats: int, generator) -> tuple[dict, dict]:
 def law_points(target, angles, count: int = 6) -> list[int]:
     """Indices of `count` grid points up to the last, evenly spaced in half the angle plus half the information, each
     as a share of its own total. The information is 1 - R(phi)/R(first), R the Bayes risk of the projection given its
-    own noisy version: in the angle alone most points would lie where everything is settled. A target without a known
-    risk has them evenly spaced in the angle."""
+    own noisy version: in the angle alone most points would lie where everything is settled. For a target without a
+    known risk the points are evenly spaced in the angle."""
     angles = torch.as_tensor(angles, dtype=torch.float64)
     place = (angles - angles[0]) / (angles[-1] - angles[0])
     if target.can("signal_risk"):

@@ -1,4 +1,4 @@
-"""Langevin dynamics against diffusion on well-separated modes. One module a stage."""
+"""Langevin dynamics and diffusion on well-separated modes. Each stage has a module."""
 
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -12,15 +12,15 @@ from scorelab.options import Count, Fraction, OpenUnit, Options, Positive, Sever
 from scorelab.samplers.base import Sampler
 from scorelab.samplers.job import Sampling
 from scorelab.schedules.base import Schedule
-from scorelab.studies.base import Study, Table, draw_figures, row
+from scorelab.studies.base import Number, Study, Table, cells, draw_figures, not_measured
 
 
 class Method(Options):
     """One line of the figure, a sampler on a schedule.
 
-    label: its name there. sampler: a node with `_target_` and the keys of the rule. schedule: a node as in
-    conf/schedule. start: `prior` (where the sampler itself starts: of a chain N(0, I)), or exact draws of one mode,
-    `first_mode` or `least_mode` (the one of least weight). largest: budgets above it are left out; null for none.
+    label: name in the figure. sampler: a node with `_target_` and the keys of the rule. schedule: a node as in
+    conf/schedule. start: `prior` (the sampler's own start, which for a chain is N(0, I)), or exact draws of one mode,
+    `first_mode` or `least_mode` (the mode of least weight). largest: budgets above it are left out; null for no limit.
     """
 
     label: str
@@ -34,8 +34,8 @@ class Separations(Options):
     """The second panel: two modes p N((1-p) a, I) + (1-p) N(-p a, I) ever further apart, with the exact posterior mean.
 
     distances: |a|, in standard deviations; an empty list leaves the panel out. n: dimension. p: weight of the first
-    mode. tolerance: a weight within it counts as found. count: samples. budget: evaluations a sample at most.
-    methods: names of methods.
+    mode. tolerance: a weight that is this near to the exact one counts as found. count: number of samples. budget:
+    largest number of evaluations for one sample. methods: names of methods.
     """
 
     distances: list[Positive]
@@ -65,11 +65,11 @@ class Plan:
         return self.method.schedule.options
 
     def job(self, steps: int, count: int) -> Sampling:
-        """The job that makes `count` samples at once in so many steps, and returns x/sin(phi) of their last state."""
+        """The job that makes `count` samples at once in `steps` steps; its output is x/sin(phi) of the last state x."""
         return Sampling(count=count, steps=steps, batch_size=count, output="scaled", rule=self.rule)
 
     def jobs(self, budgets, count: int) -> list[Sampling]:
-        """For each budget up to the method's largest the job with as many steps as it allows, at least one."""
+        """A job for each budget up to the method's largest, with as many steps as the budget allows, at least one."""
         first, second = (self.rule.nfe(steps) for steps in (1, 2))
         largest = self.method.largest or max(budgets)
         steps = {1 + (budget - first) // (second - first) for budget in budgets if first <= budget <= largest}
@@ -77,18 +77,22 @@ class Plan:
 
 
 class Langevin(Study):
-    """The weight that each method finds of each mode, against the evaluations of the score that it costs a sample.
+    """The weight that each method finds for each mode, against the evaluations of the score for one sample.
 
-    methods: name -> see `Method`. A method that needs a density or the score of the target itself is left out where the
-    denoiser is learned. budgets: evaluations a sample. count: samples. tolerance: a weight within it counts as found.
-    separations: the second panel. floor_repeats: sets of exact samples for noise floors, bootstrap sets for standard
-    errors.
+    methods: name -> see `Method`. A method that needs a density or the score of the target itself is left out if the
+    denoiser is learned. budgets: numbers of evaluations for one sample. count: number of samples. tolerance: a weight
+    that is this near to the exact one counts as found. separations: see `Separations`. floor_repeats: sets of exact
+    samples for noise floors, and bootstrap sets for standard errors.
     """
 
     uses = ("target", "denoiser", "schedule", "training")
     stages = {"train": ".train", "sample": ".sample", "analyse": ".analyse", "plot": draw_figures}
     figures = {"langevin": ".figure", "training": "scorelab.figures.training"}
     sections = ".numbers"
+    columns = (
+        Number("langevin.methods.METHOD.weight", "mode weight by METHOD", "weight METHOD"),
+        Number("langevin.weight_exact", "exact mode weight", "weight exact"),
+    )
 
     methods: dict[str, Method] = Field(min_length=1)
     budgets: list[Count] = Field(min_length=1)
@@ -109,7 +113,6 @@ class Langevin(Study):
         return self
 
     def needs_of_target(self):
-        """The weights of the modes, and the law of the projection."""
         return ("projection", "modes")
 
     def _require(self, plan: Plan):
@@ -136,19 +139,21 @@ class Langevin(Study):
         return [Plan(name, self.methods[name]) for name in dict.fromkeys(names)]
 
     def closing(self, metrics):
-        """A row a method, below the row of exact samples."""
-        found = metrics["langevin"]
+        """A row for each method, below the row of exact samples."""
+        found = metrics.get("langevin")
+        if found is None:  # the run has only been trained or sampled
+            return super().closing(metrics)
         headings = ("", "evaluations", "mode weight", "± s.e.", "W1", "± s.e.")
         rows = [("exact samples", "", *_cells(found, "weight_exact", "weight_floor", "w1_floor", "w1_floor_deviation"))]
         for name, method in found["methods"].items():
             keys = ("weight", "weight_standard_error", "w1", "w1_standard_error")
             rows.append((name, str(method["evaluations"]), *_cells(method, *keys)))
-        return Table(headings, rows)
+        return Table(headings, rows, not_measured(metrics))
 
 
 def _cells(found, weight, weight_error, w1, w1_error):
-    """A weight and a W1, each with its error beside it."""
-    return *row("", found[weight], found[weight_error])[1:3], *row("", found[w1], found[w1_error])[1:3]
+    """A weight and a W1 as cells, each with its error in the next cell."""
+    return *cells(found[weight], found[weight_error]), *cells(found[w1], found[w1_error])
 
 
 def _fits(plan: Plan, denoiser) -> bool:

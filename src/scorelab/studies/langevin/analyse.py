@@ -19,7 +19,7 @@ _NO_RELAXATION = Estimate.missing(
 
 
 def run(study, context):
-    """Measure every curve, each number with its floor and its standard error, and lay the prediction beside it."""
+    """Measure every curve, with floors and standard errors, and write the prediction beside it."""
     states = load_arrays(context.run / "langevin.npz")
     target, count = context.target, study.count
     exact = target.weights.numpy()
@@ -85,8 +85,8 @@ def _w1(values, comparison, study, seed, name):
 
 
 class _Prediction:
-    """The exact relaxation of ULA's weight, up to the error of its finite step; `relaxation` is None for other rules
-    and where there is none (see `relaxation_of`)."""
+    """The exact relaxation of the weight under ULA, up to the error of the finite step. `relaxation` is None for other
+    rules and for targets without a known relaxation (see `relaxation_of`)."""
 
     def __init__(self, plan, target):
         self.relaxation, self.rule = None, plan.rule
@@ -112,7 +112,7 @@ class _Prediction:
         return {"relaxation_time": time, "relaxation_evaluations": time / self.step}
 
     def predicted(self, weight) -> dict:
-        """What metrics.json has of the prediction: nothing for other rules, and why there is none for the target."""
+        """The prediction for metrics.json, or why the target has none; nothing for other rules than ULA."""
         if not isinstance(self.rule, ULA):
             return {}
         if self.relaxation is None:
@@ -126,20 +126,20 @@ class _Prediction:
 
 
 def _number(value):
-    """A number for JSON, None where there is none."""
+    """A number for JSON; None for None and for a number that is not finite."""
     if value is None or not math.isfinite(value):
         return None
     return int(value) if isinstance(value, (int, numpy.integer)) else float(value)
 
 
 def _needed(evaluations, found, exact, tolerance):
-    """The least count from which on the weights `found` (budgets, K) are within the tolerance; None where the last ones
-    are not."""
+    """The least of `evaluations` from which on the weights `found` (budgets, K) are within the tolerance; None if the
+    last weights are not."""
     return first_within(evaluations, numpy.abs(found - exact).max(1) <= tolerance)
 
 
 def _separations(study, context, states):
-    """Evaluations until the weight is found, by distance: metrics, and arrays for the figure."""
+    """Evaluations until the weight is found, for each distance: metrics, and arrays for the figure."""
     apart, plans = study.separations, study.plans_of_separations()
     exact = numpy.array([apart.p, 1 - apart.p])
     distances = numpy.array(apart.distances)
@@ -174,7 +174,7 @@ def _separations(study, context, states):
 
 
 def _spread(evaluations, weights, exact, study, generator):
-    """Bootstrap standard error over samples; a set that does not get there counts with the largest budget."""
+    """Bootstrap standard error over samples; a set that does not find the weight counts with the largest budget."""
     count, found = weights.shape[1], []
     for _ in range(study.floor_repeats):
         share = numpy.bincount(generator.integers(0, count, count), minlength=count).astype(weights.dtype) / count

@@ -1,7 +1,7 @@
 """Langevin dynamics, plain and annealed, on modes that lie apart.
 
-With the exact score the coordinate along a evolves by itself, whatever the dimension: all of it is in one dimension,
-for the text's target, two modes of weights 0.7 and 0.3 at a distance of 11.3 standard deviations.
+With the exact score the coordinate along a evolves by itself in any dimension. So everything is in one dimension, for
+the text's target: two modes of weights 0.7 and 0.3 at a distance of 11.3 standard deviations.
 """
 
 import math
@@ -45,13 +45,13 @@ def corrected_drift(score):
 
 
 def _score(y, distance, variance):
-    """Score along a of the two modes with this variance each."""
+    """Score along a of two modes at a distance, each with the variance `variance`."""
     first, second = (1 - P) * distance, -P * distance
     return (torch.sigmoid(log_odds(y, P, first, second, variance)) * distance + second - y) / variance
 
 
 def _step(y, size, variance, generator):
-    """y (chains,) after a step of Langevin dynamics with the score of the two modes with this variance each."""
+    """y (chains,) after a step of Langevin dynamics with the score of two modes, each with the variance `variance`."""
     noise = torch.randn(len(y), generator=generator, dtype=y.dtype)
     return y + size * _score(y, DISTANCE, variance) + math.sqrt(2 * size) * noise
 
@@ -131,7 +131,7 @@ def unadjusted(budget):
     cost=15,
 )
 def annealed(budget):
-    """Chains along a with the exact score of every level, one step each."""
+    """Chains along a with the exact score of every level, and one step at each level."""
     chains, generator = budget.of(40_000, 10_000), budget.stream()
 
     def run(order, count):
@@ -180,7 +180,7 @@ def annealed(budget):
     "printed equation has the variance 2 exp(2t) - 1: it has no stationary law.",
 )
 def stationary(budget):
-    """-(b q)' + q'' on a grid, for the drift b."""
+    """dq/dt = -(b q)' + q'' on a grid, for the drift b."""
     target = GaussianMixture([0.5, 0.3, 0.2], [[-2.0], [0.5], [3.0]], std=[0.7, 1.0, 0.5])
     y = torch.linspace(-8, 8, 1601, dtype=torch.float64)
 

@@ -1,11 +1,11 @@
-"""Langevin dynamics against diffusion: weights found by evaluations, and evaluations needed by separation."""
+"""Langevin dynamics and diffusion: the weight found against evaluations, and evaluations against the separation."""
 
 import matplotlib
 import numpy
 
 from scorelab.figures.style import COLUMN, EXACT, FAINT, LEARNED, PAGE, THIRD, new_figure
 
-#: chains are warm, annealed dynamics green, diffusion blue; within a kind by shade, over all by marker
+#: chains are warm, annealed dynamics green, diffusion blue; methods of a kind differ in shade, all differ in marker
 _KINDS = (
     ("ula", (LEARNED, "#8C3B00", "#E69F00")),
     ("mala", ("#CC79A7", "#882255")),
@@ -17,14 +17,14 @@ _BARS = {"linewidth": 1.0, "elinewidth": 0.7, "markersize": 3.2, "markeredgewidt
 
 
 def figure(arrays):
-    """arrays: `names`, `labels` (methods,), `exact`, `floor`, and of each method NAME.{evaluations, weight,
-    weight_standard_error} (budgets,) and, where there is a prediction, NAME.weight_predicted and, of the last of them,
-    `relaxation_evaluations`.
+    """arrays: `names`, `labels` (methods,), `exact`, `floor`; for each method NAME.{evaluations, weight,
+    weight_standard_error} (budgets,) and, if it has a prediction, NAME.weight_predicted; `relaxation_evaluations` of
+    the last method with a prediction.
 
-    Two more panels where `distances` (distances,) and `apart_names` are not empty, with `apart_labels`, `apart_exact`;
-    of each such method apart.NAME.{evaluations, evaluations_standard_error} (distances,), nan where the weight was not
-    found, apart.NAME.budget and, where there is a prediction, apart.NAME.evaluations_predicted and the curves
-    apart.NAME.POSITION.{evaluations, weight, weight_standard_error, weight_predicted} (budgets,) by distance."""
+    There are two more panels if `distances` (distances,) and `apart_names` are not empty, with `apart_labels` and
+    `apart_exact`; for each such method apart.NAME.{evaluations, evaluations_standard_error} (distances,), nan where the
+    weight was not found, apart.NAME.budget and, if it has a prediction, apart.NAME.evaluations_predicted and the curves
+    apart.NAME.POSITION.{evaluations, weight, weight_standard_error, weight_predicted} (budgets,) of each distance."""
     looks = _looks([str(name) for name in (*arrays["names"], *arrays["apart_names"])])
     more = len(arrays["distances"]) > 0 and len(arrays["apart_names"]) > 0
     chains = [str(name) for name in arrays["apart_names"] if f"apart.{name}.evaluations_predicted" in arrays]
@@ -54,13 +54,13 @@ def _looks(names):
         used[kind] = index + 1
         marker = _MARKERS[len(looks) % len(_MARKERS)]
         looks[name] = {"color": colours[index % len(colours)], "marker": marker}
-        if kind == "mala":  # where it lies on top of others
+        if kind == "mala":  # its curve lies on top of others
             looks[name] |= {"markerfacecolor": "none"}
     return looks
 
 
 def _weights(axes, arrays, looks):
-    """The weight found against the evaluations it cost, with the exact one and its noise floor."""
+    """The weight found against the evaluations, with the exact weight and its noise floor."""
     exact, floor = float(arrays["exact"]), float(arrays["floor"])
     axes.axhspan(exact - 2 * floor, exact + 2 * floor, color=FAINT, alpha=0.3, linewidth=0)
     axes.axhline(exact, color=EXACT, linewidth=1.0, label="exact ± 2 s.e.")
@@ -84,7 +84,7 @@ def _weights(axes, arrays, looks):
 
 
 def _short(number):
-    """Two figures of a number, as mathematics where it is long."""
+    """A number to two digits, in powers of ten if it is large."""
     if number < 1e4:
         return f"{number:.2g}" if number < 100 else f"{number:.0f}"
     digits, power = f"{number:.1e}".split("e")
@@ -92,7 +92,7 @@ def _short(number):
 
 
 def _relaxation(axes, arrays, name):
-    """The weight that a chain finds against its length, a curve a distance, with the exact relaxation of each."""
+    """The weight that a chain finds against its length: a curve for each distance, with its exact relaxation."""
     distances = arrays["distances"]
     colours = matplotlib.colormaps["YlOrBr"](numpy.linspace(0.35, 0.95, len(distances)))
     exact = float(arrays["apart_exact"])
@@ -121,7 +121,7 @@ def _relaxation(axes, arrays, name):
 
 
 def _separations(axes, arrays, looks):
-    """The evaluations until the weight is found, by half the distance of the modes."""
+    """The evaluations until the weight is found, against half the distance of the modes."""
     half = 0.5 * arrays["distances"]
     for name in map(str, arrays["apart_names"]):
         found, error = arrays[f"apart.{name}.evaluations"], 2 * arrays[f"apart.{name}.evaluations_standard_error"]

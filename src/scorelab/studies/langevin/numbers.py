@@ -8,9 +8,9 @@ SECTIONS = (
     PARTS,
     Section(
         "langevin",
-        "What each method of `study=langevin` finds of the modes. There is a prediction for ULA, the exact relaxation "
-        "of the continuous dynamics, where the modes of the target have one standard deviation and means on a line; "
-        "elsewhere it is not measured.",
+        "The weights of the modes that each method of `study=langevin` finds. ULA has a prediction, the exact "
+        "relaxation of the continuous dynamics, where the modes of the target have one standard deviation and means on "
+        "a line; elsewhere it is not measured.",
         (
             ("count", "samples", "samples of a method"),
             ("tolerance", "1", "a weight this near to the exact one counts as found"),

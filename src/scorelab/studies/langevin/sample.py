@@ -1,4 +1,4 @@
-"""Stage `sample`: langevin.npz, what each method's samples say about the modes at each budget."""
+"""Stage `sample`: langevin.npz, the weights of the modes that each method finds at each budget."""
 
 import contextlib
 import logging
@@ -25,8 +25,8 @@ def run(study, context):
     """Run every method at every budget, and again for every separation.
 
     langevin.npz: METHOD.evaluations (budgets,), METHOD.weights (budgets, count, K), the posterior weight of each mode
-    given the final state, and METHOD.values (budgets, count), the projection <x, a>/|a|^2; the same without values for
-    METHOD.POSITION, with the position of a distance in study.separations.distances.
+    given the final state, and METHOD.values (budgets, count), the projection <x, a>/|a|^2. METHOD.POSITION, with the
+    position of a distance in study.separations.distances, has the same arrays without values.
     """
     plans, further = study.plans(context.config), study.plans_of_separations()
     left_out = [name for name in study.methods if name not in [plan.name for plan in plans]]
@@ -63,22 +63,23 @@ def two_modes_apart(apart, distance: float) -> GaussianMixture:
 
 
 def geometric(largest: int, ratio: float = 1.15) -> list[int]:
-    """Whole numbers 1 ... largest, neighbours `ratio` apart where they can be."""
+    """Integers from 1 to `largest`, each about `ratio` times the one before, where integers allow it."""
     steps = math.ceil(math.log(largest) / math.log(ratio))
     return sorted({round(largest ** (k / max(steps, 1))) for k in range(steps + 1)})
 
 
 def is_chain(plan, target, denoiser) -> bool:
-    """Whether the sampler stays at one noise level, so that a long run passes through all shorter ones."""
+    """Whether the sampler stays at one noise level: then a long run passes through the ends of all shorter runs."""
     grid = grid_of(plan.job(3, 2), plan.schedule, target, denoiser)
     return len({float(angle) for angle in grid}) == 1
 
 
 def curve(plan, jobs, target, denoiser, seed, apart=None) -> dict[str, numpy.ndarray]:
-    """evaluations (budgets,), weights (budgets, count, K), values (budgets, count); one chain, or one run a budget.
+    """evaluations (budgets,), weights (budgets, count, K), values (budgets, count), from one chain or from one run for
+    each budget.
 
-    apart: where given, the search ends once the weight has stayed within its tolerance for as many evaluations as it
-    took to get there and for at least four budgets.
+    apart: `Separations`. If it is given, the search ends when the weight has stayed within the tolerance for as many
+    evaluations as it took to get there, and for at least four budgets.
     """
     rows, watch = [], _Watch(target, apart)
     if is_chain(plan, target, denoiser):
@@ -103,7 +104,7 @@ def curve(plan, jobs, target, denoiser, seed, apart=None) -> dict[str, numpy.nda
 
 
 class _Settled(Exception):
-    """Ends a chain that needs to go no further."""
+    """Ends a chain that need not go on."""
 
 
 class _Watch:
@@ -150,6 +151,6 @@ def draws_of_mode(target, mode: int, count: int, generator) -> torch.Tensor:
 
 
 def _measure(target, x, angle):
-    """The posterior weights (count, K) of the modes given x_phi = x, which average to the modes' weights over exact
-    states, and the projection (count,) of x/sin(phi)."""
+    """The posterior weights (count, K) of the modes given x_phi = x, whose mean over exact states is the weights of the
+    modes, and the projection (count,) of x/sin(phi)."""
     return target.posterior_weights(x, angle).numpy(), project(x / math.sin(angle), target.direction).numpy()

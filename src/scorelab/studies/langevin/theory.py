@@ -1,8 +1,8 @@
 """How fast Langevin dynamics forgets which mode it started in, computed in one dimension.
 
-For modes on a line with one variance v the score along the line depends on the coordinate y along it alone, so that y
-is a Langevin diffusion of its own, whatever the dimension: dy = (log pi)'(y) dt + sqrt(2) dB with the marginal pi. Its
-generator
+For modes on a line with one variance v the score along the line depends only on the coordinate y along the line. So y
+is itself a Langevin diffusion in any dimension: dy = (log pi)'(y) dt + sqrt(2) dB, where pi is the marginal law of y.
+Its generator
 
     L f = f'' + (log pi)' f' = (pi f')'/pi
 
@@ -10,7 +10,7 @@ has eigenvalues 0 = -lambda_0 > -lambda_1 > ..., and an expectation relaxes as
 
     E f(y_t) = sum_j exp(-lambda_j t) <mu_0, phi_j> <f, phi_j>_pi.
 
-1/lambda_1 is the relaxation time, exponential in the height of the barrier between the modes (Eyring and Kramers).
+1/lambda_1 is the relaxation time. It is exponential in the height of the barrier between the modes (Eyring, Kramers).
 """
 
 import math
@@ -24,7 +24,7 @@ class Relaxation:
     """Langevin dynamics in pi = sum_k w_k N(m_k, v), by finite differences that keep it reversible.
 
     weights, means: (K,). variance: v. With cells of width d, (L f)_i = [pi_{i+1/2} (f_{i+1} - f_i) -
-    pi_{i-1/2} (f_i - f_{i-1})] / (d^2 pi_i), a relative error of order d^2/v, here about 1e-4.
+    pi_{i-1/2} (f_i - f_{i-1})] / (d^2 pi_i), which has a relative error of order d^2/v, here about 1e-4.
     """
 
     def __init__(self, weights, means, variance: float):
@@ -52,8 +52,8 @@ class Relaxation:
     def _slowest(self):
         """lambda_1 and its eigenfunction by inverse iteration, with full relative accuracy however small lambda_1 is.
 
-        -L f = g is solved by two sums: pi_{i+1/2} (f_{i+1} - f_i)/d^2 = -sum_{j <= i} pi_j g_j, where in the right half
-        the sum is taken from the right, so that nothing cancels.
+        -L f = g is solved by two sums: pi_{i+1/2} (f_{i+1} - f_i)/d^2 = -sum_{j <= i} pi_j g_j. In the right half the
+        sum is taken from the right, so that no digits cancel.
         """
         g = self.grid - self.pi @ self.grid
         left = numpy.cumsum(self.pi)[:-1] < 0.5
@@ -87,7 +87,7 @@ class Relaxation:
     def weight(self, mean: float, variance: float, times):
         """E[posterior weight of the first mode] at `times` (any shape), from y_0 ~ N(mean, variance).
 
-        Not a number where the start lies so deep between the modes that double precision does not resolve it.
+        It is nan if the start lies so deep between the modes that double precision does not resolve it.
         """
         start = numpy.exp(-0.5 * (self.grid - mean) ** 2 / variance)
         start /= start.sum()
@@ -99,7 +99,7 @@ class Relaxation:
         return numpy.exp(-numpy.multiply.outer(times, self.values)) @ coefficients
 
     def passage(self, mean: float, variance: float, tolerance: float) -> float:
-        """The time from which on that weight is within `tolerance` of the exact one; 0 if it always is."""
+        """The time from which on `weight` is within `tolerance` of the exact weight; 0 if it always is."""
         times = numpy.geomspace(1e-3 * self.variance, max(30.0 * self.time, self.variance), 20000)
         error = numpy.abs(self.weight(mean, variance, times) - self.weights[0])
         outside = numpy.flatnonzero(~(error <= tolerance))
@@ -107,8 +107,8 @@ class Relaxation:
 
 
 def relaxation_of(target, noise_level: float) -> Relaxation | None:
-    """That of the law of X + noise_level G; None for a target to which the reduction to one dimension does not apply:
-    anything but at least two modes of one standard deviation whose means lie on a line."""
+    """The relaxation for the law of X + noise_level G. It is None for a target that cannot be reduced to one dimension,
+    which needs at least two modes of one standard deviation whose means lie on a line."""
     if target.lacks("gaussian_modes") or len(target.weights) < 2 or bool((target.std != target.std[0]).any()):
         return None
     along = target.means @ (target.direction / target.direction.norm())

@@ -5,7 +5,7 @@ from scorelab.studies import training
 
 
 def run(study, context):
-    """Train. Raises ConfigError where no method works with a learned denoiser, or one needs more of the target."""
+    """Train. Raises ConfigError if no method works with a learned denoiser, or if a method needs more of the target."""
     plans = study.plans(context.config)
     if not plans:
         raise ConfigError("study.methods: none of them works with a learned denoiser")

@@ -5,7 +5,28 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from scorelab.options import Angle, Count, OpenUnit, Options, Positive, Several, in_order, with_identifiers
-from scorelab.studies.base import Study, draw_figures
+from scorelab.studies.base import Number, Study, draw_figures
+
+ERROR = Number(
+    "learning.levels.LEVEL.samples.RULE.error",
+    "two modes, LEVEL: |mu - mu*| of RULE",
+    held="floor",
+    reference="learning.floor",
+    scale="log",
+)
+COSINE = Number("learning.levels.LEVEL.samples.ddpm.cosine", "cosine of ddpm, LEVEL", "cosine, LEVEL")
+WARM = Number(
+    "learning.modes.warm.RULE.error",
+    "K modes, warm start: error of RULE",
+    "warm error, RULE",
+    "floor",
+    reference="learning.modes.floor_fisher",
+    scale="log",
+)
+WARM_FLOOR = Number("learning.modes.floor_fisher", "error of a mean by the Cramer-Rao bound", "error floor")
+RECOVERED = Number(
+    "learning.modes.cold.RULE.recovered", "K modes, cold start: share recovered by RULE", "cold recovered, RULE"
+)
 
 #: the least and the largest value of an axis
 Ends = Annotated[list[Positive], BeforeValidator(in_order), Field(min_length=2, max_length=2)]
@@ -98,6 +119,10 @@ class Learning(Study):
         "learning_modes": ".figures.modes",
     }
     sections = ".numbers"
+    headline = (ERROR, WARM, RECOVERED)
+    columns = (COSINE, WARM, WARM_FLOOR, RECOVERED)
+    compared = (WARM, RECOVERED)
+    goal = "learning.modes.warm.ddpm.error"
 
     n: Several
     norm: Positive

@@ -1,4 +1,4 @@
-"""How the error of each sampler falls with the number of denoiser evaluations, on every grid. One module a stage."""
+"""How the error of each sampler falls with the number of denoiser evaluations, on every grid."""
 
 from typing import Annotated
 
@@ -9,18 +9,18 @@ from scorelab.nodes import Component, Node, component
 from scorelab.options import Count, Several
 from scorelab.samplers.job import Sampling
 from scorelab.schedules.grids import require_name
-from scorelab.studies.base import Study, draw_figures
+from scorelab.studies.base import Number, Study, Table, cells, draw_figures, not_measured
 
 
 class SamplerAccuracy(Study):
     """Every sampler on every grid with every budget, from one denoiser.
 
-    With `denoiser: exact` what is left is the error of the sampler; with a trained one its own error comes on top.
+    With `denoiser: exact` only the sampler has an error; a trained denoiser adds its own error.
 
-    samplers: name -> node with `_target_` and the keys of a rule; count, batch_size and output are the run's own.
-    grids: names of grids, laid on the run's schedule. evaluations: denoiser evaluations a sample; a rule that takes k a
-    step makes 1/k as many steps. repeats: independent sets of samples, over which means and standard errors are taken.
-    floor_repeats: sets of exact samples that the floor of W1 is measured on.
+    samplers: name -> node with `_target_` and the keys of a rule; count, batch_size and output are those of the run's
+    sampler. grids: names of grids of the run's schedule. evaluations: denoiser evaluations for one sample; a rule that
+    takes k evaluations in a step makes 1/k as many steps. repeats: independent sets of samples, over which means and
+    standard errors are taken. floor_repeats: sets of exact samples that the floor of W1 is measured on.
     """
 
     stages = {
@@ -31,6 +31,14 @@ class SamplerAccuracy(Study):
     }
     figures = {"sampler_accuracy": ".figure"}
     sections = ".numbers"
+    columns = (
+        Number("sampler_accuracy.w1_floor", "W1 of exact samples", "W1 floor"),
+        Number(
+            "sampler_accuracy.grids.angle.SAMPLER.nfe_at_floor",
+            "evaluations of SAMPLER on the grid `angle` until W1 is at its floor",
+            "evaluations SAMPLER",
+        ),
+    )
 
     samplers: dict[str, Annotated[Component, Node("sampler")]]
     grids: list[Annotated[str, AfterValidator(require_name)]]
@@ -39,24 +47,38 @@ class SamplerAccuracy(Study):
     floor_repeats: Several
 
     def needs_of_target(self):
-        """What every error is an error of."""
         return ("projection", "modes", "orthogonal_variance", "output_law")
 
     def require(self, config):
-        """Every grid must be one that the schedule has."""
+        """Raise ConfigError for a grid that the schedule does not have."""
         for grid in self.grids:
             self.schedule(grid, config)
 
-    def job(self, name: str, budget: int, like: Sampling) -> Sampling:
-        """The job that samples by `name`, with as many steps as the budget of evaluations allows, at least one.
+    def closing(self, metrics):
+        """A row for each grid and sampler: evaluations until W1 is at its floor, and orders."""
+        found = metrics.get("sampler_accuracy")
+        if found is None:  # the run has only been trained or sampled
+            return super().closing(metrics)
+        headings = ("grid", "sampler", "evaluations to the floor of W1", "order of W1", "order of the variance")
+        rows = []
+        for grid, samplers in found["grids"].items():
+            for name, values in samplers.items():
+                reached = values["nfe_at_floor"]
+                orders = (cells(values.get(f"{key}_order"), None)[0] for key in ("w1", "orthogonal_variance"))
+                rows.append((grid, name, "not reached" if reached is None else str(reached), *orders))
+        floor = " ± ".join(cells(found["w1_floor"], found["w1_floor_deviation"]))
+        return Table(headings, rows, (f"W1 of as many exact samples, its floor: {floor}", *not_measured(metrics)))
 
-        like: the job whose count, batch_size and output it has.
+    def job(self, name: str, budget: int, like: Sampling) -> Sampling:
+        """The job of the sampler `name`, with as many steps as the budget of evaluations allows, at least one.
+
+        like: the job that gives count, batch_size and output.
         """
         rule = self.samplers[name].options
         return like.model_copy(update={"rule": rule, "steps": max(budget // rule.nfe(1), 1)})
 
     def schedule(self, grid: str, config):
-        """The run's schedule with another grid."""
+        """The run's schedule with another grid. Raises ConfigError if the schedule does not have the grid."""
         try:
             return component("schedule", config.data["schedule"] | {"grid": grid}, config.general.extensions).build()
         except ConfigError as error:

@@ -12,7 +12,7 @@ _ABOVE_NOISE = 3.0
 
 
 def run(study, context):
-    """Fit and compare."""
+    """Fit the orders, find the budgets that reach the floor, and write both with the arrays of the figure."""
     table = context.read_table("accuracy.csv")
     count = context.sampling.count
     arrays = table | _errors(table, count, context.target.n)
@@ -42,10 +42,10 @@ def run(study, context):
 
 
 def _errors(table, count, n):
-    """The three errors and the noise that each is measured with."""
+    """The three errors, and the noise of each measurement."""
     exact, weight = table["orthogonal_variance_exact"], table["mode_weight_exact"]
     return {
-        # W1 of noisy samples does not go below its floor: what the sampler adds to it
+        # W1 of finitely many samples does not go below its floor: the error is what the sampler adds
         "w1_error": numpy.sqrt(numpy.maximum(table["w1"] ** 2 - table["w1_floor"] ** 2, 0)),
         "w1_noise": table["w1_floor"],
         "mode_weight_error": numpy.abs(table["mode_weight"] - weight),
@@ -56,8 +56,8 @@ def _errors(table, count, n):
 
 
 def fit_order(steps, errors, noise):
-    """The slope of log error against log step, over the points above the noise and in the falling part, and their
-    number; None with fewer than three."""
+    """The slope of log error against log step over the points that are above the noise and below 1/2, and the number of
+    these points; the slope is None with fewer than three points."""
     use = (errors > _ABOVE_NOISE * noise) & (errors < 0.5)
     if use.sum() < 3:
         return None, int(use.sum())

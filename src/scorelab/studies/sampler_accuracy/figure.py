@@ -1,4 +1,4 @@
-"""The error of each sampler against the number of denoiser evaluations, a column a grid."""
+"""The error of each sampler against the number of denoiser evaluations, with a column for each grid."""
 
 import numpy
 
@@ -15,8 +15,8 @@ _ROWS = (
 
 
 def figure(arrays):
-    """arrays: the columns of accuracy.csv, (settings,) each, with the errors and noises of `analyse`, and the fitted
-    order of each pair of grid and sampler, (pairs,)."""
+    """arrays: the columns of accuracy.csv with the errors and noises of the stage `analyse`, each (settings,), and
+    setting_grid, setting_sampler and the fitted setting_order of each pair, each (pairs,)."""
     grids = list(dict.fromkeys(arrays["grid"].tolist()))
     samplers = list(dict.fromkeys(arrays["sampler"].tolist()))
     drawing = new_figure(max(PAGE, 1.75 * len(grids)), 5.4)
@@ -57,7 +57,7 @@ def _panel(axes, arrays, grid, samplers, name):
 
 
 def _orders(axes, arrays, grid, samplers):
-    """The fitted orders, in the colours of the lines, in two columns above them."""
+    """Write the fitted orders above the lines, in two columns and in the colours of the lines."""
     number = 0
     for colour, sampler in zip(_COLOURS, samplers, strict=False):
         pair = (arrays["setting_grid"] == grid) & (arrays["setting_sampler"] == sampler)

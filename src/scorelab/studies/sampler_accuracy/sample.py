@@ -17,7 +17,7 @@ log = logging.getLogger("scorelab")
 
 
 def run(study, context):
-    """Simulate everything; a sampler that cannot run on the schedule, or diverges, is left out and logged."""
+    """Measure every setting. The log names each sampler that is left out, as it cannot run or diverges."""
     target = context.target
     comparison = LawComparison(target.projection(target.direction), context.sampling.count)
     floor, deviation = comparison.floor(study.floor_repeats, stream(context.seed, "floors"))["w1"]
@@ -44,7 +44,7 @@ def run(study, context):
 
 
 def _measure(study, context, job, schedule, comparison):
-    """W1 of the projection, weight of the first mode and orthogonal variance: means over sets and standard errors."""
+    """W1 of the projection, weight of the first mode and orthogonal variance: means over sets, with standard errors."""
     target, angles = context.target, grid_of(job, schedule, context.target, context.denoiser)
     law = target.output_law(job.end_angle(schedule), job.output)
     found, started = [], time.perf_counter()

@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import model_validator
 
 from scorelab.options import Count, Options, Positive, Several
-from scorelab.studies.base import Study, draw_figures
+from scorelab.studies.base import Number, Study, draw_figures
 
 #: protocol -> (learning rate, steps) of the two stages; None stands for the study's own rate
 OWN = {
@@ -16,6 +16,38 @@ OWN = {
 }
 #: share of the distance that one step at the study's own learning rate takes away once tanh is saturated
 CONTRACTION = 0.01
+
+
+DISTANCE = Number(
+    "two_stage.stage2_distance_mean",
+    "|mu - mu*| after stage 2",
+    "|mu - mu*|",
+    "floor",
+    error="two_stage.stage2_distance_standard_error",
+    reference="two_stage.floor",
+    scale="log",
+)
+NORM = Number(
+    "two_stage.stage2_norm_mean",
+    "|mu| after stage 2",
+    "|mu|",
+    "exact",
+    error="two_stage.stage2_norm_standard_error",
+    reference="two_stage.norm_exact",
+)
+COSINE = Number(
+    "two_stage.stage1_cosine_mean",
+    "|cos| of the angle to mu* after stage 1",
+    "cosine",
+    error="two_stage.stage1_cosine_standard_error",
+)
+FLOOR = Number("two_stage.floor", "|mu - mu*| with known signs", "floor")
+POPULATION = Number(
+    "two_stage.population.stage2_distance_mean",
+    "|mu - mu*| over the population",
+    error="two_stage.population.stage2_distance_standard_error",
+)
+DIVERGED = Number("two_stage.diverged_count", "starts that diverged", "diverged")
 
 
 class Stage(Options):
@@ -59,6 +91,10 @@ class TwoStage(Study):
     stages = {"train": ".train", "analyse": ".analyse", "plot": draw_figures}
     figures = {"two_stage": ".figure"}
     sections = ".numbers"
+    headline = (COSINE, NORM, DISTANCE, POPULATION, DIVERGED)
+    columns = (COSINE, NORM, DISTANCE, FLOOR, DIVERGED)
+    compared = (DISTANCE, COSINE)
+    goal = "two_stage.stage2_distance_mean"
 
     n: Several
     constant: Positive

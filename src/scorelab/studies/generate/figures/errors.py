@@ -8,7 +8,7 @@ from scorelab.figures.style import COLUMN, EXACT, FAINT, LEARNED, THIRD, new_fig
 def figure(arrays):
     """arrays: posterior_mean_{angle, relative_error, relative_error_standard_error, relative_error_floor,
     squared_error, squared_error_standard_error, bayes_risk} (angles,) and path_kl_{angle, density,
-    density_standard_error} (points,); without a floor where there is none. The middle panel has both parts of
+    density_standard_error} (points,); the floor may be absent. The middle panel shows the two parts of
     E|X - m_hat|^2 = E|X - m|^2 + E|m_hat - m|^2."""
     drawing = new_figure(COLUMN, 5.2)
     top, middle, bottom = drawing.subplots(3, 1, sharex=True)
@@ -43,7 +43,7 @@ def figure(arrays):
 
 
 def _log_or_zero(axes, values):
-    """A logarithmic axis, unless the values are zero as an exact denoiser's are."""
+    """Make the axis logarithmic, unless the values are zero, as they are for an exact denoiser."""
     if (values > 1e-12).all():
         axes.set_yscale("log")
     else:

@@ -1,4 +1,4 @@
-"""The exact against the learned posterior mean, an angle a panel: figures 3, 5 and 8 of the semester paper."""
+"""The exact and the learned posterior mean, one panel for each angle: figures 3, 5 and 8 of the semester paper."""
 
 import numpy
 

@@ -8,8 +8,8 @@ from scorelab.figures.style import COLUMN, EXACT, FILL, LEARNED, new_figure
 
 
 def figure(arrays):
-    """arrays: values (count,), and on `grid` (points,) the densities `exact` and `exact_at_T`, those that are known;
-    of a law without a density the distribution function `exact_cdf` instead."""
+    """arrays: values (count,), and on `grid` (points,) the densities `exact` and `exact_at_T` where they are known; a
+    law without a density has the distribution function `exact_cdf` instead."""
     drawing = new_figure(COLUMN, 2.4)
     axes = drawing.subplots()
     panel(axes, arrays)
@@ -22,7 +22,7 @@ def figure(arrays):
 
 
 def grid(panels):
-    """One panel a run, at the same scale. panels: (title, arrays) pairs, arrays as for `figure`."""
+    """One panel for each run, all at one scale. panels: (title, arrays) pairs, arrays as for `figure`."""
     columns = min(4, max(1, round(len(panels) ** 0.5)))
     rows = -(-len(panels) // columns)
     drawing = new_figure(max(COLUMN, 1.9 * columns), 1.6 * rows + 0.5)
@@ -32,7 +32,7 @@ def grid(panels):
         axes.set_title("\n".join(textwrap.wrap(title, 34)), fontsize=6.5, pad=3)
     for axes in all_axes.flat[len(panels) :]:
         axes.remove()
-    # The range of the exact law and as much again around it: one run that went astray must not flatten the others.
+    # The axes show the exact law and as much again around it: one run that went astray must not flatten the others.
     known = [arrays for _, arrays in panels if "exact" in arrays]
     if known:
         supports = [arrays["grid"][arrays["exact"] > 1e-3 * arrays["exact"].max()] for arrays in known]
@@ -68,7 +68,7 @@ def panel(axes, arrays):
 
 
 def _bins(values, low, high):
-    """Bins of a width that fits the modes, not the gap between them: about a sixth of the narrowest."""
+    """The number of bins. The width of a bin fits the modes, not the gap between them."""
     histogram, _ = numpy.histogram(values, numpy.linspace(low, high, 401))
     occupied = numpy.count_nonzero(histogram > 0.02 * histogram.max()) / 400
     return int(numpy.clip(2 * len(values) ** (1 / 3) / max(occupied, 0.05), 20, 160))

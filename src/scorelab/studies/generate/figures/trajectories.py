@@ -1,4 +1,4 @@
-"""Sampling paths on their way from noise to data, over the exact law that each angle has; also as an animation."""
+"""Sampling paths from noise to data, drawn over the exact law at each angle; also as an animation."""
 
 import math
 
@@ -7,21 +7,21 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from scorelab.figures.style import EXACT, FAINT, LEARNED, PAGE, THIRD, new_figure, time_axis
 
-#: colours of the modes, in order; Okabe and Ito's
+#: colours of the modes, in order, from the palette of Okabe and Ito
 _MODES = (THIRD, "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#8C6D31")
-#: thresholds of the posterior weight, their line styles
+#: metric -> threshold of the posterior weight, and its line style
 _THRESHOLDS = {"commitment_t": ("1/2", "-"), "commitment_90_t": ("0.9", "--")}
 _SHOWN = 60
 _LABEL = r"projection $\langle x_\alpha,a\rangle/|a|^2$"
-#: of the animation: frames, frames a second, seconds that the last one stays, pixels an inch
+#: the animation: frames, frames a second, seconds that the last frame stays, pixels an inch
 _FRAMES, RATE, STILL, _DPI = 56, 14, 1.2, 125
 
 
 def figure(arrays):
     """arrays: angle (steps + 1,), projection (count, steps + 1), mode (count,), the mode a path ends in; density
-    (angles, points), the exact density at evenly spaced density_angle (angles,) on grid (points,), both absent where it
-    is not known; for more than one mode commitment_t (count,), commitment_t_exact (exact paths,), the same with
-    commitment_90_t, and speciation, an angle."""
+    (angles, points), the exact density at evenly spaced density_angle (angles,) on grid (points,), both absent where
+    the density is not known; for more than one mode commitment_t (count,), commitment_t_exact (exact paths,), the same
+    with commitment_90_t, and speciation, an angle."""
     commits = "commitment_t" in arrays
     drawing = new_figure(PAGE, 4.2 if commits else 2.8)
     places = drawing.add_gridspec(1 + commits, 2, width_ratios=(5.2, 1), height_ratios=(2.1, 1)[: 1 + commits])
@@ -51,9 +51,9 @@ def figure(arrays):
 
 
 def animation(arrays):
-    """The paths as they are drawn, and beside them their histogram on its way from the law of the noise to that of the
-    data. arrays: as for `figure`. Yields frames (height, width, 3), uint8; their pace is `RATE` a second, and `STILL`
-    seconds for the last."""
+    """The paths as they grow, and beside them their histogram, which moves from the law of the noise to the law of the
+    data. arrays: as for `figure`. Yields frames (height, width, 3), uint8: `RATE` frames a second, and the last frame
+    stays for `STILL` seconds."""
     drawing = new_figure(5.6, 2.5)
     drawing.set_dpi(_DPI)
     canvas = FigureCanvasAgg(drawing)
@@ -108,7 +108,7 @@ def _background(axes, arrays):
 
 
 def _draw_paths(axes, arrays):
-    """The first paths, each in the colour of the mode that it ends in; returns their lines."""
+    """Draw the first paths, each in the colour of the mode that it ends in; return their lines."""
     return [
         axes.plot(arrays["angle"], path, color=_colour(mode), linewidth=0.5, alpha=0.8)[0]
         for path, mode in zip(arrays["projection"][:_SHOWN], arrays["mode"][:_SHOWN], strict=True)
@@ -116,8 +116,8 @@ def _draw_paths(axes, arrays):
 
 
 def _histogram(axes, arrays, k):
-    """The projections of all paths at the grid point k, stacked by the mode that they end in, and the exact density
-    there; returns the boxes, mode by mode, and the line, None where the density is not known."""
+    """Draw the projections of all paths at the grid point k, stacked by the mode that they end in, and the exact
+    density there. Return the boxes, mode by mode, and the line, which is None where the density is not known."""
     grid, edges = arrays["grid"], _edges(arrays)
     modes = numpy.unique(arrays["mode"])
     left, width = zip(*_boxes(arrays, k), strict=True)
@@ -176,7 +176,7 @@ def _colour(mode):
 
 
 def _density_at(arrays, angle):
-    """The exact density at any angle, between those at which it is known."""
+    """The exact density at any angle, interpolated between the angles at which it is known."""
     at, density = arrays["density_angle"], arrays["density"]
     right = int(numpy.clip(numpy.searchsorted(at, angle), 1, len(at) - 1))
     share = numpy.clip((angle - at[right - 1]) / (at[right] - at[right - 1]), 0, 1)
