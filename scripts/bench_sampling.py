@@ -423,7 +423,7 @@ def step_times(arguments):
     ]
     table(head, rows)
     draw = statistics.median(itertools.chain(*draws.values()))
-    print(f"One torch.randn({count}, {DIMENSION}), of which a stochastic rule needs one a step: {draw:.2f} ms.\n")
+    print(f"One torch.randn({count}, {DIMENSION}) takes {draw:.2f} ms; a stochastic rule needs one per step.\n")
 
 
 # Memory. ------------------------------------------------------------------------------------------------------------

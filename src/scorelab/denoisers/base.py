@@ -37,7 +37,7 @@ class Denoiser(torch.nn.Module, abc.ABC):
         """The posterior mean E[X | x_phi = x], shape of x.
 
         x: (count, n), or (count, *shape) for a target whose samples have another shape. angle: radians in [0, pi/2],
-        one number for all samples (a number or a tensor of shape ()) or one a sample (count,).
+        one number for all samples (a number or a tensor of shape ()), or one number per sample (count,).
         """
 
     def parts(self, samples, target) -> list[Part]:

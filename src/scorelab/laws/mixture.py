@@ -56,7 +56,7 @@ class Mixture:
             raise ValueError(f"means have shape {tuple(means.shape)}: (K, n) is needed")
         modes, self.n = means.shape
         if weights.shape != (modes,):
-            raise ValueError(f"weights have shape {tuple(weights.shape)}: ({modes},) is needed, one a mode")
+            raise ValueError(f"weights have shape {tuple(weights.shape)}: ({modes},) is needed, one per mode")
         if not bool((weights > 0).all() and torch.isfinite(weights).all()):
             raise ValueError(f"weights = {weights.tolist()}: each must be > 0")
         if not bool(torch.isfinite(means).all()):

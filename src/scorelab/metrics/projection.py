@@ -70,11 +70,11 @@ class LawComparison:
         return {"w1": self.wasserstein_1(values), "ks": self.kolmogorov_smirnov(values)}
 
     def floor(self, repeats: int, generator) -> dict[str, tuple[float, float]]:
-        """Mean and standard deviation of both distances over `repeats` sets of exact samples."""
+        """The mean and the standard deviation of each distance, by name, over `repeats` sets of exact samples."""
         return _mean_and_deviation(self.distances(self.law.sample(self.count, generator)) for _ in range(repeats))
 
     def standard_errors(self, values, repeats: int, generator) -> dict[str, float]:
-        """Bootstrap standard errors of both distances."""
+        """The bootstrap standard error of each distance, by name, from `repeats` resampled sets."""
         values = torch.as_tensor(values, dtype=torch.float64)
         draws = (torch.randint(self.count, (self.count,), generator=generator) for _ in range(repeats))
         spread = _mean_and_deviation(self.distances(values[draw]) for draw in draws)
@@ -202,7 +202,7 @@ def _window(values, law):
 
 
 def orthogonal_metrics(samples, target, output_law) -> dict:
-    """The mean variance of a coordinate in the space orthogonal to `a`; samples that have collapsed have less of it.
+    """The mean variance of a coordinate in the space orthogonal to `a`; it is too small if the samples have collapsed.
 
     The exact values are the mean variances of the target in the same space. In one dimension all numbers are 0. The
     standard error is computed for Gaussian coordinates if the modes are Gaussian, and from the samples otherwise.

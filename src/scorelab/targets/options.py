@@ -86,9 +86,13 @@ class Mixture(TargetOptions):
         if modes < 1:
             raise ValueError("weights is empty: at least one mode is needed")
         if len(self.means) != modes:
-            raise ValueError(f"means has {len(self.means)} vectors, weights has {modes} entries: one a mode is needed")
+            raise ValueError(
+                f"means has {len(self.means)} vectors, weights has {modes} entries: one per mode is needed"
+            )
         if isinstance(self.std, list) and len(self.std) != modes:
-            raise ValueError(f"std has {len(self.std)} entries, weights has {modes}: one number, or one a mode")
+            raise ValueError(
+                f"std has {len(self.std)} entries, weights has {modes}: one number, or one per mode, is needed"
+            )
         for mode, mean in enumerate(self.means):
             if isinstance(mean, list) and len(mean) != self.n:
                 raise ValueError(f"means[{mode}] has {len(mean)} entries, n = {self.n}: n entries are needed")

@@ -15,7 +15,7 @@ localization; e^-2s = t/(t+1). A level enters only by mu_s = e^-s mu and mu*_s =
 and mu* stand for mu_s and mu*_s. At the same level L_DDPM(mu) = t(t+1) L_SL(mu), without a constant.
 
 The slides (002_d471936793a219f4.txt) call half the gradient of eq. 5 its gradient. Here a function that is called a
-gradient returns the gradient, and a name with "half" says that the function returns half of it.
+gradient returns the gradient, and a function with "half" in its name returns half the gradient.
 
     ou_time(t), localization_time(s)           the time of one process at the level of the other
     plane(length, star_length, angle)          mu (..., 2) and star (..., 2) in the plane

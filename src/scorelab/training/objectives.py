@@ -255,5 +255,5 @@ def build_objective(options, law, target) -> Objective:
     if name == "explicit":
         return Explicit(root, target)
     if weight == "likelihood" and law.low == 0:
-        raise ConfigError(f"training.weight = likelihood: of {name} it grows like 1/angle, and the angles begin at 0")
+        raise ConfigError(f"training.weight = likelihood: for {name} it grows like 1/angle, and the angles begin at 0")
     return Implicit(root, target) if name == "implicit" else IMPLICIT[name](root, target, options.probe, options.probes)

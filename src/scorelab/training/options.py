@@ -28,7 +28,7 @@ class Training(Options):
     clip: largest Euclidean norm of a gradient, or null. averaging: decay of the running average of the weights; the
         average is kept instead of the last weights. 0 keeps the last weights.
     validation: share of the N samples that is held out. validation_batch: samples per forward pass of a validation.
-    keep: which weights are kept, those of the `last` epoch or of the epoch with the `best` validation loss.
+    keep: the epoch whose weights are kept, the `last` one or the one with the `best` validation loss.
     checkpoint_every: epochs between checkpoints; 0 writes none. records: the largest number of rows of training.csv.
     resume: a run directory whose training was interrupted.
     """
