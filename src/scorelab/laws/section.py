@@ -62,15 +62,15 @@ def _names(keys: str) -> list[str]:
 def _named(key: str, declared: list[str]) -> bool:
     parts = key.split(".")
     names = (name.split(".") for name in declared)
-    return any(len(each) == len(parts) and all(map(_matches, each, parts)) for each in names)
+    return any(len(each) == len(parts) and all(map(_same, each, parts)) for each in names)
 
 
-def _matches(name: str, part: str) -> bool:
+def _same(name: str, part: str) -> bool:
     return name == part or (name.isupper() and len(name) > 2)
 
 
 def _leaves(metrics, prefix: str = "") -> Iterator[str]:
-    """The dotted names of the values that are neither dictionaries nor lists of dictionaries."""
+    """Dotted names of what is neither a dictionary nor a list of dictionaries."""
     for key, value in metrics.items():
         name = f"{prefix}{key}"
         inner = value if isinstance(value, list) else [value]
