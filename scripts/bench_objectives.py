@@ -2,8 +2,8 @@
 
     python scripts/bench_objectives.py [--seconds 2] [--threads 1]
 
-The default protocol and network on the default target. The objectives take turns, so that a change of the machine's
-speed meets all alike; the table gives medians over the rounds.
+It uses the default protocol and the default network on the default target. The objectives take turns, so that a change
+of the machine's speed affects all objectives alike. The table gives medians over the rounds.
 """
 
 import argparse
@@ -31,7 +31,7 @@ def default_trainer(*overrides: str) -> Trainer:
 
 
 def seconds_a_step(trainer: Trainer, least: float) -> float:
-    """Time whole epochs until `least` seconds have passed."""
+    """Train whole epochs until `least` seconds have passed, and return the time of a step in seconds."""
     steps, started = trainer.step, time.perf_counter()
     while time.perf_counter() - started < least:
         trainer.train_epoch()
@@ -40,14 +40,14 @@ def seconds_a_step(trainer: Trainer, least: float) -> float:
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=2.0, help="of each measurement in each round, at least")
+    parser.add_argument("--seconds", type=float, default=2.0, help="least duration of a measurement in each round")
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     names = get_args(Training.model_fields["objective"].annotation)
     trainers = {}
     for name in names:
-        samples = ["training.N=1000"] if name == "implicit" else []  # few steps an epoch where one is long
+        samples = ["training.N=1000"] if name == "implicit" else []  # a step of `implicit` is long: take fewer of them
         trainers[name] = default_trainer(f"training.objective={name}", *samples)
         trainers[name].train_epoch()
     times = {name: [] for name in names}

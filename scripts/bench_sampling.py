@@ -1,17 +1,19 @@
-"""Sampling: evaluations that each sampler needs on each grid, the time of a step beside the network, and memory.
+"""Sampling: the evaluations that each sampler needs on each grid, the time of a step without the network, and memory.
 
     python scripts/bench_sampling.py [--parts evaluations corrected step memory] [--seeds 8] [--threads 1] [--quick]
 
-evaluations   Fewest denoiser evaluations, of the counts in EVALUATIONS, from which the W1 of the projection of 40000
-              samples is within 1.25 times the mean floor, there and at the next larger count. Target two_modes in 128
-              dimensions, exact denoiser. With it the coordinate along `a` evolves by itself, as the same problem in one
-              dimension, where counts are searched with the mean of 64 to 8 seeds; the others are Gaussian, and
-              the variance of their chain is exact. What needs few evaluations is then measured as it is: 40000 samples
-              in 128 dimensions for each of --seeds seeds.
-corrected     The same measurement of the predictor-corrector, whose step depends on all dimensions, at a few counts.
-step          What a step of 5000 samples in 128 dimensions takes beside the forward passes of the paper's network
-              (L = 3, m = 256), over those, for scorelab and, where installed, diffusers and azula. In turns; medians.
-memory        Peak resident memory against the number of steps, a process each.
+evaluations   The fewest denoiser evaluations, among the counts in EVALUATIONS, with which the W1 of the projection of
+              40000 samples is within 1.25 times the mean floor, there and at the next larger count. The target is
+              two_modes in 128 dimensions, and the denoiser is exact. The coordinate along `a` then evolves by itself,
+              like the same problem in one dimension, where the counts are searched with the mean of 64 to 8 seeds. The
+              other coordinates are Gaussian, and the variance of their chain is exact. Rows that need few evaluations
+              are then measured directly: 40000 samples in 128 dimensions for each of --seeds seeds.
+corrected     The same direct measurement for the predictor-corrector, whose step depends on all dimensions, at a few
+              counts.
+step          The time of a step of 5000 samples in 128 dimensions without the forward passes of the paper's network
+              (L = 3, m = 256), divided by the time of these passes, for scorelab and, if they are installed, diffusers
+              and azula. All take turns, and the table gives medians.
+memory        The peak resident memory for several numbers of steps; each number has its own process.
 """
 
 import argparse
@@ -37,9 +39,9 @@ from scorelab.targets import GaussianMixture
 
 COUNT, DIMENSION = 40_000, 128
 EVALUATIONS = (4, 6, 8, 10, 12, 14, 16, 20, 24, 32, 48, 64, 100, 150, 200, 300)
-#: of a row's evaluations, above which it is not measured in 128 dimensions
+#: rows that need more evaluations are not measured in 128 dimensions
 FEW = 16
-#: evaluations -> sets of samples on the line, up to as many evaluations
+#: largest number of evaluations -> number of sets of samples on the line
 SEEDS = {32: 64, 64: 16, 300: 8}
 WITHIN = 1.25
 
@@ -55,7 +57,7 @@ SAMPLERS = {
     "dpm_solver_2m": ["sampler=dpm_solver_2m"],
     "dpm_solver_3m": ["sampler=dpm_solver_3m"],
 }
-#: those of them that are tried everywhere
+#: the samplers that are tried on every schedule and every grid
 FAST = ("dpm_solver_2m_sde", "dpm_solver_3m_sde", "heun", "dpm_solver_2m", "dpm_solver_3m")
 NATIVE = {
     "reverse_sde": ["sampler=reverse_sde"],
@@ -67,7 +69,7 @@ NATIVE = {
 GRIDS = {name: [f"schedule.grid={name}"] for name in ("native", "angle", "log_snr", "karras", "adaptive")}
 GRIDS["log_snr, t_min = 1e-4"] = ["schedule.grid=log_snr", "schedule.t_min=1e-4"]
 SCHEDULES = {name: [f"schedule={name}"] for name in ("ou", "vp", "ve", "edm", "ddpm")}
-#: ending early and drawing from the posterior
+#: grids that end early and draw from the posterior
 EARLY = {
     f"{grid}, T = {T}, t_min = {t_min:g}": [
         f"schedule.grid={grid}",
@@ -99,7 +101,6 @@ class OnALine(Denoiser):
         (self.first, self.second), self.log_odds = target.means[:, 0].tolist(), float(target.weights.logit()[0])
 
     def forward(self, x, angle):
-        """See `Denoiser.forward`."""
         sin, cos = math.sin(angle), math.cos(angle)
         apart, middle = self.first - self.second, 0.5 * (self.first + self.second)
         share = torch.sigmoid(self.log_odds + sin * apart * (x - sin * middle))
@@ -107,7 +108,7 @@ class OnALine(Denoiser):
 
 
 class Problem:
-    """The target in 128 dimensions and on a line, and what is compared with it."""
+    """The target in 128 dimensions and on a line, with the comparison to its exact projection."""
 
     def __init__(self, count: int):
         self.count = count
@@ -119,18 +120,18 @@ class Problem:
         self._risk, self._risks, self._flows = exact_risk(self.target), {}, {}
 
     def risk(self, angles):
-        """The exact risk, kept: the points that the adaptive grid asks for depend on its ends alone."""
+        """The exact risk at the points of an adaptive grid; it is kept, as the points depend on the ends alone."""
         key = (float(angles[0]), float(angles[-1]), len(angles))
         if key not in self._risks:
             self._risks[key] = self._risk(angles)
         return self._risks[key]
 
     def mean_w1(self, sets) -> float:
-        """Of sets (seeds, count) of projections."""
+        """The mean W1 of sets (seeds, count) of projections."""
         return statistics.mean(self.comparison.wasserstein_1(values) for values in sets)
 
     def mean_w1_of_flow(self, starts) -> float:
-        """The same for the exact flow from starts (seeds, count), kept by their number."""
+        """The mean W1 of the exact flow from starts (seeds, count); it is kept for each number of seeds."""
         if len(starts) not in self._flows:
             exact = self.comparison.law.quantile(torch.special.ndtr(starts.double()))
             self._flows[len(starts)] = self.mean_w1(exact)
@@ -147,7 +148,7 @@ class Row:
         self.job = config.sampling.model_copy(update={"count": problem.count})
 
     def with_evaluations(self, evaluations: int):
-        """The job with as many steps as those evaluations allow, None for less than two steps."""
+        """The job with as many steps as these evaluations allow; None if they allow less than two steps."""
         steps = (evaluations - (self.job.output != "scaled")) // self.job.rule.evaluations
         return self.job.model_copy(update={"steps": steps}) if steps >= 2 else None
 
@@ -157,10 +158,11 @@ class Row:
         return OUTPUTS[job.output](denoiser, end, angles[-1], noise)
 
     def mean_w1(self, job, seeds: int) -> float:
-        """The mean over seeds of the W1 of the projection, by the problem on the line.
+        """The mean over seeds of the W1 of the projection, computed by the problem on the line.
 
-        Of a rule that draws no noise, the starts decide the sampling error: what they make under the exact flow, which
-        on a line is the increasing map from N(0, 1) to the target, is taken off, and the floor put in its place.
+        If a rule draws no noise, its starts alone decide the sampling error. This error is measured on the exact flow
+        from the same starts, which on a line is the increasing map from N(0, 1) to the target, and the floor takes its
+        place.
         """
         problem, generator, draws = self.problem, stream(1, "line"), []
 
@@ -176,7 +178,7 @@ class Row:
         return found
 
     def close(self, job) -> bool:
-        """Whether the mean W1 of many seeds is near the floor; few seeds settle that it is not where they are far."""
+        """Whether the mean W1 of many seeds is near the floor; if it is far from the floor, few seeds show it."""
         limit = WITHIN * self.problem.floor
         most = next(seeds for evaluations, seeds in SEEDS.items() if job.nfe <= evaluations)
         for seeds in (1, 4, most):
@@ -186,7 +188,7 @@ class Row:
         return True
 
     def search(self) -> int | None:
-        """The first count of evaluations that is close, as is the next larger one."""
+        """The first count of evaluations that is close to the floor together with the next larger count; else None."""
         before = None
         for evaluations in EVALUATIONS:
             job = self.with_evaluations(evaluations)
@@ -199,8 +201,11 @@ class Row:
         return None
 
     def orthogonal(self, job) -> float:
-        """The variance of an orthogonal coordinate over its exact value at T, less one, without sampling error: its
-        chain is linear in its noise, and each of these samples sees one draw alone."""
+        """The relative error of the variance of an orthogonal coordinate against its exact value at T.
+
+        It has no sampling error: the chain of the coordinate is linear in its noise, and each of the samples here sees
+        one draw alone.
+        """
         angles = job.angles(self.schedule, self.problem.risk).tolist()
         unit = torch.eye(1 + job.steps * (job.nfe + 1), dtype=torch.float64)
         columns = iter(unit.unsqueeze(2))
@@ -213,8 +218,7 @@ class Row:
         return excess
 
     def measured(self, job, seeds: int):
-        """Mean and standard error of W1, and the mean orthogonal variance over its exact value less one, in 128
-        dimensions."""
+        """In 128 dimensions: the mean of W1, its standard error, the mean relative error of the orthogonal variance."""
         problem, angles = self.problem, job.angles(self.schedule, self.problem.risk)
         law = problem.target.output_law(float(angles[-1]), job.output)
         distances, variances = [], []
@@ -270,7 +274,7 @@ def evaluations(arguments):
 
 
 def corrected(arguments):
-    """What the predictor-corrector, whose step depends on all dimensions, makes of given counts."""
+    """Measure the predictor-corrector, whose step depends on all dimensions, at given counts of evaluations."""
     problem, rows = Problem(4000 if arguments.quick else COUNT), []
     for predictor, count in itertools.product(("ancestral", "ddim"), (16,) if arguments.quick else (32, 64, 128)):
         overrides = ["sampler=predictor_corrector", f"sampler.predictor={predictor}", *GRIDS["log_snr"]]
@@ -281,7 +285,7 @@ def corrected(arguments):
     table(("predictor", "evaluations", "W1 over its floor", "orthogonal variance, error"), rows)
 
 
-# A step beside the network. -----------------------------------------------------------------------------------------
+# A step without the network. ----------------------------------------------------------------------------------------
 
 
 class Timed(Denoiser):
@@ -292,7 +296,6 @@ class Timed(Denoiser):
         self.denoiser, self.seconds = denoiser, 0.0
 
     def forward(self, x, angle):
-        """See `Denoiser.forward`."""
         started = time.perf_counter()
         result = self.denoiser(x, angle)
         self.seconds += time.perf_counter() - started
@@ -307,7 +310,7 @@ def paper_network(n: int = DIMENSION):
 
 
 def our_loops(count, steps):
-    """Name -> a function of a denoiser that drives it for so many steps."""
+    """The loops of scorelab: name -> a function that makes `steps` steps with a denoiser."""
 
     def loop(row):
         job = row.job.model_copy(update={"steps": steps, "count": count})
@@ -321,7 +324,7 @@ def our_loops(count, steps):
 
 
 def diffusers_loops(count, steps):
-    """The same for diffusers."""
+    """The loops of diffusers, as in `our_loops`."""
     from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler
 
     def loop(scheduler, **options):
@@ -348,7 +351,7 @@ def diffusers_loops(count, steps):
 
 
 def azula_loops(count, steps):
-    """The same for azula, with our network behind its interface; what the adapter does counts as the network's."""
+    """The loops of azula, with our network behind its interface; the time of the adapter counts as the network's."""
     from azula.denoise import Denoiser as TheirDenoiser
     from azula.denoise import DiracPosterior
     from azula.noise import Schedule as TheirSchedule
@@ -420,14 +423,14 @@ def step_times(arguments):
     ]
     table(head, rows)
     draw = statistics.median(itertools.chain(*draws.values()))
-    print(f"One torch.randn({count}, {DIMENSION}), of which a stochastic rule needs one a step: {draw:.2f} ms.\n")
+    print(f"One torch.randn({count}, {DIMENSION}) takes {draw:.2f} ms; a stochastic rule needs one per step.\n")
 
 
 # Memory. ------------------------------------------------------------------------------------------------------------
 
 
 def peak_memory(name: str, steps: int) -> float:
-    """MiB at the peak of a run of one batch that keeps no trajectory; to be called in a process of its own."""
+    """The peak memory, in MiB, of a run of one batch without trajectories; call it in a new process."""
     count = 2048
     loop, denoiser = our_loops(count, steps)[name], paper_network()
     loop(denoiser)

@@ -1,13 +1,14 @@
-"""Steps per second of training, beside a plain loop on the same network and the machine's own matrix-multiply rate.
+"""Training steps per second, compared with a plain loop on the same network and with the rate of matrix products.
 
     python scripts/bench_training.py [--seconds 2] [--threads K]
 
-For each network and batch size, in turns, so that a change of the machine's speed meets all alike:
+For each network and batch size three things are timed in turns, so that a change of the machine's speed affects all
+alike:
 
     scorelab     `Trainer`: noise and noisy states made many batches at a time, one vector of parameters
     plain        torch's DataLoader, optimiser and clip_grad_norm_, one batch at a time, on the same network
-    GEMM         the rate of a 2048 x 2048 float32 matrix product; the floor of a step is the operations of its own
-                 matrix products at that rate
+    GEMM         a 2048 x 2048 float32 matrix product; the least time of a step is the time of its own matrix products
+                 at the rate of this product
 
 The table gives the median of the rounds.
 """
@@ -42,19 +43,19 @@ def options(batch_size: int) -> Training:
 
 
 def network(L: int, m: int):
-    """The seed's tanh network."""
+    """The tanh network of section 7.4 with L time features and m hidden units."""
     choice = {"activation": "tanh", "parametrization": "skip", "input": "raw", "zero_output": False}
     return OuterProduct(L=L, m=m, frequencies=21, **choice).build(128)
 
 
 def epoch_steps(trainer: Trainer) -> int:
-    """One epoch of ours; returns its steps."""
+    """Train one epoch with scorelab, and return its number of steps."""
     trainer.train_epoch()
     return trainer.options.steps_per_epoch
 
 
 def plain_epoch(denoiser, optimizer, data, training: Training) -> int:
-    """One epoch as most people would write it; returns its steps."""
+    """Train one epoch with a plain loop, as most people would write it, and return its number of steps."""
     steps = 0
     for (clean,) in DataLoader(TensorDataset(data), batch_size=training.batch_size, shuffle=True):
         optimizer.zero_grad()
@@ -70,7 +71,7 @@ def plain_epoch(denoiser, optimizer, data, training: Training) -> int:
 
 
 def seconds_a_step(epoch, least: float) -> float:
-    """Time whole epochs until `least` seconds have passed."""
+    """Call `epoch` until `least` seconds have passed, and return the time of a step in seconds."""
     steps, started = 0, time.perf_counter()
     while time.perf_counter() - started < least:
         steps += epoch()
@@ -78,7 +79,7 @@ def seconds_a_step(epoch, least: float) -> float:
 
 
 def gemm_rate(least: float) -> float:
-    """Floating-point operations a second of a large float32 matrix product."""
+    """The floating-point operations per second of a large float32 matrix product."""
     a, b = torch.randn(2048, 2048), torch.randn(2048, 2048)
 
     def product():
@@ -89,13 +90,16 @@ def gemm_rate(least: float) -> float:
 
 
 def operations(L: int, m: int, batch: int, n: int = 128) -> int:
-    """Operations of a step's matrix products: Linear_2 once forward, twice backward; Linear_1 once each."""
+    """The operations of the matrix products of a step.
+
+    Linear_2 has one product forward and two backward; Linear_1 has one forward and one backward.
+    """
     return 2 * batch * (3 * L * m * n + 2 * m * n)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=2.0, help="of each measurement in each round")
+    parser.add_argument("--seconds", type=float, default=2.0, help="least duration of a measurement in each round")
     parser.add_argument("--threads", type=int, default=None)
     arguments = parser.parse_args()
     if arguments.threads:

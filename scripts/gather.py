@@ -1,4 +1,4 @@
-"""Gather the runs below a directory: python scripts/gather.py DIR. Also on a sweep that is running or interrupted."""
+"""Gather the runs below a directory: python scripts/gather.py DIR. It also works on a running or interrupted sweep."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Denoisers: functions of (x_phi, phi) that return a posterior mean, learned or exact."""
+"""Denoisers: functions of (x_phi, phi) that return a learned or an exact posterior mean."""
 
 from scorelab._lazy import lazy_exports
 

@@ -9,11 +9,11 @@ import torch
 
 @dataclass(frozen=True)
 class Part:
-    """What is trained on its own: a denoiser, or a piece of one that has several.
+    """A denoiser that is trained on its own: the whole denoiser of a run, or one of its networks.
 
-    name: for logs, tables and checkpoints. denoiser: a `Denoiser` with parameters. samples (N', n): what it is trained
-    on. target: their law, which its errors are measured against. angles: (low, high) that it is trained between, inside
-    those of the training; None for all of them.
+    name: its name in logs, tables and checkpoints. denoiser: a `Denoiser` with parameters. samples (N', *shape): the
+    samples that it is trained on. target: the law of these samples, against which errors are measured. angles:
+    (low, high), the range that the angles of the training are restricted to; None for no restriction.
     """
 
     name: str
@@ -29,7 +29,7 @@ class Denoiser(torch.nn.Module, abc.ABC):
     A subclass implements `forward`. The key `training.enabled` says whether a run trains it.
     """
 
-    #: whether it is the exact posterior mean of its `target`
+    #: whether the denoiser is the exact posterior mean of its `target`
     exact = False
 
     @abc.abstractmethod
@@ -37,37 +37,40 @@ class Denoiser(torch.nn.Module, abc.ABC):
         """The posterior mean E[X | x_phi = x], shape of x.
 
         x: (count, n), or (count, *shape) for a target whose samples have another shape. angle: radians in [0, pi/2],
-        one number for all samples (a number or a tensor of shape ()) or one a sample (count,).
+        one number for all samples (a number or a tensor of shape ()), or one number per sample (count,).
         """
 
     def parts(self, samples, target) -> list[Part]:
-        """The parts that are trained one after the other; by default the whole, on all samples.
+        """The parts that are trained one after the other; by default the whole denoiser, on all samples.
 
-        A denoiser that learns something from the samples first, as how to split them, does it here.
+        A denoiser that first learns something else from the samples, for instance how to split them, learns it here.
         """
         return [Part("", self, samples, target)]
 
     def for_samples(self, first: int, count: int, seed: int) -> "Denoiser":
-        """The denoiser of the samples `first ... first + count - 1`, where they do not all have the same; `seed`: of
-        the sampling."""
+        """The denoiser of the samples `first ... first + count - 1`; by default all samples have the same denoiser.
+
+        seed: the seed of the sampling.
+        """
         return self
 
     def incomparable(self, target) -> str | None:
-        """Why there is no exact posterior mean to hold the denoiser against; None if there is one."""
+        """Why the denoiser cannot be compared with an exact posterior mean; None if it can."""
         return target.lacks("posterior_mean")
 
     def knowing(self, clean, target):
-        """The learned and the exact posterior mean, functions of (x, angle), that errors are the differences of.
+        """The learned and the exact posterior mean, two functions of (x, angle); their difference is the error.
 
-        clean (count, *shape): what the noisy states are made from, for a denoiser that knows more than the state.
+        clean (count, *shape): the samples that the noisy states x are made from. A denoiser that knows more than the
+        state takes its knowledge from these samples.
         """
         return self, target.posterior_mean
 
     def choice_kl(self, target) -> float:
-        """The part of the path KL, in nats, of what is chosen before the path begins."""
+        """The part of the path KL, in nats, that a choice before the beginning of the path causes."""
         return 0.0
 
     @property
     def trainable(self) -> bool:
-        """Whether there is anything to train: parameters that are not frozen, of a denoiser that is not exact."""
+        """Whether the denoiser is not exact and has parameters that are not frozen."""
         return not self.exact and any(parameter.requires_grad for parameter in self.parameters())

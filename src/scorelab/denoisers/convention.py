@@ -1,6 +1,6 @@
-"""Conventions of denoising networks: what one returns, what it sees, and what it is told of the noise level.
+"""Conventions of denoising networks: what a network returns, what it sees, and how it is told the noise level.
 
-Every convention is the angle coordinate in another dress: the module sees scale * x_phi, is told a function of phi, and
+Every convention is the angle coordinate in another form: the network sees scale * x_phi, is told a function of phi, and
 returns a quantity that `scorelab.channel` turns into the posterior mean. This module does not import torch.
 """
 
@@ -33,16 +33,17 @@ class Convention:
     time: what it is told: the `angle` in radians; `t` = tan(phi)^2, the signal-to-noise ratio; `log_snr` = log t;
         `sigma` = cot(phi); the native time of `schedule`; or the `timestep` k - 1 of a discrete chain, an integer that
         counts from 0 as in diffusers.
-    schedule: where the state or the time is of one.
-    angles: (low, high) in radians, 0 <= low < high <= pi/2, that the module knows; None for those between the ends of
-        `schedule`, or for all without a schedule.
+    schedule: the schedule whose native state or time is used; None if neither is.
+    angles: (low, high) in radians, 0 <= low < high <= pi/2, the range that the module knows. None is the range between
+        the ends of `schedule`, or [0, pi/2] without a schedule.
 
-    At an angle that the module does not know it answers for the nearest angle that it knows, with x_phi as it is. Such
+    At an angle that the module does not know, it is asked at the nearest angle that it knows, with the same x_phi. Such
     angles lie beyond `angles`, between two timesteps, beyond the end of a chain, and at both ends of [0, pi/2], where
     an answer does not determine the posterior mean to the precision eps of the numbers. A noise or a score determines
-    it up to rounding errors of size eps/phi, and the posterior mean changes by the order of phi near phi = 0. Both are
-    balanced at phi = sqrt(eps), the first angle that these modules are asked at. The other predictions are regular;
-    their first angle is eps. The last angle is pi/2 - sqrt(eps), where the posterior mean is right to eps.
+    the posterior mean up to rounding errors of size eps/phi, and near phi = 0 the posterior mean changes by the order
+    of phi. The two errors are equal at phi = sqrt(eps), the first angle at which these modules are asked. The other
+    predictions are regular, and their first angle is eps. The last angle is pi/2 - sqrt(eps), where the posterior mean
+    is right to eps.
 
     Raises ValueError for names and combinations that do not exist.
     """
@@ -74,10 +75,11 @@ class Convention:
         return (0.0, math.pi / 2) if self.schedule is None else (self.schedule.start_angle, self.schedule.end_angle)
 
     def place(self, angle, precision: float):
-        """Where and how the module is asked: the nearest angles that it knows, what it is told there, and the factor
-        from x_phi to the state that it sees; tensors of the shape of `angle`, float64, but for a timestep int64.
+        """(angle, time, scale): the nearest angle that the module knows, the time that it is told, the factor from
+        x_phi to the state that it sees.
 
-        angle: float64 tensor of any shape. precision: the distance between 1 and the next number of the state's type.
+        angle: a float64 tensor of any shape. precision: the distance between 1 and the next number of the state's type.
+        The three results have the shape of `angle`; they are float64, and a timestep is int64.
         """
         (low, high), root = self.ends, math.sqrt(precision)
         low = max(low, root if self.prediction in ("noise", "score") else precision)
@@ -87,7 +89,7 @@ class Convention:
         native = self.schedule.time(angle)
         if self.time == "timestep":
             native = native.round().clamp(1, self.schedule.timesteps)
-        angle = self.schedule.angle(native)  # another one where the clock has no time for this one
+        angle = self.schedule.angle(native)  # the schedule may have no time for the angle that was asked for
         told = {"schedule": native, "timestep": native.long() - 1}.get(self.time)
         told = _TIMES[self.time](angle) if told is None else told
         return angle, told, self.schedule.scale(native) if self.state == "schedule" else _SCALES[self.state](angle)

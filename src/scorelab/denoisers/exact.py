@@ -6,7 +6,7 @@ from scorelab.denoisers.base import Denoiser
 
 
 class ExactDenoiser(Denoiser):
-    """The target's own posterior mean: what a perfectly trained network computes. Nothing is trained."""
+    """The exact posterior mean of the target, which a perfectly trained network computes. Nothing is trained."""
 
     exact = True
 
@@ -20,5 +20,4 @@ class ExactDenoiser(Denoiser):
         return super()._apply(function, recurse)
 
     def forward(self, x, angle):
-        """E[X | x_phi = x], shape of x."""
         return self.target.posterior_mean(x, angle)

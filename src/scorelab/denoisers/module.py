@@ -1,4 +1,4 @@
-"""A torch module of somebody else's as a denoiser."""
+"""Any torch module as a denoiser."""
 
 import torch
 
@@ -7,7 +7,7 @@ from scorelab.denoisers.base import Denoiser
 from scorelab.denoisers.convention import Convention
 from scorelab.errors import ScorelabError
 
-#: prediction -> function (prediction, x, angle) to the posterior mean
+#: prediction -> function from (output of the module, x, angle) to the posterior mean
 _POSTERIOR_MEAN = {
     "posterior_mean": lambda output, x, angle: output,
     "noise": channel.noise_to_posterior_mean,
@@ -18,14 +18,14 @@ _POSTERIOR_MEAN = {
 
 
 class ModuleDenoiser(Denoiser):
-    """Any torch module whose convention is declared, on every schedule.
+    """Any torch module with a declared convention; it serves every schedule.
 
-    module: called as module(state, time) with the state (count, *shape) and the time (count,); it returns a tensor of
-    the state's shape, or something whose first entry is one, as the models of diffusers do. convention: the arguments
-    of a `Convention`: prediction, state, time, schedule, angles.
+    module: called as module(state, time) with the state (count, *shape) and the time (count,). It returns a tensor of
+    the state's shape, or, as the models of diffusers do, an object whose first entry is such a tensor. convention: the
+    arguments of a `Convention`: prediction, state, time, schedule, angles.
 
     At pi/2 the posterior mean is x itself, whatever the module returns. The module stays in evaluation mode, also while
-    it is trained: without dropout and with fixed statistics of batch normalisation, so that what it returns for a state
+    it is trained: dropout is off, and the statistics of batch normalisation are fixed. So the output for a state
     depends neither on other states nor on global random numbers.
 
     Raises ValueError for a convention that does not exist.
@@ -43,10 +43,7 @@ class ModuleDenoiser(Denoiser):
         return self
 
     def forward(self, x, angle):
-        """The posterior mean, shape of x; see `Denoiser.forward`.
-
-        Raises ScorelabError where the module returns another shape than the state's.
-        """
+        """See `Denoiser.forward`. Raises ScorelabError if the output does not have the shape of the state."""
         if not isinstance(angle, torch.Tensor):
             angle = torch.tensor(float(angle), dtype=torch.float64)
         angle = angle.to(x.device)

@@ -14,24 +14,23 @@ from scorelab.options import Count, NonNegative, Options, Positive, Several
 class DenoiserOptions(Options):
     """Base of the options that build a `Denoiser`."""
 
-    #: whether it is the exact posterior mean of its target, with a score and a density
+    #: whether the denoiser is the exact posterior mean of its target
     exact: ClassVar[bool] = False
 
     @abc.abstractmethod
     def build(self, n: int, target):
-        """The denoiser for dimension n; `target` is there for denoisers that use exact knowledge of it.
+        """The denoiser for dimension n; a denoiser that needs exact knowledge takes it from `target`.
 
-        An argument `pretrained`, where a class has one, says whether weights that are files of their own are read.
+        Some classes have an argument `pretrained`, which says whether weights that have their own file are read.
         """
 
 
 class Exact(DenoiserOptions):
-    """The target's own posterior mean; no training."""
+    """The exact posterior mean of the target; there is nothing to train."""
 
     exact: ClassVar[bool] = True
 
     def needs_of_target(self):
-        """What it computes."""
         return ("posterior_mean",)
 
     def build(self, n, target):
@@ -45,9 +44,9 @@ class OuterProduct(DenoiserOptions):
 
     L: time features, >= 1. m: hidden width, >= 1. frequencies: Fourier frequencies 0 ... frequencies - 1 of the
     angle, >= 1 (the paper's 21). activation: of the hidden layer.
-    parametrization: what the network's output N is used for,
+    parametrization: how the posterior mean m is made of the network's output N,
         skip           m = N + cos^2(alpha) y      (the paper's)
-        identity_skip  m = N + y                   (the unscaled skip connection that the paper departs from)
+        identity_skip  m = N + y                   (the skip connection without the paper's factor)
         velocity       m = sin(phi) x + cos(phi) N
     input: what the network sees, `raw` y = Y_t (the paper's; its size runs from 0 to 1e4) or `angle` x_phi (unit size).
     zero_output: start from N = 0 instead of a random output layer.
@@ -70,8 +69,8 @@ class OuterProduct(DenoiserOptions):
 class Student(DenoiserOptions):
     """The posterior mean of a mixture with learned means and weights.
 
-    K: modes, >= 1. std: the standard deviation of every mode, known. initial_std: of each coordinate of the random
-    initial means.
+    K: modes, >= 1. std: the known standard deviation of every mode. initial_std: the standard deviation of each
+    coordinate of the random initial means.
     """
 
     K: Count
@@ -85,12 +84,13 @@ class Student(DenoiserOptions):
 
 
 class Module(DenoiserOptions):
-    """A torch module of somebody else's with a declared convention; see `Convention`.
+    """Any torch module with a declared convention; see `Convention`.
 
-    module: a node that names its class, of a package listed under `extensions`, and its arguments.
-    prediction, state, time, schedule, angles: what it returns, sees, is told and knows. schedule: a node as in
-    conf/schedule. weights: a safetensors file with all its parameters and buffers, its path from the working directory;
-    null for the weights that its class starts with. A run keeps a copy, and reads the file only before it trains.
+    module: a node that names the class of the module and its arguments; a package listed under `extensions` has the
+    class. prediction, state, time, schedule, angles: what the module returns, sees, is told and knows. schedule: a node
+    as in conf/schedule. weights: the path, from the working directory, of a safetensors file with all parameters and
+    buffers of the module; null for the weights that its class starts with. A run keeps a copy of the weights, and it
+    reads the file only before it trains.
     """
 
     module: Annotated[Component, Node("module")]
@@ -103,12 +103,11 @@ class Module(DenoiserOptions):
 
     @model_validator(mode="after")
     def _exists(self):
-        self.convention  # noqa: B018 (raises ValueError for one that does not exist)
+        self.convention  # noqa: B018 (raises ValueError for a wrong convention)
         return self
 
     @property
     def convention(self) -> Convention:
-        """The declared convention."""
         schedule = None if self.schedule is None else self.schedule.options
         return Convention(self.prediction, self.state, self.time, schedule, self.angles)
 
@@ -126,9 +125,9 @@ class Module(DenoiserOptions):
 
 
 class _Several(DenoiserOptions):
-    """Base of the options of denoisers made of several networks of one kind.
+    """Base of the options of denoisers that are made of several networks of one kind.
 
-    network: a node as in conf/denoiser, one with parameters.
+    network: a node as in conf/denoiser; it must have parameters.
     """
 
     network: Annotated[Component, Node("denoiser")]
@@ -146,15 +145,15 @@ class _Several(DenoiserOptions):
 class PhaseAware(_Several):
     """A network for each phase of the noise level; see `scorelab.denoisers.phase_aware`.
 
-    switches: increasing times t = tan^2 at which the next network takes over, or `speciation`, the target's own.
-    overlap: radians that each network trains beyond its phase.
+    switches: increasing times t = tan^2(angle) at which the next network takes over; `speciation` stands for the
+    speciation time of the target. overlap: the angle in radians that each network trains beyond its phase.
     """
 
     switches: list[Positive | Literal["speciation"]] = Field(min_length=1)
     overlap: NonNegative
 
     def needs_of_target(self):
-        """The speciation time, where the next network takes over there."""
+        """The speciation time, if a network takes over there."""
         return ("speciation",) if "speciation" in self.switches else ()
 
     def build(self, n, target, pretrained=True):
@@ -168,7 +167,7 @@ class PhaseAware(_Several):
 class MixtureAware(_Several):
     """A network for each side of the data; see `scorelab.denoisers.mixture_aware`.
 
-    split: `principal_component` (two sides) or `kmeans`. sides: their number, >= 2.
+    split: `principal_component` (two sides) or `kmeans`. sides: the number of sides, >= 2.
     """
 
     split: Literal["principal_component", "kmeans"]

@@ -13,12 +13,13 @@ class OuterProductDenoiser(Denoiser):
         h = activation(Linear_1(input))                 h in R^m
         N = Linear_2(flatten(s outer h))                N in R^n
 
-    and a posterior mean made of N and the input as the `parametrization` says; the arguments are the options of
+    The `parametrization` says how the posterior mean is made of N and the input. The arguments are the options of
     `scorelab.denoisers.OuterProduct`. States of another shape than (count, n) are read as vectors of n entries.
 
-    The three factors s, h and Linear_2 are contracted in the order that makes the least: with one angle for all samples
-    s meets Linear_2 first and leaves one (n, m) matrix; with one angle a sample the outer product is formed where its
-    L m numbers a sample are not more than the L n that h and Linear_2 make, which meet first otherwise.
+    The three factors s, h and Linear_2 are contracted in the order that makes the fewest numbers. With one angle for
+    all samples, s and Linear_2 are contracted first, to one (n, m) matrix. With one angle per sample, the outer product
+    of s and h is formed first if m <= n, because it has L m numbers per sample; otherwise h and Linear_2 are contracted
+    first, to L n numbers per sample.
     """
 
     def __init__(
@@ -44,7 +45,6 @@ class OuterProductDenoiser(Denoiser):
             torch.nn.init.zeros_(self.linear_2.bias)
 
     def forward(self, x, angle):
-        """The posterior mean, shape of x; see `Denoiser.forward`."""
         return self._of_vectors(x.flatten(1), angle).view_as(x)
 
     def _of_vectors(self, x, angle):
@@ -61,7 +61,7 @@ class OuterProductDenoiser(Denoiser):
         return torch.addcmul(output, sin if self.parametrization == "skip" else raw_scale, x)
 
     def _contract(self, embedding, hidden):
-        """Linear_2(flatten(embedding outer hidden)), in the order that makes the least."""
+        """Linear_2(flatten(embedding outer hidden)), contracted in the order that makes the fewest numbers."""
         weight, bias = self.linear_2.weight, self.linear_2.bias
         n, L, m = weight.shape[0], self.L, self.m
         if embedding.dim() == 1:

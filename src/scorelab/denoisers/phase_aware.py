@@ -10,10 +10,11 @@ from scorelab.denoisers.base import Denoiser, Part
 
 
 class PhaseAwareDenoiser(Denoiser):
-    """One denoiser for each phase, switched at given times (000_6c70dbc10a1c9c83.txt, section 7.7).
+    """One denoiser for each phase of the noise level (000_6c70dbc10a1c9c83.txt, section 7.7).
 
-    denoisers: one more than `switches`, increasing angles in radians at which the next one takes over. Each is trained
-    on all samples, at the angles of its phase and `overlap` radians beyond, as the published code does.
+    switches: increasing angles, in radians, at which the next denoiser takes over. denoisers: one more than `switches`.
+    Each denoiser is trained on all samples, at the angles of its phase and up to `overlap` radians beyond them, as in
+    the published code.
     """
 
     def __init__(self, denoisers, switches, overlap: float):
@@ -23,7 +24,7 @@ class PhaseAwareDenoiser(Denoiser):
         self.register_buffer("switches", torch.tensor(switches, dtype=torch.float64))
 
     def forward(self, x, angle):
-        """The posterior mean of the phase that the angle lies in, shape of x; see `Denoiser.forward`."""
+        """The posterior mean by the denoiser of the phase that the angle lies in; see `Denoiser.forward`."""
         angle = torch.as_tensor(angle, device=x.device)
         phase = torch.bucketize(angle.double(), self.switches, right=True)
         if not angle.dim():
@@ -35,7 +36,7 @@ class PhaseAwareDenoiser(Denoiser):
         return mean
 
     def parts(self, samples, target):
-        """Each phase on all samples."""
+        """One part for each phase, trained on all samples."""
         ends = [0.0, *self.switches.tolist(), HALF_PI]
         return [
             Part(f"phase_{k + 1}", denoiser, samples, target, (ends[k] - self.overlap, ends[k + 1] + self.overlap))
@@ -44,9 +45,9 @@ class PhaseAwareDenoiser(Denoiser):
 
 
 def switch_angles(switches, target) -> list[float]:
-    """The angles of switches given as times t = tan^2, or as `speciation`, the target's.
+    """The angles of the switches; a switch is a time t = tan^2(angle), or `speciation` for the time of the target.
 
-    Raises ValueError where they do not increase, or for a target that has no speciation time.
+    Raises ValueError if the angles do not increase, and for a target that has no speciation time.
     """
     angles = [target.speciation_angle() if name == "speciation" else math.atan(math.sqrt(name)) for name in switches]
     if None in angles:

@@ -25,7 +25,6 @@ class StudentDenoiser(Denoiser):
         self.log_weights = torch.nn.Parameter(torch.zeros(K))
 
     def forward(self, x, angle):
-        """The posterior mean, shape of x; see `Denoiser.forward`."""
         return self._of_vectors(x.flatten(1), angle).view_as(x)
 
     def _of_vectors(self, x, angle):

@@ -1,1 +1,1 @@
-"""Figures: functions from arrays to a matplotlib Figure, and what all of them share."""
+"""Figures: functions from arrays to a matplotlib Figure, and the helpers that they share."""

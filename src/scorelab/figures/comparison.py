@@ -1,4 +1,4 @@
-"""Configurations side by side: every seed, and the mean with its standard error."""
+"""The figure that compares configurations: every seed, and the mean with its standard error."""
 
 import textwrap
 
@@ -9,11 +9,11 @@ from scorelab.laws.estimate import mean_and_error
 
 
 def figure(arrays):
-    """Draw a panel a metric.
+    """Draw one panel for each metric.
 
     arrays: `labels` (groups,); `names`, `titles` and `scales` (panels,), a metric, its title and the scale of its axis;
-    for each metric NAME the values (groups, seeds), nan where a group has fewer seeds; `exact.NAME`, what exact samples
-    score, where there is one value for all.
+    for each metric NAME the values (groups, seeds), nan where a group has fewer seeds; `exact.NAME`, the value of exact
+    samples, if it is the same for all groups.
     """
     shown = [
         tuple(map(str, panel)) for panel in zip(*(arrays[key] for key in ("names", "titles", "scales")), strict=True)
@@ -39,7 +39,7 @@ def figure(arrays):
 
 
 def _dots(axes, places, values, scale):
-    """A small dot a seed; a large one with its standard error for the mean."""
+    """Draw a small dot for each seed, and a large dot with its standard error for the mean."""
     for place, row in zip(places, values, strict=True):
         row = row[numpy.isfinite(row)]
         if not len(row):

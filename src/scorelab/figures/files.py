@@ -1,4 +1,4 @@
-"""Figures and the arrays that they are drawn from, as files."""
+"""Write figures, and write and read the arrays that figures are drawn from."""
 
 import io
 from pathlib import Path
@@ -26,11 +26,11 @@ def save_arrays(path: Path, arrays: dict):
 
 
 def load_arrays(path: Path) -> dict[str, numpy.ndarray]:
-    """Read the arrays of an npz file. Standard errors of an earlier run, NAME_se, are NAME_standard_error as well."""
+    """Read the arrays of an npz file; see `with_full_names`."""
     with numpy.load(path, allow_pickle=False) as file:
         return with_full_names({name: file[name] for name in file.files})
 
 
 def with_full_names(arrays: dict) -> dict:
-    """Arrays by name, and those that earlier runs call NAME_se under NAME_standard_error too."""
+    """Arrays by name; an array that an earlier run calls NAME_se is also there as NAME_standard_error."""
     return arrays | spelled_out(arrays)

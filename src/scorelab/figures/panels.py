@@ -1,4 +1,4 @@
-"""Panels of curves: what a claim measured, and what it is held against."""
+"""Panels of curves: what a claim measured, and what the measurement is compared with."""
 
 from scorelab.figures.style import COLUMN, EXACT, FAINT, FILL, LEARNED, PAGE, THIRD, new_figure
 
@@ -7,7 +7,7 @@ _AGAINST = (EXACT, FAINT, THIRD, FILL)
 
 
 def figure(arrays):
-    """arrays: as `scorelab.claims.panels.panels` makes them."""
+    """Draw the panels; `scorelab.claims.panels.panels` makes the arrays."""
     count = 1 + max(int(key.partition(".")[0]) for key in arrays)
     drawing = new_figure(PAGE if count > 1 else COLUMN, 2.6)
     for number, axes in enumerate(drawing.subplots(1, count, squeeze=False)[0]):

@@ -1,11 +1,11 @@
-"""The look of every figure: one-column width, fonts that stay text in vector files, colours for all eyes."""
+"""The look of every figure: widths, fonts that stay text in vector files, colours that all readers can tell apart."""
 
 import contextlib
 
 import matplotlib
 from matplotlib.figure import Figure
 
-#: Okabe and Ito's palette: distinct for the common forms of colour blindness and in grey
+#: the palette of Okabe and Ito, whose colours differ also in grey and for readers who are colour-blind
 EXACT, LEARNED, THIRD, FAINT = "#000000", "#D55E00", "#0072B2", "#999999"
 FILL = "#9CC9E3"
 COLUMN, PAGE = 3.4, 7.0  # inches
@@ -33,18 +33,18 @@ _STYLE = {
 
 @contextlib.contextmanager
 def house_style():
-    """Use the style for what is drawn inside, and leave the user's own settings alone."""
+    """Use the style for the figures drawn inside this context, and keep the user's own settings outside."""
     with matplotlib.rc_context(_STYLE):
         yield
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """A Figure outside of pyplot, with its own layout."""
+    """A Figure that pyplot does not manage; width and height in inches."""
     return Figure(figsize=(width, height), layout="constrained")
 
 
 def time_axis(axes):
-    """A second scale above an angle axis, in the paper's time t = tan^2(alpha)."""
+    """Add a second scale above an angle axis, in the paper's time t = tan^2(alpha), and return it."""
     import numpy
 
     top = axes.secondary_xaxis("top")

@@ -1,16 +1,19 @@
-"""Training: the loss beside its least value, and the excess of one over the other."""
+"""The figure of a training: the loss with its least value, and the excess risk."""
 
 import numpy
 
 from scorelab.figures.style import COLUMN, EXACT, FAINT, LEARNED, THIRD, new_figure
 
-#: of the parts of a denoiser
+#: the colours of the parts of a denoiser
 _COLOURS = (LEARNED, THIRD, "#009E73", "#CC79A7", FAINT)
 
 
 def figure(arrays):
-    """arrays: the columns of training.csv, (records,) each; `part` where a denoiser is trained in several. Without a
-    column excess_risk the loss is all there is to see, without bayes_risk its least value is not known."""
+    """Draw the loss with its least value, and the excess risk below.
+
+    arrays: the columns of training.csv, (records,) each, with a column `part` if a denoiser is trained in several
+    parts. The excess risk is drawn if there is a column excess_risk, and the least value if there is bayes_risk.
+    """
     excess = "excess_risk" in arrays
     drawing = new_figure(COLUMN, 3.6 if excess else 2.2)
     top, *below = drawing.subplots(2 if excess else 1, 1, sharex=True, squeeze=False)[:, 0]

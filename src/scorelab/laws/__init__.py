@@ -1,1 +1,1 @@
-"""Laws: what a distribution knows of itself, in float64."""
+"""Laws: distributions with their densities, posteriors and projections in float64, and numbers with their errors."""

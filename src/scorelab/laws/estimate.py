@@ -1,11 +1,11 @@
-"""A number that knows its error: how it is measured, named in metrics.json, and printed."""
+"""A number with its error: its parts, its keys in metrics.json, and its text."""
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-#: a number, or a list of them, over angles for instance
+#: a number, or a list of numbers, for instance one number for each angle
 Value = Any
 
 
@@ -13,10 +13,10 @@ Value = Any
 class Estimate:
     """A measured number, or the reason why it was not measured.
 
-    value: the number, or a list of numbers. standard_error: its standard error. floor: what exact samples, or the best
-    estimator, would score with as many samples. floor_deviation: standard deviation of that over sets of samples.
-    exact: the value that is known exactly. exact_at_T: the exact value at the finite end of the sampler's grid.
-    not_measured: why there is no value. What is not known is None.
+    value: the number, or a list of numbers. standard_error: its standard error. floor: the value that exact samples, or
+    the best estimator, would reach with as many samples. floor_deviation: the standard deviation of the floor over sets
+    of samples. exact: the value that is known exactly. exact_at_T: the exact value at the finite end of the sampler's
+    grid. not_measured: why there is no value. A part that is not known is None.
     """
 
     value: Value = None
@@ -36,8 +36,8 @@ class Estimate:
     def mean(cls, values, none: str = "there are no values") -> "Estimate":
         """The mean of independent measurements, and its standard error std/sqrt(count).
 
-        values: a numpy array (count,). One value has no standard error; without any, the mean is missing and `none`
-        says why.
+        values: a numpy array (count,). One value has no standard error. Without values the mean is missing, and `none`
+        is the reason.
         """
         if not len(values):
             return cls.missing(none)
@@ -45,7 +45,7 @@ class Estimate:
 
     @classmethod
     def together(cls, estimates: Sequence["Estimate"]) -> "Estimate":
-        """Several measured numbers as one estimate, whose parts are lists in the same order."""
+        """Several measured numbers as one estimate; its parts are lists in the same order."""
         return cls(
             **{
                 part.name: [getattr(each, part.name) for each in estimates]
@@ -55,17 +55,17 @@ class Estimate:
         )
 
     def keys(self, name: str) -> dict[str, Value]:
-        """The number as it stands in metrics.json: NAME, NAME_standard_error, NAME_floor and so on, those that are
-        known."""
+        """The known parts as they stand in metrics.json: NAME, NAME_standard_error, NAME_floor and so on."""
         parts = {part.name: getattr(self, part.name) for part in fields(self) if part.name != "not_measured"}
         suffixed = {name if part == "value" else f"{name}_{part}": value for part, value in parts.items()}
         return {key: value for key, value in suffixed.items() if value is not None}
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> tuple[dict[str, Any], dict[str, str]]:
-    """A dictionary of numbers, estimates and dictionaries as plain data, and what was not measured: dotted key -> why.
+    """Turn a dictionary of numbers, estimates and dictionaries into plain data.
 
-    prefix: the dotted name of the dictionary in metrics.json.
+    Returns the plain data, and for every number that was not measured its dotted key with the reason. prefix: the
+    dotted name of the dictionary in metrics.json.
     """
     plain, missing = {}, {}
     for key, value in values.items():
@@ -83,9 +83,9 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> tuple[dict[str, Any]
 
 
 def spelled_out(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Numbers by name, where a standard error that is called NAME_se beside a NAME becomes NAME_standard_error.
+    """Numbers by name, with each key NAME_se that stands beside a key NAME renamed to NAME_standard_error.
 
-    Earlier runs have the short name. Dictionaries inside, and dictionaries in lists, are treated alike.
+    Earlier runs wrote the short name. Dictionaries inside the values, also in lists, are renamed in the same way.
     """
 
     def inside(value):
@@ -102,27 +102,27 @@ def _full_name(key, beside):
 
 
 def shown(value: float, error: float | None = None, digits: int | None = None, error_digits: int = 2) -> str:
-    """A number as text: "value ± standard error", or the value alone where the error is None, 0 or not finite.
+    """A number as text: "value ± standard error", or the value alone if the error is None, 0 or not finite.
 
-    digits: significant ones of the value; by default 4 of a value alone, and beside an error as many as reach the last
-    digit that the error shows. error_digits: significant ones of the error.
+    digits: the significant digits of the value. By default a value alone has 4, and a value with an error ends at the
+    last digit that the error shows. error_digits: the significant digits of the error.
     """
     if not error or not math.isfinite(error):
         return f"{value:.{digits or 4}g}"
     if digits is not None:
         return f"{value:.{digits}g} ± {error:.{error_digits}g}"
     place = error_digits - 1 - math.floor(math.log10(error))
-    if max(abs(value), error) < 1e-4:  # zeros would say nothing
+    if max(abs(value), error) < 1e-4:  # fixed-point text would begin with many zeros
         first = math.floor(math.log10(max(abs(value), error)))
         return f"{value:.{max(place + first, 0)}e} ± {error:.{error_digits - 1}e}"
     return f"{value:.{max(place, 0)}f} ± {error:.{max(place, 0)}f}"
 
 
 def mean_and_error(values, axis: int = 0):
-    """The mean of independent values along an axis and its standard error, std/sqrt(count), from at least two of them.
+    """The mean of at least two independent values along an axis, and its standard error std/sqrt(count).
 
-    values: an array of numpy or a tensor. Two floats where values are (count,), otherwise arrays or tensors without the
-    axis. The standard deviation is taken with count - 1.
+    values: an array of numpy or a tensor. Returns two floats for values (count,), otherwise two arrays or tensors
+    without the axis. The standard deviation divides by count - 1.
     """
     import numpy
 

@@ -1,4 +1,4 @@
-"""Gaussian mixtures on R^n and what they are in the channel x = sin X + cos G, in float64.
+"""Gaussian mixtures on R^n, their noisy laws in the channel x = sin X + cos G, and their posteriors, in float64.
 
 Mode k is N(mu_k, C_k), C_k = U_k diag(lambda_k) U_k^T. In the channel it becomes N(sin mu_k, V_k), V_k = sin^2 C_k +
 cos^2 I, with the same axes U_k. So the posterior of X given x is again a mixture, whose weights and means are
@@ -6,11 +6,11 @@ cos^2 I, with the same axes U_k. So the posterior of X given x is again a mixtur
     gamma_k(x) ~ w_k N(x; sin mu_k, V_k)          m_k(x) = mu_k + sin C_k V_k^-1 (x - sin mu_k)
 
 and E[X | x] = sum_k gamma_k m_k, grad log p(x) = sum_k gamma_k V_k^-1 (sin mu_k - x). For two modes with C_k = I this
-is 000_6c70dbc10a1c9c83.txt, section 7.3. All of it is exact at both ends: gamma_k = w_k at angle 0, E[X | x] = x at
-pi/2.
+is 000_6c70dbc10a1c9c83.txt, section 7.3. The formulas are exact at both ends: gamma_k = w_k at angle 0, and E[X | x] =
+x at pi/2.
 
-`x` is (count, n) and an angle is a number or a tensor (count,), in radians. Exponents are computed in float64 whatever
-the dtype of `x`, for they grow like |mu|^2; results have the dtype of `x`.
+`x` is (count, n) and an angle is a number or a tensor (count,), in radians. Exponents are computed in float64 for every
+dtype of `x`, because they grow like |mu|^2. Results have the dtype of `x`.
 """
 
 import math
@@ -25,7 +25,7 @@ class Mixture:
     """sum_k w_k N(mu_k, C_k) on R^n.
 
     weights (K,): positive, normalised to sum 1. means (K, n). covariances: (K, n), the variances of the coordinates, or
-    (K, n, n), symmetric and positive definite. For modes with C_k = s_k^2 I `IsotropicMixture` is quicker.
+    (K, n, n), symmetric and positive definite. `IsotropicMixture` is quicker for modes with C_k = s_k^2 I.
 
     Raises ValueError for weights or variances that are not positive, and for shapes that disagree.
     """
@@ -37,7 +37,7 @@ class Mixture:
         if covariances.shape not in ((modes, n), (modes, n, n)):
             needed = f"({modes}, {n}) or ({modes}, {n}, {n}) is needed"
             raise ValueError(f"covariances have shape {tuple(covariances.shape)}: {needed}")
-        # lambda (K, n), and U (K, n, n), whose columns are the axes; None where the coordinates are the axes
+        # _variances: lambda (K, n). _axes: U (K, n, n), or None if U is the identity.
         self._variances, self._axes = covariances, None
         if not bool(torch.isfinite(covariances).all()):
             raise ValueError("covariances: every entry must be a finite number")
@@ -56,7 +56,7 @@ class Mixture:
             raise ValueError(f"means have shape {tuple(means.shape)}: (K, n) is needed")
         modes, self.n = means.shape
         if weights.shape != (modes,):
-            raise ValueError(f"weights have shape {tuple(weights.shape)}: ({modes},) is needed, one a mode")
+            raise ValueError(f"weights have shape {tuple(weights.shape)}: ({modes},) is needed, one per mode")
         if not bool((weights > 0).all() and torch.isfinite(weights).all()):
             raise ValueError(f"weights = {weights.tolist()}: each must be > 0")
         if not bool(torch.isfinite(means).all()):
@@ -93,7 +93,7 @@ class Mixture:
 
     @property
     def covariance(self):
-        """Cov X, shape (n, n): within the modes and between them."""
+        """Cov X, shape (n, n): the covariance within the modes plus the covariance between them."""
         offsets = self.means - self.mean
         return torch.tensordot(self._weights, self.covariances, 1) + (offsets.T * self._weights) @ offsets
 
@@ -106,7 +106,7 @@ class Mixture:
         return self.noisy_score(x, HALF_PI)
 
     def noisy(self, signal, variance):
-        """The law of signal X + N(0, variance I), again a mixture of this kind; signal and variance are numbers."""
+        """The law of signal X + N(0, variance I), a mixture of the same class; signal and variance are numbers."""
         covariances = signal**2 * self._variances + variance
         if self._axes is not None:
             covariances = (self._axes * covariances.unsqueeze(1)) @ self._axes.mT
@@ -179,8 +179,9 @@ class Mixture:
 class IsotropicMixture(Mixture):
     """sum_k w_k N(mu_k, s_k^2 I) on R^n. std: one number > 0, or (K,). See `Mixture`.
 
-    The posterior depends on x through its coordinates in the span of the means and its length outside of it. So nothing
-    here has the size count K n, and |x - sin mu_k|^2 is taken from the middle of the modes, where it cancels less.
+    The posterior depends on x through the coordinates of x in the span of the means and the length of x outside this
+    span. So no tensor here has the size count K n. |x - sin mu_k|^2 is expanded around the mean of the mixture, where
+    rounding errors are smaller.
     """
 
     def __init__(self, weights, means, std=1.0):
@@ -196,7 +197,6 @@ class IsotropicMixture(Mixture):
         self._offsets = self.means - self._centre
 
     def sample(self, count, generator, dtype=torch.float32):
-        """Draw `count` samples, shape (count, n)."""
         mode = torch.multinomial(self._weights, count, replacement=True, generator=generator)
         x = torch.randn(count, self.n, generator=generator, dtype=dtype)
         if not bool((self.std == 1).all()):
@@ -204,7 +204,6 @@ class IsotropicMixture(Mixture):
         return x.add_(self.means.to(dtype)[mode])
 
     def noisy(self, signal, variance):
-        """The law of signal X + N(0, variance I), isotropic as well; signal and variance are numbers."""
         return IsotropicMixture(self._weights, signal * self.means, (signal**2 * self.std**2 + variance) ** 0.5)
 
     def _stds_along(self, direction, squared):
@@ -234,10 +233,10 @@ def isotropic_mean(gamma, x, sin, cos, means, std):
     """sum_k gamma_k [mu_k cos^2 + s_k^2 sin x] / v_k, v_k = s_k^2 sin^2 + cos^2, shape (count, n), dtype of x.
 
     gamma (count, K): weights that sum to 1. sin, cos: as `channel.sin_cos` returns them. means (K, n). std: a tensor
-    (K,), or a number for all modes. Differentiable in each of them.
+    (K,), or a number for all modes. The result is differentiable in every argument.
     """
     variance = std**2 * sin**2 + cos**2
-    of_x = std**2 * sin / variance
+    factor = std**2 * sin / variance
     if isinstance(std, torch.Tensor) and std.dim():
-        of_x = (gamma * of_x).sum(-1, keepdim=True)
-    return of_x * x + (gamma * (cos**2 / variance)) @ means
+        factor = (gamma * factor).sum(-1, keepdim=True)
+    return factor * x + (gamma * (cos**2 / variance)) @ means

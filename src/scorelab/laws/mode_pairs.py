@@ -1,10 +1,10 @@
 """Expectations over pairs of modes of an isotropic mixture in the channel, by quadrature.
 
-As w_k E_k[gamma_l] = E[gamma_k gamma_l] = w_l E_l[gamma_k], each pair is integrated over the narrower of its two modes,
-where the integrand is smooth. It depends on x through the coordinates of x in the span of the means and, where the
-standard deviations differ, the length of x outside of it. In one or two such coordinates the trapezoidal rule is exact
-to rounding for two modes and for equal standard deviations; in more, 2^16 scrambled Sobol points are used, with a
-relative error of about 1e-5.
+Because w_k E_k[gamma_l] = E[gamma_k gamma_l] = w_l E_l[gamma_k], each pair is integrated over the narrower of its two
+modes, where the integrand is smooth. The integrand depends on x through the coordinates of x in the span of the means
+and, if the standard deviations differ, through the length of x outside this span. With one or two such coordinates the
+trapezoidal rule is exact to rounding for two modes and for equal standard deviations. With more coordinates 2^16
+scrambled Sobol points are used; their relative error is about 1e-5.
 """
 
 import math
@@ -21,7 +21,7 @@ class ModePairs:
     law: an `IsotropicMixture`. places (K, r): the coordinates of its means in an orthonormal basis of a space that
     holds their differences. sin, cos: numbers.
 
-    log_weights, std, variance (K,) and places (K, r) are in that order; variance is std^2 sin^2 + cos^2.
+    The attributes log_weights, std, variance (K,) and places (K, r) have this order; variance is std^2 sin^2 + cos^2.
     """
 
     def __init__(self, law, places, sin: float, cos: float):
@@ -32,11 +32,11 @@ class ModePairs:
         self.outside = law.n - places.shape[1] if bool((self.std != self.std[0]).any()) else 0
 
     def nodes(self, k):
-        """Yield the nodes of x in mode k, which is not the last one, a chunk at a time.
+        """Yield the quadrature nodes of x in mode k, a chunk at a time; k is not the last mode.
 
-        A chunk is (inside (points, r), radius2 (points,), gamma (points, K), mass (points,)): the coordinates of x less
-        the first mode's mean, the squared length of x outside of them, the posterior weights there, and the weights of
-        the nodes, which sum to 1 over all chunks.
+        A chunk is (inside (points, r), radius2 (points,), gamma (points, K), mass (points,)): the coordinates of
+        x - sin o with o the origin of `places`, the squared length of the rest of x, the posterior weights at x, and
+        the weights of the nodes, which sum to 1 over all chunks.
         """
         sin, variance, places = self.sin, self.variance, self.places
         distance = (places[k + 1 :] - places[k]).square().sum(1).sqrt()
@@ -64,7 +64,7 @@ class ModePairs:
 def bayes_risk(law, angle):
     """E |X - E[X | x_phi]|^2 of an `IsotropicMixture`, with the shape of `angle`, float64.
 
-    The variance of the posterior, a mixture, is the variance within its modes plus the variance between them, so
+    The posterior is a mixture, and its variance is the variance within its modes plus the variance between them. So
 
         risk = sum_k w_k { n s_k^2 cos^2 / v_k + E_k sum_{l after k} gamma_l |m_l - m_k|^2 }.
     """
@@ -93,9 +93,10 @@ def _in_their_span(means):
 
 
 def undecided(law, places, angle: float) -> float:
-    """E[1 - sum_k gamma_k^2] of an `IsotropicMixture`: 1 - sum_k w_k^2 at angle 0.
+    """E[1 - sum_k gamma_k^2] of an `IsotropicMixture` at an angle; at angle 0 it is 1 - sum_k w_k^2.
 
-    As E[gamma_k gamma_l] = w_k E_k[gamma_l] it is 2 sum_k w_k E_k sum_{l after k} gamma_l. places: see `ModePairs`.
+    Because E[gamma_k gamma_l] = w_k E_k[gamma_l], it equals 2 sum_k w_k E_k sum_{l after k} gamma_l. places: see
+    `ModePairs`.
     """
     pairs, total = ModePairs(law, places, math.sin(angle), math.cos(angle)), 0.0
     weights = law._weights[torch.argsort(law.std)]

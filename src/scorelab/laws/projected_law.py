@@ -10,7 +10,7 @@ _SQRT_2PI = math.sqrt(2 * math.pi)
 
 
 def _ndtr(z):
-    """P(N(0, 1) <= z), with full relative accuracy in the left tail, where torch.special.ndtr has none."""
+    """P(N(0, 1) <= z), with full relative accuracy in the left tail, which torch.special.ndtr does not have."""
     return 0.5 * torch.special.erfc(-z / math.sqrt(2))
 
 
@@ -26,8 +26,8 @@ class ProjectedLaw(Movable):
     """The mixture sum_k w_k N(mean_k, std_k^2) on the line, in float64.
 
     weights, means, stds: (K,). All methods are elementwise and take numbers, lists or tensors of any shape. Densities,
-    the score and the posterior weights are differentiable, and take laws that differ from point to point as well: means
-    and stds (points, K) beside x (points,).
+    the score and the posterior weights are differentiable. They also accept a law that differs from point to point,
+    with means and stds (points, K) and x (points,).
     """
 
     def __init__(self, weights, means, stds):
@@ -44,11 +44,11 @@ class ProjectedLaw(Movable):
         return (self.weights * torch.exp(-0.5 * z**2) / (self.stds * _SQRT_2PI)).sum(-1)
 
     def _log_joint(self, x):
-        """log of weight_k times the density of mode k, (..., K), but for -log(2 pi)/2."""
+        """log(weight_k times the density of mode k at x) + log(2 pi)/2, shape (..., K)."""
         return torch.log(self.weights / self.stds) - 0.5 * self._standardised(x) ** 2
 
     def log_pdf(self, x):
-        """The logarithm of the density at x, which is finite where the density is 0 to rounding."""
+        """The logarithm of the density at x; it is finite also where the density rounds to 0."""
         return torch.logsumexp(self._log_joint(x), -1) - 0.5 * math.log(2 * math.pi)
 
     def posterior_weights(self, x):
@@ -78,10 +78,10 @@ class ProjectedLaw(Movable):
         return (self.weights * self.stds * (torch.exp(-0.5 * z**2) / _SQRT_2PI - z * _ndtr(-z))).sum(-1)
 
     def quantile(self, u):
-        """The x with P(X <= x) = u. Raises ValueError off [0, 1].
+        """The x with P(X <= x) = u. Raises ValueError for u outside [0, 1].
 
-        Newton's method on log P(X <= x), which is nearly quadratic in the tail, kept inside a bracket that every
-        third step halves.
+        Newton's method is applied to log P(X <= x), which is nearly quadratic in the tail. It stays inside a bracket
+        that every third step halves.
         """
         u = torch.as_tensor(u, dtype=torch.float64)
         if not bool(((u >= 0) & (u <= 1)).all()):
@@ -89,7 +89,8 @@ class ProjectedLaw(Movable):
         inside = u.clamp(1e-300, 1 - 2**-53)
         by_mode = self.means + self.stds * torch.special.ndtri(inside).unsqueeze(-1)
         slack = 1e-8 * (self.stds.max() + by_mode.abs().max(-1).values)
-        low, high = by_mode.min(-1).values - slack, by_mode.max(-1).values + slack  # between the modes' quantiles
+        # The quantile lies between the quantiles of the modes.
+        low, high = by_mode.min(-1).values - slack, by_mode.max(-1).values + slack
         x = 0.5 * (low + high)
         for step in range(240):
             cdf = self.cdf(x)

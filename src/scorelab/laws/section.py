@@ -11,10 +11,10 @@ from scorelab.markdown import table
 class Section:
     """Numbers that stand at one place of metrics.json, or at several places under the same names.
 
-    name: the place, a dotted name; several have blanks between them. A part of three or more capitals, as METHOD,
-    stands for any name. intro: Markdown above the table. rows: (keys, unit, meaning). keys: names below the place,
-    with blanks between them; one that begins with an underscore is added to the first, so that "w1 _standard_error"
-    declares w1 and w1_standard_error. unit: 1 for a pure number.
+    name: the dotted name of the place; blanks separate several places. A part of three or more capitals, such as
+    METHOD, stands for any name. intro: the Markdown above the table. rows: (keys, unit, meaning). The keys are the
+    names below the place; blanks separate them. A key that begins with an underscore is added to the first key, so
+    "w1 _standard_error" declares w1 and w1_standard_error. The unit of a pure number is 1.
     """
 
     name: str
@@ -43,9 +43,9 @@ class Section:
 
 
 def undeclared(metrics: Mapping, sections: Iterable[Section]) -> list[str]:
-    """The numbers of a metrics.json, by their dotted names, that no section declares.
+    """The dotted names of the numbers of a metrics.json that no section declares.
 
-    What the metrics call not measured has to be declared as well: a number, or a whole place.
+    A key under `not_measured` has to be declared as well; it names a number or a whole place.
     """
     sections = list(sections)
     numbers = [key for section in sections for key in section.keys]

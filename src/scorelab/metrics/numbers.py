@@ -5,7 +5,7 @@ from scorelab.laws.section import Section
 PROJECTION = Section(
     "projection",
     "Numbers of the projection `<x, a>/|a|^2` of the samples; `a` is the signal direction of the target. The exact law "
-    "is the law of the target's own projection.",
+    "is the law of the same projection of the target.",
     (
         (
             "w1 _standard_error",
@@ -25,12 +25,12 @@ PROJECTION = Section(
         (
             "ks _standard_error _floor _floor_deviation",
             "1",
-            "Kolmogorov-Smirnov distance to the exact law, with the same three companions",
+            "Kolmogorov-Smirnov distance to the exact law; its standard error, floor and floor deviation, as for `w1`",
         ),
         (
             "mean _standard_error _exact _floor",
             "multiples of |a|",
-            "mean; its floor is the standard error over as many exact samples",
+            "mean; the floor is the standard error of the mean of as many exact samples",
         ),
         (
             "variance _standard_error _exact _exact_at_T",
@@ -46,7 +46,7 @@ PROJECTION = Section(
         (
             "mode_weight_exact mode_weight_floor",
             "1",
-            "weight of the first mode; standard error of `mode_weight` over as many exact samples",
+            "weight of the first mode; standard error of `mode_weight` for as many exact samples",
         ),
         ("mode_weights _exact", "1", "mean posterior weights of all modes, and the weights of all modes"),
     ),
@@ -82,7 +82,7 @@ PATH_KL = Section(
         (
             "parametric_floor",
             "nats",
-            "K n / (2 N), which is n/N for two modes: the least value that N training samples allow when only the K "
+            "K n / (2 N), which is n/N for two modes: the least value that N training samples allow if only the K "
             "means are unknown; `null` without training",
         ),
         ("end_angle", "radians", "upper end of the integral, as an angle"),
@@ -93,8 +93,8 @@ PATH_KL = Section(
 POSTERIOR_MEAN = Section(
     "posterior_mean",
     "Lists over twelve angles, every eighteenth of 200 points on [0.1, pi/2 - 0.1], as in figures 3 and 5 of the "
-    "paper; with `study.posterior_mean_switches` there are twelve such angles in each of the stretches between these "
-    "times, as in figure 8.",
+    "paper. The times of `study.posterior_mean_switches` divide this range into stretches, and each stretch has twelve "
+    "such angles, as in figure 8.",
     (
         ("angle", "radians", "angle of the noisy states"),
         ("t", "1", "signal-to-noise ratio tan^2 of the angle"),
@@ -107,7 +107,7 @@ POSTERIOR_MEAN = Section(
         (
             "relative_error_floor",
             "1",
-            "this error if only the K means were unknown: E|m_hat - m|^2 = cos^4(phi) K n / N",
+            "`relative_error` if only the K means were unknown, with E|m_hat - m|^2 = cos^4(phi) K n / N",
         ),
         ("squared_error _standard_error", "(unit of x)^2", "E|m_hat - m|^2"),
         (

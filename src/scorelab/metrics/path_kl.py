@@ -12,10 +12,10 @@ from scorelab.quadrature import gauss_legendre
 
 @dataclass(frozen=True)
 class PathKL:
-    """The integrand of the path KL at Gauss-Legendre angles, (points,) float64 each, and the integral.
+    """The path KL and its integrand at Gauss-Legendre angles; each tensor is (points,), float64.
 
-    angle, t = tan^2(angle); squared_error = E|m - m_hat|^2 along the exact process and its standard error;
-    density = 1/2 squared_error dt/d angle, in nats per radian. total, standard_error: in nats.
+    angle: in radians. t = tan^2(angle). squared_error: E|m - m_hat|^2 along the exact process. density: 1/2
+    squared_error dt/d angle, in nats per radian. total: the integral in nats. The last three have standard errors.
     """
 
     angle: torch.Tensor
@@ -34,9 +34,10 @@ def path_kl(denoiser, target, end_angle: float, points: int, draws: int, generat
 
     By Girsanov's theorem this is the KL divergence between the laws of the paths of dY = m dt + dW and of
     dY = m_hat dt + dW (000_6c70dbc10a1c9c83.txt, equation A.5, is its empirical form). The integral over the angle is
-    by Gauss-Legendre quadrature, the expectation over `draws` independent exact states an angle. A denoiser that
-    chooses one of several processes first is compared with the exact one of its choice, and adds the KL of the choices.
-    Raises ScorelabError for a target without an exact posterior mean; see `Denoiser.incomparable`.
+    computed by Gauss-Legendre quadrature, and the expectation is the mean over `draws` independent exact states per
+    angle. A denoiser that first chooses one of several processes is compared with the exact process of its choice, and
+    the KL divergence of the choices is added. Raises ScorelabError for a target without an exact posterior mean; see
+    `Denoiser.incomparable`.
     """
     angle, weights = gauss_legendre(0.0, end_angle, points)
     mean, error = torch.empty_like(angle), torch.empty_like(angle)
@@ -54,7 +55,7 @@ def path_kl(denoiser, target, end_angle: float, points: int, draws: int, generat
 
 
 def no_floor(target) -> str | None:
-    """Why the error of K estimated means, see `parametric_floor`, is no floor for a target; None if it is one."""
+    """Why the target has no `parametric_floor`; None if it has one."""
     why = target.lacks("gaussian_modes")
     if why is None and not bool((target.std == 1).all()):
         why = "the floor is derived for modes of unit standard deviation, and the target has others"
@@ -62,11 +63,11 @@ def no_floor(target) -> str | None:
 
 
 def parametric_floor(target, count: int) -> Estimate:
-    """What `count` samples allow: K n / (2 count) nats, n/N for two modes.
+    """The least path KL that `count` samples allow: K n / (2 count) nats, which is n / count for two modes.
 
-    The path KL of the mixture model fitted by its K means alone: estimating one mode's mean from its share of the
-    samples costs 1/2 int E|cos^2(phi) delta|^2 dt = n / (2 count) in expectation for well-separated modes of unit
-    standard deviation. Not measured for any other target.
+    It is the path KL of a mixture model whose K means alone are estimated. The mean of one mode, estimated from the
+    samples of the mode, costs 1/2 int E|cos^2(phi) delta|^2 dt = n / (2 count) in expectation for well-separated modes
+    of unit standard deviation. The floor is not measured for any other target.
     """
     why = no_floor(target)
     return Estimate.missing(why) if why is not None else Estimate(len(target.weights) * target.n / (2 * count))

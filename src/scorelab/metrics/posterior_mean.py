@@ -1,4 +1,4 @@
-"""The learned posterior mean against the exact one, at fixed angles."""
+"""The learned posterior mean compared with the exact one at fixed angles."""
 
 import itertools
 import math
@@ -14,7 +14,7 @@ from scorelab.metrics.path_kl import no_floor
 def published_angles(switches=()) -> list[float]:
     """The twelve angles of figures 3 and 5: every eighteenth of 200 points on [0.1, pi/2 - 0.1].
 
-    switches: times t in order, between which there are twelve such angles each, as in figure 8.
+    switches: increasing times t that divide the range; each stretch has twelve such angles, as in figure 8.
     """
     ends = [0.1, *(math.atan(math.sqrt(t)) for t in switches), math.pi / 2 - 0.1]
     return [angle for low, high in itertools.pairwise(ends) for angle in numpy.linspace(low, high, 200)[::18].tolist()]
@@ -22,15 +22,15 @@ def published_angles(switches=()) -> list[float]:
 
 @torch.no_grad()
 def compare_posterior_means(denoiser, target, clean, angles, generator, trained_on: int | None):
-    """Compare at each angle, on noisy states made from `clean` (count, *shape).
+    """Compare the learned and the exact posterior mean at each angle, on noisy states of `clean` (count, *shape).
 
-    Returns rows, one an angle: angle, t, and by name an `Estimate` of relative_error, squared_error and bayes_risk; and
-    arrays (angles, count) for the figure: `signal`, the projection of Y_t/t, and the projections of the `exact` and the
-    `learned` posterior mean. There are no arrays for a target without a signal direction.
+    Returns one row for each angle, with angle, t, and an `Estimate` of relative_error, squared_error and bayes_risk;
+    and arrays (angles, count) for the figure: `signal`, the projection of Y_t/t, and the projections of the `exact` and
+    the `learned` posterior mean. There are no arrays for a target without a signal direction.
 
-    relative_error is the published code's: the mean of sqrt(|m_hat - m|^2 / max(|m|^2, 0.1)). Its floor is that of a
-    mixture whose K means alone are estimated from `trained_on` samples, E|m_hat - m|^2 = cos^4(phi) K n / N; there is
-    one for Gaussian modes of unit standard deviation alone.
+    relative_error is defined as in the published code: the mean of sqrt(|m_hat - m|^2 / max(|m|^2, 0.1)). Its floor is
+    the error of a mixture whose K means alone are estimated from N = `trained_on` samples, with
+    E|m_hat - m|^2 = cos^4(phi) K n / N. Only Gaussian modes of unit standard deviation have a floor.
     """
     rows, pictures = [], []
     with_floor = trained_on is not None and no_floor(target) is None
@@ -60,6 +60,6 @@ def _mean(values, floor=None) -> Estimate:
 
 
 def _along(direction, x):
-    """<x, a>/|a|^2, (count,), in the precision of x (count, *shape)."""
+    """<x, a>/|a|^2 for x (count, *shape), shape (count,), in the precision of x."""
     direction = direction.to(x.dtype)
     return (x.flatten(1) @ (direction / direction.square().sum()).flatten()).cpu().numpy()

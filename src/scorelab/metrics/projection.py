@@ -9,12 +9,12 @@ import torch
 from scorelab.laws.estimate import Estimate
 from scorelab.targets import CAPABILITIES
 
-#: how far below a point the left limit of a distribution function with jumps is taken, in standard deviations
+#: how far below a point, in standard deviations, the left limit of a distribution function with jumps is taken
 _BELOW = 1e-9
 
 
 def density(law, x):
-    """The density of a law on the line at x; None for a law that has none."""
+    """The density of a law on the line at x; None for a law without a density."""
     try:
         return law.pdf(x)
     except (AttributeError, TypeError, NotImplementedError):
@@ -22,9 +22,9 @@ def density(law, x):
 
 
 class LawComparison:
-    """Distances of sets of `count` numbers to an exact law; what depends on the law and the count alone is kept.
+    """Distances of sets of `count` numbers to an exact law; what depends only on the law and the count is kept.
 
-    law: with the methods of `ProjectedLaw`. A law without a density may have atoms.
+    law: an object with the methods of `ProjectedLaw`. A law without a density may have atoms.
     """
 
     def __init__(self, law, count: int):
@@ -34,8 +34,11 @@ class LawComparison:
         self.crossings = law.quantile(self.levels)
 
     def wasserstein_1(self, values) -> float:
-        """W1 = int |F_count(x) - F(x)| dx, exactly: between two order statistics F_count is constant, F crosses it at
-        a quantile of the law, and F has a closed-form integral."""
+        """W1 = int |F_count(x) - F(x)| dx, computed exactly.
+
+        Between two order statistics F_count is constant, F crosses F_count at a quantile of the law, and the integral
+        of F has a closed form.
+        """
         x = torch.sort(torch.as_tensor(values, dtype=torch.float64)).values
         integral = self.law.integrated_cdf(x)
         low, high = x[:-1], x[1:]
@@ -49,29 +52,29 @@ class LawComparison:
     def kolmogorov_smirnov(self, values) -> float:
         """sup |F_count - F|.
 
-        Between two order statistics F_count is constant and F grows, so that the supremum is at an order statistic, or
-        just below one, where a law with atoms has another value of F than there.
+        Between two order statistics F_count is constant and F grows. So the supremum is at an order statistic or just
+        below one; F differs between these two places if the law has an atom there.
         """
         x = torch.sort(torch.as_tensor(values, dtype=torch.float64)).values
         cdf = self.law.cdf(x)
         steps = torch.arange(self.count + 1, dtype=torch.float64) / self.count
         if not self.below:
             return float(torch.maximum(steps[1:] - cdf, cdf - steps[:-1]).max())
-        last = torch.searchsorted(x, x, right=True)  # of equal values the number that are not larger
-        first = torch.searchsorted(x, x)
+        last = torch.searchsorted(x, x, right=True)  # how many values are not larger; several values may be equal
+        first = torch.searchsorted(x, x)  # how many values are smaller
         above, under = steps[last] - cdf, self.law.cdf(x - self.below) - steps[first]
         return float(torch.maximum(above.abs(), under.abs()).max())
 
     def distances(self, values) -> dict[str, float]:
-        """Both distances, by name."""
+        """The two distances by name, `w1` and `ks`."""
         return {"w1": self.wasserstein_1(values), "ks": self.kolmogorov_smirnov(values)}
 
     def floor(self, repeats: int, generator) -> dict[str, tuple[float, float]]:
-        """Mean and standard deviation of both distances over `repeats` sets of exact samples."""
+        """The mean and the standard deviation of each distance, by name, over `repeats` sets of exact samples."""
         return _mean_and_deviation(self.distances(self.law.sample(self.count, generator)) for _ in range(repeats))
 
     def standard_errors(self, values, repeats: int, generator) -> dict[str, float]:
-        """Bootstrap standard errors of both distances."""
+        """The bootstrap standard error of each distance, by name, from `repeats` resampled sets."""
         values = torch.as_tensor(values, dtype=torch.float64)
         draws = (torch.randint(self.count, (self.count,), generator=generator) for _ in range(repeats))
         spread = _mean_and_deviation(self.distances(values[draw]) for draw in draws)
@@ -93,17 +96,17 @@ def project(samples, direction) -> torch.Tensor:
 
 
 def _blocks(samples, size: int = 8192):
-    """The samples, some at a time, as tensors; a mapped file is read as it goes."""
+    """Yield the samples as tensors, `size` at a time; so a memory-mapped file is never read as a whole."""
     for first in range(0, len(samples), size):
         block = samples[first : first + size]
         yield block if isinstance(block, torch.Tensor) else torch.tensor(numpy.asarray(block))
 
 
 def projection_metrics(samples, target, output_law, repeats: int, generator) -> tuple[dict, dict]:
-    """Everything about <x, a>/|a|^2: estimates by name, and the arrays of the figure, without any if there is no `a`.
+    """The estimates of numbers of <x, a>/|a|^2 by name, and the arrays of the figure.
 
-    output_law: the law that samples of an exact sampler would have at the finite end of its grid, a target; None if it
-    is not known.
+    There are no arrays for a target without a signal direction a. output_law: a target, the law that samples of an
+    exact sampler would have at the finite end of its grid; None if the law is not known.
     """
     why = target.lacks("direction")
     if why is not None:
@@ -119,7 +122,7 @@ def projection_metrics(samples, target, output_law, repeats: int, generator) -> 
 
 
 def _distances(values, law, law_at_T, target, repeats, generator):
-    """W1 and the Kolmogorov-Smirnov distance."""
+    """The estimates of W1 and of the Kolmogorov-Smirnov distance."""
     count, at_T = len(values), Estimate.missing(_unknown_at_T(target))
     if law_at_T is not None:
         at_T = Estimate(LawComparison(law_at_T, count).wasserstein_1(values))
@@ -138,7 +141,7 @@ def _unknown_at_T(target):
 
 
 def _moments(values, law, law_at_T, target):
-    """Mean and variance."""
+    """The estimates of the mean and the variance."""
     mean, variance, count = float(values.mean()), float(values.var()), len(values)
     fourth = float(((values - mean) ** 4).mean())
     error = math.sqrt(max(fourth - variance**2, 0.0) / count)
@@ -156,7 +159,7 @@ def _moments(values, law, law_at_T, target):
 
 
 def _arrays(values, law, law_at_T):
-    """The projections, a grid, and there the exact densities, or for a law without one its distribution function."""
+    """The projections, a grid, and on it the exact densities, or the distribution function of a law without density."""
     if law is None:
         low, high = torch.quantile(values, torch.tensor([0.001, 0.999]).double()).tolist()
         margin = 0.03 * (high - low)
@@ -171,8 +174,11 @@ def _arrays(values, law, law_at_T):
 
 
 def mode_weights(samples, target, generator) -> dict:
-    """The mean posterior weight of each mode, whose expectation over exact samples is the mode's weight, and the floor:
-    the standard deviation of that mean over as many exact samples. `mode_weight` is the weight of the first mode."""
+    """The mean posterior weight of each mode; its expectation over exact samples is the weight of the mode.
+
+    `mode_weight` is the number of the first mode, and `mode_weights` is the list for all modes. The floor is the
+    standard deviation of the mean over as many exact samples.
+    """
     why = target.lacks("modes")
     if why is not None:
         return dict.fromkeys(("mode_weight", "mode_weights"), Estimate.missing(why))
@@ -189,17 +195,17 @@ def mode_weights(samples, target, generator) -> dict:
 
 
 def _window(values, law):
-    """The range of the figure: nearly all of the law and of the values."""
+    """The range of the figure, which holds nearly all of the law and nearly all of the values."""
     ends = torch.cat([law.quantile([1e-5, 1 - 1e-5]), torch.quantile(values, torch.tensor([0.001, 0.999]).double())])
     margin = 0.03 * float(ends.max() - ends.min())
     return float(ends.min()) - margin, float(ends.max()) + margin
 
 
 def orthogonal_metrics(samples, target, output_law) -> dict:
-    """The mean variance a coordinate in the space orthogonal to `a`, where nothing happens: its shrinkage is collapse.
+    """The mean variance of a coordinate in the space orthogonal to `a`; it is too small if the samples have collapsed.
 
-    Exact values average the target's own variance over the same space. In one dimension all of them are 0. The standard
-    error is the one of Gaussian coordinates where the modes are Gaussian, else it is taken from the samples.
+    The exact values are the mean variances of the target in the same space. In one dimension all numbers are 0. The
+    standard error is computed for Gaussian coordinates if the modes are Gaussian, and from the samples otherwise.
     output_law: as in `projection_metrics`.
     """
     why = target.lacks("direction")
@@ -232,7 +238,7 @@ def orthogonal_metrics(samples, target, output_law) -> dict:
 
 
 def _orthogonal(samples, direction):
-    """The parts of samples orthogonal to a direction, (some, n) at a time, float64, on the CPU."""
+    """Yield the parts of the samples orthogonal to a direction, (some, n) at a time, float64, on the CPU."""
     unit = (direction / direction.norm()).flatten().cpu()
     for block in _blocks(samples):
         block = block.double().flatten(1).cpu()

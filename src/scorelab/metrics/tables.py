@@ -1,4 +1,4 @@
-"""Questions to the tables that studies write: name of a column -> its values (rows,)."""
+"""Look-ups in the tables that studies write; a table is a dictionary, name of a column -> its values (rows,)."""
 
 import numpy
 
@@ -10,8 +10,10 @@ def rows_of(table, **values) -> dict[str, numpy.ndarray]:
 
 
 def first_within(budgets, inside):
-    """The least of `budgets` (count,), in any order, from which on `inside` (count,) is true at every larger one; None
-    where it is false at the largest."""
+    """The least of `budgets` (count,) such that `inside` (count,) is true there and at all larger budgets.
+
+    None if `inside` is false at the largest budget. The budgets may stand in any order.
+    """
     order = numpy.argsort(budgets, kind="stable")
     outside = numpy.flatnonzero(~numpy.asarray(inside)[order])
     position = outside[-1] + 1 if len(outside) else 0

@@ -1,4 +1,4 @@
-"""Targets: distributions that are sampled, each with its exact answers."""
+"""Targets: the distributions to sample, each with the exact answers that are known."""
 
 from scorelab._lazy import lazy_exports
 

@@ -1,4 +1,4 @@
-"""The target that is a Gaussian mixture whose modes have any covariances."""
+"""A Gaussian mixture with arbitrary covariances as a target."""
 
 import math
 
@@ -14,8 +14,8 @@ class AnisotropicMixture(Mixture, Target):
     """sum_k w_k N(mu_k, C_k) on R^n, with the exact posterior mean, densities and projections; see `Mixture`.
 
     weights (K,): positive, normalised to sum 1. means (K, n). covariances: (K, n), the variances of the coordinates, or
-    (K, n, n). The Bayes risk and the speciation angle, which `GaussianMixture` has by quadrature in the span of the
-    means, have no such form here: the Bayes risk is measured, and there is no speciation angle.
+    (K, n, n). `GaussianMixture` computes the Bayes risk and the speciation angle by quadrature in the span of the
+    means. This quadrature is not possible here: the Bayes risk is measured, and there is no speciation angle.
     """
 
     def __init__(self, weights, means, covariances):
@@ -23,14 +23,13 @@ class AnisotropicMixture(Mixture, Target):
         self.direction = signal_direction(self.means)
 
     def restricted(self, side_of, side):
-        """The weight and the mixture of the modes whose means lie on one side; see `Target.restricted`."""
+        """The weight and the mixture of the modes whose means lie on the side, if some lie there and some do not."""
         here = side_of(self.means) == side
         if not bool(here.any()) or bool(here.all()):
             return super().restricted(side_of, side)
         return float(self.weights[here].sum()), self._with(here, self.covariances[here])
 
     def orthogonal_variance(self, direction):
-        """The mean variance a coordinate in the space orthogonal to a direction d (n,); 0 where there is none."""
         if self.n == 1:
             return 0.0
         unit = torch.as_tensor(direction, dtype=torch.float64)
@@ -38,9 +37,10 @@ class AnisotropicMixture(Mixture, Target):
         return float(self.covariance.trace() - unit @ self.covariance @ unit) / (self.n - 1)
 
     def output_law(self, angle, output):
-        """The law of what a sampler returns of an exact state at `angle`; see `Target.output_law`.
+        """See `Target.output_law`; every law is known.
 
-        For `posterior_mean` each mode is N(mu_k, sin^2 C_k V_k^-1 C_k), exact up to the overlap of the modes there.
+        For `posterior_mean` mode k is N(mu_k, sin^2 C_k V_k^-1 C_k). This is exact up to the overlap of the modes at
+        `angle`.
         """
         sin, cos = (float(value) for value in sin_cos(angle, torch.zeros((), dtype=torch.float64)))
         if output == "posterior_draw":
@@ -54,12 +54,11 @@ class AnisotropicMixture(Mixture, Target):
         return self._with(every, noisy)
 
     def noisy_projection(self, direction, angle):
-        """The law of <x_phi, d>/|d|^2 as a `ProjectedLaw`; see `Target.noisy_projection`."""
         length = float(torch.as_tensor(direction, dtype=torch.float64).norm())
         return self.projection(direction).noisy(math.sin(angle), (math.cos(angle) / length) ** 2)
 
     def _with(self, here, covariances):
-        """Some of the modes, (K,), with these covariances; the signal direction stays."""
+        """The mixture of the modes that the mask `here` (K,) selects, with new covariances and the same direction."""
         law = AnisotropicMixture(self.weights[here], self.means[here], covariances)
         law.direction = self.direction
         return law

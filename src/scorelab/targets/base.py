@@ -1,4 +1,4 @@
-"""The contract of a target: it samples, and says what else it can."""
+"""The contract of a target: it draws samples, and it says what else it can compute."""
 
 import abc
 import math
@@ -12,7 +12,7 @@ from scorelab.errors import ScorelabError
 from scorelab.movable import Movable
 from scorelab.randomness import stream
 
-#: exact samples of the Bayes risk and of the share of a side, where they are measured
+#: numbers of exact samples on which the Bayes risk and the share of a side are measured
 _RISK_DRAWS, _SIDE_DRAWS = 4096, 65536
 
 
@@ -20,9 +20,10 @@ _RISK_DRAWS, _SIDE_DRAWS = 4096, 65536
 class Capability:
     """Something that a target may be able to do beside sampling.
 
-    lacking: why a number that needs it is not measured. attributes: the attributes and methods that a target with the
-    capability gives. needs: capabilities that it takes as well. derived_from: capabilities that `Target` makes it of
-    where the target gives none of its own; empty where it cannot.
+    lacking: the reason why a number that needs the capability is not measured. attributes: the attributes and methods
+    that a target with the capability defines. needs: the other capabilities that the target must have as well.
+    derived_from: the capabilities from which `Target` computes this one if a subclass does not define it; empty if
+    `Target` cannot compute it.
     """
 
     lacking: str
@@ -63,15 +64,15 @@ class Target(Movable, abc.ABC):
     """A distribution of vectors, or of arrays of any shape.
 
     A subclass sets `n`, the dimension of a vector, or `shape`, the shape of one sample, and implements `sample`.
-    Everything else is a capability, see `CAPABILITIES`. A subclass has those whose attributes and methods it gives; a
-    number that needs another one is not measured. `NAME = None` in a class gives up what the class inherits, so that
-    the target has what `Target` itself has under this name.
+    Everything else is a capability; see `CAPABILITIES`. A subclass has a capability if it defines the attributes and
+    methods of the capability. A number that needs a capability is not measured for a target that does not have it. A
+    class with `NAME = None` gives up the attribute or method that it inherits, and gets what `Target` has as NAME.
 
-    direction, of the shape of a sample, float64: the signal direction `a` that samples are projected on. means (K, n)
-    and std (K,), float64: of modes that are isotropic Gaussians.
+    direction: the signal direction `a` that samples are projected on, with the shape of a sample, float64. means (K, n)
+    and std (K,), float64: the means and standard deviations of isotropic Gaussian modes.
 
     States x have the shape (count, *shape). An angle is a number or a tensor (count,), in radians, in the channel
-    x_phi = sin(phi) X + cos(phi) G. A method of a capability that the target has not raises ScorelabError.
+    x_phi = sin(phi) X + cos(phi) G. A method raises ScorelabError if the target does not have its capability.
     """
 
     direction: torch.Tensor | None = None
@@ -98,14 +99,14 @@ class Target(Movable, abc.ABC):
     def sample(self, count: int, generator: torch.Generator, dtype=torch.float32) -> torch.Tensor:
         """Draw `count` exact samples, shape (count, *shape)."""
 
-    # What a target can. ---------------------------------------------------------------------------------------------
+    # Questions about capabilities. ----------------------------------------------------------------------------------
 
     def gives(self, name: str) -> bool:
-        """Whether the target has a capability by attributes and methods of its own, not made of others."""
+        """Whether the target itself defines the attributes and methods of a capability."""
         return all(self._own(attribute) for attribute in CAPABILITIES[name].attributes)
 
     def lacks(self, *names: str) -> str | None:
-        """Why the target does not have all of these capabilities, the first reason; None if it has them.
+        """The first reason why the target does not have all of these capabilities; None if it has all of them.
 
         Raises KeyError for a name that `CAPABILITIES` does not have.
         """
@@ -130,7 +131,7 @@ class Target(Movable, abc.ABC):
     def _without(self, name: str) -> ScorelabError:
         return ScorelabError(f"{type(self).__name__}: {CAPABILITIES[name].lacking}")
 
-    # Capabilities. --------------------------------------------------------------------------------------------------
+    # Capabilities. Each docstring begins with the name of the capability. -------------------------------------------
 
     def posterior_mean(self, x: torch.Tensor, angle) -> torch.Tensor:
         """`posterior_mean`: E[X | x_phi = x], shape (count, *shape)."""
@@ -145,9 +146,9 @@ class Target(Movable, abc.ABC):
         raise self._without("score")
 
     def projection(self, direction: torch.Tensor):
-        """`projection`: the exact law of <X, d>/|d|^2 on the line, with the methods of `ProjectedLaw`.
+        """`projection`: the exact law of <X, d>/|d|^2 on the line, an object with the methods of `ProjectedLaw`.
 
-        A law without a density has no `pdf`, or one that raises TypeError.
+        A law without a density has no `pdf`, or its `pdf` raises TypeError.
         """
         raise self._without("projection")
 
@@ -155,7 +156,7 @@ class Target(Movable, abc.ABC):
         """`noisy_projection`: the exact law of <x_phi, d>/|d|^2 = sin <X, d>/|d|^2 + cos N(0, 1)/|d|."""
         raise self._without("noisy_projection")
 
-    @cached_property  # which a subclass may set, as well as override
+    @cached_property  # a subclass may override it, or set it as an attribute
     def weights(self) -> torch.Tensor:
         """`modes`: the weights of the modes, shape (K,), float64."""
         raise self._without("modes")
@@ -168,13 +169,16 @@ class Target(Movable, abc.ABC):
         """`bayes_risk`: E |X - E[X | x_phi]|^2, the least squared error of any denoiser, with the shape of `angle`,
         float64.
 
-        Where the target gives none of its own it is the mean over 4096 exact samples; see `bayes_risk_and_error`.
+        If a subclass does not define it, it is the mean over 4096 exact samples; see `bayes_risk_and_error`.
         """
         return self.bayes_risk_and_error(angle)[0]
 
     def bayes_risk_and_error(self, angle) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """The Bayes risk and its standard error, with the shape of `angle`; None for the error of the target's own
-        closed form. All angles share their samples, so that their errors are not independent."""
+        """The Bayes risk and its standard error, each with the shape of `angle`.
+
+        The error is None if the subclass defines `bayes_risk`. All angles share their samples, so their errors are not
+        independent.
+        """
         if self.gives("bayes_risk"):
             return self.bayes_risk(angle), None
         angle = torch.as_tensor(angle, dtype=torch.float64)
@@ -191,43 +195,45 @@ class Target(Movable, abc.ABC):
     def signal_risk(self, angles: torch.Tensor) -> torch.Tensor:
         """`signal_risk`: the Bayes risk of <X, a>/|a| at angles (points,) in [0, pi/2), float64.
 
-        A row (points,), or two (2, points), of which the second is the part between the modes. Where the target gives
-        none of its own it is measured; see `scorelab.targets.signal.measured`.
+        The result has the shape (points,), or (2, points): its second row is the part of the risk between the modes.
+        If a subclass does not define it, it is measured; see `scorelab.targets.signal.measured`.
         """
         from scorelab.targets.signal import measured
 
         return measured(self.posterior_mean, self, angles)
 
     def signal_risk_between(self, angles: torch.Tensor, risk: torch.Tensor) -> torch.Tensor:
-        """What is left of a risk (points,) along the signal at angles without the variance within the modes, in a
-        second row, (2, points); the risk alone where the modes are not known."""
+        """Add to a risk along the signal a second row: the risk without the variance within the modes.
+
+        angles, risk: (points,). Returns (2, points), or the risk alone, (points,), if the modes are not known.
+        """
         return risk
 
     def speciation_angle(self) -> float | None:
-        """`speciation`: the angle around which the noisy state tells the modes apart; None where there is none."""
+        """`speciation`: the angle around which the noisy state tells the modes apart; None if no angle does."""
         raise self._without("speciation")
 
     def orthogonal_variance(self, direction: torch.Tensor) -> float:
-        """`orthogonal_variance`: the mean variance a coordinate in the space orthogonal to a direction."""
+        """`orthogonal_variance`: the mean variance of a coordinate orthogonal to a direction (n,); 0 if n = 1."""
         raise self._without("orthogonal_variance")
 
     def output_law(self, angle: float, output: str) -> "Target | None":
-        """`output_law`: the law of what a sampler returns of an exact state x at its last angle; None if it is not
-        known.
+        """`output_law`: the law of the output that a sampler makes of an exact state x at its last angle; None if the
+        law is not known.
 
         output: scaled, x / sin(phi), whose noise has variance cot^2(phi) = 1/T; posterior_mean, m(x; phi);
-        posterior_draw, a draw of X given x. Without the capability the law is known where it is the target itself: of a
-        posterior draw, and of all three at pi/2.
+        posterior_draw, a draw of X given x. Without the capability the law is known only if it is the target itself:
+        for a posterior draw, and for every output at pi/2. Raises ValueError for another output or angle.
         """
         if output not in ("scaled", "posterior_mean", "posterior_draw") or not 0 < angle <= math.pi / 2:
             raise ValueError(f"output = {output}, angle = {angle}")
         return self if output == "posterior_draw" or angle >= math.pi / 2 else None
 
     def restricted(self, side_of, side: int) -> tuple[float, "Target"]:
-        """The share and the law of the samples on one side.
+        """The share of the samples that lie on one side, and the law of these samples.
 
-        side_of: function from points (count, *shape) to the number of their side (count,). Where the target knows no
-        better the share is that of 65536 samples, and the law can only be sampled.
+        side_of: function from points (count, *shape) to the number of their side (count,). If a subclass knows no
+        better, the share is measured on 65536 samples, and the law can only be sampled.
         """
         share = (side_of(self.sample(_SIDE_DRAWS, stream(0, "sides"))) == side).double().mean()
         return float(share), OneSide(self, side_of, side)
@@ -244,7 +250,7 @@ class OneSide(Target):
         self.direction = whole.direction
 
     def sample(self, count, generator, dtype=torch.float32):
-        """Draw `count` samples, by rejection of those on other sides."""
+        """Draw samples of the whole target and reject the samples on other sides."""
         kept, missing = [], count
         while missing > 0:
             x = self.whole.sample(count, generator, dtype)

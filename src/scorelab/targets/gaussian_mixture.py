@@ -1,4 +1,4 @@
-"""The target that is a Gaussian mixture with isotropic modes."""
+"""A Gaussian mixture with isotropic modes as a target."""
 
 import math
 
@@ -12,18 +12,22 @@ from scorelab.targets.signal import along, between_modes
 
 
 def signal_direction(means):
-    """The difference of the first two of the means (K, n), or the only mean, or (1, ..., 1) where that is 0; (n,)."""
+    """The signal direction (n,) of modes with the means (K, n).
+
+    It is the difference of the first two means, or the mean itself if there is only one. If this vector is 0, the
+    direction is (1, ..., 1).
+    """
     difference = means[0] - means[1] if len(means) > 1 else means[0]
     return difference if bool(difference.any()) else torch.ones_like(difference)
 
 
 class GaussianMixture(IsotropicMixture, Target):
-    """sum_k w_k N(mu_k, s_k^2 I) on R^n, with every exact answer about it; see `IsotropicMixture` as well.
+    """sum_k w_k N(mu_k, s_k^2 I) on R^n, a target with every capability; see also `IsotropicMixture`.
 
     weights (K,): positive, normalised to sum 1. means (K, n). std: one number > 0, or (K,). direction: see
     `signal_direction`.
 
-    Raises ValueError for weights that are not positive, a std that is not, or shapes that disagree.
+    Raises ValueError for weights or a std that are not positive, and for shapes that disagree.
     """
 
     def __init__(self, weights, means, std=1.0):
@@ -39,17 +43,15 @@ class GaussianMixture(IsotropicMixture, Target):
         return cls([p, 1 - p], torch.stack([(1 - p) * a, -p * a]))
 
     def bayes_risk(self, angle):
-        """E |X - E[X | x_phi]|^2, with the shape of `angle`, float64, by quadrature: `laws.mode_pairs.bayes_risk`."""
         return bayes_risk(self, angle)
 
     def speciation_angle(self):
-        """See `scorelab.targets.speciation`."""
         from scorelab.targets.speciation import speciation_angle
 
         return speciation_angle(self)
 
     def restricted(self, side_of, side):
-        """The weight and the mixture of the modes whose means lie on one side; see `Target.restricted`."""
+        """The weight and the mixture of the modes whose means lie on the side, if some lie there and some do not."""
         here = side_of(self.means) == side
         if not bool(here.any()) or bool(here.all()):
             return super().restricted(side_of, side)
@@ -58,25 +60,22 @@ class GaussianMixture(IsotropicMixture, Target):
         return float(self._weights[here].sum()), law
 
     def noisy_projection(self, direction, angle):
-        """The law of <x_phi, d>/|d|^2 as a `ProjectedLaw`; see `Target.noisy_projection`."""
         length = float(torch.as_tensor(direction, dtype=torch.float64).norm())
         return self.projection(direction).noisy(math.sin(angle), (math.cos(angle) / length) ** 2)
 
     def signal_risk(self, angles):
-        """The Bayes risk of <X, a>/|a| given its own noisy version, by quadrature, and its part between the modes.
+        """The Bayes risk of <X, a>/|a| given the noisy version of this number alone, and its part between the modes.
 
-        Where the modes lie on one line along `a`, as two always do, it is the risk given the whole noisy state.
+        If all modes lie on one line along `a`, as two modes always do, this is the risk given the whole noisy state.
         """
         law = along(self)
         line = GaussianMixture(law.weights, law.means.unsqueeze(1), law.stds)
         return self.signal_risk_between(angles, line.bayes_risk(angles))
 
     def signal_risk_between(self, angles, risk):
-        """See `Target.signal_risk_between`."""
         return between_modes(along(self), angles, risk)
 
     def orthogonal_variance(self, direction):
-        """The mean variance a coordinate in the space orthogonal to a direction d (n,); 0 where there is none."""
         if self.n == 1:
             return 0.0
         unit = torch.as_tensor(direction, dtype=torch.float64)
@@ -87,9 +86,10 @@ class GaussianMixture(IsotropicMixture, Target):
         return float(self._weights @ self.std**2) + between
 
     def output_law(self, angle, output):
-        """The law of what a sampler returns of an exact state at `angle`; see `Target.output_law`.
+        """See `Target.output_law`; every law is known.
 
-        For `posterior_mean` each mode is N(mu_k, s_k^4 sin^2 / v_k), exact up to the overlap of the modes at `angle`.
+        For `posterior_mean` mode k is N(mu_k, s_k^4 sin^2 / v_k I). This is exact up to the overlap of the modes at
+        `angle`.
         """
         sin, cos = (float(value) for value in sin_cos(angle, torch.zeros((), dtype=torch.float64)))
         if output == "posterior_draw":

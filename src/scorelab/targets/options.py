@@ -9,13 +9,13 @@ from scorelab.options import Count, OpenUnit, Options, Positive
 
 
 class RandomDirection(Options):
-    """A direction drawn uniformly, of the given Euclidean norm."""
+    """A vector of the given Euclidean norm whose direction is drawn uniformly."""
 
     norm: Positive
 
 
 def _vector(value: Any) -> Any:
-    """A number, a list of numbers or {norm: r}; the length is checked where n is known."""
+    """Check a number, a list of numbers or {norm: r}; the length of a list is checked where n is known."""
     if isinstance(value, dict):
         return RandomDirection.model_validate(value)
     entries = value if isinstance(value, (list, tuple)) else [value]
@@ -72,7 +72,7 @@ class Mixture(TargetOptions):
     """A mixture of K isotropic Gaussians.
 
     n: dimension. weights: K numbers > 0, normalised to sum 1. means: K vectors, each a number, a list of n numbers or
-    {norm: r} for a random direction. std: one number > 0, or K of them.
+    {norm: r} for a random direction. std: one number > 0, or K numbers > 0.
     """
 
     n: Count
@@ -86,9 +86,13 @@ class Mixture(TargetOptions):
         if modes < 1:
             raise ValueError("weights is empty: at least one mode is needed")
         if len(self.means) != modes:
-            raise ValueError(f"means has {len(self.means)} vectors, weights has {modes} entries: one a mode is needed")
+            raise ValueError(
+                f"means has {len(self.means)} vectors, weights has {modes} entries: one per mode is needed"
+            )
         if isinstance(self.std, list) and len(self.std) != modes:
-            raise ValueError(f"std has {len(self.std)} entries, weights has {modes}: one number, or one a mode")
+            raise ValueError(
+                f"std has {len(self.std)} entries, weights has {modes}: one number, or one per mode, is needed"
+            )
         for mode, mean in enumerate(self.means):
             if isinstance(mean, list) and len(mean) != self.n:
                 raise ValueError(f"means[{mode}] has {len(mean)} entries, n = {self.n}: n entries are needed")

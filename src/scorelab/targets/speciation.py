@@ -15,14 +15,14 @@ def coordinates(target):
 
 
 def undecided(target, angle: float) -> float:
-    """E[1 - sum_k gamma_k^2] at an angle, for a Gaussian mixture: `laws.mode_pairs.undecided`."""
+    """E[1 - sum_k gamma_k^2] of a Gaussian mixture at an angle; see `laws.mode_pairs.undecided`."""
     return mode_pairs.undecided(target, coordinates(target), angle)
 
 
 def speciation_angle(target) -> float | None:
     """The angle at which E[1 - sum_k gamma_k^2] has fallen to half of 1 - sum_k w_k^2; None if it never does.
 
-    For two modes E[gamma (1 - gamma)] = p (1 - p)/2: the posterior weight has half the variance of a known mode.
+    For two modes E[gamma (1 - gamma)] = p (1 - p)/2 there: the variance of the mode given the state has fallen to half.
     """
     from scipy.optimize import brentq
 

@@ -9,15 +9,15 @@ def vector(*values) -> torch.Tensor:
 
 
 def evenly(start: float, end: float, count: int) -> torch.Tensor:
-    """Evenly spaced from start to end, (count,)."""
+    """Evenly spaced numbers from start to end, shape (count,)."""
     return torch.linspace(start, end, count, dtype=torch.float64)
 
 
 def evenly_in_log(start: float, end: float, count: int) -> torch.Tensor:
-    """From 10^start to 10^end, evenly in the exponent, (count,)."""
+    """Numbers from 10^start to 10^end with evenly spaced exponents, shape (count,)."""
     return 10 ** evenly(start, end, count)
 
 
 def largest_of(values) -> float:
-    """The largest absolute value."""
+    """The largest absolute value of the entries."""
     return float(values.abs().max())

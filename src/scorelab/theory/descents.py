@@ -1,11 +1,13 @@
-"""What descents of several subjects share."""
+"""Functions that the gradient descents of several studies share."""
 
 import numpy
 
 
 def recorded_steps(steps: int, points: int) -> numpy.ndarray:
-    """Those of the steps 0 ... steps that a curve has rows for, (at most points + 1,): half of `points` evenly spaced,
-    half evenly in the logarithm."""
+    """The steps among 0 ... steps at which a curve has rows, shape (at most points + 1,).
+
+    Half of the `points` are evenly spaced, and half are evenly spaced in the logarithm.
+    """
     half = points // 2
     rows = numpy.r_[0, numpy.geomspace(1, steps, half), numpy.linspace(0, steps, half)]
     return numpy.unique(numpy.rint(rows)).astype(int)

@@ -29,9 +29,9 @@ def derivatives(function, x, order: int):
 
 
 def monotone_map(source: ProjectedLaw, target: ProjectedLaw, x):
-    """The increasing function that takes one law to the other, at x: target's quantile of source's P(X <= x).
+    """The increasing function that maps `source` to `target`, at x: the target's quantile of the source's P(X <= x).
 
-    Above the median of `source` both are reflected, so that a right tail has the digits of a left one.
+    Above the median of `source` both laws are reflected, so that a right tail is as accurate as a left tail.
     """
     left = x <= source.quantile(0.5)
     ends = ((1.0, x[left]), (-1.0, x[~left]))
@@ -44,8 +44,8 @@ def monotone_map(source: ProjectedLaw, target: ProjectedLaw, x):
 def solve_fokker_planck(initial, drift, time: float, steps: int, x):
     """The density at `time` that solves dq/dt = -(q v)' + q'', q(0) = initial, on the even grid x (cells,).
 
-    drift: function of x and t. Crank and Nicolson's scheme with central fluxes and none through the ends: of second
-    order in the step and in the width of the cells, and sum q stays what it is.
+    drift: function v of x and t. The Crank-Nicolson scheme is used with central fluxes and no flux through the ends. It
+    has second order in the step and in the width of the cells, and it keeps sum q.
     """
     from scipy.linalg import solve_banded
 
@@ -71,7 +71,7 @@ def solve_fokker_planck(initial, drift, time: float, steps: int, x):
 def push(density, mean, variance: float, x):
     """The density on the even grid x (points,) after a step x -> N(mean(x), variance); mean (points,).
 
-    The trapezoidal rule, exact to rounding while the step's standard deviation is above 1.3 widths of the grid.
+    The trapezoidal rule is exact to rounding if the step's standard deviation is above 1.3 widths of the grid.
     """
     width = float(x[1] - x[0])
     kernel = torch.exp(-((x.unsqueeze(1) - mean) ** 2) / (2 * variance)) / math.sqrt(2 * math.pi * variance)
@@ -79,17 +79,17 @@ def push(density, mean, variance: float, x):
 
 
 def two_modes(p=0.7, a=3.0):
-    """p N((1-p) a, 1) + (1-p) N(-p a, 1)."""
+    """The law p N((1-p) a, 1) + (1-p) N(-p a, 1)."""
     return ProjectedLaw([p, 1 - p], [(1 - p) * a, -p * a], [1.0, 1.0])
 
 
 def score(law, x):
-    """(log density)' by autograd."""
+    """The derivative of the log density of a law at x, by autograd."""
     return derivatives(lambda x: law.pdf(x).log(), x, 1)[1]
 
 
 def in_time(function, x, time):
-    """d/dt function(x, t) at a time, shape of x."""
+    """The derivative of function(x, t) with respect to t at a time, shape of x."""
 
     def of_times(times):
         return function(x, times)
@@ -131,5 +131,5 @@ def ou_process():
 
 
 def largest_gap(one, other) -> float:
-    """The largest |one - other|."""
+    """The largest entry of |one - other|."""
     return float((one - other).abs().max())

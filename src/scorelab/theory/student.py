@@ -1,17 +1,18 @@
 """The two-mode student of equal weights, and the losses of its only parameter mu with their gradients.
 
-With sin^2 = t/(t+1) the state of stochastic localization is Y_t = sqrt(t(t+1)) x, x = sin X + cos G, and that of the
-OU process at e^-2s = t/(t+1) is x itself. With b = sin mu the two residuals are the same vector but for a factor:
+With sin^2 = t/(t+1) the state of stochastic localization is Y_t = sqrt(t(t+1)) x, x = sin X + cos G, and the state of
+the OU process at e^-2s = t/(t+1) is x itself. With b = sin mu the two residuals are the same vector up to a factor:
 
     X - m(Y_t) = -(cos^2/sin) r        score + G/cos = r        r = tanh<b,x> b - d        d = x - G/cos
 
-so the DDPM loss is t(t+1) times that of stochastic localization, sample by sample, without a constant. d = sin (X -
-sqrt(t) G). By Stein's lemma the noise in d can be integrated out, whatever mixture of N(c, share I) x follows:
+So the DDPM loss is t(t+1) times the loss of stochastic localization, sample by sample, without a constant. d = sin (X -
+sqrt(t) G). By Stein's lemma the noise in d can be integrated out for every mixture of N(c, share I) that x follows:
 
     E|r|^2 = E{ |b|^2 [tanh^2 w + 2 sech^2 w] - 2 w tanh w } + E|d|^2,     w = <b,x> ~ N(<b,c>, share |b|^2)
 
-an integral in one dimension. The population has c = sin mu*, share = 1 (the loss is even in x); given its samples,
-c = sin X_i, share = cos^2. All is float64; starts are batched: mu (starts, n) -> loss (starts,), gradient (starts, n).
+This is an integral in one dimension. For the population c = sin mu* and share = 1 (the loss is even in x); for given
+samples X_i, c = sin X_i and share = cos^2. All tensors are float64. Starts are batched: mu (starts, n) -> loss
+(starts,), gradient (starts, n).
 """
 
 import math
@@ -25,13 +26,15 @@ _NODES, _REACH, _SATURATED = 161, 9.5, 20.0  # tanh(20) = 1 to rounding
 
 
 def student(y, mu, t):
-    """m(y; mu) = (y + tanh(<y,mu>/(t+1)) mu)/(t+1) for y (count, n), mu (n,): E[X | Y_t = y] of the mixture of N(mu, I)
-    and N(-mu, I) in equal parts, 000_6c70dbc10a1c9c83.txt, section 8.2."""
+    """m(y; mu) = (y + tanh(<y,mu>/(t+1)) mu)/(t+1) for y (count, n), mu (n,): 000_6c70dbc10a1c9c83.txt, section 8.2.
+
+    It is E[X | Y_t = y] for the mixture of N(mu, I) and N(-mu, I) in equal parts.
+    """
     return (y + torch.tanh(y @ mu / (t + 1)).unsqueeze(-1) * mu) / (t + 1)
 
 
 class Expectations(NamedTuple):
-    """Of w ~ N(p, v), with T = tanh w and S = sech^2 w, each with the shape of p."""
+    """Expectations of functions of w ~ N(p, v), with T = tanh w and S = sech^2 w; each has the shape of p."""
 
     T: torch.Tensor
     wT: torch.Tensor
@@ -46,9 +49,9 @@ class Expectations(NamedTuple):
 def expectations(p, v) -> Expectations:
     """Expectations over N(p, v) for p, v of one shape, v >= 0, to rounding.
 
-    E erf(w) and E w erf(w) are closed forms. What is left of tanh, and sech^2, vanishes to rounding outside |w| < 20,
-    and is integrated by the trapezoidal rule on at most (-20, 20), with a step <= 1/4 in w and <= 0.12 standard
-    deviations: the poles of tanh at i pi/2 leave an error of exp(-pi^2/step) = 7e-18.
+    E erf(w) and E w erf(w) have closed forms. tanh - erf and sech^2 vanish to rounding outside |w| < 20. They are
+    integrated by the trapezoidal rule on at most (-20, 20), with a step <= 1/4 in w and <= 0.12 standard deviations.
+    The poles of tanh at i pi/2 leave an error of exp(-pi^2/step) = 7e-18.
     """
     deviation = v.sqrt().clamp(min=1e-150)
     low = ((-_SATURATED - p) / deviation).clamp(min=-_REACH)
@@ -76,8 +79,8 @@ def expectations(p, v) -> Expectations:
 class Averaged:
     """The mean over centres c (starts or 1, M, n) of E|r|^2, x ~ N(c, share I), by quadrature.
 
-    scale: b = scale mu. stein: whether r has the noise that sech^2 stands for; without it E|r|^2 is that of
-    tanh<b,x> b - x. constant (starts or 1,): E|d|^2. factor: of loss and gradient.
+    scale: the factor in b = scale mu. stein: whether d contains noise, which Stein's lemma integrates out; without
+    noise r = tanh<b,x> b - x. constant (starts or 1,): E|d|^2. factor: multiplies the loss and the gradient.
     """
 
     def __init__(self, centres, share, scale, stein, constant, factor):
@@ -105,8 +108,11 @@ def mean_of(coefficients, vectors):
 
 
 class Maximization:
-    """b - E[tanh<b,x> x], x ~ N(c, share I), the M-step of EM that section 8.1 has for low noise: the gradient of
-    |b|^2/2 - E log cosh<b,x>."""
+    """|b|^2/2 - E log cosh<b,x>, x ~ N(c, share I), averaged over the centres c, with b = scale mu.
+
+    Its gradient with respect to b is b - E[tanh<b,x> x], the M-step of EM, which section 8.1 has for low noise.
+    centres, share, scale, factor: see `Averaged`.
+    """
 
     def __init__(self, centres, share, scale, factor):
         self.centres, self.share, self.scale, self.factor = centres, share, scale, factor
@@ -126,7 +132,7 @@ def high_noise_constants() -> tuple[float, float]:
     population loss E|X - m(Y_t)|^2 of stochastic localization, measured on its gradient by quadrature.
 
     With |mu*| = 1 the gradient is t norm mu at a unit mu orthogonal to mu*, and t (norm/8 - signal/2) mu* at mu*/2.
-    Richardson's rule takes out the next order in t.
+    Richardson extrapolation removes the next order in t.
     """
     star = torch.tensor([1.0, 0.0], dtype=torch.float64)
 

@@ -1,4 +1,4 @@
-"""Training: what is minimised, over which angles, and the loop that does it."""
+"""Training: the objectives, the laws of the training angles, and the training loop."""
 
 from scorelab._lazy import lazy_exports
 

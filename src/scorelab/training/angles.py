@@ -25,13 +25,14 @@ class AngleLaw(abc.ABC):
 
     @abc.abstractmethod
     def density(self, angle):
-        """The density at angles of any shape, a radian. Raises ConfigError for a law that has none."""
+        """The density per radian, with the shape and dtype of `angle`. Raises ConfigError if the law has no density."""
 
 
 class UniformIn(AngleLaw):
     """The law of an angle whose coordinate c(angle), a smooth monotone function, is uniform between its two ends.
 
-    Its density is |c'(angle)| / |c(high) - c(low)|. Both functions map float64 tensors elementwise.
+    Its density is |c'(angle)| / |c(high) - c(low)|. coordinate, angle: the function c and its inverse, which map
+    float64 tensors elementwise.
     """
 
     def __init__(self, coordinate, angle, low: float, high: float):
@@ -40,18 +41,16 @@ class UniformIn(AngleLaw):
         self.first, self.last = ends.tolist()
 
     def sample(self, count, generator, dtype=torch.float32):
-        """Draw `count` angles, shape (count,)."""
         share = torch.rand(count, generator=generator, dtype=torch.float64)
         return self.angle(self.first + (self.last - self.first) * share).to(dtype)
 
     def quadrature(self, points=64):
-        """Gauss-Legendre in the coordinate."""
+        """The Gauss-Legendre rule in the coordinate."""
         coordinate, weights = gauss_legendre(self.first, self.last, points)
         return self.angle(coordinate), weights / (self.last - self.first)
 
     @torch.enable_grad()
     def density(self, angle):
-        """The density, with the shape and dtype of `angle`."""
         at = angle.detach().double().requires_grad_()
         (slope,) = torch.autograd.grad(self.coordinate(at).sum(), at)
         return (slope / (self.last - self.first)).abs().to(angle.dtype)
@@ -65,19 +64,17 @@ class OneOf(AngleLaw):
         self.low, self.high = float(points[0]), float(points[-1])
 
     def sample(self, count, generator, dtype=torch.float32):
-        """Draw `count` angles, shape (count,)."""
         return self.points[torch.randint(len(self.points), (count,), generator=generator)].to(dtype)
 
     def quadrature(self, points=64):
-        """The angles themselves, equally weighted: exact, whatever `points` is."""
+        """The angles themselves with equal weights; this is exact, and `points` has no effect."""
         return self.points, torch.full_like(self.points, 1 / len(self.points))
 
     def density(self, angle):
-        """There is none."""
         raise ConfigError("training: a law of finitely many angles has no density, which weight: likelihood needs")
 
 
-def _same(angle):
+def _identity(angle):
     return angle
 
 
@@ -90,20 +87,20 @@ def _from_log_tan(coordinate):
 
 
 def uniform(low, high):
-    """Uniform in the angle."""
-    return UniformIn(_same, _same, low, high)
+    """The uniform law of the angle on [low, high]."""
+    return UniformIn(_identity, _identity, low, high)
 
 
 def log_t(low, high):
-    """Uniform in log t = 2 log tan(angle)."""
+    """The law of the angle for which log t = 2 log tan(angle) is uniform."""
     return UniformIn(_log_tan, _from_log_tan, low, high)
 
 
 def native(schedule):
-    """Uniform in the native time of a schedule, from its first angle to its last.
+    """The law of the angle for which the native time of a schedule is uniform, from its first angle to its last.
 
-    schedule: has start_angle and end_angle, and the maps time(angle) and angle(time) of float64 tensors, elementwise.
-    Raises ConfigError where the native time of an end is not finite.
+    schedule: an object with start_angle and end_angle, and with the elementwise maps time(angle) and angle(time) of
+    float64 tensors. Raises ConfigError if the native time of the first or the last angle is not finite.
     """
     law = UniformIn(schedule.time, schedule.angle, schedule.start_angle, schedule.end_angle)
     if not (math.isfinite(law.first) and math.isfinite(law.last)):
@@ -112,18 +109,18 @@ def native(schedule):
 
 
 def single(noise_level):
-    """The one angle at which x / sin = X + noise_level G."""
+    """The law that has only the angle at which x / sin = X + noise_level G."""
     return OneOf(torch.tensor([math.atan(1 / noise_level)], dtype=torch.float64))
 
 
 def ladder(low, high, levels):
-    """`levels` angles whose noise levels sigma = cot(angle) are geometric (Song and Ermon 2019, NCSN)."""
+    """The uniform law on `levels` angles with geometric noise levels sigma = cot(angle) (Song and Ermon 2019, NCSN)."""
     ends = _log_tan(torch.tensor([low, high], dtype=torch.float64)).tolist()
     return OneOf(_from_log_tan(torch.linspace(*ends, levels, dtype=torch.float64)))
 
 
 def angle_law(options, schedule=None) -> AngleLaw:
-    """The law that training options name; `schedule` is needed for `native` alone."""
+    """The law that the training options name. Raises ValueError for `native` without a schedule."""
     if options.angles == "native":
         if schedule is None:
             raise ValueError("angles = native: a schedule is needed")

@@ -6,10 +6,10 @@ With a quantity Q = kappa(phi) m + (a function of x) and lambda(phi) a weight,
     explicit     lambda |s - s_hat|^2                                            0
     implicit     lambda [|s_hat|^2 + 2 tr D_x s_hat]                             -lambda E|s|^2
 
-a coordinate (divided by n), where Q(X) is Q with X for m, s the score of x_phi, R the Bayes risk, w = lambda kappa^2.
-Their expected excess over the least value is E w |m - m_hat|^2 / n for all three: for the first because E[X | x] = m,
-for the last by integration by parts, E<s_hat, s> = -E tr D_x s_hat (004_bfdb7e49cac735be.txt, section 2;
-000_6c70dbc10a1c9c83.txt, section 3.2, equation 1).
+each divided by n. Q(X) is Q with X in place of m, s is the score of x_phi, R is the Bayes risk, and w = lambda kappa^2.
+The expected excess over the least value is E w |m - m_hat|^2 / n for all three. For the regression this holds because
+E[X | x] = m. For the implicit objective it holds by integration by parts, E<s_hat, s> = -E tr D_x s_hat
+(004_bfdb7e49cac735be.txt, section 2; 000_6c70dbc10a1c9c83.txt, section 3.2, equation 1).
 """
 
 import abc
@@ -22,13 +22,13 @@ from torch.utils.checkpoint import checkpoint
 from scorelab.channel import aligned, sin_cos
 from scorelab.errors import ConfigError, ScorelabError
 
-#: entries of the noisy states and directions that are differentiated at a time for an exact trace
+#: for an exact trace, how many entries of noisy states and directions are differentiated at a time
 _CHUNK = 2**20
-#: Hang et al. 2023, the signal-to-noise ratio beyond which min_snr weights all angles alike
+#: the signal-to-noise ratio beyond which min_snr gives all angles the same weight (Hang et al. 2023)
 _LARGEST_SNR = 5.0
 
-#: quantity -> kappa and kappa sigma, as functions of the angle, None where 1; sigma^2 is the variance of the noise in
-#: the quantity's own coordinate, cos^2 in x = sin X + cos G and cot^2 in X + sigma G, that of `dsm`
+#: quantity -> kappa and kappa sigma as functions of the angle; None stands for 1. sigma^2 is the variance of the noise:
+#: cot^2 in X + sigma G, the coordinate of `dsm`, and cos^2 in x = sin X + cos G, the coordinate of the others
 _KAPPA = {
     "posterior_mean": (None, torch.cos),
     "velocity": (lambda angle: 1 / torch.cos(angle), None),
@@ -39,11 +39,11 @@ _KAPPA = {
 
 
 def root_weight(quantity: str, weight: str, law):
-    """The function from angles to sqrt(w) = sqrt(lambda) kappa, or None where that is 1 at all angles.
+    """The function from angles to sqrt(w) = sqrt(lambda) kappa, or None if w = 1 at all angles.
 
     unit: lambda = 1. noise_variance: lambda = sigma^2 (004_bfdb7e49cac735be.txt, section 3). likelihood: the w for
-    which E w |m - m_hat|^2, over the law of angles, is the path KL from its lowest to its highest angle, that is
-    w q = 1/2 dt/dphi with t = tan^2 and q the law's density (Song, Durkan, Murray and Ermon 2021).
+    which E w |m - m_hat|^2, over the law of angles, is the path KL from the lowest to the highest angle of the law. So
+    w q = 1/2 dt/dphi, where t = tan^2 and q is the density of the law (Song, Durkan, Murray and Ermon 2021).
     min_snr: w = min(tan^2, 5) (Hang et al. 2023).
     """
     if weight == "likelihood":
@@ -56,7 +56,7 @@ def root_weight(quantity: str, weight: str, law):
 class Objective(abc.ABC):
     """An objective for a target of dimension n.
 
-    root: function from angles to sqrt(w), or None where w = 1. width: tensors of the size of x that a batch holds.
+    root: function from angles to sqrt(w), or None if w = 1. width: how many tensors of the size of x a batch holds.
     """
 
     width = 1
@@ -65,7 +65,7 @@ class Objective(abc.ABC):
         self.root, self.target, self.n = root, target, target.n
 
     def root_weight(self, angle):
-        """sqrt(w), with the shape of `angle`, or None where w = 1."""
+        """sqrt(w), with the shape of `angle`, or None if w = 1."""
         return None if self.root is None else self.root(angle)
 
     @abc.abstractmethod
@@ -82,27 +82,25 @@ class Objective(abc.ABC):
 
     @abc.abstractmethod
     def least_value(self, angle, risk):
-        """The least expected loss at angles where the Bayes risk is `risk`, that of the exact posterior mean."""
+        """The least expected loss, which the exact posterior mean has, at angles where the Bayes risk is `risk`."""
 
 
 class Regression(Objective):
     """w |X - m_hat|^2 / n."""
 
     def columns(self, clean, x, angle, generator):
-        """X sqrt(w), and sqrt(w) shaped to multiply X; X alone where w = 1."""
+        """X sqrt(w), and sqrt(w) shaped to multiply X; X alone if w = 1."""
         root = self.root_weight(angle)
         if root is None:
             return (clean,)
         root = aligned(root, clean)
         return clean * root, root
 
-    def losses(self, denoiser, x, angle, target, root=None):
-        """The loss of each sample, shape (count,)."""
-        return (_scaled(denoiser(x, angle), root) - target).square().flatten(1).mean(1)
+    def losses(self, denoiser, x, angle, goal, root=None):
+        return (_scaled(denoiser(x, angle), root) - goal).square().flatten(1).mean(1)
 
-    def loss(self, denoiser, x, angle, target, root=None):
-        """The mean loss of a batch."""
-        return torch.nn.functional.mse_loss(_scaled(denoiser(x, angle), root), target)
+    def loss(self, denoiser, x, angle, goal, root=None):
+        return torch.nn.functional.mse_loss(_scaled(denoiser(x, angle), root), goal)
 
     def least_value(self, angle, risk):
         """w R / n."""
@@ -118,22 +116,22 @@ class Explicit(Regression):
     """lambda |s - s_hat|^2 / n with the exact score: the regression on the exact posterior mean instead of X."""
 
     def columns(self, clean, x, angle, generator):
-        """m sqrt(w), and sqrt(w) shaped to multiply m; m alone where w = 1."""
+        """m sqrt(w), and sqrt(w) shaped to multiply m; m alone if w = 1."""
         return super().columns(self.target.posterior_mean(x, angle), x, angle, generator)
 
     def least_value(self, angle, risk):
-        """0."""
         return torch.zeros_like(risk)
 
 
 class Implicit(Objective):
-    """lambda [|s_hat|^2 + 2 tr D_x s_hat] / n, whose trace is summed over all n directions.
+    """lambda [|s_hat|^2 + 2 tr D_x s_hat] / n; the trace is summed over all n directions.
 
-    With s_hat = (sin m_hat - x) / cos^2 and w = lambda sin^2 / cos^4 it is
+    With s_hat = (sin m_hat - x) / cos^2 and w = lambda sin^2 / cos^4 the loss is
 
-        w / tan^2 { |sin m_hat - x|^2 / cos^2 + 2 (sin tr D_x m_hat - n) } / n,
+        w / tan^2 { |sin m_hat - x|^2 / cos^2 + 2 (sin tr D_x m_hat - n) } / n.
 
-    regular at phi = 0, and so is its factor for all weights but likelihood: 1 for noise_variance.
+    The braces are regular at phi = 0. The factor w / tan^2 is regular for all weights except likelihood; for
+    noise_variance it is 1.
     """
 
     def columns(self, clean, x, angle, generator):
@@ -146,7 +144,6 @@ class Implicit(Objective):
         return (self.root_weight(angle) / torch.tan(angle)).square()
 
     def losses(self, denoiser, x, angle, factor, *probes):
-        """The loss of each sample, shape (count,)."""
         sin, cos = (value.flatten() for value in sin_cos(angle, x))
         squared, divergence = self.terms(denoiser, x, angle, sin, *probes)
         return factor * (squared / cos**2 + 2 * divergence) / self.n
@@ -162,19 +159,20 @@ class Implicit(Objective):
 
 
 class Hutchinson(Implicit):
-    """`Implicit` with the mean of v^T D_x m_hat v over random probes v, E v v^T = I, for its trace.
+    """`Implicit` with the trace estimated by the mean of v^T D_x m_hat v over random probes v, E v v^T = I.
 
-    It is also sliced score matching with reduced variance (Song, Garg, Shi and Ermon 2019).
+    It is also sliced score matching with reduced variance (Song, Garg, Shi and Ermon 2019). probe: `gaussian` or
+    `rademacher`, the law of the probes. count: the number of probes per sample.
     """
 
-    def __init__(self, root, target, law: str, count: int):
+    def __init__(self, root, target, probe: str, count: int):
         super().__init__(root, target)
-        self.law, self.width = law, count
+        self.probe, self.width = probe, count
 
     def columns(self, clean, x, angle, generator):
         """The factor w / tan^2 (count,) and the probes (count, probes, *shape)."""
         shape = (len(x), self.width, *x.shape[1:])
-        if self.law == "gaussian":
+        if self.probe == "gaussian":
             probes = torch.randn(shape, generator=generator, dtype=x.dtype)
         else:
             probes = torch.randint(2, shape, generator=generator).to(x.dtype).mul_(2).sub_(1)
@@ -188,10 +186,10 @@ class Hutchinson(Implicit):
 
 
 class Sliced(Hutchinson):
-    """lambda [(v . s_hat)^2 + 2 v^T D_x s_hat v] / n, the mean over probes (Song, Garg, Shi and Ermon 2019)."""
+    """The mean of lambda [(v . s_hat)^2 + 2 v^T D_x s_hat v] / n over probes v (Song, Garg, Shi and Ermon 2019)."""
 
     def terms(self, denoiser, x, angle, sin, probes):
-        """(v . (sin m_hat - x))^2 and sin v^T D_x m_hat v - |v|^2, means over probes, shape (count,) each."""
+        """The means over probes of (v . (sin m_hat - x))^2 and of sin v^T D_x m_hat v - |v|^2, shape (count,) each."""
         estimate, forms = quadratic_forms(denoiser, x, angle, probes)
         residual, probes = (aligned(sin, x) * estimate - x).flatten(1), probes.flatten(2)
         along = (probes @ residual.unsqueeze(2)).squeeze(2)
@@ -201,8 +199,8 @@ class Sliced(Hutchinson):
 def quadratic_forms(denoiser, x, angle, probes):
     """m_hat (count, *shape) and v^T D_x m_hat v (count, probes) for the probes (count, probes, *shape) of each sample.
 
-    By forward-mode differentiation, v^T D m v = v . d/dh m(x + h v) at h = 0 (004_bfdb7e49cac735be.txt, section 2), of
-    all probes in one pass. Raises ScorelabError for a denoiser that cannot be differentiated so.
+    Forward-mode differentiation gives v^T D m v = v . d/dh m(x + h v) at h = 0 (004_bfdb7e49cac735be.txt, section 2)
+    for all probes in one pass. Raises ScorelabError for a denoiser that cannot be differentiated in forward mode.
     """
     count, each, *shape = probes.shape
     states, angles = x.repeat_interleave(each, 0), angle.repeat_interleave(each)
@@ -225,7 +223,7 @@ def quadratic_forms(denoiser, x, angle, probes):
 
 
 def trace(denoiser, x, angle):
-    """tr D_x m_hat, shape (count,): some directions at a time, which a backward pass goes through again."""
+    """tr D_x m_hat, shape (count,). It takes some directions at a time, and a backward pass computes them again."""
     count, total = len(x), x.new_zeros(len(x))
     every = torch.eye(x[0].numel(), dtype=x.dtype, device=x.device).reshape(-1, *x.shape[1:])
     for directions in every.split(max(_CHUNK // x.numel(), 1)):
@@ -240,12 +238,15 @@ def _sum_of_forms(denoiser, x, angle, probes):
 
 #: name -> class, for the objectives that differentiate the denoiser
 IMPLICIT = {"implicit": Implicit, "implicit_hutchinson": Hutchinson, "sliced": Sliced}
-#: the lambda of an objective's source, where it is not unit
+#: objective -> the weight in the source of the objective, if it is not unit
 _DEFAULT_WEIGHT = dict.fromkeys(("score", "dsm", "explicit", *IMPLICIT), "noise_variance")
 
 
 def build_objective(options, law, target) -> Objective:
-    """The objective that training options name, for a law of angles and a target."""
+    """The objective that training options name, for a law of angles and a target.
+
+    Raises ConfigError for an implicit objective with the weight likelihood and angles that begin at 0.
+    """
     name = options.objective
     weight = options.weight or _DEFAULT_WEIGHT.get(name, "unit")
     root = root_weight(name if name in _KAPPA else "score", weight, law)
@@ -254,5 +255,5 @@ def build_objective(options, law, target) -> Objective:
     if name == "explicit":
         return Explicit(root, target)
     if weight == "likelihood" and law.low == 0:
-        raise ConfigError(f"training.weight = likelihood: of {name} it grows like 1/angle, and the angles begin at 0")
+        raise ConfigError(f"training.weight = likelihood: for {name} it grows like 1/angle, and the angles begin at 0")
     return Implicit(root, target) if name == "implicit" else IMPLICIT[name](root, target, options.probe, options.probes)

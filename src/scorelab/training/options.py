@@ -10,25 +10,26 @@ from scorelab.options import Angle, Count, Fraction, Natural, NonNegative, Optio
 class Training(Options):
     """A training protocol.
 
-    protocol: its name, which the presets and the report know it by.
-    enabled: whether the denoiser is trained; null trains one that has parameters which are not frozen.
-    N: samples drawn from the target. epochs, batch_size: passes over them, and samples a step.
-    objective: squared error of the `posterior_mean` (the paper's), the `velocity`, the `noise` or the score, of x_phi
-        (`score`) or of X + sigma G (`dsm`); score matching with the exact score (`explicit`) or without any score, by
-        the exact trace of the Jacobian (`implicit`), probes of it (`implicit_hutchinson`) or slices (`sliced`). Each is
-        the mean over coordinates; see docs/objectives.md.
-    weight: lambda(phi) before the objective: `unit`, `noise_variance`, `likelihood` or `min_snr`; null for its
-        source's. probe, probes: law and number a sample of the random directions of implicit_hutchinson and sliced.
-    angles: law of the training angles: on [angle_min, angle_max] `uniform` in the angle (the paper's), `log_t`, or
-        `ladder`, `levels` noise levels geometric in cot(angle); `native`, uniform in the schedule's own time; `single`,
-        the one angle where x / sin = X + noise_level G.
+    protocol: its name in the presets and the report.
+    enabled: whether the denoiser is trained; null trains a denoiser that has parameters which are not frozen.
+    N: samples drawn from the target. epochs: passes over the samples. batch_size: samples per step.
+    objective: the squared error of the `posterior_mean` (the paper's), the `velocity`, the `noise`, the score of x_phi
+        (`score`) or the score of X + sigma G (`dsm`); or score matching with the exact score (`explicit`); or score
+        matching without any score, by the exact trace of the Jacobian (`implicit`), by probes of this trace
+        (`implicit_hutchinson`) or by slices (`sliced`). Each is the mean over coordinates; see docs/objectives.md.
+    weight: the factor lambda(phi) of the objective: `unit`, `noise_variance`, `likelihood` or `min_snr`; null takes the
+        factor in the source of the objective. probe: the law of the random directions of implicit_hutchinson and
+        sliced. probes: the number of these directions per sample.
+    angles: the law of the training angles: `uniform` in the angle (the paper's) or in `log_t`, on
+        [angle_min, angle_max]; `ladder`, `levels` noise levels on this range, geometric in cot(angle); `native`,
+        uniform in the schedule's own time; `single`, the one angle where x / sin = X + noise_level G.
     optimizer: adamw, adam or sgd (momentum 0.9). lr: step size, constant or falling to 0 along a cosine, after
         `warmup` steps of linear growth. weight_decay: decoupled for adamw, an L2 term for the others.
-    clip: largest Euclidean norm of a gradient, or null. averaging: decay of the running average of the weights that is
-        kept instead of the last weights; 0 keeps the last.
-    validation: share of the N samples that is held out. validation_batch: samples a forward pass there.
-    keep: the weights of the `last` epoch, or of the one with the `best` validation loss.
-    checkpoint_every: epochs between checkpoints; 0 writes none. records: rows of training.csv at most.
+    clip: largest Euclidean norm of a gradient, or null. averaging: decay of the running average of the weights; the
+        average is kept instead of the last weights. 0 keeps the last weights.
+    validation: share of the N samples that is held out. validation_batch: samples per forward pass of a validation.
+    keep: the epoch whose weights are kept, the `last` one or the one with the `best` validation loss.
+    checkpoint_every: epochs between checkpoints; 0 writes none. records: the largest number of rows of training.csv.
     resume: a run directory whose training was interrupted.
     """
 
@@ -90,23 +91,23 @@ class Training(Options):
         return self
 
     def trains(self, denoiser) -> bool:
-        """Whether this denoiser is trained. Raises ValueError where it has to be and has nothing to train."""
+        """Whether this denoiser is trained. Raises ValueError if it has to be trained and has nothing to train."""
         if self.enabled and not denoiser.trainable:
             raise ValueError("enabled = true: the denoiser has no parameters to train")
         return denoiser.trainable if self.enabled is None else self.enabled
 
     def needs_of_target(self):
-        """The exact score of score matching with it."""
+        """The exact posterior mean, for `explicit`, which is trained on the exact score."""
         return ("posterior_mean",) if self.objective == "explicit" else ()
 
     @property
     def train_count(self) -> int:
-        """Samples that are trained on."""
+        """How many samples are trained on."""
         return self.N - round(self.validation * self.N)
 
     @property
     def steps_per_epoch(self) -> int:
-        """Optimiser steps an epoch; the last batch may be smaller."""
+        """Optimiser steps per epoch; the last batch of an epoch may be smaller."""
         return -(-self.train_count // self.batch_size)
 
     @property

@@ -4,12 +4,12 @@ import torch
 
 
 class FlatParameters:
-    """One vector that all parameters of a module are views of, and one for their gradients.
+    """One vector that holds all parameters of a module, and one vector that holds their gradients.
 
-    Clipping, the optimiser and weight averaging are then one operation each instead of one a parameter, which at small
-    batches is most of a training step.
+    The parameters become views of these vectors. So clipping, the optimiser and weight averaging need one operation
+    each, and not one for each parameter; with small batches those would take most of a training step.
 
-    value (size,): an `nn.Parameter` to hand to an optimiser. gradient (size,): its `.grad`, where `backward()` adds.
+    value (size,): an `nn.Parameter` to hand to an optimiser. gradient (size,): its `.grad`, to which `backward()` adds.
     """
 
     def __init__(self, module: torch.nn.Module):
@@ -25,7 +25,7 @@ class FlatParameters:
             offset = here.stop
 
     def clip_(self, largest: float):
-        """Scale the gradient down to Euclidean norm `largest` where it is longer."""
+        """Scale the gradient down to the Euclidean norm `largest` if it is longer."""
         norm = torch.linalg.vector_norm(self.gradient).item()
         if norm > largest:
             self.gradient.mul_(largest / (norm + 1e-6))

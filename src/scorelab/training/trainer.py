@@ -18,9 +18,9 @@ from scorelab.training.objectives import build_objective
 from scorelab.training.options import Training
 from scorelab.training.parameters import FlatParameters
 
-#: entries of a segment: noise is drawn, and noisy states are made, for as many batches at a time as fit
+#: entries of a segment: noise is drawn, and noisy states are made, for as many batches at a time as fit in a segment
 _SEGMENT = 2**21
-#: exact samples that the excess risk is measured on
+#: number of exact samples that the excess risk is measured on
 _STATES = 2000
 
 
@@ -32,24 +32,26 @@ def training_samples(target, options: Training, seed: int):
 class Trainer:
     """Minimise an objective over the parameters of a denoiser.
 
-    schedule: for angles uniform in its time. samples: options.N of them, where they are not simply the target's.
+    schedule: needed only for angles uniform in its native time. samples (options.N, *shape): None draws them from the
+    target.
 
     The randomness of an epoch is a function of the seed and the epoch's number, and a checkpoint holds everything else
-    that the rest of the training depends on, so a training that was stopped and resumed ends with the same weights, bit
-    for bit, as one that was not.
+    that the rest of the training depends on. So a training that was stopped and resumed ends with the same weights, bit
+    for bit, as a training that was not stopped.
 
-    rows: one dictionary a record, the content of training.csv:
+    rows: one dictionary for each record, the content of training.csv:
         epoch, step, loss        mean loss over the steps since the last record, mean over coordinates
-        bayes_risk               the least value of the expected loss, that of the exact posterior mean; below 0 for
-                                 objectives without the score. Absent for a target without an exact posterior mean, as
-                                 the next two are
+        bayes_risk               the least expected loss, which the exact posterior mean has; negative for objectives
+                                 without the score, and absent for a target without a Bayes risk
         excess_risk, excess_risk_standard_error   expected loss of the weights that would be kept, minus bayes_risk,
-                                 and its standard error, on exact samples
-        validation_loss          where samples are held out
+                                 and its standard error, on exact samples; absent for a target without an exact
+                                 posterior mean
+        validation_loss          present if samples are held out
         lr, seconds
 
-    not_measured: name of a column that the target does not allow -> why. bayes_risk_error: of a Bayes risk that is
-    measured, its standard error or more, as the errors at all angles are added up; else None.
+    not_measured: name of a column that the target does not allow -> the reason. bayes_risk_error: an upper bound of the
+    standard error of a measured Bayes risk, the weighted sum of the errors at all angles; None if the target defines
+    its Bayes risk or has none.
     """
 
     def __init__(self, denoiser, target, options: Training, seed: int, schedule=None, samples=None):
@@ -78,7 +80,7 @@ class Trainer:
     # What is measured beside the loss. ------------------------------------------------------------------------------
 
     def _bayes_risk(self):
-        """The objective's value at the exact posterior mean, by quadrature over the angles, and its standard error."""
+        """The least expected loss, by quadrature over the angles, and a bound of its standard error."""
         why = self.target.lacks("bayes_risk")
         if why is not None:
             self.not_measured["bayes_risk"] = Estimate.missing(why)
@@ -91,7 +93,7 @@ class Trainer:
         return float(weights @ least), error
 
     def _states(self):
-        """Fixed noisy states with their exact posterior means, for the excess risk; None if they are not known."""
+        """Fixed noisy states with their exact posterior means, for the excess risk; None if the means are not known."""
         why = self.target.lacks("posterior_mean")
         if why is not None:
             self.not_measured["excess_risk"] = Estimate.missing(why)
@@ -118,7 +120,7 @@ class Trainer:
 
     @torch.no_grad()
     def validation_loss(self):
-        """The objective on the held-out samples, with noise of its own for this epoch."""
+        """The objective on the held-out samples; every epoch has its own noise."""
         generator = stream(self.seed, "validation", self.epoch)
         total = 0.0
         for batch in self._batches(self.held_out, self.options.validation_batch, generator):
@@ -127,7 +129,7 @@ class Trainer:
 
     @contextlib.contextmanager
     def kept_weights(self):
-        """Let the denoiser use the weights that are kept at the end: the average, the best or the last."""
+        """Let the denoiser use the weights that would be kept at the end: the average, the best or the last weights."""
         kept = self.best if self.options.keep == "best" and self.best is not None else self.average
         if kept is None:
             yield
@@ -144,8 +146,8 @@ class Trainer:
     def run(self, checkpoint: Path | None = None, on_epoch=None):
         """Train to the end; afterwards the denoiser holds the weights that are kept.
 
-        checkpoint: file that the state is written to every `checkpoint_every` epochs. on_epoch(trainer), where given,
-        is called after each epoch. Raises TrainingDiverged when the loss is no longer a number.
+        checkpoint: the file that the state is written to every `checkpoint_every` epochs. on_epoch(trainer), if given,
+        is called after each epoch. Raises TrainingDiverged when the loss is not a finite number.
         """
         options = self.options
         record_every = -(-options.epochs // options.records)
@@ -172,7 +174,7 @@ class Trainer:
         self.flat.value.data.copy_(final)
 
     def _checkpoint_is_due(self, pending):
-        """Whether to write one now: on a record, so that the mean loss of a record is never cut in two."""
+        """Whether to write a checkpoint now; never between two records, so that no mean loss is cut in two."""
         due = self.epoch - self._saved_epoch >= self.options.checkpoint_every
         return self.options.checkpoint_every and due and not pending and self.epoch < self.options.epochs
 
@@ -205,7 +207,7 @@ class Trainer:
             yield from zip(*(values.split(batch_size) for values in columns), strict=True)
 
     def train_epoch(self):
-        """One pass over the training samples; returns the mean loss."""
+        """Train on every training sample once, and return the mean loss."""
         options, flat = self.options, self.flat
         group = self.optimizer.param_groups[0]
         generator = stream(self.seed, "epoch", self.epoch)
@@ -256,13 +258,13 @@ class Trainer:
         return tensors
 
     def save(self, path: Path):
-        """Write a checkpoint; an earlier one is replaced only once this one is whole."""
+        """Write a checkpoint; it replaces an earlier checkpoint only after it is written completely."""
         counters = {"epoch": self.epoch, "step": self.step, "seconds": self.seconds, "rows": self.rows}
         write_tensors(path, self._tensors(), {"training": json.dumps(counters | {"best_loss": self.best_loss})})
         self._saved_epoch = self.epoch
 
     def load(self, path: Path):
-        """Continue from a checkpoint. Raises ScorelabError if the file is damaged or of another training."""
+        """Continue from a checkpoint. Raises ScorelabError if the file is damaged or belongs to another training."""
         tensors, metadata = read_tensors(path)
         needed = {"value": self.flat.value} | ({} if self.average is None else {"average": self.average})
         require_shapes(path, tensors, needed)
