@@ -6,7 +6,7 @@ from functools import cached_property
 
 import numpy
 
-from scorelab.errors import ScorelabError
+from scorelab.errors import ConfigError, ScorelabError
 from scorelab.figures.files import load_arrays, save_arrays, save_figure, with_full_names
 from scorelab.files import write_bytes, write_json
 from scorelab.lab.config import Config
@@ -33,7 +33,12 @@ class Context:
 
     @cached_property
     def target(self):
-        return self.config["target"].build(generator=stream(self.seed, "target"))
+        target = self.config["target"].build(generator=stream(self.seed, "target"))
+        try:
+            target.check_direction()
+        except ValueError as error:
+            raise ConfigError(f"target: {error}") from None
+        return target
 
     @cached_property
     def schedule(self):

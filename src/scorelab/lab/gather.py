@@ -48,8 +48,9 @@ def gather(directory: Path | str) -> pandas.DataFrame:
     table.attrs["studies"] = list(dict.fromkeys(study for run in runs if (study := _study(run)) is not None))
     swept = [name for name in table if name.startswith("=")]
     constant = [name for name in swept if table[name].nunique(dropna=False) == 1]
-    table = table.drop(columns=constant).rename(columns={name: name[1:] for name in swept if name not in constant})
     parameters = [name[1:] for name in swept if name not in constant]
+    repeated = [name for name in parameters if name in table]  # numbers that only repeat a swept key
+    table = table.drop(columns=[*constant, *repeated]).rename(columns={f"={name}": name for name in parameters})
     table.attrs["labels"] = dict(zip(table["job"], _labels(table, parameters), strict=True))
     for name in parameters:  # a job that did not set a parameter has the value of its configuration
         table[name] = [

@@ -80,7 +80,12 @@ def simulate(
     if observe is not None:
         observe(0, grid[0], x)
     for k, (angle, next_angle) in enumerate(itertools.pairwise(grid), start=1):
-        x, state, info = Step(*rule.step(denoiser, x, angle, next_angle, noise, state))
+        taken = rule.step(denoiser, x, angle, next_angle, noise, state)
+        if not isinstance(taken, tuple):
+            raise ScorelabError(
+                f"sampler {type(rule).__name__}: step has to return a Step, or a pair of x and the state"
+            )
+        x, state, info = Step(*taken)
         if info and found is not None:
             found.add(info)
         if not float(torch.linalg.vector_norm(x)) < largest:  # also where it is not a number

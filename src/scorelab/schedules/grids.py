@@ -41,11 +41,15 @@ class Grid(Options):
 
         risk: function of angles (points,) that returns what is left of the variance of the signal, as
         `scorelab.samplers.risk` makes it; an adaptive grid needs it. Raises ValueError if an adaptive grid gets no
-        risk, and if the angles do not increase.
+        risk, if the grid makes another number of angles, and if the angles do not increase.
         """
         if self.adapts_to is not None and risk is None:
             raise ValueError(f"grid = {self.name}: the risk that it adapts to is needed")
         angles = self.points(schedule, steps, risk)
+        if angles.shape != (steps + 1,):
+            raise ValueError(
+                f"grid {self.name}: it has {tuple(angles.shape)} angles for {steps} steps, not {steps + 1}"
+            )
         angles[0], angles[-1] = schedule.start_angle, schedule.end_angle
         if not bool((angles.diff() > 0).all()):
             raise ValueError(
