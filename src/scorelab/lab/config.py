@@ -112,6 +112,7 @@ def check(data: Mapping[str, Any]) -> Config:
     general = _general(data)
     extensions = general.extensions
     study_class = resolve("study", _node(data, "study").get("_target_"), extensions)
+    _check_declaration(study_class)
     known = [*GROUPS, *General.model_fields]
     for key in data:
         if key not in known and key != study_class.keys:
@@ -155,6 +156,15 @@ def _job(rule, keys: Mapping) -> Sampling:
         return Sampling.model_validate({**keys, "rule": rule})
     except pydantic.ValidationError as error:
         raise explain(error, "sampler", Sampling.model_fields) from None
+
+
+def _check_declaration(study: type) -> None:
+    """Raise ConfigError for a study whose class variables cannot be what they say."""
+    for group in study.uses:
+        if group not in GROUPS:
+            raise ConfigError(f"study {study.__name__}: uses = {group}: unknown group; {nearest(group, GROUPS)}")
+    if not study.stages:
+        raise ConfigError(f"study {study.__name__}: stages is empty: at least one stage is needed")
 
 
 def _node(data, group) -> Mapping:

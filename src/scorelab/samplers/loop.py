@@ -82,9 +82,7 @@ def simulate(
     for k, (angle, next_angle) in enumerate(itertools.pairwise(grid), start=1):
         taken = rule.step(denoiser, x, angle, next_angle, noise, state)
         if not isinstance(taken, tuple):
-            raise ScorelabError(
-                f"sampler {type(rule).__name__}: step has to return a Step, or a pair of x and the state"
-            )
+            raise ScorelabError(f"sampler {type(rule).__name__}: step returns a Step, or a pair of x and the state")
         x, state, info = Step(*taken)
         if info and found is not None:
             found.add(info)

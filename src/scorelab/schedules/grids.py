@@ -48,7 +48,7 @@ class Grid(Options):
         angles = self.points(schedule, steps, risk)
         if angles.shape != (steps + 1,):
             raise ValueError(
-                f"grid {self.name}: it has {tuple(angles.shape)} angles for {steps} steps, not {steps + 1}"
+                f"grid {self.name}: {tuple(angles.shape)} angles for {steps} steps: {steps + 1} are needed"
             )
         angles[0], angles[-1] = schedule.start_angle, schedule.end_angle
         if not bool((angles.diff() > 0).all()):

@@ -99,6 +99,19 @@ class Target(Movable, abc.ABC):
     def sample(self, count: int, generator: torch.Generator, dtype=torch.float32) -> torch.Tensor:
         """Draw `count` exact samples, shape (count, *shape)."""
 
+    def check_direction(self) -> None:
+        """Take the signal direction to float64. Raises ValueError for one that is 0, not finite or of another shape."""
+        if self.direction is None:
+            return
+        direction = torch.as_tensor(self.direction, dtype=torch.float64)
+        if direction.shape != self.shape:
+            raise ValueError(
+                f"direction has shape {tuple(direction.shape)}: the shape {self.shape} of a sample is needed"
+            )
+        if not bool(torch.isfinite(direction).all() and direction.any()):
+            raise ValueError("direction: a vector of finite numbers other than 0 is needed")
+        self.direction = direction
+
     # Questions about capabilities. ----------------------------------------------------------------------------------
 
     def gives(self, name: str) -> bool:
