@@ -1,8 +1,13 @@
 import pytest
 import torch
+from hydra.core.plugins import Plugins
 from hypothesis import settings
 
 import scorelab
+from scorelab.lab.context import Context
+
+# Hydra runs the modules of its plugins again when it first looks for them, so it looks before a test imports one.
+Plugins.instance()
 
 # One thread: the tests' tensors are small, and two threads that wait for each other take longer on a busy machine.
 torch.set_num_threads(1)
@@ -47,6 +52,12 @@ def run_once(tmp_path_factory):
         return done[overrides]
 
     return run
+
+
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Runs that draw nothing, as that takes longer than all the rest; their arrays are written."""
+    monkeypatch.setattr(Context, "draw_figures", lambda context: None)
 
 
 @pytest.fixture

@@ -256,9 +256,10 @@ def test_a_full_disk_loses_nothing(copy, monkeypatch):
     assert not list(copy.glob(".*.part"))
 
 
-def test_two_reservations_of_one_name_get_two_directories(tmp_path):
-    assert reserve(tmp_path / "a").name == "a"
-    assert reserve(tmp_path / "a").name == "a-2"
+def test_reservations_of_one_name_at_once_get_a_directory_each(tmp_path):
+    with ThreadPoolExecutor(8) as pool:
+        names = [path.name for path in pool.map(reserve, [tmp_path / "a"] * 24)]
+    assert sorted(names) == sorted(["a", *(f"a-{number}" for number in range(2, 25))])
     assert claim(tmp_path / "b") == tmp_path / "b"
 
 
