@@ -41,6 +41,9 @@ def small():
     return list(SMALL)
 
 
+DRAW_FIGURES = Context.draw_figures
+
+
 @pytest.fixture(scope="session")
 def run_once(tmp_path_factory):
     """Overrides -> their finished run, which is done once in a session; change it only in a copy, as by `copied`."""
@@ -48,7 +51,9 @@ def run_once(tmp_path_factory):
 
     def run(*overrides):
         if overrides not in done:
-            done[overrides] = scorelab.run(overrides, tmp_path_factory.mktemp("shared") / "run")
+            with pytest.MonkeyPatch.context() as drawn:  # whoever asks first, as `undrawn` may be in force
+                drawn.setattr(Context, "draw_figures", DRAW_FIGURES)
+                done[overrides] = scorelab.run(overrides, tmp_path_factory.mktemp("shared") / "run")
         return done[overrides]
 
     return run
