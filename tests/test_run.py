@@ -100,11 +100,6 @@ def test_an_exact_denoiser_needs_no_training(small, tmp_path, undrawn):
     assert result.metrics["training"]["steps"] == 0
 
 
-def test_another_target_runs(small, tmp_path, undrawn):
-    result = scorelab.run([*small, "target=mixture"], directory=tmp_path / "run")
-    assert len(result.metrics["projection"]["mode_weights"]) == 3
-
-
 # Stages on an existing run. -----------------------------------------------------------------------------------------
 
 

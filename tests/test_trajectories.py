@@ -253,9 +253,9 @@ def test_six_angles_up_to_the_last_show_the_modes_part():
 
 
 def test_one_mode_and_three_modes_have_paths_and_figures(tmp_path, short):
-    """One mode has no commitment, three of several widths have colours and an animation."""
+    """One mode has no commitment; three, here on a line, have an animation."""
     one = ["target.weights=[1]", "target.means=[0.5]"]
-    three = ["target.std=[0.5,1,2]", "study.animation=true"]
+    three = ["target.means=[2.0,0.0,-2.0]", "target.std=0.5", "study.animation=true"]
     for modes, target in ((1, one), (3, three)):
         result = scorelab.run([*EXACT, "target=mixture", *target], directory=tmp_path / str(modes))
         found = result.metrics["trajectories"]
