@@ -1,8 +1,41 @@
-"""The documentation names what is there, and all of it; what it shows is run in test_own_study.py."""
+"""What the documentation shows works as it stands."""
 
 import re
+import subprocess
+import sys
 
-from helpers import ROOT
+from test_cli import ROOT
+
+
+def blocks(name, language):
+    return re.findall(rf"```{language}\n(.*?)```", (ROOT / name).read_text(), re.DOTALL)
+
+
+def test_the_network_of_the_extension_guide_runs(small, tmp_path):
+    lab = tmp_path / "my_lab"
+    (lab / "conf" / "denoiser").mkdir(parents=True)
+    (lab / "__init__.py").write_text("")
+    (lab / "networks.py").write_text(blocks("docs/extending.md", "python")[0])
+    (lab / "conf" / "denoiser" / "mlp.yaml").write_text(blocks("docs/extending.md", "yaml")[0])
+    small = [override for override in small if not override.startswith("denoiser.")]
+    command = [sys.executable, ROOT / "run.py", "--config-dir", "my_lab/conf", "denoiser=mlp", "extensions=[my_lab]"]
+    environment = {"PYTHONPATH": str(tmp_path), "PATH": "/usr/bin:/bin"}
+    done = subprocess.run(
+        [*command, *small, "hydra.run.dir=here"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "here" / "metrics.json").is_file()
+
+
+def test_the_parts_of_the_readme_stand_alone():
+    namespace = {}
+    exec(blocks("README.md", "python")[1], namespace)
+    assert namespace["x"].shape == (1000, 128)
 
 
 def test_every_link_of_the_documentation_leads_somewhere():
@@ -15,6 +48,20 @@ def test_every_option_is_named_in_the_readme():
     text = (ROOT / "README.md").read_text()
     for path in sorted((ROOT / "conf").glob("*/*.yaml")):
         assert f"`{path.stem}`" in text, path
+
+
+def test_the_claim_of_the_extension_guide_holds(tmp_path):
+    lab = tmp_path / "my_claims"
+    lab.mkdir()
+    (lab / "__init__.py").write_text("import my_claims.claims")
+    (lab / "claims.py").write_text(blocks("docs/extending.md", "python")[1])
+    command = [sys.executable, ROOT / "run.py", "study=claims", "claims.only=[S5]", "extensions=[my_claims]"]
+    environment = {"PYTHONPATH": str(tmp_path), "PATH": "/usr/bin:/bin"}
+    done = subprocess.run(
+        [*command, "hydra.run.dir=here"], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert "1 holds" in done.stdout
 
 
 def test_every_test_that_the_docs_name_is_there():

@@ -1,4 +1,4 @@
-"""What the guide to extensions shows works as it stands, and so does a study that declares nothing."""
+"""A study and a network of a user's own: those of the guide, in one process, and a study that declares nothing."""
 
 import json
 
@@ -20,9 +20,7 @@ LISTENING = "+hydra.callbacks.h._target_=heard.Heard"
 CALLS = {
     "means": ["study=means", "hydra.run.dir=means"],
     "sweep": ["-m", "study=means", "study.repeats=50,100", "hydra.sweep.dir=sweep", LISTENING],
-    "claim of the study": ["study=claims", "claims.only=[S6]", "claims.quick=true", "claims.jobs=1"],
-    "claim": ["study=claims", "claims.only=[S5]", "claims.jobs=1", "extensions=[my_lab,my_claims]"],
-    "mlp": ["denoiser=mlp", *PARTS, "figures.dpi=50", "hydra.run.dir=mlp"],
+    "claim": ["study=claims", "claims.only=[S6]", "claims.quick=true", "claims.jobs=1"],
     "frozen": ["denoiser=epsilon", *PARTS, "stage=train", "training.enabled=false", "hydra.run.dir=frozen"],
     "tuned": ["denoiser=epsilon", *PARTS, "stage=train", "training.enabled=true", "hydra.run.dir=tuned"],
 }
@@ -37,16 +35,12 @@ def block(language, text):
 def guide(tmp_path_factory):
     """The folder in which somebody did everything that the guide shows, and the answers to it."""
     where = tmp_path_factory.mktemp("guide")
-    lab, conf, claims = (where / name for name in ("my_lab", "my_lab/conf", "my_claims"))
-    for folder in (conf / "study", conf / "denoiser", claims):
+    lab, conf = where / "my_lab", where / "my_lab" / "conf"
+    for folder in (conf / "study", conf / "denoiser"):
         folder.mkdir(parents=True)
     (lab / "__init__.py").write_text("import my_lab.study")
     (lab / "study.py").write_text(block("python", "(Study)"))
     (conf / "study" / "means.yaml").write_text(block("yaml", "my_lab.study"))
-    (lab / "networks.py").write_text(blocks(PAGE, "python")[0])
-    (conf / "denoiser" / "mlp.yaml").write_text(blocks(PAGE, "yaml")[0])
-    (claims / "__init__.py").write_text("import my_claims.claims")
-    (claims / "claims.py").write_text(blocks(PAGE, "python")[1])
     (lab / "epsilon.py").write_text(block("python", "class Epsilon"))
     (conf / "denoiser" / "epsilon.yaml").write_text(block("yaml", "Epsilon"))
     namespace = {}
@@ -60,11 +54,7 @@ def guide(tmp_path_factory):
         "        with open('heard.txt', 'a') as file:\n"
         "            print(job_return.return_value, file=file)\n"
     )
-    before = ["--config-dir", "my_lab/conf"]
-    calls = [
-        [*before, *asked, *(() if "extensions" in " ".join(asked) else ["extensions=[my_lab]"])]
-        for asked in CALLS.values()
-    ]
+    calls = [["--config-dir", "my_lab/conf", *asked, "extensions=[my_lab]"] for asked in CALLS.values()]
     answers = answers_of(*calls, cwd=where, PYTHONPATH=f"{where}:{ROOT / 'src'}")
     return where, {name: answer for name, (_, answer) in zip(CALLS, answers, strict=True)}
 
@@ -97,25 +87,17 @@ def test_a_sweep_of_the_study_has_its_columns_and_gives_its_goal_to_the_sweeper(
     assert f"| 50 | 1 | {heard[0]:.4g} |" in text
 
 
-def test_claims_of_the_guide_are_measured_with_the_others(guide):
-    for name in ("claim of the study", "claim"):
-        answer = guide[1][name]
-        assert answer["status"] == 0, answer
-        assert "1 holds" in answer["out"], name
+def test_the_claim_of_the_study_is_measured_with_the_others(guide):
+    answer = guide[1]["claim"]
+    assert answer["status"] == 0, answer
+    assert "1 holds" in answer["out"]
 
 
-def test_the_networks_of_the_guide_are_trained_or_stay_as_their_file_has_them(guide):
+def test_the_network_of_the_guide_is_trained_or_stays_as_its_file_has_it(guide):
     where, answers = guide
-    for name, steps in (("mlp", 16), ("frozen", 0), ("tuned", 16)):
+    for name, steps in (("frozen", 0), ("tuned", 16)):
         assert answers[name]["status"] == 0, answers[name]
         assert json.loads((where / name / "metrics.json").read_text())["training"]["steps"] == steps, name
-    assert json.loads((where / "mlp" / "metrics.json").read_text())["projection"]["w1"] > 0
-
-
-def test_the_parts_of_the_readme_stand_alone():
-    namespace = {}
-    exec(blocks("README.md", "python")[1], namespace)
-    assert namespace["x"].shape == (1000, 128)
 
 
 def test_arrays_without_a_figure_are_kept_and_the_log_says_so(tmp_path, monkeypatch, capsys):
