@@ -1,8 +1,13 @@
 import pytest
 import torch
+from hydra.core.plugins import Plugins
 from hypothesis import settings
 
 import scorelab
+from scorelab.lab.context import Context
+
+# Hydra runs the modules of its plugins again when it first looks for them, so it looks before a test imports one.
+Plugins.instance()
 
 # One thread: the tests' tensors are small, and two threads that wait for each other take longer on a busy machine.
 torch.set_num_threads(1)
@@ -36,6 +41,9 @@ def small():
     return list(SMALL)
 
 
+DRAW_FIGURES = Context.draw_figures
+
+
 @pytest.fixture(scope="session")
 def run_once(tmp_path_factory):
     """Overrides -> their finished run, which is done once in a session; change it only in a copy, as by `copied`."""
@@ -43,10 +51,18 @@ def run_once(tmp_path_factory):
 
     def run(*overrides):
         if overrides not in done:
-            done[overrides] = scorelab.run(overrides, tmp_path_factory.mktemp("shared") / "run")
+            with pytest.MonkeyPatch.context() as drawn:  # whoever asks first, as `undrawn` may be in force
+                drawn.setattr(Context, "draw_figures", DRAW_FIGURES)
+                done[overrides] = scorelab.run(overrides, tmp_path_factory.mktemp("shared") / "run")
         return done[overrides]
 
     return run
+
+
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Runs that draw nothing, as that takes longer than all the rest; their arrays are written."""
+    monkeypatch.setattr(Context, "draw_figures", lambda context: None)
 
 
 @pytest.fixture

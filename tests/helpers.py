@@ -1,9 +1,15 @@
 """What several test files share."""
 
+import contextlib
 import functools
 import inspect
+import io
+import json
+import logging
 import math
 import os
+import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -12,10 +18,14 @@ from pathlib import Path
 import numpy
 import torch
 from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
 from scorelab.channel import mix
+from scorelab.claims import Budget, judge
+from scorelab.claims.registry import every_claim
 from scorelab.lab.app import config_folder, plain
 from scorelab.samplers import Sampling
 from scorelab.targets import GaussianMixture
@@ -55,6 +65,87 @@ def run_py(*arguments, cwd, **environment):
     command = [sys.executable, str(ROOT / "run.py"), *map(str, arguments)]
     environment = os.environ | environment
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=120)
+
+
+#: calls run.py once for each list of arguments and prints, as JSON, what each call answered and had imported by then
+CALLS = """
+import contextlib, io, json, runpy, sys
+sys.path.insert(0, sys.argv[1])
+answers = []
+for arguments in json.loads(sys.argv[2]):
+    sys.argv = ["run.py", *arguments]
+    out, err, status = io.StringIO(), io.StringIO(), 0
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            runpy.run_path(sys.path[0] + "/run.py", run_name="__main__")
+        except SystemExit as end:
+            status = end.code or 0
+    heavy = sorted({"torch", "matplotlib", "matplotlib.pyplot", "pandas", "scipy"} & set(sys.modules))
+    answers.append({"status": status, "out": out.getvalue(), "err": err.getvalue(), "imported": heavy})
+print(json.dumps(answers))
+"""
+
+
+def answers_of(*calls, cwd, root=ROOT, **environment):
+    """What run.py answers to one list of arguments after the other, all in one process: pairs of both.
+
+    root: the folder of run.py and of its configuration. environment: variables of the process, beside those of ours.
+    """
+    command = [sys.executable, "-c", CALLS, str(root), json.dumps(calls)]
+    environment = os.environ | environment
+    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return list(zip(calls, json.loads(done.stdout), strict=True))
+
+
+def answer_here(*arguments, cwd) -> dict:
+    """What run.py answers in the tests' own process, which spares the seconds that torch takes to start.
+
+    Whatever Hydra changes in the process is put back. For what is of the start itself, take `answers_of`.
+    """
+    out, err, status = io.StringIO(), io.StringIO(), 0
+    loggers = [logging.getLogger(name) for name in (None, "scorelab", "hydra")]
+    before = [(list(logger.handlers), logger.level) for logger in loggers]
+    argv, environment, settings = sys.argv, dict(os.environ), HydraConfig.instance().cfg
+    sys.argv = ["run.py", *map(str, arguments)]
+    try:
+        with contextlib.chdir(cwd), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            runpy.run_path(str(ROOT / "run.py"), run_name="__main__")
+    except SystemExit as end:
+        status = end.code or 0
+    finally:
+        sys.argv, HydraConfig.instance().cfg = argv, settings
+        os.environ.clear()
+        os.environ.update(environment)
+        GlobalHydra.instance().clear()
+        for logger, (handlers, level) in zip(loggers, before, strict=True):
+            for handler in set(logger.handlers) - set(handlers):
+                handler.close()
+            logger.handlers[:] = handlers
+            logger.setLevel(level)
+    return {"status": status, "out": out.getvalue(), "err": err.getvalue()}
+
+
+def blocks(name, language):
+    """The blocks of code in a language on a page of the documentation."""
+    return re.findall(rf"```{language}\n(.*?)```", (ROOT / name).read_text(), re.DOTALL)
+
+
+def measure(name):
+    """The verdict of a claim on a share of its draws."""
+    return judge(every_claim()[name].measure(Budget(quick=True, seed=0, claim=name)))
+
+
+#: section of metrics.json -> its keys that are times of the clock
+TIMES = {"training": ("seconds", "samples_per_second"), "sampling": ("seconds",), "run": ("wall_seconds",)}
+
+
+def without_times(metrics):
+    """The numbers of a run that the same configuration gives again."""
+    return {
+        section: {key: value for key, value in values.items() if key not in TIMES.get(section, ())}
+        for section, values in metrics.items()
+    }
 
 
 def copied(result, folder) -> Path:

@@ -6,12 +6,13 @@ import numpy
 import pytest
 import torch
 import yaml
-from helpers import assert_close, normal, random_mixture, seeded
+from helpers import assert_close, normal, over, random_mixture, seeded
+from own_targets import Flattening, Images, Lacking, Measured, OnlySamples
 from scipy import stats
 from test_training import BASE
 
 import scorelab
-from scorelab.denoisers import Denoiser, ExactDenoiser, OuterProduct
+from scorelab.denoisers import ExactDenoiser
 from scorelab.errors import ScorelabError
 from scorelab.lab.context import Context
 from scorelab.lab.runs import Run
@@ -19,14 +20,13 @@ from scorelab.metrics.projection import LawComparison
 from scorelab.randomness import BlockNoise
 from scorelab.samplers.risk import exact_risk
 from scorelab.studies.base import not_measured
-from scorelab.targets import CAPABILITIES, GaussianMixture, Target
+from scorelab.targets import CAPABILITIES, GaussianMixture
 from scorelab.targets.base import OneSide
 from scorelab.training import Training, angle_law, build_objective
 
-PATTERN = torch.ones(16, dtype=torch.float64)
 #: a main job that takes a second
 TINY = (
-    "extensions=[test_capabilities]",
+    "extensions=[own_targets]",
     "training.N=200",
     "training.epochs=2",
     "training.batch_size=100",
@@ -41,126 +41,6 @@ TINY = (
     "threads=1",
 )
 NETWORK = ("denoiser=relu", "denoiser.m=8")
-
-
-# Targets and networks of a user's own. ------------------------------------------------------------------------------
-
-
-class OnlySamples(Target):
-    """Uniform on a cube, and nothing else is known."""
-
-    def __init__(self, side: int = 4):
-        self.n = side
-
-    def sample(self, count, generator, dtype=torch.float32):
-        return 2 * torch.rand(count, self.n, generator=generator, dtype=dtype) - 1
-
-
-class Lacking(GaussianMixture):
-    """Two modes that give up some of what a mixture can."""
-
-    def __init__(self, lacking: list[str]):
-        a = PATTERN / 2
-        super().__init__([0.7, 0.3], torch.stack([0.3 * a, -0.7 * a]))
-        given_up = {CAPABILITIES[name].attributes[0]: None for name in lacking}
-        for attribute in given_up:
-            vars(self).pop(attribute, None)
-        self.__class__ = type("Lacking", (type(self),), given_up)
-
-
-class Measured(Lacking):
-    """The same, whose risks are those of the base class."""
-
-    bayes_risk = signal_risk = None
-
-    def __init__(self):
-        super().__init__([])
-
-
-class Images(Target):
-    """The two modes as images of 4 times 4 points."""
-
-    def __init__(self):
-        self.flat, self.shape = Lacking([]), (1, 4, 4)
-        self.direction, self.weights = self.flat.direction.reshape(self.shape), self.flat.weights
-
-    def sample(self, count, generator, dtype=torch.float32):
-        return self.flat.sample(count, generator, dtype).reshape(-1, *self.shape)
-
-    def posterior_mean(self, x, angle):
-        return self.flat.posterior_mean(x.flatten(1), angle).reshape(x.shape)
-
-    def noisy_score(self, x, angle):
-        return self.flat.noisy_score(x.flatten(1), angle).reshape(x.shape)
-
-    def noisy_log_prob(self, x, angle):
-        return self.flat.noisy_log_prob(x.flatten(1), angle)
-
-    def posterior_weights(self, x, angle):
-        return self.flat.posterior_weights(x.flatten(1), angle)
-
-    def projection(self, direction):
-        return self.flat.projection(direction.flatten())
-
-    def noisy_projection(self, direction, angle):
-        return self.flat.noisy_projection(direction.flatten(), angle)
-
-    def bayes_risk(self, angle):
-        return self.flat.bayes_risk(angle)
-
-    def signal_risk(self, angles):
-        return self.flat.signal_risk(angles)
-
-    def signal_risk_between(self, angles, risk):
-        return self.flat.signal_risk_between(angles, risk)
-
-    def speciation_angle(self):
-        return self.flat.speciation_angle()
-
-    def orthogonal_variance(self, direction):
-        return self.flat.orthogonal_variance(direction.flatten())
-
-    def output_law(self, angle, output):
-        law = Images()
-        law.flat = self.flat.output_law(angle, output)
-        return law
-
-
-class Flattening(Denoiser):
-    """The paper's network on images, as vectors."""
-
-    def __init__(self, n: int):
-        super().__init__()
-        options = {"L": 3, "m": 8, "frequencies": 21, "activation": "relu"}
-        options |= {"parametrization": "velocity", "input": "angle", "zero_output": True}
-        self.network = OuterProduct(**options).build(n)
-
-    def forward(self, x, angle):
-        return self.network(x.flatten(1), angle).reshape(x.shape)
-
-
-class Wrong(Flattening):
-    """The same, which forgets to make an image again."""
-
-    def forward(self, x, angle):
-        return self.network(x.flatten(1), angle)
-
-
-class Convolutional(Denoiser):
-    """A small network that sees images as images."""
-
-    def __init__(self, target: Target):
-        super().__init__()
-        self.shape = target.shape
-        self.layers = torch.nn.Sequential(
-            torch.nn.Conv2d(target.shape[0] + 2, 8, 3, padding=1), torch.nn.SiLU(), torch.nn.Conv2d(8, 1, 3, padding=1)
-        )
-
-    def forward(self, x, angle):
-        angle = torch.as_tensor(angle, dtype=x.dtype).expand(len(x)).reshape(-1, 1, 1, 1)
-        sin, cos = torch.sin(angle), torch.cos(angle)
-        channels = [x, sin.expand(-1, 1, 4, 4), cos.expand(-1, 1, 4, 4)]
-        return sin * x + cos * self.layers(torch.cat(channels, 1))
 
 
 @pytest.fixture
@@ -180,15 +60,15 @@ def run(tmp_path):
 
 
 def lacking(*names):
-    return {"_target_": "test_capabilities.Lacking", "lacking": list(names)}
+    return {"_target_": "own_targets.Lacking", "lacking": list(names)}
 
 
 def only_samples():
-    return {"_target_": "test_capabilities.OnlySamples"}
+    return {"_target_": "own_targets.OnlySamples"}
 
 
 def images():
-    return {"_target_": "test_capabilities.Images"}
+    return {"_target_": "own_targets.Images"}
 
 
 def flat(value, name=""):
@@ -340,7 +220,7 @@ def test_a_target_with_nothing_but_samples_trains_and_samples(run):
 
 
 def test_a_mixture_aware_denoiser_is_not_held_against_sides_that_are_not_known(run):
-    network = {"_target_": "test_capabilities.Flattening"}
+    network = {"_target_": "own_targets.Flattening"}
     result = run("denoiser=mixture_aware", "denoiser@denoiser.network=own", target=images(), denoiser=network)
     why = "the law of the target on one side of the data is not known"
     assert result.metrics["not_measured"]["path_kl.total"] == why
@@ -360,7 +240,7 @@ def test_floors_are_there_for_unit_modes_alone(run):
 
 def test_a_measured_bayes_risk_comes_with_its_error(run):
     exact = run(*NETWORK, target=lacking()).metrics
-    found = run(*NETWORK, "schedule.grid=adaptive", target={"_target_": "test_capabilities.Measured"}).metrics
+    found = run(*NETWORK, "schedule.grid=adaptive", target={"_target_": "own_targets.Measured"}).metrics
     value, error = (found["training"][f"bayes_risk{end}"] for end in ("", "_standard_error"))
     assert 0 < abs(value - exact["training"]["bayes_risk"]) < 4 * error
     rows = (found["posterior_mean"][f"bayes_risk{end}"] for end in ("", "_standard_error"))
@@ -408,7 +288,7 @@ def test_what_cannot_run_ends_in_one_line_before_anything_is_trained(run, tmp_pa
 
 
 def test_images_are_measured_as_the_vectors_that_they_are(run):
-    own = {"denoiser": {"_target_": "test_capabilities.Flattening"}}
+    own = {"denoiser": {"_target_": "own_targets.Flattening"}}
     asked = ("sampler.output=posterior_draw", "study.trajectories=10")
     image, vector = run(*asked, target=images(), **own), run(*asked, target=lacking(), **own)
     assert image.samples.shape == (200, 1, 4, 4)
@@ -424,7 +304,7 @@ def test_images_are_measured_as_the_vectors_that_they_are(run):
 
 
 def test_a_convolutional_network_trains_and_is_measured(run):
-    result = run(target=images(), denoiser={"_target_": "test_capabilities.Convolutional"})
+    result = run(target=images(), denoiser={"_target_": "own_targets.Convolutional"})
     assert result.metrics["training"]["excess_risk"] > 0
     assert result.metrics["path_kl"]["total"] > 0
     assert set(result.figures) == {"projection", "posterior_mean", "errors", "training"}
@@ -443,7 +323,7 @@ def test_every_objective_of_images_is_the_one_of_the_vectors_that_they_are():
         assert_close(losses[0], losses[1], rtol=1e-5)
 
 
-@pytest.mark.parametrize("sampler", ["mala", "predictor_corrector", "heun"])
+@over("sampler", ["mala", "predictor_corrector", "heun"])
 def test_samplers_move_images_as_they_move_vectors(run, sampler):
     overrides = ["denoiser=exact", f"sampler={sampler}", "sampler.count=64", "sampler.steps=6", "stage=train"]
     samples = []
@@ -489,7 +369,7 @@ class Atoms:
         return self.at[torch.multinomial(self.mass, count, replacement=True, generator=generator)]
 
 
-@pytest.mark.parametrize("noise", [0.0, 0.05, 0.5])
+@over("noise", [0.0, 0.05, 0.5])
 def test_distances_to_a_law_with_atoms_agree_with_independent_ones(noise):
     law = Atoms()
     values = law.sample(400, seeded(1)) + noise * normal(400, seed=2)
@@ -535,4 +415,4 @@ def test_everything_that_a_target_holds_moves_with_it():
 
 def test_a_denoiser_that_returns_another_shape_is_refused(run):
     with pytest.raises(ScorelabError, match=r"Wrong returns the shape \(2, 16\) for states of shape \(2, 1, 4, 4\)"):
-        run(target=images(), denoiser={"_target_": "test_capabilities.Wrong"})
+        run(target=images(), denoiser={"_target_": "own_targets.Wrong"})

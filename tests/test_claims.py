@@ -2,10 +2,10 @@
 
 import json
 import math
-import subprocess
 import sys
 
 import pytest
+from helpers import answer_here, over
 
 import scorelab
 from scorelab.claims import CORRECTED, FAILS, HOLDS, Budget, Evidence, at_least, at_most, claim, equal, judge
@@ -17,11 +17,6 @@ CLAIMS = every_claim()
 TRUE, FALSE, UNCLEAR = equal("", 1, 1), equal("", 1, 2), equal("", 1, 1, error=1)
 
 
-def measure(name):
-    """The verdict of a claim on a share of its draws."""
-    return judge(CLAIMS[name].measure(Budget(quick=True, seed=0, claim=name)))
-
-
 @pytest.mark.parametrize("name", [name for name in CLAIMS if CLAIMS[name].quick])
 def test_a_claim_has_the_verdict_that_is_recorded(name):
     evidence = CLAIMS[name].measure(Budget(quick=True, seed=0, claim=name))
@@ -30,7 +25,7 @@ def test_a_claim_has_the_verdict_that_is_recorded(name):
     assert evidence.counterexample or CLAIMS[name].recorded != FAILS
 
 
-@pytest.mark.parametrize(
+@over(
     ("stated", "corrected", "verdict"),
     [
         ([TRUE, TRUE], [], HOLDS),
@@ -47,7 +42,7 @@ def test_the_rule(stated, corrected, verdict):
     assert judge(Evidence(stated, corrected)) == verdict
 
 
-@pytest.mark.parametrize(
+@over(
     ("comparison", "outcome"),
     [
         (equal("", 1 + 1e-11, 1), True),
@@ -151,10 +146,7 @@ def test_the_page_is_written_where_it_is_wanted(tmp_path):
 
 
 def test_claims_are_listed_without_a_run_directory(tmp_path):
-    from scorelab.lab.app import config_folder
-
-    command = [sys.executable, str(config_folder().parent / "run.py"), "study=claims", "claims.list=true"]
-    listed = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
-    assert listed.returncode == 0, listed.stderr
-    assert [line[:5] for line in listed.stdout.splitlines() if line[0] == "S"] == list(CLAIMS)
+    listed = answer_here("study=claims", "claims.list=true", cwd=tmp_path)
+    assert listed["status"] == 0, listed
+    assert [line[:5] for line in listed["out"].splitlines() if line[0] == "S"] == list(CLAIMS)
     assert not list(tmp_path.iterdir())

@@ -1,38 +1,11 @@
 """The command line, as a user meets it."""
 
-import json
 import signal
 import subprocess
 import sys
 import time
 
-from helpers import ROOT, run_py
-
-#: calls run.py once for each list of arguments and prints, as JSON, what each call answered and had imported by then
-CALLS = """
-import contextlib, io, json, runpy, sys
-sys.path.insert(0, sys.argv[1])
-answers = []
-for arguments in json.loads(sys.argv[2]):
-    sys.argv = ["run.py", *arguments]
-    out, err, status = io.StringIO(), io.StringIO(), 0
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        try:
-            runpy.run_path(sys.path[0] + "/run.py", run_name="__main__")
-        except SystemExit as end:
-            status = end.code or 0
-    heavy = sorted({"torch", "matplotlib", "matplotlib.pyplot", "pandas", "scipy"} & set(sys.modules))
-    answers.append({"status": status, "out": out.getvalue(), "err": err.getvalue(), "imported": heavy})
-print(json.dumps(answers))
-"""
-
-
-def answers_of(*calls, cwd):
-    """What run.py answers to one list of arguments after the other, all in one process."""
-    command = [sys.executable, "-c", CALLS, str(ROOT), json.dumps(calls)]
-    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    return zip(calls, json.loads(done.stdout), strict=True)
+from helpers import ROOT, answers_of, run_py
 
 
 def test_the_main_job_ends_with_a_table_and_the_paths_of_the_figures(small, tmp_path):

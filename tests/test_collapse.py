@@ -7,7 +7,7 @@ import pandas
 import pytest
 import torch
 import yaml
-from helpers import normal, seeded
+from helpers import normal, over, refused, seeded
 from scipy.integrate import solve_ivp
 
 import scorelab
@@ -74,8 +74,8 @@ def variance_by_the_state(epsilon, std, stochasticity):
     return solved(slope, [variance], ends) / (std**2 * math.sin(END) ** 2 + math.cos(END) ** 2)
 
 
-@pytest.mark.parametrize("std", STD)
-@pytest.mark.parametrize("stochasticity", [0.0, 0.5, 1.0, 2.0])
+@over("std", STD)
+@over("stochasticity", [0.0, 0.5, 1.0, 2.0])
 def test_the_variance_of_a_shrunken_posterior_mean(std, stochasticity):
     band, end = [standard_angle(angle, std) for angle in BAND], standard_angle(END, std)
     by_state = variance_by_the_state(lambda angle: 0.2, std, stochasticity)
@@ -92,8 +92,8 @@ def test_the_elementary_forms():
     assert relative_variance(0.3, BAND, END, 1.0) == pytest.approx(near_one, abs=1e-8)
 
 
-@pytest.mark.parametrize("stochasticity", [0.0, 1.0])
-@pytest.mark.parametrize("std", STD)
+@over("stochasticity", [0.0, 1.0])
+@over("std", STD)
 def test_the_mean_of_a_biased_posterior_mean(std, stochasticity):
     """The mean of the state, dM/dphi = A M + (1 + lambda) bias/cos."""
 
@@ -111,7 +111,7 @@ def test_the_mean_of_a_biased_posterior_mean(std, stochasticity):
     assert mean_shift(0.1, band, end, stochasticity) == pytest.approx(mean, abs=1e-9)
 
 
-@pytest.mark.parametrize("stochasticity", [0.0, 0.5, 1.0, 3.0])
+@over("stochasticity", [0.0, 0.5, 1.0, 3.0])
 def test_the_influence_is_the_first_order_of_the_loss(stochasticity):
     angle, width, size = 0.7, 1e-3, 1e-3
     band = (angle - width / 2, angle + width / 2)
@@ -146,7 +146,7 @@ def refined(rule, std, options, steps=256):
     return (4 * variances[1] - variances[0]) / 3
 
 
-@pytest.mark.parametrize("std", [0.5, 1.0])
+@over("std", [0.5, 1.0])
 def test_the_deterministic_sampler_has_the_variance_of_the_closed_form_to_1e_6(std):
     end = standard_angle(END, std)
     exact = (std**2 * math.sin(END) ** 2 + math.cos(END) ** 2) * relative_variance(0.2, (0.0, end), end, 0.0)
@@ -164,7 +164,7 @@ def test_the_stochastic_sampler_has_the_variance_of_the_closed_form_to_1e_6():
     assert best == pytest.approx(relative_variance(0.2, (start, END), END, 1.0), abs=1e-6)
 
 
-@pytest.mark.parametrize(
+@over(
     ("rule", "options", "stochasticity"),
     [
         (DDIM, {"eta": 0.0}, 0.0),
@@ -273,7 +273,7 @@ def test_a_mode_with_one_sample_counts_as_having_no_variance():
 # The clock of two phases. -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("share", [0.0, 0.25, 0.75, 1.0])
+@over("share", [0.0, 0.25, 0.75, 1.0])
 def test_a_share_of_the_angles_lies_at_low_noise(share):
     from scorelab.training.angles import native
 
@@ -381,7 +381,7 @@ def test_an_exact_denoiser_and_modes_of_several_widths_are_measured(tmp_path):
     assert "high_shared" not in found["trade"]["4"]
 
 
-@pytest.mark.parametrize(
+@over(
     ("override", "message"),
     [
         ("study.methods.ddim.sampler.eta=2.0", "study.methods.ddim.sampler.eta = 2.0"),
@@ -393,6 +393,5 @@ def test_an_exact_denoiser_and_modes_of_several_widths_are_measured(tmp_path):
     ],
 )
 def test_mistakes_are_refused_before_anything_runs(override, message, tmp_path):
-    with pytest.raises(ConfigError, match=message):
-        scorelab.run([*QUICK, override], tmp_path / "run")
+    assert message in refused(ConfigError, scorelab.run, [*QUICK, override], tmp_path / "run")
     assert not (tmp_path / "run").exists()

@@ -5,8 +5,7 @@ import math
 import numpy
 import pytest
 import torch
-from helpers import noisy_states, normal, random_mixture
-from test_claims import measure
+from helpers import measure, noisy_states, normal, random_mixture
 
 from scorelab.claims import CORRECTED, FAILS
 from scorelab.claims.claim import UNDECIDED

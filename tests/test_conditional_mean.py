@@ -7,13 +7,13 @@ import numpy
 import pandas
 import pytest
 import torch
-from helpers import assert_close, normal, seeded
+from helpers import assert_close, measure, normal, seeded
 from matplotlib.figure import Figure
-from test_claims import CLAIMS, measure
 
 import scorelab
 from scorelab.channel import HALF_PI
 from scorelab.claims import FAILS, HOLDS
+from scorelab.claims.registry import every_claim
 from scorelab.errors import ConfigError
 from scorelab.studies import ConditionalMean, draw
 from scorelab.studies.conditional_mean import claims
@@ -335,7 +335,7 @@ WRONG = {
 def test_another_formula_gets_another_verdict(name, monkeypatch):
     claim, formula, mutated, verdict = WRONG[name]
     monkeypatch.setattr(claims, formula, mutated)
-    assert measure(claim) == verdict != CLAIMS[claim].recorded
+    assert measure(claim) == verdict != every_claim()[claim].recorded
 
 
 # The study. ---------------------------------------------------------------------------------------------------------

@@ -7,10 +7,9 @@ import numpy
 import pandas
 import pytest
 import torch
-from helpers import assert_close, normal, seeded
+from helpers import assert_close, measure, normal, seeded
 from matplotlib.figure import Figure
 from scipy import integrate, stats
-from test_claims import measure
 
 import scorelab
 from scorelab.claims import FAILS

@@ -94,3 +94,8 @@ def test_nothing_outside_its_folder_names_a_study():
         for target in targets:
             named = target.split(".")
             assert not (named[0] == "studies" and len(named) > 1 and named[1] in subjects), f"{name} imports {target}"
+
+
+def test_no_file_is_longer_than_450_lines():
+    for path in [*HOUSE.rglob("*.py"), *ROOT.glob("tests/*.py")]:
+        assert len(path.read_text().splitlines()) <= 450, path

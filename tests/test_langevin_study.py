@@ -3,18 +3,18 @@
 import itertools
 import json
 import math
-from pathlib import Path
 
 import numpy
 import pandas
 import pytest
 import torch
-from test_claims import CLAIMS, measure
+import yaml
+from helpers import ROOT, copied, measure, over, refused
 
 import scorelab
 from scorelab.claims import FAILS, HOLDS
+from scorelab.claims.registry import every_claim
 from scorelab.errors import ConfigError
-from scorelab.lab.context import Context
 from scorelab.nodes import component
 from scorelab.studies import Langevin, draw
 from scorelab.studies.langevin import claims
@@ -44,12 +44,6 @@ METHODS += ["annealed_1", "annealed_10", "euler_maruyama", "dpm_solver_2m_sde"]
 @pytest.fixture(scope="module")
 def finished(run_once):
     return run_once(*QUICK, "denoiser=exact")
-
-
-@pytest.fixture
-def undrawn(monkeypatch):
-    """Runs that draw nothing, as that takes longer than all the rest."""
-    monkeypatch.setattr(Context, "draw_figures", lambda context: None)
 
 
 def test_a_run_is_complete(finished):
@@ -84,9 +78,7 @@ def test_what_needs_the_exact_denoiser_is_left_out_with_a_learned_one(tmp_path, 
 
 
 def test_stages_on_an_existing_run_give_the_same_numbers(finished, tmp_path, undrawn):
-    import shutil
-
-    copy = shutil.copytree(finished.directory, tmp_path / "copy")
+    copy = copied(finished, tmp_path)
     again = scorelab.run(["stage=analyse", f"run={copy}"])
     assert again.metrics["langevin"] == finished.metrics["langevin"]
 
@@ -132,14 +124,14 @@ def test_annealing_and_diffusion_need_fewer_evaluations_than_chains(finished):
 # The relaxation, against independent computations. ------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("variance", [0.3, 1.0, 4.0])
+@over("variance", [0.3, 1.0, 4.0])
 def test_of_one_gaussian_the_rates_are_those_of_ornstein_uhlenbeck(variance):
     relaxation = Relaxation([1.0], [0.7], variance)
     assert relaxation.rate == pytest.approx(1 / variance, rel=1e-4)
     assert relaxation.values[:6] == pytest.approx(numpy.arange(6) / variance, rel=1e-3, abs=1e-9)
 
 
-@pytest.mark.parametrize("distance", [2.0, 4.0])
+@over("distance", [2.0, 4.0])
 def test_the_rate_is_that_of_the_transition_kernel_of_a_small_step(distance):
     means, weights, step = numpy.array([0.3, -0.7]) * distance, numpy.array([0.7, 0.3]), 0.01
     relaxation = Relaxation(weights, means, 1.0)
@@ -224,7 +216,7 @@ WRONG = {
 def test_another_formula_gets_another_verdict(name, monkeypatch):
     claim, formula, mutated, verdict = WRONG[name]
     monkeypatch.setattr(claims, formula, mutated)
-    assert measure(claim) == verdict != CLAIMS[claim].recorded
+    assert measure(claim) == verdict != every_claim()[claim].recorded
 
 
 # Parts. -------------------------------------------------------------------------------------------------------------
@@ -248,13 +240,10 @@ def test_budgets_of_a_search_are_whole_numbers_from_one():
 
 
 def node():
-    import yaml
-
-    text = (Path(scorelab.__file__).parents[2] / "conf" / "study" / "langevin.yaml").read_text()
-    return yaml.safe_load(text)
+    return yaml.safe_load((ROOT / "conf" / "study" / "langevin.yaml").read_text())
 
 
-@pytest.mark.parametrize(
+@over(
     ("key", "value", "says"),
     [
         ("sampler.step_size", -1, "study.methods.ula_first.sampler.step_size = -1: allowed is a number > 0"),
@@ -275,10 +264,9 @@ def test_a_mistake_in_a_method_is_one_line(key, value, says):
     for part in path:
         place = place[part]
     place[last] = value
-    with pytest.raises(ConfigError) as error:
-        component("study", data)
-    assert str(error.value).startswith(says)
-    assert "\n" not in str(error.value)
+    text = refused(ConfigError, component, "study", data)
+    assert text.startswith(says)
+    assert "\n" not in text
 
 
 def test_a_sampler_that_cannot_run_on_its_schedule_is_refused():

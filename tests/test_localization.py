@@ -2,8 +2,7 @@
 
 import pytest
 import torch
-from helpers import assert_close
-from test_claims import measure
+from helpers import assert_close, measure
 
 from scorelab.claims import FAILS, HOLDS
 from scorelab.laws.projected_law import ProjectedLaw

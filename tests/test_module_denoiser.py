@@ -1,19 +1,13 @@
 """Networks of others as denoisers: every convention, against a mixture whose answers are known in it."""
 
 import itertools
-import json
 import math
-import subprocess
-import sys
 
 import pytest
 import torch
-from helpers import assert_close, noisy_states, normal, random_mixture
+from helpers import assert_close, composed, noisy_states, normal, random_mixture
 from networks import Plain
 from safetensors.torch import save_file
-from test_cli import ROOT
-from test_config import composed
-from test_docs import blocks
 
 import scorelab
 from scorelab.channel import HALF_PI
@@ -341,25 +335,3 @@ def test_wrong_classes_and_keys_are_one_line(asked, tmp_path):
             [*asked, "denoiser.module={_target_: networks.Short}", "training.enabled=false", "sampler.count=500"],
             tmp_path / "run",
         )
-
-
-def test_the_network_of_the_extension_guide_runs(small, tmp_path):
-    (code,) = (block for block in blocks("docs/extending.md", "python") if "class Epsilon" in block)
-    (option,) = (block for block in blocks("docs/extending.md", "yaml") if "Epsilon" in block)
-    lab = tmp_path / "my_lab"
-    (lab / "conf" / "denoiser").mkdir(parents=True)
-    (lab / "__init__.py").write_text("")
-    (lab / "epsilon.py").write_text(code)
-    (lab / "conf" / "denoiser" / "epsilon.yaml").write_text(option)
-    namespace = {}
-    exec(code, namespace)
-    with default_stream(9):
-        save_file(namespace["Epsilon"](8, 16).state_dict(), tmp_path / "epsilon.safetensors")
-    small = [override for override in small if not override.startswith("denoiser.")]
-    command = [sys.executable, ROOT / "run.py", "--config-dir", "my_lab/conf", "denoiser=epsilon"]
-    for name, enabled, steps in (("frozen", "false", 0), ("tuned", "true", 16)):
-        given = ["extensions=[my_lab]", f"training.enabled={enabled}", *small, "stage=train", f"hydra.run.dir={name}"]
-        environment = {"PYTHONPATH": f"{tmp_path}:{ROOT / 'src'}", "PATH": "/usr/bin:/bin"}
-        done = subprocess.run([*command, *given], cwd=tmp_path, env=environment, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
-        assert json.loads((tmp_path / name / "metrics.json").read_text())["training"]["steps"] == steps

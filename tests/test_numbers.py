@@ -9,7 +9,7 @@ import numpy
 import pandas
 import pytest
 from conftest import SMALL
-from test_cli import ROOT
+from helpers import ROOT, over
 
 import scorelab
 from scorelab.figures.files import load_arrays, save_arrays
@@ -49,7 +49,7 @@ def test_what_is_missing_is_named_with_its_place_and_reason():
     assert missing == {"here.a.b": "no b"}
 
 
-@pytest.mark.parametrize(
+@over(
     ("value", "error", "expected"),
     [
         (0.11527, 0.00312, "0.1153 ± 0.0031"),

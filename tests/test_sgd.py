@@ -4,9 +4,10 @@ import math
 
 import numpy
 import pytest
-from test_claims import CLAIMS, measure
+from helpers import measure
 
 from scorelab.claims import CORRECTED, FAILS, HOLDS
+from scorelab.claims.registry import every_claim
 from scorelab.studies.sgd import theory
 
 #: claim, printed formula, another one, its verdict
@@ -46,13 +47,13 @@ MUTATIONS = {
 def test_a_wrong_formula_changes_the_verdict(mutation, monkeypatch):
     name, formula, other, expected = MUTATIONS[mutation]
     monkeypatch.setattr(theory, formula, other)
-    assert measure(name) == expected != CLAIMS[name].recorded
+    assert measure(name) == expected != every_claim()[name].recorded
 
 
 def test_a_wrong_growth_factor_changes_the_verdict(monkeypatch):
     """The corrected statement can fail as well: with d in place of d + 2."""
     monkeypatch.setattr(theory, "growth_factor", lambda g, d: 1 - 2 * g + d * g**2)
-    assert measure("S3-02") == FAILS != CLAIMS["S3-02"].recorded
+    assert measure("S3-02") == FAILS != every_claim()["S3-02"].recorded
 
 
 def test_the_second_moments_are_those_of_simulated_descents():

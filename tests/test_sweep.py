@@ -1,16 +1,15 @@
 """Sweeps: one directory a job, gathered whatever becomes of the jobs."""
 
+import datetime
 import json
+import runpy
 import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy
 import pandas
 import pytest
-from test_cli import ROOT, run_py
-from test_run import without_times
+from conftest import SMALL
+from helpers import ROOT, answer_here, answers_of, refused, run_py, without_times
 
 import scorelab
 from scorelab.errors import ConfigError, ScorelabError
@@ -19,16 +18,14 @@ from scorelab.lab.gather import gather, summarise
 from scorelab.lab.runs import Run
 from scorelab.lab.sweep import read_jobs
 
+DIVERGING = ("training.lr=1e-3,1e38", "seed=0,1", "training.clip=null", "training.warmup=0", "denoiser=relu")
+
 
 @pytest.fixture(scope="module")
 def sweep(tmp_path_factory):
-    """A sweep in which half of the jobs diverge; a module-wide fixture, its jobs take seconds."""
-    from conftest import SMALL
-
+    """A sweep in which half of the jobs diverge: its answer and its directory, to be changed only in a copy."""
     where = tmp_path_factory.mktemp("sweep")
-    swept = ["training.lr=1e-3,1e38", "seed=0,1", "training.clip=null", "training.warmup=0", "denoiser=relu"]
-    done = run_py("-m", *SMALL, *swept, "hydra.sweep.dir=here", cwd=where)
-    return done, where / "here"
+    return answer_here("-m", *SMALL, *DIVERGING, "figures.dpi=50", "hydra.sweep.dir=here", cwd=where), where / "here"
 
 
 def test_a_failing_job_is_a_row_and_takes_no_other_with_it(sweep):
@@ -36,13 +33,13 @@ def test_a_failing_job_is_a_row_and_takes_no_other_with_it(sweep):
     table = pandas.read_csv(directory / "sweep.csv")
     assert list(table["state"]) == ["done", "done", "failed", "failed"]
     assert table["error"].str.contains("the loss is").sum() == 2
-    assert done.returncode == 1
+    assert done["status"] == 1
 
 
 def test_all_failures_are_listed_at_the_end(sweep):
     done, _ = sweep
     for number in (2, 3):
-        assert f"job {number} (training.lr=1e+38 seed={number - 2}) failed: training: the loss is" in done.stdout
+        assert f"job {number} (training.lr=1e+38 seed={number - 2}) failed: training: the loss is" in done["out"]
 
 
 def test_the_error_is_in_the_jobs_own_log(sweep):
@@ -66,7 +63,7 @@ def test_only_what_varies_is_a_column_and_seeds_are_grouped(sweep):
 
 
 def test_one_figure_shows_every_job(sweep):
-    assert (sweep[1] / "figures" / "projection.png").stat().st_size > 10_000
+    assert (sweep[1] / "figures" / "projection.png").stat().st_size > 5000
 
 
 @pytest.fixture
@@ -113,22 +110,22 @@ def test_one_seed_each_is_not_compared(finished):
     assert not (finished / "figures").exists()
 
 
-def test_a_job_gives_the_same_numbers_alone(sweep, small, tmp_path):
+def test_a_job_gives_the_same_numbers_alone(sweep, small, tmp_path, undrawn):
     _, directory = sweep
     alone = [*small, "training.lr=1e-3", "seed=1", "training.clip=null", "training.warmup=0", "denoiser=relu"]
     result = scorelab.run(alone, directory=tmp_path / "alone")
     assert without_times(result.metrics) == without_times(Run(directory / "1").metrics)
 
 
-def test_gathering_works_on_a_sweep_that_is_not_finished(sweep, tmp_path):
+def test_gathering_works_on_a_sweep_that_is_not_finished(sweep, tmp_path, monkeypatch, capsys):
     directory = shutil.copytree(sweep[1], tmp_path / "copy")
     status = json.loads((directory / "0" / "status.json").read_text())
     (directory / "0" / "status.json").write_text(json.dumps(status | {"state": "running", "pid": 2**22 + 1}))
     (directory / "1" / "metrics.json").write_text('{"half": ')
     (directory / "1" / "status.json").write_text(json.dumps(status | {"state": "pending"}))
-    command = [sys.executable, str(ROOT / "scripts" / "gather.py"), str(directory)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0, done.stderr
+    monkeypatch.setattr("sys.argv", ["gather.py", str(directory)])
+    runpy.run_path(str(ROOT / "scripts" / "gather.py"), run_name="__main__")
+    assert "interrupted" in capsys.readouterr().out
     assert list(pandas.read_csv(directory / "sweep.csv")["state"]) == ["interrupted", "pending", "failed", "failed"]
 
 
@@ -137,35 +134,52 @@ def test_gathering_nothing_is_an_error(tmp_path):
         gather(tmp_path)
 
 
-def test_resuming_skips_what_is_done_and_finishes_the_rest(small, tmp_path):
-    first = run_py("-m", *small, "seed=0,1", "hydra.sweep.dir=here", cwd=tmp_path)
-    assert first.returncode == 0, first.stderr
-    directory = tmp_path / "here"
+def test_resuming_skips_what_is_done_and_does_the_rest(sweep, tmp_path, undrawn):
+    directory = shutil.copytree(sweep[1], tmp_path / "here")
     whole = Run(directory / "1").metrics
     untouched = (directory / "0" / "metrics.json").stat().st_mtime_ns
     for path in (directory / "1").iterdir():  # as if the job had never started
         if path.name not in ("config.yaml", "status.json"):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
     Run(directory / "1").mark("interrupted", stages=[])
-    again = run_py("-m", "sweep.resume=here", cwd=tmp_path)
-    assert again.returncode == 0, again.stderr
+    again = answer_here("-m", "sweep.resume=here", cwd=tmp_path)
+    assert again["status"] == 1, again  # half of the jobs diverge again
     assert (directory / "0" / "metrics.json").stat().st_mtime_ns == untouched
     assert without_times(Run(directory / "1").metrics) == without_times(whole)
+    assert [Run(directory / name).state for name in "0123"] == ["done", "done", "failed", "failed"]
 
-    listed = run_py("-m", "sweep.resume=here", "sweep.dry_run=true", cwd=tmp_path)
-    assert listed.stdout.count("job #") == 2
+    listed = answer_here("-m", "sweep.resume=here", "sweep.dry_run=true", cwd=tmp_path)
+    assert (listed["status"], listed["out"].count("job #")) == (0, 4)
 
-    other = run_py("-m", *small, "seed=0,2", "sweep.resume=here", cwd=tmp_path)
-    assert other.returncode == 2
-    assert "of another configuration: job 1: seed: 1 -> 2" in other.stderr
+    swept = [one.replace("seed=0,1", "seed=0,2") for one in DIVERGING]
+    other = answer_here("-m", *SMALL, *swept, "figures.dpi=50", "sweep.resume=here", cwd=tmp_path)
+    assert other["status"] == 2
+    assert "of another configuration: job 1: seed: 1 -> 2" in other["err"]
+
+
+def test_a_sweep_whose_name_is_taken_gets_another_directory(small, tmp_path):
+    now = datetime.datetime.now()
+    for second in range(-1, 120):  # as if other sweeps began in each of the seconds to come
+        at = now + datetime.timedelta(seconds=second)
+        (tmp_path / f"outputs/{at:%Y-%m-%d}/{at:%H-%M-%S}-sweep").mkdir(parents=True)
+    done = answer_here("-m", *small, "seed=3,4", "stage=train", cwd=tmp_path)
+    assert done["status"] == 0, done
+    (table,) = tmp_path.glob("outputs/*/*/sweep.csv")
+    assert table.parent.name.endswith("-sweep-2")
+
+
+# Before anything starts. --------------------------------------------------------------------------------------------
 
 
 def test_a_dry_run_lists_and_checks_every_job_and_starts_none(tmp_path):
-    done = run_py("-m", "sweep.dry_run=true", "denoiser=tanh", "denoiser.L=3,0", "seed=0,1", cwd=tmp_path)
-    assert done.returncode == 2
-    assert done.stdout.count("job #") == 2
-    assert done.stderr.count("denoiser.L = 0: allowed is an integer >= 1") == 2
-    assert "4 jobs, 2 that cannot run" in done.stdout
+    done = answer_here("-m", "sweep.dry_run=true", "denoiser=tanh", "denoiser.L=3,0", "seed=0,1", cwd=tmp_path)
+    assert done["status"] == 2
+    assert done["out"].count("job #") == 2
+    assert done["err"].count("denoiser.L = 0: allowed is an integer >= 1") == 2
+    assert "4 jobs, 2 that cannot run" in done["out"]
+    unknown = answer_here("-m", "+sweep.dry_runn=true", "seed=0,1", cwd=tmp_path)
+    assert unknown["status"] == 2
+    assert "sweep.dry_runn: unknown key; did you mean dry_run?" in unknown["err"]
     assert list(tmp_path.iterdir()) == []
 
 
@@ -174,104 +188,64 @@ def test_listed_jobs_are_paired_and_multiplied_with_what_is_swept(tmp_path):
         "- {training.N: 100, training.epochs: 2, target.a: {norm: 3.0}}\n"
         "- {training.N: 200, denoiser: relu, target.a: 0.5}\n"
     )
-    done = run_py("-m", "sweep.jobs=jobs.yaml", "sweep.dry_run=true", "seed=0,1", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert "job #1  training.N=100 training.epochs=2 target.a={norm:3.0} seed=1" in done.stdout
-    assert "job #2  training.N=200 denoiser=relu target.a=0.5 seed=0" in done.stdout
-    clash = run_py("-m", "sweep.jobs=jobs.yaml", "sweep.dry_run=true", "training.N=1,2", cwd=tmp_path)
-    assert clash.returncode == 2
-    assert "job 0 and the command line both set training.N" in clash.stderr
-
-
-def test_an_unknown_key_of_the_sweep_itself_is_refused(tmp_path):
-    done = run_py("-m", "+sweep.dry_runn=true", "seed=0,1", cwd=tmp_path)
-    assert done.returncode == 2
-    assert "sweep.dry_runn: unknown key; did you mean dry_run?" in done.stderr
-    assert list(tmp_path.iterdir()) == []
+    done = answer_here("-m", "sweep.jobs=jobs.yaml", "sweep.dry_run=true", "seed=0,1", cwd=tmp_path)
+    assert done["status"] == 0, done["err"]
+    assert "job #1  training.N=100 training.epochs=2 target.a={norm:3.0} seed=1" in done["out"]
+    assert "job #2  training.N=200 denoiser=relu target.a=0.5 seed=0" in done["out"]
+    clash = answer_here("-m", "sweep.jobs=jobs.yaml", "sweep.dry_run=true", "training.N=1,2", cwd=tmp_path)
+    assert clash["status"] == 2
+    assert "job 0 and the command line both set training.N" in clash["err"]
 
 
 def test_the_papers_settings_are_a_list_of_jobs(tmp_path):
     jobs = f"sweep.jobs={ROOT / 'scripts' / 'jobs' / 'paper_settings.yaml'}"
-    done = run_py("-m", jobs, "sweep.dry_run=true", "training=paper", "denoiser=relu", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert "job #3  training.N=20000 training.epochs=2000 denoiser.L=6 denoiser.m=512" in done.stdout
+    done = answer_here("-m", jobs, "sweep.dry_run=true", "training=paper", "denoiser=relu", cwd=tmp_path)
+    assert done["status"] == 0, done["err"]
+    assert "job #3  training.N=20000 training.epochs=2000 denoiser.L=6 denoiser.m=512" in done["out"]
 
 
-@pytest.mark.parametrize("content", ["{a: 1}", "[]", "[1, 2]", "[", "- {}"])
-def test_a_bad_list_of_jobs_is_refused(tmp_path, content):
-    path = Path(tmp_path / "jobs.yaml")
-    path.write_text(content)
-    with pytest.raises(ConfigError, match=r"sweep\.jobs"):
-        read_jobs(path)
+def test_a_bad_list_of_jobs_is_refused(tmp_path):
+    for content in ("{a: 1}", "[]", "[1, 2]", "[", "- {}"):
+        (tmp_path / "jobs.yaml").write_text(content)
+        assert "sweep.jobs" in refused(ConfigError, read_jobs, tmp_path / "jobs.yaml"), content
 
 
-def test_two_sweeps_at_once_get_two_directories(small, tmp_path):
-    command = [sys.executable, str(ROOT / "run.py"), "-m", *small, "training.epochs=1,1.0e+0", "stage=train"]
-    both = [subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(2)]
-    outputs = [process.communicate(timeout=120) for process in both]
-    assert [process.returncode for process in both] == [0, 0], outputs
-    assert len(list(tmp_path.glob("outputs/*/*-sweep*/sweep.csv"))) == 2
+# Processes of their own. --------------------------------------------------------------------------------------------
+
+STUDIES = """
+import sys
+from pathlib import Path
+from scorelab.studies import Generate
+
+class Editing(Generate):
+    def run_stage(self, stage, context):
+        path = Path("conf/training/fast.yaml")
+        path.write_text(path.read_text().replace("weight_decay: 1.0e-4", "weight_decay: 9.0"))
+        super().run_stage(stage, context)
+
+class Leaving(Generate):
+    def run_stage(self, stage, context):
+        if context.seed == 0:
+            sys.exit(3)
+        super().run_stage(stage, context)
+"""
 
 
-def test_jobs_are_frozen_when_the_sweep_begins(small, tmp_path):
-    """A configuration file that is edited by the first job does not reach the second."""
+def test_neither_an_edited_file_nor_an_exit_of_a_job_reaches_the_next_one(small, tmp_path):
     conf = shutil.copytree(ROOT / "conf", tmp_path / "conf")
     shutil.copy(ROOT / "run.py", tmp_path / "run.py")
-    (tmp_path / "editing.py").write_text(
-        "from pathlib import Path\n"
-        "from scorelab.studies import Generate\n"
-        "class Editing(Generate):\n"
-        "    def run_stage(self, stage, context):\n"
-        f"        path = Path({str(conf / 'training' / 'fast.yaml')!r})\n"
-        "        path.write_text(path.read_text().replace('weight_decay: 1.0e-4', 'weight_decay: 9.0'))\n"
-        "        super().run_stage(stage, context)\n"
-    )
-    (conf / "study" / "editing.yaml").write_text("defaults: [generate, _self_]\n_target_: editing.Editing\n")
-    command = [
-        sys.executable,
-        "run.py",
-        "-m",
-        *small,
-        "seed=0,1",
-        "study=editing",
-        "extensions=[editing]",
-        "stage=train",
-    ]
-    done = subprocess.run([*command, "hydra.sweep.dir=here"], cwd=tmp_path, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stdout + done.stderr
+    (tmp_path / "own.py").write_text(STUDIES)
+    for name in ("Editing", "Leaving"):
+        (conf / "study" / f"{name}.yaml").write_text(f"defaults: [generate, _self_]\n_target_: own.{name}\n")
+    asked = ["-m", *small, "seed=0,1", "extensions=[own]", "stage=train"]
+    calls = [[*asked, f"study={name}", f"hydra.sweep.dir={name}"] for name in ("Leaving", "Editing")]
+    (_, leaving), (_, editing) = answers_of(*calls, cwd=tmp_path, root=tmp_path)
+    assert leaving["status"] == 1, leaving
+    assert [Run(tmp_path / "Leaving" / name).state for name in "01"] == ["failed", "done"]
+    assert editing["status"] == 0, editing
     assert "9.0" in (conf / "training" / "fast.yaml").read_text()
     for saved in ("config.yaml", ".hydra/config.yaml"):
-        assert "weight_decay: 0.0001" in (tmp_path / "here" / "1" / saved).read_text()
-
-
-def test_an_exiting_job_does_not_end_the_sweep(small, tmp_path):
-    (tmp_path / "leaving.py").write_text(
-        "import sys\n"
-        "from scorelab.studies import Generate\n"
-        "class Leaving(Generate):\n"
-        "    def run_stage(self, stage, context):\n"
-        "        if context.seed == 0:\n"
-        "            sys.exit(3)\n"
-        "        super().run_stage(stage, context)\n"
-    )
-    shutil.copytree(ROOT / "conf", tmp_path / "conf")
-    shutil.copy(ROOT / "run.py", tmp_path / "run.py")
-    (tmp_path / "conf" / "study" / "leaving.yaml").write_text(
-        "defaults: [generate, _self_]\n_target_: leaving.Leaving\n"
-    )
-    command = [
-        sys.executable,
-        "run.py",
-        "-m",
-        *small,
-        "seed=0,1",
-        "study=leaving",
-        "extensions=[leaving]",
-        "stage=train",
-    ]
-    done = subprocess.run([*command, "hydra.sweep.dir=here"], cwd=tmp_path, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 1
-    assert [Run(tmp_path / "here" / name).state for name in "01"] == ["failed", "done"]
+        assert "weight_decay: 0.0001" in (tmp_path / "Editing" / "1" / saved).read_text()
 
 
 def test_jobs_can_run_side_by_side(small, tmp_path):

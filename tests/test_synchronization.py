@@ -4,8 +4,7 @@ import math
 
 import pytest
 import torch
-from helpers import seeded
-from test_claims import measure
+from helpers import measure, seeded
 
 from scorelab.claims import FAILS
 from scorelab.studies.synchronization import theory as spiked

@@ -5,7 +5,8 @@ import math
 import numpy
 import pytest
 import torch
-from helpers import assert_close, noisy_states, random_mixture, seeded
+from conftest import SMALL
+from helpers import assert_close, copied, noisy_states, over, random_mixture, refused, seeded
 from matplotlib.figure import Figure
 
 import scorelab
@@ -35,53 +36,61 @@ def exact_record(target, count, angles=GRID, seed=0):
     return record
 
 
+#: a main job with paths and small pictures
+OBSERVED = (*SMALL, "study.trajectories=40", "figures.dpi=50")
+#: the same without what is of a network
+EXACT = (*(one for one in OBSERVED if not one.startswith("denoiser.")), "denoiser=exact")
+
+
 @pytest.fixture
-def observed(small, monkeypatch):
-    """A main job with paths; its pictures are small and its animation short."""
+def short(monkeypatch):
+    """Animations of four pictures."""
     monkeypatch.setattr("scorelab.studies.generate.figures.trajectories._FRAMES", 4)
-    return [*small, "study.trajectories=40", "figures.dpi=50"]
 
 
 # The run's own paths. -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("schedule", ["localization", "ou", "ve"])
-def test_the_ends_of_the_paths_are_the_first_samples(observed, tmp_path, schedule):
-    result = scorelab.run([*observed, f"schedule={schedule}"], directory=tmp_path / "run")
-    arrays, target = result.arrays["trajectories"], GaussianMixture.two_modes(n=8)
-    ends = arrays["projection"][:, -1] / math.sin(arrays["angle"][-1])
-    assert_close(ends, project(result.samples[:40], target.direction), rtol=1e-4, atol=1e-5)
-    assert arrays["projection"].shape == (40, 21)
-    assert result.metrics["trajectories"]["count"] == 40
+def test_the_ends_of_the_paths_are_the_first_samples_on_every_clock(run_once, tmp_path, undrawn):
+    target = GaussianMixture.two_modes(n=8)
+    runs = {name: scorelab.run([*OBSERVED, f"schedule={name}"], tmp_path / name) for name in ("ou", "ve")}
+    for schedule, result in {"localization": run_once(*OBSERVED), **runs}.items():
+        arrays = result.arrays["trajectories"]
+        ends = arrays["projection"][:, -1] / math.sin(arrays["angle"][-1])
+        assert_close(ends, project(result.samples[:40], target.direction), rtol=1e-4, atol=1e-5, case=schedule)
+        assert arrays["projection"].shape == (40, 21)
+        assert result.metrics["trajectories"]["count"] == 40
 
 
-def test_paths_change_no_other_number_of_a_run(observed, small, tmp_path):
-    with_paths = scorelab.run(observed, directory=tmp_path / "with")
-    without = scorelab.run(small, directory=tmp_path / "without")
+def test_paths_change_no_other_number_of_a_run(run_once):
+    with_paths, without = run_once(*OBSERVED), run_once(*SMALL)
     for section in ("projection", "orthogonal", "path_kl", "posterior_mean"):
         assert with_paths.metrics[section] == without.metrics[section]
     assert without.metrics["trajectories"] == {"count": 0}
     assert not {"trajectories", "laws"} & set(without.arrays)
 
 
-def test_a_sampler_that_stays_at_one_angle_has_no_paths(observed, tmp_path):
-    result = scorelab.run([*observed, "sampler=ula", "sampler.steps=20"], directory=tmp_path / "run")
+def test_a_sampler_that_stays_at_one_angle_has_no_paths(tmp_path, undrawn):
+    result = scorelab.run([*OBSERVED, "sampler=ula", "sampler.steps=20"], directory=tmp_path / "run")
     assert result.metrics["trajectories"] == {"count": 0}
 
 
-def test_what_is_left_of_paths_goes_with_them(observed, tmp_path):
-    first = scorelab.run([*observed, "study.animation=true"], directory=tmp_path / "run")
-    assert (first.directory / "figures" / "trajectories.gif").is_file()
-    again = scorelab.run(["stage=analyse", f"run={first.directory}", "study.trajectories=0"])
+def test_what_is_left_of_paths_goes_with_them(run_once, tmp_path):
+    directory = copied(run_once(*OBSERVED), tmp_path)
+    for name in ("trajectories.gif", "laws.pdf"):  # as other options would have drawn them
+        (directory / "figures" / name).write_bytes(b"drawn before")
+    assert (directory / "figures" / "trajectories.png").is_file()
+    again = scorelab.run(["stage=analyse", f"run={directory}", "study.trajectories=0"])
     assert again.metrics["trajectories"] == {"count": 0}
-    left = [path.name for path in (first.directory / "figures").iterdir()]
+    left = [path.name for path in (directory / "figures").iterdir()]
+    assert "projection.png" in left
     assert not [name for name in left if name.startswith(("trajectories", "laws"))]
 
 
-@pytest.mark.parametrize("value", ["1", "-1", "2.5"])
-def test_a_number_of_paths_that_has_no_spread_is_refused(small, tmp_path, value):
-    with pytest.raises(ConfigError, match=r"study.trajectories"):
-        scorelab.run([*small, f"study.trajectories={value}"], directory=tmp_path / "run")
+def test_a_number_of_paths_that_has_no_spread_is_refused(tmp_path):
+    for value in ("1", "-1", "2.5"):
+        text = refused(ConfigError, scorelab.run, [*SMALL, f"study.trajectories={value}"], tmp_path / "run")
+        assert "study.trajectories" in text, value
 
 
 # Commitment. --------------------------------------------------------------------------------------------------------
@@ -117,11 +126,10 @@ def test_a_path_that_keeps_its_weight_between_two_points_is_committed_from_the_l
     assert float(record.commitment(0.5)) == pytest.approx(math.tan(0.2) ** 2)
 
 
-def test_quantiles_of_paths_that_never_commit_are_null(observed, tmp_path):
+def test_quantiles_of_paths_that_never_commit_are_null(tmp_path, undrawn):
     """Modes that lie one upon another: the larger one leads for ever, and never reaches 0.9."""
-    target = ["target=mixture", "target.weights=[0.7,0.3]", "target.means=[0.01,-0.01]", "denoiser=exact"]
-    overrides = [override for override in observed if not override.startswith("denoiser.")]
-    found = scorelab.run([*overrides, *target], directory=tmp_path / "run").metrics["trajectories"]
+    target = ["target=mixture", "target.weights=[0.7,0.3]", "target.means=[0.01,-0.01]"]
+    found = scorelab.run([*EXACT, *target], directory=tmp_path / "run").metrics["trajectories"]
     assert found["commitment_t"] == 0
     assert found["commitment_90_t"] is None
     assert found["speciation_t"] is None
@@ -131,7 +139,7 @@ def test_quantiles_of_paths_that_never_commit_are_null(observed, tmp_path):
 # The exact process. -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("start", [0.0, 0.02])
+@over("start", [0.0, 0.02])
 def test_exact_paths_have_the_exact_law_at_every_angle(start):
     target, count = GaussianMixture([0.7, 0.3], [[1.0, 0.5, 0.0], [-2.0, 0.0, 0.0]], [1.0, 0.5]), 4000
     angles = torch.linspace(start, 1.45, 31, dtype=torch.float64)
@@ -158,7 +166,7 @@ def test_exact_paths_have_independent_increments():
             assert abs(float((brownian[i] * brownian[j]).mean()) - min(s, t)) < 4 * error
 
 
-@pytest.mark.parametrize("modes", [2, 3])
+@over("modes", [2, 3])
 def test_the_span_of_the_modes_is_enough_for_the_posterior_weights(modes):
     target = random_mixture(modes, 6, "common")
     small = in_span(target)
@@ -173,8 +181,7 @@ def test_the_span_of_the_modes_is_enough_for_the_posterior_weights(modes):
     assert in_span(random_mixture(2, 6, "per_mode")).n == 6
 
 
-@pytest.mark.parametrize("std", ["common", "per_mode"])
-@pytest.mark.parametrize(("modes", "n"), [(2, 6), (3, 6), (3, 1)])
+@over(("modes", "n", "std"), [(2, 6, "common"), (3, 6, "common"), (3, 6, "per_mode"), (3, 1, "per_mode")])
 def test_what_is_undecided_is_the_mean_over_states(modes, n, std):
     target = random_mixture(modes, n, std)
     gamma = target.posterior_weights(noisy_states(target, 0.5, 20000), 0.5)
@@ -218,7 +225,7 @@ def test_paths_with_the_exact_denoiser_commit_as_exact_paths_do():
 # The laws on the way. -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("angle", [0.0, 0.4, 1.5])
+@over("angle", [0.0, 0.4, 1.5])
 def test_the_law_on_the_way_is_that_of_noisy_states(angle):
     target = random_mixture(3, 5, "per_mode")
     direction = target.direction
@@ -245,27 +252,23 @@ def test_six_angles_up_to_the_last_show_the_modes_part():
 # Figures. -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "target",
-    [
-        ["target=mixture"],
-        ["target=mixture", "target.weights=[1]", "target.means=[0.5]"],
-        ["target=mixture", "target.std=[0.5,1,2]"],
-    ],
-)
-def test_one_mode_and_three_modes_have_paths_and_figures(observed, tmp_path, target):
-    overrides = [override for override in observed if not override.startswith("denoiser.")]
-    result = scorelab.run([*overrides, *target, "denoiser=exact", "study.animation=true"], directory=tmp_path / "run")
-    found, modes = result.metrics["trajectories"], len(result.metrics["projection"]["mode_weights"])
-    assert found["count"] == 40
-    assert ("commitment_t" in found) == (modes > 1)
-    assert len(found["law_w1"]) == len(found["law_t"]) >= 3
-    assert {"trajectories", "laws"} <= set(Generate.figures)
-    for name in ("trajectories", "laws"):
-        assert isinstance(draw(Generate, name, result.arrays[name]), Figure)
-        assert (result.directory / "figures" / f"{name}.png").stat().st_size > 1000
-    content = (result.directory / "figures" / "trajectories.gif").read_bytes()
-    assert content[:6] == b"GIF89a"
+def test_one_mode_and_three_modes_have_paths_and_figures(tmp_path, short):
+    """One mode has no commitment; three, here on a line, have an animation."""
+    one = ["target.weights=[1]", "target.means=[0.5]"]
+    three = ["target.means=[2.0,0.0,-2.0]", "target.std=0.5", "study.animation=true"]
+    for modes, target in ((1, one), (3, three)):
+        result = scorelab.run([*EXACT, "target=mixture", *target], directory=tmp_path / str(modes))
+        found = result.metrics["trajectories"]
+        assert len(result.metrics["projection"]["mode_weights"]) == modes
+        assert found["count"] == 40
+        assert ("commitment_t" in found) == (modes > 1)
+        assert len(found["law_w1"]) == len(found["law_t"]) >= 3
+        for name in ("trajectories", "laws"):
+            assert isinstance(draw(Generate, name, result.arrays[name]), Figure)
+            assert (result.directory / "figures" / f"{name}.png").stat().st_size > 1000
+        animation = result.directory / "figures" / "trajectories.gif"
+        assert animation.is_file() == (modes == 3)
+    assert animation.read_bytes()[:6] == b"GIF89a"
 
 
 def test_the_stacked_histogram_has_unit_area_also_with_paths_outside_of_the_window():
