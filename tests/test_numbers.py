@@ -189,3 +189,10 @@ def test_only_a_standard_error_beside_its_number_is_respelled(tmp_path):
     assert spelled_out(values) == expected
     save_arrays(tmp_path / "own.npz", {"a": [1.0], "a_se": [2.0]})  # a figure of a user's own may ask for either
     assert set(load_arrays(tmp_path / "own.npz")) == {"a", "a_se", "a_standard_error"}
+
+
+def test_numbers_answer_to_the_keys_of_earlier_versions():
+    numbers = spelled_out({"a": 1, "a_standard_error": 2, "inside": {"b": 3, "b_standard_error": 4}})
+    assert (numbers["a_se"], numbers["inside"]["b_se"]) == (2, 4)
+    with pytest.raises(KeyError):
+        _ = numbers["c_se"]

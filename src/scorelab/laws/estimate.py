@@ -82,7 +82,17 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> tuple[dict[str, Any]
     return plain, missing
 
 
-def spelled_out(values: Mapping[str, Any]) -> dict[str, Any]:
+class Numbers(dict):
+    """Numbers by name, as a file has them; NAME_se, a key of earlier versions, reads NAME_standard_error."""
+
+    def __missing__(self, key):
+        name = str(key).removesuffix("_se")
+        if name == key:
+            raise KeyError(key)
+        return self[f"{name}_standard_error"]
+
+
+def spelled_out(values: Mapping[str, Any]) -> Numbers:
     """Numbers by name, with each key NAME_se that stands beside a key NAME renamed to NAME_standard_error.
 
     Earlier runs wrote the short name. Dictionaries inside the values, also in lists, are renamed in the same way.
@@ -93,7 +103,7 @@ def spelled_out(values: Mapping[str, Any]) -> dict[str, Any]:
             return spelled_out(value)
         return [inside(item) for item in value] if isinstance(value, list) else value
 
-    return {_full_name(key, values): inside(value) for key, value in values.items()}
+    return Numbers({_full_name(key, values): inside(value) for key, value in values.items()})
 
 
 def _full_name(key, beside):
