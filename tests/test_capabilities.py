@@ -175,7 +175,6 @@ MISSING = {
         *(f"projection.{name}" for name in ("w1", "ks", "mean_exact", "variance_exact")),
         "trajectories.law_w1",
     },
-    ("noisy_projection",): {"trajectories.law_w1"},
     ("modes",): {
         *("projection.mode_weight", "projection.mode_weights"),
         *("path_kl.parametric_floor", "posterior_mean.relative_error_floor"),

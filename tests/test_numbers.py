@@ -19,10 +19,10 @@ from scorelab.lab.numbers import RUN
 from scorelab.lab.pages import metrics_page, sections, studies
 from scorelab.lab.runs import Run
 from scorelab.laws.estimate import Estimate, flatten, shown, spelled_out
-from scorelab.laws.section import Section, undeclared
+from scorelab.laws.section import Section, leaves, undeclared
 from scorelab.markdown import table, text
 from scorelab.studies import Number, Study
-from scorelab.studies.base import sections_of
+from scorelab.studies.base import lookup, sections_of
 
 # Estimates. ---------------------------------------------------------------------------------------------------------
 
@@ -196,3 +196,19 @@ def test_numbers_answer_to_the_keys_of_earlier_versions():
     assert (numbers["a_se"], numbers["inside"]["b_se"]) == (2, 4)
     with pytest.raises(KeyError):
         _ = numbers["c_se"]
+
+
+def test_a_finished_run_of_every_study_has_the_numbers_that_its_tables_show(run_once):
+    for name, asked, more in RUNS:
+        run = run_once(*getattr(importlib.import_module(name), asked), *more)
+        study, keys = run.config.study, list(leaves(run.metrics))
+        assert study.closing({}) is None, study
+        cells = [cell for row in study.closing(run.metrics).rows for cell in row[1:]]
+        assert any(cell.lstrip("-")[:1].isdigit() for cell in cells), study
+        assert study.columns, study
+        for number in (*study.headline, *study.columns, *study.compared):
+            found = [lookup(run.metrics, each.key) for each in number.among(keys)]
+            assert any(isinstance(value, (int, float)) for value in found), (study, number.key)
+            for each in number.among(keys):
+                assert isinstance(lookup(run.metrics, each.reference_key) or 0.0, float), each
+        assert study.goal is None or lookup(run.metrics, study.goal) > 0, study
