@@ -1,5 +1,5 @@
 """The report of a reproduction: a directory of runs, read against the figures of the semester paper."""
 
-from scorelab.reproduction.report import write_report
+from scorelab._lazy import lazy_exports
 
-__all__ = ["write_report"]
+__getattr__, __dir__, __all__ = lazy_exports(__name__, {"report": ["write_report"]})
