@@ -36,8 +36,8 @@ class Estimate:
     def mean(cls, values, none: str = "there are no values") -> "Estimate":
         """The mean of independent measurements, and its standard error std/sqrt(count).
 
-        values: a numpy array (count,). One value has no standard error. Without values the mean is missing, and `none`
-        is the reason.
+        values: a numpy array or a tensor (count,). One value has no standard error. Without values the mean is missing,
+        and `none` is the reason.
         """
         if not len(values):
             return cls.missing(none)

@@ -61,12 +61,14 @@ def _names(keys: str) -> list[str]:
 
 def _named(key: str, declared: list[str]) -> bool:
     parts = key.split(".")
-    names = (name.split(".") for name in declared)
-    return any(len(each) == len(parts) and all(map(_same, each, parts)) for each in names)
+    return any(matches(name.split("."), parts) for name in declared)
 
 
-def _same(name: str, part: str) -> bool:
-    return name == part or stands_for_any(name)
+def matches(declared: list[str], parts: list[str]) -> bool:
+    """Whether the parts of a dotted name are those that are declared, where some of these may stand for any name."""
+    return len(declared) == len(parts) and all(
+        name == part or stands_for_any(name) for name, part in zip(declared, parts, strict=True)
+    )
 
 
 def stands_for_any(part: str) -> bool:

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from dataclasses import replace
 
 import numpy
 import torch
@@ -56,7 +57,7 @@ def compare_posterior_means(denoiser, target, clean, angles, generator, trained_
 
 
 def _mean(values, floor=None) -> Estimate:
-    return Estimate(float(values.mean()), float(values.std() / math.sqrt(len(values))), floor)
+    return replace(Estimate.mean(values), floor=floor)
 
 
 def _along(direction, x):

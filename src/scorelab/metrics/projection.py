@@ -58,11 +58,10 @@ class LawComparison:
         x = torch.sort(torch.as_tensor(values, dtype=torch.float64)).values
         cdf = self.law.cdf(x)
         steps = torch.arange(self.count + 1, dtype=torch.float64) / self.count
-        if not self.below:
-            return float(torch.maximum(steps[1:] - cdf, cdf - steps[:-1]).max())
         last = torch.searchsorted(x, x, right=True)  # how many values are not larger; several values may be equal
         first = torch.searchsorted(x, x)  # how many values are smaller
-        above, under = steps[last] - cdf, self.law.cdf(x - self.below) - steps[first]
+        left = self.law.cdf(x - self.below) if self.below else cdf  # the left limit of F
+        above, under = steps[last] - cdf, left - steps[first]
         return float(torch.maximum(above.abs(), under.abs()).max())
 
     def distances(self, values) -> dict[str, float]:
@@ -185,12 +184,8 @@ def mode_weights(samples, target, generator) -> dict:
     count = len(samples)
     gamma = torch.cat([target.posterior_weights(block, math.pi / 2).double() for block in _blocks(samples)])
     exact = target.posterior_weights(target.sample(4096, generator), math.pi / 2).double()
-    first = Estimate(
-        float(gamma[:, 0].mean()),
-        float(gamma[:, 0].std() / math.sqrt(count)),
-        floor=float(exact[:, 0].std() / math.sqrt(count)),
-        exact=float(target.weights[0]),
-    )
+    floor = float(exact[:, 0].std() / math.sqrt(count))
+    first = replace(Estimate.mean(gamma[:, 0]), floor=floor, exact=float(target.weights[0]))
     return {"mode_weight": first, "mode_weights": Estimate(gamma.mean(0).tolist(), exact=target.weights.tolist())}
 
 

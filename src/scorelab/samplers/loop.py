@@ -49,10 +49,7 @@ class Found:
     def estimates(self) -> dict[str, Estimate]:
         """name -> the mean over steps and samples, with its standard error over samples: the steps of one chain are
         correlated, samples are not."""
-        found = {}
-        for name, means in self.means().items():
-            found[name] = Estimate(float(means.mean()), standard_error=float(means.std() / math.sqrt(len(means))))
-        return found
+        return {name: Estimate.mean(means) for name, means in self.means().items()}
 
 
 @torch.no_grad()

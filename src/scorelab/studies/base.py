@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, Literal
 
 from scorelab.laws.estimate import shown
-from scorelab.laws.section import Section, leaves, stands_for_any
+from scorelab.laws.section import Section, leaves, matches, stands_for_any
 from scorelab.options import Options
 
 #: a function, or the name of the module that has it: ".analyse" beside the class that declares it, or a full name
@@ -55,7 +55,8 @@ class Number:
         parts = self.key.split(".")
         if self.key in keys or not any(map(stands_for_any, parts)):
             return [self]
-        return [self._named(dict(zip(parts, found, strict=True))) for found in _matching(parts, keys)]
+        found = (key.split(".") for key in keys)
+        return [self._named(dict(zip(parts, each, strict=True))) for each in found if matches(parts, each)]
 
     def _named(self, names: Mapping[str, str]) -> "Number":
         texts = {each.name: getattr(self, each.name) for each in fields(self)}
@@ -63,16 +64,6 @@ class Number:
             if part != name:
                 texts = {key: text and text.replace(part, name) for key, text in texts.items()}
         return replace(self, **texts)
-
-
-def _matching(parts, keys):
-    """The dotted names, split at the dots, that the parts of a number's key stand for."""
-    for key in keys:
-        found = key.split(".")
-        if len(found) == len(parts) and all(
-            part == name or stands_for_any(part) for part, name in zip(parts, found, strict=True)
-        ):
-            yield found
 
 
 @dataclass(frozen=True)

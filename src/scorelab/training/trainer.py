@@ -10,7 +10,7 @@ import torch
 
 from scorelab.channel import aligned, mix
 from scorelab.errors import ScorelabError, TrainingDiverged
-from scorelab.laws.estimate import Estimate, spelled_out
+from scorelab.laws.estimate import Estimate, mean_and_error, spelled_out
 from scorelab.randomness import stream
 from scorelab.tensorfile import read_tensors, require_shapes, write_tensors
 from scorelab.training.angles import angle_law
@@ -116,7 +116,7 @@ class Trainer:
         with self.kept_weights():
             error = self.denoiser(x, angle) - exact
         squared = (error if root is None else error * aligned(root, error)).square().flatten(1).mean(1).double()
-        return float(squared.mean()), float(squared.std() / math.sqrt(len(squared)))
+        return mean_and_error(squared)
 
     @torch.no_grad()
     def validation_loss(self):
