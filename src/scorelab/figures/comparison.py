@@ -12,8 +12,8 @@ def figure(arrays):
     """Draw one panel for each metric.
 
     arrays: `labels` (groups,); `names`, `titles` and `scales` (panels,), a metric, its title and the scale of its axis;
-    for each metric NAME the values (groups, seeds), nan where a group has fewer seeds; `exact.NAME`, the value of exact
-    samples, if it is the same for all groups.
+    for each metric NAME the values (groups, seeds), nan where a group has fewer seeds; `exact.NAME`, the exact value
+    or the floor of the metric, if it is the same for all groups.
     """
     shown = [
         tuple(map(str, panel)) for panel in zip(*(arrays[key] for key in ("names", "titles", "scales")), strict=True)
@@ -26,7 +26,9 @@ def figure(arrays):
     for axes, (name, title, scale) in zip(every, shown, strict=True):
         _dots(axes, places, numpy.asarray(arrays[name], float), scale)
         if f"exact.{name}" in arrays:
-            axes.axvline(arrays[f"exact.{name}"], color=EXACT, linewidth=0.8, linestyle="--", label="exact samples")
+            axes.axvline(
+                arrays[f"exact.{name}"], color=EXACT, linewidth=0.8, linestyle="--", label="floor or exact value"
+            )
         axes.set_xscale(scale)
         axes.set_xlabel(title)
         axes.grid(axis="y", linewidth=0.3, color=FAINT, alpha=0.5)
