@@ -9,7 +9,7 @@ from scorelab.claims import HOLDS, Evidence, claim, equal
 from scorelab.claims.panels import panel, panels
 from scorelab.quadrature import normal_gauss, plane_trapezoid, product_rule
 from scorelab.targets import GaussianMixture
-from scorelab.training.objectives import quadratic_forms
+from scorelab.training.derivatives import quadratic_forms
 
 # What both claims use. ----------------------------------------------------------------------------------------------
 
