@@ -13,9 +13,6 @@ from scorelab.targets import GaussianMixture
 from scorelab.training import Trainer, Training
 from scorelab.training.parameters import FlatParameters
 
-#: torch's own, when it is first asked for a forward-mode derivative
-pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning")
-
 BASE = {
     "N": 300,
     "epochs": 6,

@@ -16,14 +16,11 @@ import abc
 import math
 
 import torch
-from torch.autograd import forward_ad
-from torch.utils.checkpoint import checkpoint
 
 from scorelab.channel import aligned, sin_cos
-from scorelab.errors import ConfigError, ScorelabError
+from scorelab.errors import ConfigError
+from scorelab.training.derivatives import quadratic_forms, trace
 
-#: for an exact trace, how many entries of noisy states and directions are differentiated at a time
-_CHUNK = 2**20
 #: the signal-to-noise ratio beyond which min_snr gives all angles the same weight (Hang et al. 2023)
 _LARGEST_SNR = 5.0
 
@@ -57,9 +54,10 @@ class Objective(abc.ABC):
     """An objective for a target of dimension n.
 
     root: function from angles to sqrt(w), or None if w = 1. width: how many tensors of the size of x a batch holds.
+    differentiates: whether the loss has derivatives of the denoiser in x.
     """
 
-    width = 1
+    width, differentiates = 1, False
 
     def __init__(self, root, target):
         self.root, self.target, self.n = root, target, target.n
@@ -134,6 +132,8 @@ class Implicit(Objective):
     noise_variance it is 1.
     """
 
+    differentiates = True
+
     def columns(self, clean, x, angle, generator):
         """The factor w / tan^2, shape (count,)."""
         return (self.factor(angle),)
@@ -150,7 +150,7 @@ class Implicit(Objective):
 
     def terms(self, denoiser, x, angle, sin):
         """|sin m_hat - x|^2 and sin tr D_x m_hat - n, shape (count,) each."""
-        residual = aligned(sin, x) * denoiser(x, angle) - x
+        residual = aligned(sin, x) * denoiser(x.clone(), angle) - x  # a network may change its input in place
         return residual.square().flatten(1).sum(1), sin * trace(denoiser, x, angle) - self.n
 
     def least_value(self, angle, risk):
@@ -194,46 +194,6 @@ class Sliced(Hutchinson):
         residual, probes = (aligned(sin, x) * estimate - x).flatten(1), probes.flatten(2)
         along = (probes @ residual.unsqueeze(2)).squeeze(2)
         return along.square().mean(1), sin * forms.mean(1) - probes.square().sum(2).mean(1)
-
-
-def quadratic_forms(denoiser, x, angle, probes):
-    """m_hat (count, *shape) and v^T D_x m_hat v (count, probes) for the probes (count, probes, *shape) of each sample.
-
-    Forward-mode differentiation gives v^T D m v = v . d/dh m(x + h v) at h = 0 (004_bfdb7e49cac735be.txt, section 2)
-    for all probes in one pass. Raises ScorelabError for a denoiser that cannot be differentiated in forward mode.
-    """
-    count, each, *shape = probes.shape
-    states, angles = x.repeat_interleave(each, 0), angle.repeat_interleave(each)
-    directions = probes.reshape(-1, *shape)
-    with forward_ad.dual_level():
-        try:
-            values = denoiser(forward_ad.make_dual(states, directions), angles)
-        except RuntimeError as error:
-            if "forward" not in str(error):  # a mistake of another kind
-                raise
-            raise ScorelabError(
-                f"denoiser {type(denoiser).__name__} cannot be differentiated in forward mode, which objectives "
-                f"{', '.join(IMPLICIT)} need ({str(error).splitlines()[0]})"
-            ) from error
-        values, slopes = forward_ad.unpack_dual(values)
-    if slopes is None:  # m_hat does not depend on x
-        slopes = torch.zeros_like(values)
-    forms = (slopes * directions).flatten(1).sum(1).view(count, each)
-    return values.reshape(count, each, *shape)[:, 0], forms
-
-
-def trace(denoiser, x, angle):
-    """tr D_x m_hat, shape (count,). It takes some directions at a time, and a backward pass computes them again."""
-    count, total = len(x), x.new_zeros(len(x))
-    every = torch.eye(x[0].numel(), dtype=x.dtype, device=x.device).reshape(-1, *x.shape[1:])
-    for directions in every.split(max(_CHUNK // x.numel(), 1)):
-        probes = directions.expand(count, *directions.shape)
-        total = total + checkpoint(_sum_of_forms, denoiser, x, angle, probes, use_reentrant=False)
-    return total
-
-
-def _sum_of_forms(denoiser, x, angle, probes):
-    return quadratic_forms(denoiser, x, angle, probes)[1].sum(1)
 
 
 #: name -> class, for the objectives that differentiate the denoiser

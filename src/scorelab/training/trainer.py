@@ -14,6 +14,7 @@ from scorelab.laws.estimate import Estimate, mean_and_error, spelled_out
 from scorelab.randomness import stream
 from scorelab.tensorfile import read_tensors, require_shapes, write_tensors
 from scorelab.training.angles import angle_law
+from scorelab.training.derivatives import require_derivatives
 from scorelab.training.objectives import build_objective
 from scorelab.training.options import Training
 from scorelab.training.parameters import FlatParameters
@@ -65,10 +66,19 @@ class Trainer:
         self.epoch, self.step, self.seconds, self.rows, self._saved_epoch = 0, 0, 0.0, [], 0
         data = training_samples(target, options, seed) if samples is None else samples
         self.data, self.held_out = data[: options.train_count], data[options.train_count :]
-        _require_fit(denoiser, self.data[:2], self.law.low)
+        _require_fit(denoiser, self.data[:2].clone(), self.law.low)  # a network may change its input in place
+        if self.objective.differentiates:
+            require_derivatives(denoiser, *self._some_states(), f"training.objective = {options.objective}")
         self.not_measured = {}
         self.bayes_risk, self.bayes_risk_error = self._bayes_risk()
         self.states = self._states()
+
+    def _some_states(self):
+        """A few noisy states and their angles."""
+        generator = stream(self.seed, "fit")
+        clean = self.data[:8]
+        angle = self.law.sample(len(clean), generator)
+        return mix(clean, torch.randn(clean.shape, generator=generator), angle), angle
 
     def _optimizer(self):
         options = self.options
@@ -114,7 +124,7 @@ class Trainer:
             raise ScorelabError(f"training: no excess risk, as {self.not_measured['excess_risk'].not_measured}")
         x, angle, exact, root = self.states
         with self.kept_weights():
-            error = self.denoiser(x, angle) - exact
+            error = self.denoiser(x.clone(), angle) - exact
         squared = (error if root is None else error * aligned(root, error)).square().flatten(1).mean(1).double()
         return mean_and_error(squared)
 
