@@ -104,7 +104,7 @@ class Config:
             if lookup(given, key) != value:
                 raise ConfigError(
                     f"{key} = {show(value)}: a place outside of the directory, which no file there chooses; "
-                    f"{key}={show(value)} on the command line allows it"
+                    f"++{key}={show(value)} on the command line allows it"
                 )
 
     @property

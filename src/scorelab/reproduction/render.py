@@ -63,14 +63,9 @@ def markdown(blocks: list, home: Path) -> str:
                 parts.append("\n".join(table(map(text, headings), cells)))
             case Pictures(items):
                 links = (urllib.parse.quote(path.relative_to(home).as_posix()) for path, _ in items)
-                lines = (f"![{_label(caption)}]({link})" for link, (_, caption) in zip(links, items, strict=True))
+                lines = (f"![{text(caption)}]({link})" for link, (_, caption) in zip(links, items, strict=True))
                 parts.append("\n\n".join(lines))
     return "\n\n".join(parts) + "\n"
-
-
-def _label(caption: str) -> str:
-    """A caption as the text of a link, which ends only where the link does."""
-    return text(caption).translate({ord(bracket): f"\\{bracket}" for bracket in "[]"})
 
 
 def page(blocks: list, title: str) -> str:
