@@ -48,7 +48,7 @@ def gather(directory: Path | str, extensions=()) -> pandas.DataFrame:
         rows.append(row)
     table = pandas.DataFrame(rows)
     table.attrs["studies"] = list(filter(None, dict.fromkeys(_study(run, extensions) for run in runs)))
-    table.attrs["left_out"] = sorted({name for run in runs for name in _extensions(run)} - {*extensions})
+    table.attrs["left_out"] = sorted({name for run in runs for name in _not_imported(run, extensions)})
     swept = [name for name in table if name.startswith("=")]
     constant = [name for name in swept if table[name].nunique(dropna=False) == 1]
     parameters = [name[1:] for name in swept if name not in constant]
@@ -77,10 +77,11 @@ def _study(run: Run, extensions) -> type[Study] | None:
         return None
 
 
-def _extensions(run: Run) -> list[str]:
-    """The extensions that the saved configuration of a run names."""
-    named = run.saved.get("extensions")
-    return [str(name) for name in named] if isinstance(named, list) else []
+def _not_imported(run: Run, extensions) -> list[str]:
+    """The extensions that a run has its study from, and that are not among `extensions`."""
+    named, path = run.saved.get("extensions"), str(lookup(run.saved, "study._target_"))
+    others = [str(name) for name in named if name not in extensions] if isinstance(named, list) else []
+    return [name for name in others if path.startswith(f"{name}.")]
 
 
 def _declared(table: pandas.DataFrame, what: str) -> list:
