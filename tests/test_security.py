@@ -136,6 +136,8 @@ def test_the_own_run_opens_again_with_the_extension_or_with_the_option_file_that
     )
     mine = ["--config-dir", "conf"]
     assert answer_here(*mine, "+experiment=mine", *SMALL, "hydra.run.dir=own", cwd=where)["status"] == 0
+    answer = answer_here("-m", f"sweep.resume={as_sweep(where / 'own')}", "extensions=[mine]", cwd=where)
+    assert answer["status"] == 0, answer
     for given in (["extensions=[mine]"], [*mine, "+experiment=mine"]):
         answer = answer_here(*given, "run=own", "stage=plot", cwd=where)
         assert answer["status"] == 0, answer
@@ -178,6 +180,12 @@ def test_a_file_with_a_second_name_elsewhere_is_left_as_it_is(stranger, tmp_path
     assert victim(stranger) == before
 
 
+def test_a_pickle_of_hydra_is_not_loaded(stranger):
+    for word in ("--experimental-rerun", "--exp"):
+        answer = answer_here(word, str(stranger / ".hydra" / "config.pickle"), cwd=stranger.parents[2])
+        assert (answer["status"], "pickle" in answer["err"]) == (2, True), answer
+
+
 def test_a_run_directory_that_is_named_by_a_link_is_opened(stranger, undrawn):
     link = stranger.parents[2] / "latest"
     link.symlink_to(stranger)
@@ -207,6 +215,12 @@ def test_a_place_outside_is_chosen_on_the_command_line_alone(stranger, tmp_path)
     assert victim(stranger) == before
     scorelab.run([f"run={run}", "stage=plot", f"++claims.docs={docs}"])
     assert "S0-02" in (docs / "claims.md").read_text()
+    results = json.loads((run / "claims.json").read_text())
+    results[0]["id"] = "/../../../../victim/trajectories"  # of a figure that is called claim-ID.png
+    (run / "claims.json").write_text(json.dumps(results))
+    (run / "figures" / "claim-").mkdir(parents=True)
+    scorelab.run([f"run={run}", "stage=plot", "++claims.docs=docs"])
+    assert not list((tmp_path / "work" / "docs").rglob("*.png"))
     (tmp_path / "jobs.yaml").write_text(f"- {{study: claims, claims.docs: {docs}}}\n")
     listed = [f"sweep.jobs={tmp_path / 'jobs.yaml'}", "sweep.dry_run=true"]
     assert "claims.docs" in answer_here("-m", *listed, cwd=tmp_path)["err"]

@@ -126,6 +126,8 @@ def main(task):
     """Call a task decorated with `hydra.main`, and show errors as one line, also the errors that Hydra raises."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # lets Hydra's own errors through to us
     with one_line_errors():
+        if any(word.startswith("--e") for word in sys.argv[1:]):  # Hydra takes any unique beginning
+            raise ConfigError("--experimental-rerun: loads a pickle, which can run anything; run=DIR opens a run")
         return task()
 
 

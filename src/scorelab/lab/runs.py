@@ -110,6 +110,8 @@ class Run:
         status = read_json(self / "status.json")
         if not isinstance(status, dict) or not isinstance(status.get("state"), str):
             raise ScorelabError(f"{self / 'status.json'}: has no state")
+        if not isinstance(status.setdefault("stages", []), list):
+            raise ScorelabError(f"{self / 'status.json'}: has no list of stages")
         if status["state"] == "running" and locks.owner(self.path) is None:
             status["state"] = "interrupted"
         return status
