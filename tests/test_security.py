@@ -12,7 +12,7 @@ from helpers import ROOT, answer_here, refused
 
 import scorelab
 from scorelab.errors import ConfigError, ScorelabError
-from scorelab.files import inside, write_text
+from scorelab.files import inside, require_closed, write_text
 from scorelab.lab.gather import gather
 from scorelab.lab.sweep import read_jobs
 from scorelab.reproduction import write_report
@@ -191,6 +191,22 @@ def test_a_run_directory_that_is_named_by_a_link_is_opened(stranger, undrawn):
     link.symlink_to(stranger)
     answer = answer_here("run=latest", "stage=plot", cwd=link.parent)
     assert answer["status"] == 0, answer
+
+
+def test_only_links_that_lead_out_are_refused(tmp_path):
+    run = tmp_path / "run"
+    (run / "0").mkdir(parents=True)
+    (tmp_path / "running").mkdir()
+    (run / "latest").symlink_to("0")
+    (run / "circle").symlink_to("circle")
+    require_closed(run)
+    for name, leads in (("far", "/etc/hostname"), ("near", "../running"), ("gone", "../nothing")):
+        (run / "0" / name).symlink_to(leads if name == "far" else f"../{leads}")
+        message = refused(ScorelabError, require_closed, run)
+        assert message == f"{run / '0' / name}: a link that leads out of {run}, which is not followed"
+        (run / "0" / name).unlink()
+    os.mkfifo(run / "status.json")
+    assert "neither a file nor a folder" in refused(ScorelabError, require_closed, run)
 
 
 def test_neither_a_file_that_waits_beside_nor_a_name_with_dots_leads_out(tmp_path):

@@ -61,7 +61,7 @@ def read_json(path: Path):
 def inside(folder: Path | str, name: str) -> Path:
     """The path of a name in a folder. Raises ScorelabError for a name that leads out of the folder, also by a link."""
     path = Path(folder, name)
-    if not path.resolve().is_relative_to(Path(folder).resolve()):
+    if not _leads_into(Path(folder).resolve(), path):
         raise ScorelabError(f"{path}: leads out of {folder}")
     return path
 
@@ -72,10 +72,10 @@ def require_closed(directory: Path | str):
     The directory itself may be reached by a link.
     """
     root = Path(directory).resolve()
-    for path in _below(root):
-        shown, kind = Path(directory, path.relative_to(root)), path.lstat().st_mode
+    for path, found in _below(root):
+        shown, kind = Path(directory, path.relative_to(root)), found.st_mode
         if stat.S_ISLNK(kind):
-            if not path.resolve().is_relative_to(root):
+            if not _leads_into(root, path):
                 raise ScorelabError(f"{shown}: a link that leads out of {directory}, which is not followed")
         elif not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):
             raise ScorelabError(f"{shown}: neither a file nor a folder")
@@ -83,19 +83,32 @@ def require_closed(directory: Path | str):
 
 def own_logs(directory: Path | str):
     """Make each log file below a directory, as logs are appended to, a file that has no second name elsewhere."""
-    for path in _below(Path(directory).resolve()):
-        if path.suffix == ".log" and not path.is_symlink() and path.stat().st_nlink > 1 and path.is_file():
+    for path, found in _below(Path(directory).resolve()):
+        if path.suffix == ".log" and stat.S_ISREG(found.st_mode) and found.st_nlink > 1:
             write_bytes(path, path.read_bytes())
 
 
+def _leads_into(root: Path, path: Path) -> bool:
+    return Path(os.path.realpath(path)).is_relative_to(root)  # unlike Path.resolve, without an error for a circle
+
+
 def _below(root: Path):
-    """Every path below a directory; links are not followed. Raises ScorelabError for a folder that cannot be read."""
+    """Yield (path, its own status) of everything below a directory; links are not followed.
+
+    What another process removes meanwhile is passed over. Raises ScorelabError for a folder that cannot be read.
+    """
 
     def refuse(error):
-        raise ScorelabError(f"{error.filename}: cannot be read ({error.strerror})")
+        if not isinstance(error, FileNotFoundError):
+            raise ScorelabError(f"{error.filename}: cannot be read ({error.strerror})")
 
     for folder, folders, files in os.walk(root, onerror=refuse):
-        yield from (Path(folder, name) for name in (*folders, *files))
+        for path in (Path(folder, name) for name in (*folders, *files)):
+            try:
+                found = path.lstat()
+            except FileNotFoundError:
+                continue
+            yield path, found
 
 
 def _finite(content):

@@ -160,8 +160,8 @@ def load(name: str):
         part = ".".join(parts[:count])
         try:
             spec = importlib.util.find_spec(part)
-        except ValueError as error:  # a module that was not found but made, such as __main__
-            raise ImportError(str(error)) from None
+        except ValueError:  # a module that was not found but made, such as __main__ of a notebook, is there already
+            continue
         if spec is None:
             raise ModuleNotFoundError(f"No module named '{part}'")
         if spec.origin is None:
