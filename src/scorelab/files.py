@@ -1,8 +1,9 @@
-"""Files that are written whole or not at all."""
+"""Files that are written whole or not at all, and directories that are not left by a link."""
 
 import json
 import math
 import os
+import stat
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -12,13 +13,15 @@ from scorelab.errors import ScorelabError
 def write_chunks(path: Path, chunks: Iterable[bytes]):
     """Write the chunks to a file beside `path`, then rename this file to `path` in one step.
 
-    An existing file stays as it is until the rename, and no half-written file is left behind. Raises ScorelabError if
-    the file cannot be written, for example on a full disk; other errors that `chunks` raises pass through.
+    An existing file stays as it is until the rename, and no half-written file is left behind. If `path` is a link, the
+    link is replaced, not the file that it leads to. Raises ScorelabError if the file cannot be written, for example on
+    a full disk; other errors that `chunks` raises pass through.
     """
     path = Path(path)
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with open(beside, "wb") as file:
+        beside.unlink(missing_ok=True)
+        with open(beside, "xb") as file:  # never through a link that waits under this name
             for chunk in chunks:
                 file.write(chunk)
             file.flush()
@@ -53,6 +56,59 @@ def read_json(path: Path):
         raise ScorelabError(f"{path}: no such file") from None
     except (OSError, ValueError) as error:
         raise ScorelabError(f"{path}: not a whole JSON file ({error})") from None
+
+
+def inside(folder: Path | str, name: str) -> Path:
+    """The path of a name in a folder. Raises ScorelabError for a name that leads out of the folder, also by a link."""
+    path = Path(folder, name)
+    if not _leads_into(Path(folder).resolve(), path):
+        raise ScorelabError(f"{path}: leads out of {folder}")
+    return path
+
+
+def require_closed(directory: Path | str):
+    """Raise ScorelabError for the first thing below a directory that is a link out of it, or neither file nor folder.
+
+    The directory itself may be reached by a link.
+    """
+    root = Path(directory).resolve()
+    for path, found in _below(root):
+        shown, kind = Path(directory, path.relative_to(root)), found.st_mode
+        if stat.S_ISLNK(kind):
+            if not _leads_into(root, path):
+                raise ScorelabError(f"{shown}: a link that leads out of {directory}, which is not followed")
+        elif not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):
+            raise ScorelabError(f"{shown}: neither a file nor a folder")
+
+
+def own_logs(directory: Path | str):
+    """Make each log file below a directory, as logs are appended to, a file that has no second name elsewhere."""
+    for path, found in _below(Path(directory).resolve()):
+        if path.suffix == ".log" and stat.S_ISREG(found.st_mode) and found.st_nlink > 1:
+            write_bytes(path, path.read_bytes())
+
+
+def _leads_into(root: Path, path: Path) -> bool:
+    return Path(os.path.realpath(path)).is_relative_to(root)  # unlike Path.resolve, without an error for a circle
+
+
+def _below(root: Path):
+    """Yield (path, its own status) of everything below a directory; links are not followed.
+
+    What another process removes meanwhile is passed over. Raises ScorelabError for a folder that cannot be read.
+    """
+
+    def refuse(error):
+        if not isinstance(error, FileNotFoundError):
+            raise ScorelabError(f"{error.filename}: cannot be read ({error.strerror})")
+
+    for folder, folders, files in os.walk(root, onerror=refuse):
+        for path in (Path(folder, name) for name in (*folders, *files)):
+            try:
+                found = path.lstat()
+            except FileNotFoundError:
+                continue
+            yield path, found
 
 
 def _finite(content):

@@ -5,9 +5,10 @@ from collections.abc import Iterable
 
 
 def text(plain) -> str:
-    """Return plain text as one line of Markdown: whitespace becomes single blanks, special characters are escaped."""
+    """Return plain text as one line of Markdown: whitespace becomes single blanks, special characters are escaped, and
+    nothing is a link."""
     line = " ".join(str(plain).split())
-    return re.sub(r"([\\*`])", r"\\\1", line).replace("<", "&lt;")
+    return re.sub(r"([\\*`]|(?<=\])[(\[:])", r"\\\1", line).replace("<", "&lt;")
 
 
 def table(headings: Iterable[str], rows: Iterable[Iterable[str]]) -> list[str]:

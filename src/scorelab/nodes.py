@@ -1,16 +1,18 @@
 """Nodes: parts of a configuration that name a class and give its arguments, checked without importing torch.
 
 A node has a key `_target_`. It may name a class of scorelab, or of a package that the configuration lists under
-`extensions`, if the class derives from the contract of the node's group. Nothing else is ever imported, so a
-configuration file cannot run arbitrary code.
+`extensions`, if the class derives from the contract of the node's group. Nothing else is ever imported. The extensions
+of a saved configuration count only if the user gives them as well: `scorelab.lab.runs.Run.checked`.
 """
 
 import dataclasses
 import importlib
+import importlib.util
 import inspect
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pydantic
@@ -90,6 +92,15 @@ class Component:
         """Keys of `data` that no result depends on."""
         return getattr(self.cls, "bookkeeping", ())
 
+    def places(self, kind: str):
+        """Yield (dotted key, value) of each option that names a place outside of the run directory, in the nodes inside
+        this node too. kind: `reads` or `writes`."""
+        for name, value in () if self.options is None else self.options:
+            if name in getattr(self.cls, kind) and value is not None:
+                yield f"{self.key}.{name}", value
+            if isinstance(value, Component):
+                yield from ((f"{self.key}{key.removeprefix(HERE)}", inner) for key, inner in value.places(kind))
+
 
 def component(group: str, node: Mapping[str, Any], extensions=(), key: str | None = None) -> Component:
     """Check one node of a group against the class that it names.
@@ -122,7 +133,7 @@ def resolve(group: str, path, extensions, key: str | None = None) -> type:
         raise ConfigError(f"{key} = {show(path)}: allowed are classes of {packages} (extensions: [...] adds one)")
     module, _, name = path.rpartition(".")
     try:
-        found = getattr(importlib.import_module(module), name)
+        found = getattr(load(module), name)
     except (ImportError, AttributeError) as error:
         raise ConfigError(f"{key} = {path}: cannot be imported ({error})") from None
     contracts = (GROUPS | NESTED | FOREIGN)[group]
@@ -136,6 +147,29 @@ def resolve(group: str, path, extensions, key: str | None = None) -> type:
                 return found
     names = (name if home.startswith("scorelab.") else f"{home}.{name}" for home, name in contracts)
     raise ConfigError(f"{key} = {path}: a class derived from {' or '.join(names)} is needed")
+
+
+def load(name: str):
+    """Import and return a module by its dotted name.
+
+    Raises ImportError, before anything of it is executed, for a module that lies in a folder without __init__.py or in
+    a directory of runs: whatever lies somewhere below the working directory is no package.
+    """
+    parts = name.split(".")
+    for count in range(1, len(parts) + 1):
+        part = ".".join(parts[:count])
+        try:
+            spec = importlib.util.find_spec(part)
+        except ValueError:  # a module that was not found but made, such as __main__ of a notebook, is there already
+            continue
+        if spec is None:
+            raise ModuleNotFoundError(f"No module named '{part}'")
+        if spec.origin is None:
+            raise ImportError(f"{part} is a folder without __init__.py, which is no package")
+        for folder in Path(spec.origin).resolve().parents:
+            if any((folder / record).is_file() for record in ("status.json", "sweep.json")):
+                raise ImportError(f"{part} lies in {folder}, a directory of runs, from which nothing is imported")
+    return importlib.import_module(name)
 
 
 class Node:

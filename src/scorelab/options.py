@@ -21,6 +21,10 @@ class Options(pydantic.BaseModel):
 
     #: keys that no result depends on; they are not part of a run's identity
     bookkeeping: ClassVar[tuple[str, ...]] = ()
+    #: keys that name a place outside of the run directory, which training reads, or which a stage writes to; a saved
+    #: configuration does not choose them
+    reads: ClassVar[tuple[str, ...]] = ()
+    writes: ClassVar[tuple[str, ...]] = ()
 
     def needs_of_target(self) -> tuple[str, ...]:
         """The capabilities that the run's target has to have, names of `scorelab.targets.CAPABILITIES`."""

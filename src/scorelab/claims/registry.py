@@ -6,6 +6,7 @@ import pkgutil
 
 from scorelab.claims.claim import REGISTRY, Claim
 from scorelab.errors import ConfigError
+from scorelab.nodes import load
 from scorelab.options import nearest
 
 #: the package whose folders are the subjects
@@ -14,9 +15,14 @@ _SUBJECTS = "scorelab.studies"
 
 def every_claim(extensions=()) -> dict[str, Claim]:
     """id -> Claim, sorted by id: the claims of every subject with a module or a folder `claims`, and the claims of the
-    packages `extensions`."""
-    for name in (*_modules(), *extensions):
+    packages `extensions`. Raises ConfigError for an extension that cannot be imported."""
+    for name in _modules():
         importlib.import_module(name)
+    for name in extensions:
+        try:
+            load(name)
+        except ImportError as error:
+            raise ConfigError(f"extensions = {name}: cannot be imported ({error})") from None
     return {name: REGISTRY[name] for name in sorted(REGISTRY)}
 
 

@@ -93,6 +93,8 @@ class Module(DenoiserOptions):
     reads the file only before it trains.
     """
 
+    reads: ClassVar[tuple[str, ...]] = ("weights",)
+
     module: Annotated[Component, Node("module")]
     prediction: Prediction
     state: State

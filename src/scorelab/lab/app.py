@@ -8,6 +8,7 @@ import sys
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import ClassVar
 
 import yaml
 from hydra import compose, initialize_config_dir
@@ -19,9 +20,11 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
 
 from scorelab.errors import ConfigError, ScorelabError, one_line
+from scorelab.files import write_text
 from scorelab.lab import runs
 from scorelab.lab.config import Config, check, differences
 from scorelab.lab.execution import execute
+from scorelab.lab.locks import Lock
 from scorelab.nodes import GROUPS
 from scorelab.options import nearest
 from scorelab.schedules.grids import NAMES
@@ -49,18 +52,18 @@ OmegaConf.register_new_resolver("override_names", override_names, replace=True)
 class ReserveDirectory(Callback):
     """Check the configuration and reserve the run's directory before Hydra writes anything into it."""
 
+    #: the lock of the directory of this process's run, for `job`, which gives it back
+    lock: ClassVar[Lock | None] = None
+
     def on_run_start(self, config, **_):
         """Reserve a directory for a new run, or go back to the directory of an existing run."""
         with one_line_errors():
             wanted = Path(config.hydra.run.dir)
             existing = existing_run(config)
             if existing is not None:
-                merge(
-                    runs.Run.open(existing),
-                    plain(config),
-                    list(config.hydra.overrides.task),
-                    _option_groups(config.hydra),
-                )
+                opened = runs.Run.open(existing)
+                merge(opened, plain(config), list(config.hydra.overrides.task), _option_groups(config.hydra))
+                ReserveDirectory.lock = Lock(existing)
                 with open_dict(config):
                     config.hydra.output_subdir = None  # .hydra keeps what the run was first asked for
                 config.hydra.run.dir = str(existing)
@@ -72,7 +75,9 @@ class ReserveDirectory(Callback):
                 print(listing)
                 sys.exit(0)
             chosen = any(str(override).startswith("hydra.run.dir=") for override in config.hydra.overrides.hydra)
-            config.hydra.run.dir = str(runs.claim(wanted) if chosen else runs.reserve(wanted))
+            directory = runs.claim(wanted) if chosen else runs.reserve(wanted)
+            ReserveDirectory.lock = Lock(directory)
+            config.hydra.run.dir = str(directory)
 
 
 def job(config: DictConfig):
@@ -81,7 +86,8 @@ def job(config: DictConfig):
     run = runs.Run(of_hydra.runtime.output_dir)
     if not OmegaConf.is_missing(of_hydra.job, "num"):  # only the jobs of a sweep have a number
         return _job_of_sweep(run, config)
-    with one_line_errors():
+    lock, ReserveDirectory.lock = ReserveDirectory.lock, None
+    with one_line_errors(), lock or Lock(run.path):
         if existing_run(config) is not None:
             config = merge(run, plain(config), list(of_hydra.overrides.task), _option_groups(of_hydra))
         else:
@@ -94,23 +100,34 @@ def job(config: DictConfig):
 
 
 def _job_of_sweep(run: runs.Run, config: DictConfig):
-    """Run one job and return the number that a sweeper may minimise; a failure is recorded in the job's directory."""
+    """Run one job and return the number that a sweeper may minimise; a failure is recorded in the job's directory.
+
+    A job that another process works at is left alone.
+    """
     try:
-        # A job of our own sweeper was checked and frozen when the sweep began.
-        frozen = (run / "config.yaml").is_file()
-        checked = run.config if frozen else check(plain(config))
-        _execute(run, checked)
-        return lookup(run.metrics, checked.study.goal)
-    except (Exception, SystemExit) as error:
-        if run.state != "failed":  # the error came before the run began
-            run.mark("failed", error=one_line(error))
+        lock = Lock(run.path)
+    except ScorelabError as error:
+        log.error("%s", error)
         return None
+    with lock:
+        try:
+            # A job of our own sweeper was checked and frozen when the sweep began.
+            frozen = (run / "config.yaml").is_file()
+            checked = run.checked(config.extensions) if frozen else check(plain(config))
+            _execute(run, checked)
+            return lookup(run.metrics, checked.study.goal)
+        except (Exception, SystemExit) as error:
+            if run.state != "failed":  # the error came before the run began
+                run.mark("failed", error=one_line(error))
+            return None
 
 
 def main(task):
     """Call a task decorated with `hydra.main`, and show errors as one line, also the errors that Hydra raises."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # lets Hydra's own errors through to us
     with one_line_errors():
+        if any(word.startswith("--e") for word in sys.argv[1:]):  # Hydra takes any unique beginning
+            raise ConfigError("--experimental-rerun: loads a pickle, which can run anything; run=DIR opens a run")
         return task()
 
 
@@ -200,16 +217,18 @@ def require_existing_for(config: Config):
 def merge(run: runs.Run, asked: dict, overrides: list[str], groups: set[str]) -> Config:
     """The configuration of an existing run, changed by the overrides that are given now.
 
-    asked: the whole configuration that is composed now. groups: the groups whose options have names. A stage may change
-    only what this stage and the stages after it depend on; a resumed training may change nothing. Raises ConfigError
-    for any other change.
+    asked: the whole configuration that is composed now; the run's extensions, and places outside of it, have to be in
+    it as well. groups: the groups whose options have names. A stage may change only what this stage and the stages
+    after it depend on; a resumed training may change nothing. Raises ConfigError for any other change.
     """
-    before = run.config
+    given, before = asked, run.checked(asked.get("extensions") or ())
     data, asked = OmegaConf.create(before.data), OmegaConf.create(asked)
     for override in overrides:
         group, _, package = override.lstrip("+~").split("=", 1)[0].partition("@")
         key = package or group
         value = OmegaConf.select(asked, key)
+        if "." not in key and key not in asked and override in run.overrides:
+            continue  # a preset, named again so that the places and extensions that it names are given
         if key == "study" and value.get("_target_") == data["study"]["_target_"]:
             continue  # named again so that its keys can be given; those that are not given stay as the run has them
         whole = key in groups or (OmegaConf.is_dict(value) and "_target_" in value)  # a node is replaced as a whole
@@ -232,6 +251,8 @@ def merge(run: runs.Run, asked: dict, overrides: list[str], groups: set[str]) ->
     if changed:
         what = "training.resume" if resuming else f"stage={stage}"
         raise ConfigError(f"{run.path}: of another configuration, {what} cannot change {'; '.join(changed)}")
+    for kind in ("reads", "writes") if resuming else ("writes",):  # only training reads
+        config.require_given(given, kind)
     return config
 
 
@@ -298,15 +319,18 @@ def run(overrides=(), directory: Path | str | None = None, config_dir: Path | st
         wanted = Path(OmegaConf.to_container(composed.hydra.run, resolve=True)["dir"])
     if existing is not None:
         opened = runs.Run.open(existing)
-        config = merge(opened, asked, tasks, groups)
     else:
         config = check(asked)
         require_existing_for(config)
         opened = runs.Run(runs.reserve(wanted) if directory is None else runs.claim(Path(directory)))
-        (opened / ".hydra").mkdir()
-        (opened / ".hydra" / "overrides.yaml").write_text(yaml.safe_dump(tasks))
-    with _log_file(opened / "run.log"):
-        _execute(opened, config)
+    with Lock(opened.path):
+        if existing is not None:
+            config = merge(opened, asked, tasks, groups)
+        else:
+            (opened / ".hydra").mkdir()
+            write_text(opened / ".hydra" / "overrides.yaml", yaml.safe_dump(tasks))
+        with _log_file(opened / "run.log"):
+            _execute(opened, config)
     return Result(opened.path, opened.metrics, config)
 
 

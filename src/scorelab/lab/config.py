@@ -14,6 +14,7 @@ from scorelab.errors import ConfigError
 from scorelab.nodes import GROUPS, Component, component, refuse_unknown, resolve
 from scorelab.options import Natural, Options, explain, nearest, show
 from scorelab.samplers.job import JOB_KEYS, Sampling
+from scorelab.studies.base import lookup
 
 
 class Figures(Options):
@@ -88,6 +89,23 @@ class Config:
     def uses(self, *groups: str) -> bool:
         """Whether the study uses all of these groups."""
         return set(groups) <= self.components.keys()
+
+    def places(self, kind: str):
+        """Yield (dotted key, value) of each option that names a place outside of the run directory; see `Options`."""
+        for part in self.components.values():
+            yield from part.places(kind)
+
+    def require_given(self, given: Mapping[str, Any], kind: str):
+        """Raise ConfigError for a place outside of the run directory that the user did not give.
+
+        given: the configuration that the user composed now, as plain data. kind: `reads` or `writes`; see `Options`.
+        """
+        for key, value in self.places(kind):
+            if lookup(given, key) != value:
+                raise ConfigError(
+                    f"{key} = {show(value)}: a place outside of the directory, which no file there chooses; "
+                    f"++{key}={show(value)} on the command line allows it"
+                )
 
     @property
     def fingerprint(self) -> str:

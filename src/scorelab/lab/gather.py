@@ -11,7 +11,7 @@ import yaml
 from rich.console import Console
 
 from scorelab.errors import ScorelabError
-from scorelab.files import write_text
+from scorelab.files import require_closed, write_text
 from scorelab.lab.runs import Run, asked, below
 from scorelab.laws.estimate import Estimate, shown
 from scorelab.markdown import table as markdown_table
@@ -25,14 +25,16 @@ _BOOKKEEPING = ("seed",)
 _COLUMNS = 4
 
 
-def gather(directory: Path | str) -> pandas.DataFrame:
+def gather(directory: Path | str, extensions=()) -> pandas.DataFrame:
     """Write sweep.csv, sweep.md and the figures that the studies of the runs declare; return the table, one row a job.
 
     Columns: job, state, error, the swept parameters (the overrides whose values vary), and every number of
     metrics.json by its dotted name. `attrs["labels"]` has for each job the swept parameters that it asked for itself,
-    without the seed, as text. Raises ScorelabError if there is no run below the directory.
+    without the seed, as text. extensions: packages whose studies may be imported; `attrs["left_out"]` names the others
+    that the runs need. Raises ScorelabError if there is no run below the directory, or if a link leads out of it.
     """
     directory = Path(directory)
+    require_closed(directory)
     runs = below(directory)
     if not runs:
         raise ScorelabError(f"{directory}: no run directory below it")
@@ -45,7 +47,8 @@ def gather(directory: Path | str) -> pandas.DataFrame:
             row |= dict(_flatten({key: value for key, value in run.metrics.items() if key != "not_measured"}))
         rows.append(row)
     table = pandas.DataFrame(rows)
-    table.attrs["studies"] = list(dict.fromkeys(study for run in runs if (study := _study(run)) is not None))
+    table.attrs["studies"] = list(filter(None, dict.fromkeys(_study(run, extensions) for run in runs)))
+    table.attrs["left_out"] = sorted({name for run in runs for name in _not_imported(run, extensions)})
     swept = [name for name in table if name.startswith("=")]
     constant = [name for name in swept if table[name].nunique(dropna=False) == 1]
     parameters = [name[1:] for name in swept if name not in constant]
@@ -66,13 +69,19 @@ def gather(directory: Path | str) -> pandas.DataFrame:
     return table
 
 
-def _study(run: Run) -> type[Study] | None:
-    """The class of a run's study; None if its configuration names no class that can be imported."""
-    saved = run.saved
+def _study(run: Run, extensions) -> type[Study] | None:
+    """The class of a run's study; None if its configuration names no class that may be imported, and can be."""
     try:
-        return resolve("study", (saved.get("study") or {}).get("_target_"), saved.get("extensions") or ())
+        return resolve("study", lookup(run.saved, "study._target_"), [*extensions])
     except ScorelabError:
         return None
+
+
+def _not_imported(run: Run, extensions) -> list[str]:
+    """The extensions that a run has its study from, and that are not among `extensions`."""
+    named, path = run.saved.get("extensions"), str(lookup(run.saved, "study._target_"))
+    others = [str(name) for name in named if name not in extensions] if isinstance(named, list) else []
+    return [name for name in others if path.startswith(f"{name}.")]
 
 
 def _declared(table: pandas.DataFrame, what: str) -> list:
@@ -139,6 +148,15 @@ def print_sweep(table: pandas.DataFrame, directory: Path):
         why = f": {row['error']}" if isinstance(row["error"], str) else ""
         console.print(
             f"job {row['job']} ({parameters}) {row['state']}{why}", highlight=False, soft_wrap=True, markup=False
+        )
+    if table.attrs["left_out"]:
+        names = " ".join(table.attrs["left_out"])
+        console.print(
+            f"extensions {names}: not imported, so that the tables and figures of their studies are left out; "
+            f"python scripts/gather.py {directory} {names} imports them",
+            highlight=False,
+            soft_wrap=True,
+            markup=False,
         )
     console.print(f"{directory / 'sweep.csv'}\n{directory / 'sweep.md'}", highlight=False, soft_wrap=True)
 

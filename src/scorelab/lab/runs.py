@@ -9,15 +9,17 @@ A directory is a result if, and only if, its state is `done`. Every file is writ
 """
 
 import datetime
-import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import yaml
 
-from scorelab.errors import ConfigError, ScorelabError
-from scorelab.files import read_json, write_json, write_text
+from scorelab.errors import ConfigError, ScorelabError, one_line
+from scorelab.files import own_logs, read_json, require_closed, write_json, write_text
+from scorelab.lab import locks
 from scorelab.lab.config import Config, General, check
 from scorelab.laws.estimate import spelled_out
+from scorelab.options import show
 
 
 def reserve(wanted: Path) -> Path:
@@ -39,11 +41,19 @@ def reserve(wanted: Path) -> Path:
 
 
 def claim(directory: Path) -> Path:
-    """Make and return exactly this directory. Raises ScorelabError if it exists and is not empty."""
+    """Make and return exactly this directory. Raises ScorelabError if it exists and is not empty.
+
+    The first file in it is made exclusively, so that one of two runs gets an empty directory, and the other an error.
+    """
     try:
         directory.mkdir(parents=True, exist_ok=True)
         if any(directory.iterdir()):
-            raise ScorelabError(f"{directory}: exists and is not empty; a new run needs a directory of its own")
+            raise FileExistsError
+        (directory / locks.NAME).touch(exist_ok=False)
+    except FileExistsError:
+        owner = locks.owner(directory) if directory.is_dir() else None
+        why = f"is running, {owner}" if owner else "exists and is not empty; a new run needs a directory of its own"
+        raise ScorelabError(f"{directory}: {why}") from None
     except OSError as error:
         raise ScorelabError(f"{directory}: cannot be made ({error.strerror})") from None
     return directory
@@ -85,26 +95,32 @@ class Run:
 
     @classmethod
     def open(cls, directory: Path | str) -> "Run":
-        """An existing run directory. Raises ScorelabError if there is none."""
+        """An existing run directory, to work in. Raises ScorelabError if there is none or a link leads out of it."""
         run = cls(directory)
         if not (run / "status.json").is_file():
             raise ScorelabError(f"{directory}: not a run directory (it has no status.json)")
+        require_closed(directory)
+        own_logs(directory)
         return run
 
     @property
     def status(self) -> dict:
-        """The content of status.json; a run whose process is gone is `interrupted`."""
+        """The content of status.json; a run that no process works at is `interrupted`. Raises ScorelabError if the file
+        is missing or damaged."""
         status = read_json(self / "status.json")
-        if status["state"] == "running" and not _alive(status):
+        if not isinstance(status, dict) or not isinstance(status.get("state"), str):
+            raise ScorelabError(f"{self / 'status.json'}: has no state")
+        if not isinstance(status.setdefault("stages", []), list):
+            raise ScorelabError(f"{self / 'status.json'}: has no list of stages")
+        if status["state"] == "running" and locks.owner(self.path) is None:
             status["state"] = "interrupted"
         return status
 
     def mark(self, state: str, **more):
         """Write the state and the entries `more` into status.json; other entries stay."""
         known = read_json(self / "status.json") if (self / "status.json").is_file() else {"stages": []}
-        owner = {"pid": os.getpid(), "host": os.uname().nodename} if state == "running" else {}
         cleared = {"error": None} if state in ("running", "done") else {}
-        write_json(self / "status.json", {**known, **cleared, **owner, "state": state, "time": _now(), **more})
+        write_json(self / "status.json", {**known, **cleared, "state": state, "time": _now(), **more})
 
     @property
     def state(self) -> str:
@@ -140,21 +156,42 @@ class Run:
 
     @property
     def config(self) -> Config:
-        """The configuration that was saved with the run, checked. Raises ScorelabError if it cannot be read."""
-        try:
-            saved = _in_todays_keys(yaml.safe_load((self / "config.yaml").read_text()))
-            # Runs of earlier versions hold keys of studies that they did not do, without a value.
-            return check(
-                {key: value for key, value in saved.items() if value is not None or key in General.model_fields}
-            )
-        except (OSError, yaml.YAMLError) as error:
-            raise ScorelabError(f"{self / 'config.yaml'}: cannot be read ({error})") from None
+        """The saved configuration of a run without extensions; see `checked`."""
+        return self.checked()
+
+    def checked(self, extensions=()) -> Config:
+        """The configuration that was saved with the run, checked.
+
+        extensions: the packages that the user gave now. Raises ScorelabError if the configuration cannot be read, and
+        ConfigError before anything is imported if it names extensions that the user did not give.
+        """
+        saved = _in_todays_keys(self.saved)
+        if not saved:
+            raise ScorelabError(f"{self / 'config.yaml'}: cannot be read (no such file, or empty)")
+        named = saved.get("extensions")
+        for name in named if isinstance(named, list) else ():
+            if name not in extensions:
+                raise ConfigError(
+                    f"{self / 'config.yaml'}: extensions = {show(name)}: a saved configuration imports nothing of its "
+                    f"own accord; 'extensions=[{show(','.join(map(str, named)))}]' on the command line allows it"
+                )
+        # Runs of earlier versions hold keys of studies that they did not do, without a value.
+        return check({key: value for key, value in saved.items() if value is not None or key in General.model_fields})
 
     @property
     def saved(self) -> dict:
-        """The configuration that was saved with the run, unchecked; empty if there is none."""
+        """The configuration that was saved with the run, unchecked; empty if there is none. Raises ScorelabError if it
+        cannot be read."""
         path = self / "config.yaml"
-        return (yaml.safe_load(path.read_text()) or {}) if path.is_file() else {}
+        try:
+            saved = yaml.safe_load(path.read_text()) or {}
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError, yaml.YAMLError) as error:
+            raise ScorelabError(f"{path}: cannot be read ({one_line(error)})") from None
+        if not isinstance(saved, Mapping):
+            raise ScorelabError(f"{path}: a mapping from keys to values is needed")
+        return saved
 
     @property
     def overrides(self) -> list[str]:
@@ -162,7 +199,7 @@ class Run:
         overrides, path = self.status.get("overrides"), self / ".hydra" / "overrides.yaml"
         if not overrides and path.is_file():
             overrides = yaml.safe_load(path.read_text())
-        return overrides or []
+        return [str(override) for override in overrides] if isinstance(overrides, list) else []
 
     def save_config(self, config: Config):
         """Write config.yaml."""
@@ -189,18 +226,6 @@ def _in_todays_keys(node):
         if node["grid"] == "karras":
             node["grid"] = {"_target_": "scorelab.schedules.grids.Karras", "rho": rho}
     return node
-
-
-def _alive(status: dict) -> bool:
-    if status.get("host") != os.uname().nodename:
-        return True  # a process on another machine cannot be asked
-    try:
-        os.kill(status["pid"], 0)
-    except (ProcessLookupError, KeyError):
-        return False
-    except PermissionError:
-        pass
-    return True
 
 
 def _now() -> str:

@@ -5,34 +5,58 @@ Their directory is reserved, and their configurations are frozen there, so that 
 no job. Any launcher can run the jobs. The results are gathered from the directories alone.
 """
 
+import contextlib
 import copy
 import logging
+import re
 import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
 from hydra._internal.config_repository import CachingConfigRepository
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from omegaconf import open_dict
+from hydra.errors import HydraException
+from omegaconf import OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
 
 from scorelab.errors import ConfigError, ScorelabError, one_line
-from scorelab.files import read_json, write_json
+from scorelab.files import own_logs, read_json, require_closed, write_json
 from scorelab.lab.app import one_line_errors, plain
 from scorelab.lab.config import Config, Sweep, check, differences, sweep_options
+from scorelab.lab.locks import Lock
 from scorelab.lab.runs import Run, claim, reserve
+from scorelab.options import show
 
 log = logging.getLogger("scorelab")
 
 
+@dataclass(frozen=True)
 class Job:
-    """One job of a sweep: its overrides, and either its checked configuration or the error that the check raised."""
+    """One job of a sweep.
 
-    def __init__(self, number: int, overrides: list[str], config: Config | None, error: Exception | None):
-        self.number, self.overrides, self.config, self.error = number, overrides, config, error
+    overrides: what it was asked for. config: its checked configuration; None if the check raised `error`. given: the
+    configuration before the check; None for a job that is only read from the directory of its sweep.
+    """
+
+    number: int
+    overrides: list[str]
+    config: Config | None
+    error: Exception | None
+    given: Mapping | None = None
 
     def __str__(self):
         return f"#{self.number}  {' '.join(self.overrides)}"
+
+    @property
+    def launched(self) -> list[str]:
+        """The overrides for the launcher. A job that goes on has its configuration in its directory; of what the file
+        of the sweep says, nothing is composed."""
+        if self.given is not None:
+            return self.overrides
+        return [f"extensions={_as_override(self.config.general.extensions)}", "hydra.output_subdir=null"]
 
 
 class _ReadOnce(CachingConfigRepository):
@@ -54,26 +78,42 @@ class Sweeper(BasicSweeper):
 
     def sweep(self, arguments):
         """Run the jobs that the overrides `arguments` ask for; exit with status 1 if a job is not done at the end."""
-        with one_line_errors():
-            options = sweep_options(self.config.sweep)
+        with contextlib.ExitStack() as held:
+            with one_line_errors():
+                directory, jobs = self._prepare(arguments, held)
+            return self._run(directory, jobs)
+
+    def _prepare(self, arguments, held: contextlib.ExitStack) -> tuple[Path, list[Job]]:
+        """The directory and the jobs of the sweep, frozen there. held: takes the lock of the directory."""
+        options = sweep_options(self.config.sweep)
+        if options.resume is None:
             jobs = self._plan(arguments, options)
-            if options.resume is not None:
-                directory = Path(options.resume)
-                jobs = _resume(directory, jobs)
-            for job in jobs:
-                if job.error is not None:
-                    print(f"error: job {job}: {one_line(job.error)}", file=sys.stderr)
-            if options.dry_run:
-                self._list(jobs)
-                sys.exit(2 if any(job.error for job in jobs) else 0)
-            if all(job.error for job in jobs):
-                raise ConfigError("no job of this sweep can run")
-            if options.resume is None:
-                directory = self._reserve()
-                _freeze(directory, jobs)
-            remaining = [job for job in jobs if job.error is None and Run(directory / str(job.number)).state != "done"]
-            skipped = len(jobs) - len(remaining)
-            log.info("sweep %s: %d jobs%s", directory, len(jobs), f", {skipped} of them skipped" if skipped else "")
+        else:
+            directory = Path(options.resume)
+            _require_sweep(directory)
+            if not options.dry_run:
+                held.enter_context(Lock(directory))
+            jobs = self._resume(directory, arguments, options)
+        for job in jobs:
+            if job.error is not None:
+                print(f"error: job {job}: {one_line(job.error)}", file=sys.stderr)
+        if options.dry_run:
+            self._list(jobs)
+            sys.exit(2 if any(job.error for job in jobs) else 0)
+        if all(job.error for job in jobs):
+            raise ConfigError("no job of this sweep can run")
+        if options.resume is None:
+            directory = self._reserve()
+            held.enter_context(Lock(directory))
+            _freeze(directory, jobs)
+        return directory, jobs
+
+    def _run(self, directory: Path, jobs: list[Job]):
+        """Launch the jobs that are not done, and gather all of them."""
+        remaining = [job for job in jobs if job.error is None and Run(directory / str(job.number)).state != "done"]
+        skipped = len(jobs) - len(remaining)
+        log.info("sweep %s: %d jobs%s", directory, len(jobs), f", {skipped} of them skipped" if skipped else "")
+        extensions = {name: None for job in jobs if job.config for name in job.config.general.extensions}
         returns = []
         try:
             if remaining:
@@ -85,20 +125,38 @@ class Sweeper(BasicSweeper):
             from scorelab.lab.gather import gather, print_sweep
 
             with one_line_errors():
-                print_sweep(gather(directory), directory)
+                print_sweep(gather(directory, extensions), directory)
         if any(Run(directory / str(job.number)).state != "done" for job in jobs):
             sys.exit(1)
         return returns
 
     # Before any job starts. -----------------------------------------------------------------------------------------
 
-    def _plan(self, arguments, options: Sweep) -> list[Job] | None:
-        """The jobs that the command line asks for; None if the command line only names a sweep to resume."""
+    def _resume(self, directory: Path, arguments, options: Sweep) -> list[Job]:
+        """The jobs of an interrupted sweep. Raises ConfigError if the command line asks for other jobs, or if a job
+        needs a place outside of the directory that the command line does not give."""
+        frozen = _frozen(directory, self._given["extensions"])
+        kinds = ("reads", "writes")
+        places = {key for job in frozen if job.config for kind in kinds for key, _ in job.config.places(kind)}
+        asked = self._plan(arguments, options, allowing=("extensions", *places))
+        if asked is not None:
+            _require_same(directory, frozen, asked)
+        for number, job in enumerate(frozen):
+            if job.config is not None and Run(directory / str(number)).state != "done":
+                given = self._given if asked is None else asked[number].given or {}
+                for kind in kinds:
+                    job.config.require_given(given, kind)
+        return frozen
+
+    def _plan(self, arguments, options: Sweep, allowing=()) -> list[Job] | None:
+        """The jobs that the command line asks for; None if it only names a sweep to resume. allowing: keys that, with a
+        sweep to resume, do not ask for jobs."""
         loader = self.hydra_context.config_loader
         loader.repository = _ReadOnce(loader.repository)
         parsed = OverridesParser.create(config_loader=loader).parse_overrides(list(arguments))
         parsed = [override for override in parsed if not (override.key_or_group or "").startswith("sweep.")]
-        if options.resume is not None and options.jobs is None and not parsed:
+        others = [override for override in parsed if override.key_or_group not in allowing]
+        if options.resume is not None and options.jobs is None and not others:
             return None
         products = self.split_arguments(parsed, None)[0]
         listed = read_jobs(Path(options.jobs)) if options.jobs is not None else [[]]
@@ -108,13 +166,22 @@ class Sweeper(BasicSweeper):
     def _compose(self, number: int, overrides: list[str]) -> Job:
         try:
             composed = self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
-            config = check(plain(composed))
+            given = plain(composed)
+            config = check(given)
+            if self.config.sweep.jobs is not None:
+                config.require_given(self._given, "writes")
             resumed = config.uses("training") and config.options("training").resume
             if config.general.stage not in ("all", next(iter(config.study.stages))) or config.general.run or resumed:
                 raise ConfigError("stage, run and training.resume: a sweep trains; use sweep.resume to go on with one")
-            return Job(number, overrides, config, None)
+            return Job(number, overrides, config, None, given)
         except Exception as error:
             return Job(number, overrides, None, error)
+
+    @property
+    def _given(self) -> dict:
+        """What the command line gives to all jobs, as plain data without interpolation."""
+        own = [key for key in self.config if key != "hydra"]
+        return OmegaConf.to_container(OmegaConf.masked_copy(self.config, own))
 
     def _list(self, jobs):
         for job in jobs:
@@ -133,16 +200,16 @@ class Sweeper(BasicSweeper):
     def _launch(self, directory: Path, jobs):
         with open_dict(self.config):
             self.config.hydra.sweep.dir = str(directory)
-            self.config.hydra.overrides.hydra.append(f"hydra.sweep.dir='{directory}'")
+            self.config.hydra.overrides.hydra.append(f"hydra.sweep.dir={_as_override(str(directory))}")
         return self.launcher.launch(
-            [[*job.overrides, f"hydra.sweep.subdir='{job.number}'"] for job in jobs], initial_job_idx=0
+            [[*job.launched, f"hydra.sweep.subdir='{job.number}'"] for job in jobs], initial_job_idx=0
         )
 
 
 def read_jobs(path: Path) -> list[list[str]]:
     """Read the jobs of a YAML file, a list of mappings from keys to values; return each job as a list of overrides.
 
-    Raises ConfigError if the file cannot be read or has no such list.
+    Raises ConfigError if the file cannot be read, has no such list, or sets what belongs to the whole command.
     """
     try:
         content = yaml.safe_load(path.read_text())
@@ -150,7 +217,38 @@ def read_jobs(path: Path) -> list[list[str]]:
         raise ConfigError(f"sweep.jobs = {path}: cannot be read ({one_line(error)})") from None
     if not isinstance(content, list) or not content or not all(isinstance(one, dict) and one for one in content):
         raise ConfigError(f"sweep.jobs = {path}: a list of jobs is needed, each a mapping such as {{training.N: 5000}}")
-    return [[f"{key}={_as_override(value)}" for key, value in one.items()] for one in content]
+    jobs = [[f"{key}={_as_override(value)}" for key, value in one.items()] for one in content]
+    for number, one in enumerate(jobs):
+        where = f"sweep.jobs = {path}: job {number}"
+        for override in _parsed(where, one):
+            _require_of_a_job(where, override)
+    return jobs
+
+
+def _require_of_a_job(where: str, override) -> None:
+    """Raise ConfigError for a parsed override of a file that no job can have."""
+    shown = show(override.input_line)
+    if _belongs_to(override, {"hydra", "sweep", "extensions"}):
+        raise ConfigError(f"{where} sets {shown}: hydra, sweep and extensions stand on the command line alone")
+    if override.is_sweep_override():
+        raise ConfigError(f"{where} sets {shown}: a job has one value for each key")
+    value = override.value()
+    if "." not in override.key_or_group and isinstance(value, str) and ".." in value.split("/"):
+        raise ConfigError(f"{where} sets {shown}: the name of an option is needed")
+
+
+def _belongs_to(override, nodes: set[str]) -> bool:
+    """Whether an override changes one of these nodes of the whole configuration, by its key or by its package."""
+    key, package = (re.split(r"[./]", name or "") for name in (override.key_or_group, override.package))
+    return bool(nodes & {key[0], *package})
+
+
+def _parsed(where: str, overrides: list[str]):
+    """The overrides of a file, parsed. Raises ConfigError for one that is not in the grammar of the command line."""
+    try:
+        return OverridesParser.create().parse_overrides(overrides)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(f"{where}: {one_line(error)}") from None
 
 
 def _as_override(value) -> str:
@@ -174,7 +272,8 @@ def _join(number: int, listed: list[str], swept: list[str]) -> list[str]:
 def _freeze(directory: Path, jobs):
     """Write every job's checked configuration into its directory; this file alone decides later what the job does."""
     for job in jobs:
-        run = Run(claim(directory / str(job.number)))
+        run = Run(directory / str(job.number))
+        run.path.mkdir()
         if job.error is None:
             run.save_config(job.config)
             run.mark("pending", fingerprint=job.config.fingerprint, overrides=job.overrides)
@@ -183,25 +282,42 @@ def _freeze(directory: Path, jobs):
     write_json(directory / "sweep.json", {"command": sys.argv, "jobs": [job.overrides for job in jobs]})
 
 
-def _resume(directory: Path, asked: list[Job] | None) -> list[Job]:
-    """The jobs of an interrupted sweep, with the configurations that were frozen when it began.
-
-    asked: the jobs that the command line asks for, None if it asks for none. Raises ScorelabError if the directory is
-    not a sweep, ConfigError if the jobs that are asked for differ from the jobs of the sweep.
-    """
+def _require_sweep(directory: Path):
+    """Raise ScorelabError unless a directory is a sweep that no link leads out of."""
     if not (directory / "sweep.json").is_file():
         raise ScorelabError(f"sweep.resume = {directory}: not a sweep directory (it has no sweep.json)")
+    require_closed(directory)
+    own_logs(directory)
+
+
+def _frozen(directory: Path, extensions) -> list[Job]:
+    """The jobs of a sweep, with the configurations that were frozen when it began.
+
+    extensions: the packages that the user gave. Raises ScorelabError if sweep.json has no list of jobs, and ConfigError
+    if a job sets what belongs to the whole command or needs another extension.
+    """
+    path = directory / "sweep.json"
+    saved = read_json(path)
+    listed = saved.get("jobs") if isinstance(saved, dict) else None
+    if not isinstance(listed, list) or not all(isinstance(one, list) and {*map(type, one)} <= {str} for one in listed):
+        raise ScorelabError(f"{path}: has no list of jobs")
     jobs = []
-    for number, overrides in enumerate(read_json(directory / "sweep.json")["jobs"]):
+    for number, overrides in enumerate(listed):
+        for override in _parsed(f"{path}: job {number}", overrides):
+            if _belongs_to(override, {"hydra", "sweep"}):
+                raise ConfigError(f"{path}: job {number} sets {show(override.input_line)}, which is not of a job")
         run = Run(directory / str(number))
-        config = run.config if (run / "config.yaml").is_file() else None
+        config = run.checked(extensions) if (run / "config.yaml").is_file() else None
         error = None if config is not None else ScorelabError(str(run.status.get("error")))
         jobs.append(Job(number, overrides, config, error))
-    if asked is not None:
-        if len(asked) != len(jobs):
-            raise ConfigError(f"sweep.resume = {directory}: of {len(jobs)} jobs, {len(asked)} were asked for")
-        for old, new in zip(jobs, asked, strict=True):
-            if old.config and new.config and old.config.fingerprint != new.config.fingerprint:
-                changed = "; ".join(differences(old.config.essential, new.config.essential))
-                raise ConfigError(f"sweep.resume = {directory}: of another configuration: job {old.number}: {changed}")
     return jobs
+
+
+def _require_same(directory: Path, frozen: list[Job], asked: list[Job]):
+    """Raise ConfigError if the jobs that are asked for differ from the jobs of the sweep."""
+    if len(asked) != len(frozen):
+        raise ConfigError(f"sweep.resume = {directory}: of {len(frozen)} jobs, {len(asked)} were asked for")
+    for old, new in zip(frozen, asked, strict=True):
+        if old.config and new.config and old.config.fingerprint != new.config.fingerprint:
+            changed = "; ".join(differences(old.config.essential, new.config.essential))
+            raise ConfigError(f"sweep.resume = {directory}: of another configuration: job {old.number}: {changed}")

@@ -63,7 +63,7 @@ def markdown(blocks: list, home: Path) -> str:
                 parts.append("\n".join(table(map(text, headings), cells)))
             case Pictures(items):
                 links = (urllib.parse.quote(path.relative_to(home).as_posix()) for path, _ in items)
-                lines = (f"![{caption}]({link})" for link, (_, caption) in zip(links, items, strict=True))
+                lines = (f"![{text(caption)}]({link})" for link, (_, caption) in zip(links, items, strict=True))
                 parts.append("\n\n".join(lines))
     return "\n\n".join(parts) + "\n"
 

@@ -1,12 +1,11 @@
 """What the report says, figure by figure."""
 
 import re
-import shutil
 import statistics
 import urllib.parse
 from pathlib import Path
 
-from scorelab.files import write_text
+from scorelab.files import inside, require_closed, write_bytes, write_text
 from scorelab.laws.estimate import shown
 from scorelab.reproduction import conclusions
 from scorelab.reproduction.collect import FIGURES, Entry, Figure, collect, published_numbers
@@ -21,9 +20,10 @@ def write_report(directory: Path | str, docs: Path | str | None = None) -> list[
     """Write report.md and report.html of the runs below a directory, and return their paths.
 
     docs: a folder where report.md is written too, with its pictures. Raises ScorelabError if there is no run below
-    the directory.
+    the directory, or if a link leads out of it or out of the folder.
     """
     directory = Path(directory)
+    require_closed(directory)
     blocks = contents(collect(directory), directory.resolve().name)
     paths = [directory / "report.md", directory / "report.html"]
     write_text(paths[0], markdown(blocks, directory))
@@ -36,18 +36,21 @@ def write_report(directory: Path | str, docs: Path | str | None = None) -> list[
 def _publish(blocks: list, folder: Path) -> Path:
     """Write the Markdown and its pictures into one folder that needs nothing else.
 
-    The pictures of an earlier report in the folder are deleted.
+    The pictures of an earlier report that lie directly in the folder are deleted.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    before = folder / "report.md"
-    for name in re.findall(r"!\[[^]]*\]\(([^)/]*)\)", before.read_text()) if before.is_file() else []:
-        (folder / urllib.parse.unquote(name)).unlink(missing_ok=True)
+    before = inside(folder, "report.md")
+    links = re.findall(r"!\[[^]]*\]\(([^)/]*)\)", before.read_text()) if before.is_file() else []
+    earlier = {urllib.parse.unquote(link) for link in links}
+    for path in folder.glob("*.png"):
+        if path.name in earlier:
+            path.unlink()
     own = []
     for block in blocks:
         if isinstance(block, Pictures):
             copies = [folder / f"{path.parents[1].name}-{path.name}" for path, _ in block.items]
             for (path, _), copy in zip(block.items, copies, strict=True):
-                shutil.copyfile(path, copy)
+                write_bytes(inside(folder, copy.name), path.read_bytes())
             block = Pictures([(copy, caption) for copy, (_, caption) in zip(copies, block.items, strict=True)])
         own.append(block)
     write_text(folder / "report.md", markdown(own, folder))

@@ -19,6 +19,7 @@ class Claims(Study):
     sections = ".numbers"
     keys = "claims"
     bookkeeping = ("list", "jobs", "docs")
+    writes = ("docs",)
 
     list: bool
     only: list[str]

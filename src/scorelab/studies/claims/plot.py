@@ -1,11 +1,10 @@
 """Stage `plot`: figures/* and claims.md, which are also copied to the folder claims.docs."""
 
-import shutil
 from pathlib import Path
 
 from scorelab.claims.page import page
 from scorelab.errors import ScorelabError
-from scorelab.files import read_json, write_text
+from scorelab.files import inside, read_json, write_bytes, write_text
 from scorelab.studies.claims.analyse import unexpected
 
 
@@ -13,14 +12,17 @@ def run(study, context):
     """Draw and write everything. Then raise ScorelabError if a verdict is not the recorded one."""
     context.draw_figures()
     results = read_json(context.run / "claims.json")
-    pictures = {result["id"]: sorted((context.run / "figures").glob(f"*-{result['id']}.png")) for result in results}
+    drawn = sorted((context.run / "figures").glob("*.png"))
+    pictures = {
+        result["id"]: [path for path in drawn if path.stem.partition("-")[2] == result["id"]] for result in results
+    }
     write_text(context.run / "claims.md", page(results, pictures, "figures", study.quick))
     if study.docs is not None:
         folder = Path(study.docs)
-        images = folder / "images" / "claims"
+        images = inside(folder, "images/claims")
         images.mkdir(parents=True, exist_ok=True)
         for picture in (path for paths in pictures.values() for path in paths):
-            shutil.copyfile(picture, images / picture.name)
+            write_bytes(inside(images, picture.name), picture.read_bytes())
         write_text(folder / "claims.md", page(results, pictures, "images/claims", study.quick))
     wrong = set(unexpected(results))
     lines = [

@@ -1,0 +1,146 @@
+"""One process at a time in a directory.
+
+A process holds the lock of a directory as long as it works there. The lock is `flock` on the file `.lock` of the
+directory: the kernel releases it whenever and however the process ends. The file says whose it is, and its owner
+touches it every `BEAT` seconds: a file system that several machines share may hide their locks from each other, and
+then an owner on another machine counts as alive until `STALE` seconds after the last touch.
+"""
+
+import contextlib
+import errno
+import fcntl
+import json
+import os
+import re
+import threading
+import time
+from pathlib import Path
+
+from scorelab.errors import ScorelabError
+
+NAME = ".lock"
+#: seconds between two touches, and after the last one until the owner counts as gone
+BEAT, STALE = 20, 180
+#: seconds that a lock is waited for: a process that only looks whether it is held has it for an instant
+PATIENCE = 1.0
+
+
+class Lock:
+    """The lock of a directory, held from the moment that the object is made until `release`, or the end of `with`.
+
+    Raises ScorelabError if another process holds it, or another object of this process.
+    """
+
+    def __init__(self, directory: Path | str):
+        self.directory = Path(directory)
+        self._file = _hold(self.directory)
+        _say(self._file)
+        self._over = threading.Event()
+        self._beat = threading.Thread(target=self._touch, daemon=True)
+        self._beat.start()
+
+    def __enter__(self) -> "Lock":
+        return self
+
+    def __exit__(self, *_):
+        self.release()
+
+    def release(self):
+        """Give the lock back and remove its file."""
+        self._over.set()
+        self._beat.join()
+        if _is(self.directory / NAME, self._file):
+            (self.directory / NAME).unlink()
+        os.close(self._file)
+
+    def _touch(self):
+        while not self._over.wait(BEAT):
+            with contextlib.suppress(OSError):
+                os.utime(self._file)
+
+
+def owner(directory: Path | str) -> str | None:
+    """Who holds the lock of a directory, as "pid 123 on host"; None if nobody does. It changes nothing."""
+    try:
+        file = _open(Path(directory) / NAME, os.O_RDONLY)
+    except FileNotFoundError:
+        return None
+    try:
+        return _owner(file, fcntl.LOCK_SH)
+    finally:
+        os.close(file)
+
+
+def _hold(directory: Path) -> int:
+    """The lock file, opened and locked."""
+    path, until = directory / NAME, time.monotonic() + PATIENCE
+    while True:
+        try:
+            file = _open(path, os.O_RDWR | os.O_CREAT)
+        except FileNotFoundError:
+            raise ScorelabError(f"{directory}: no such directory") from None
+        try:
+            held = _owner(file, fcntl.LOCK_EX)
+            if held is None and _is(path, file):  # else its owner removed it after it was opened here
+                if os.fstat(file).st_nlink > 1:
+                    raise ScorelabError(f"{path}: has a second name elsewhere, and is not written to; delete it")
+                file, taken = None, file
+                return taken
+        finally:
+            if file is not None:
+                os.close(file)
+        if held is not None and time.monotonic() > until:
+            raise ScorelabError(f"{directory}: is running, {held}")
+        time.sleep(0.02)
+
+
+def _open(path: Path, how: int) -> int:
+    try:
+        return os.open(path, how | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise ScorelabError(f"{path}: cannot be opened ({error.strerror})") from None
+
+
+def _owner(file: int, kind: int) -> str | None:
+    """Lock an open file, and return None; or else return who holds it, without waiting."""
+    try:
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
+        visible = True
+    except BlockingIOError:
+        pid, host = _said(file)
+        return f"pid {pid} on {host}" if pid else "in a process that is just starting"
+    except OSError as error:
+        if error.errno not in (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK):
+            raise
+        visible = False  # a file system without locks: the age alone decides
+    pid, host = _said(file)
+    age = time.time() - os.fstat(file).st_mtime
+    if pid and not (visible and host == os.uname().nodename) and abs(age) < STALE:
+        return f"pid {pid} on {host}, seen {max(age, 0):.0f} s ago; it counts as gone {STALE} s after it was last seen"
+    return None
+
+
+def _say(file: int):
+    os.ftruncate(file, 0)
+    os.pwrite(file, json.dumps({"pid": os.getpid(), "host": os.uname().nodename}).encode(), 0)
+
+
+def _said(file: int) -> tuple[int, str]:
+    """The process and the host that a lock file names; (0, "") if it names none."""
+    try:
+        said = json.loads(os.pread(file, 4096, 0))
+        pid, host = int(said["pid"]), str(said["host"])
+    except (ValueError, TypeError, KeyError):
+        return 0, ""
+    return (pid, host) if pid > 0 and re.fullmatch(r"[\w.-]{1,255}", host) else (0, "")
+
+
+def _is(path: Path, file: int) -> bool:
+    """Whether an open file still has its name."""
+    try:
+        named, opened = os.stat(path, follow_symlinks=False), os.fstat(file)
+    except FileNotFoundError:
+        return False
+    return (named.st_dev, named.st_ino) == (opened.st_dev, opened.st_ino)
