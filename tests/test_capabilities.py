@@ -296,10 +296,8 @@ def test_images_are_measured_as_the_vectors_that_they_are(run):
     for key, value in numbers(image).items():
         # exact paths are drawn in all 16 dimensions, not along the line between the modes, before what is random here
         random = key.startswith("trajectories.") and key.endswith(("_exact", "_error", "_floor", "_deviation"))
-        assert value == expected[key] or random or key == "orthogonal.variance_standard_error", key
+        assert value == expected[key] or random, key
     assert set(image.metrics["not_measured"]) == {"path_kl.parametric_floor", "posterior_mean.relative_error_floor"}
-    ratio = numbers(image)["orthogonal.variance_standard_error"] / expected["orthogonal.variance_standard_error"]
-    assert ratio == pytest.approx(1, rel=0.3)
 
 
 def test_a_convolutional_network_trains_and_is_measured(run):

@@ -66,6 +66,11 @@ class Denoiser(torch.nn.Module, abc.ABC):
         """
         return self, target.posterior_mean
 
+    def jumps(self) -> list[float]:
+        """The angles, in radians and in increasing order, at which the denoiser jumps: those of its networks."""
+        inside = (module for module in self.modules() if module is not self and isinstance(module, Denoiser))
+        return sorted({angle for denoiser in inside for angle in denoiser.jumps()})
+
     def choice_kl(self, target) -> float:
         """The part of the path KL, in nats, that a choice before the beginning of the path causes."""
         return 0.0

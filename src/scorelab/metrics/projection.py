@@ -200,25 +200,18 @@ def orthogonal_metrics(samples, target, output_law) -> dict:
     """The mean variance of a coordinate in the space orthogonal to `a`; it is too small if the samples have collapsed.
 
     The exact values are the mean variances of the target in the same space. In one dimension all numbers are 0. The
-    standard error is computed for Gaussian coordinates if the modes are Gaussian, and from the samples otherwise.
+    standard error is that of the mean squared length of the samples around their mean: the coordinates of a sample are
+    not independent, as modes of different widths, or modes apart in this space, make them long or short together.
     output_law: as in `projection_metrics`.
     """
     why = target.lacks("direction")
     if why is not None:
         return {"variance": Estimate.missing(why)}
-    total = torch.zeros((), dtype=torch.float64)
-    first_moment = torch.zeros(target.n, dtype=torch.float64)
-    for orthogonal in _orthogonal(samples, target.direction):
-        total += orthogonal.square().sum()
-        first_moment += orthogonal.sum(0)
     count, dimension = len(samples), max(target.n - 1, 1)
-    variance = float((total - first_moment.square().sum() / count) / ((count - 1) * dimension))
-    if target.can("gaussian_modes"):
-        error = variance * math.sqrt(2 / (count * dimension))
-    else:
-        centred = (block - first_moment / count for block in _orthogonal(samples, target.direction))
-        lengths = torch.cat([block.square().sum(1) for block in centred])
-        error = float(lengths.std()) / (dimension * math.sqrt(count))
+    mean = sum(block.sum(0) for block in _orthogonal(samples, target.direction)) / count
+    lengths = torch.cat([(block - mean).square().sum(1) for block in _orthogonal(samples, target.direction)])
+    variance = float(lengths.sum()) / ((count - 1) * dimension)
+    error = float(lengths.std()) / (dimension * math.sqrt(count))
     found, missing = Estimate(variance, error), {}
     why = target.lacks("orthogonal_variance")
     if why is None:

@@ -64,7 +64,8 @@ def _path_kl(study, context):
     )
     trained_on = _trained_on(context)
     floor = None if trained_on is None else parametric_floor(context.target, trained_on)
-    metrics = {"total": result.total, "standard_error": result.standard_error, "parametric_floor": floor}
+    metrics = {name: getattr(result, name) for name in ("total", "standard_error", "rule_error")}
+    metrics["parametric_floor"] = floor
     context.update_metrics("path_kl", metrics | {"end_angle": end, "T": context.schedule.end_snr})
     return {f"path_kl_{name}": values for name, values in columns.items()}
 
