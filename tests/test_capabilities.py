@@ -189,7 +189,7 @@ MISSING = {
 
 
 def test_what_a_target_lacks_is_not_measured_and_every_other_number_stays(run):
-    paths = [*NETWORK, "study.trajectories=10"]
+    paths = [*NETWORK, "study.trajectories=10", "training.N=1000"]  # enough to tell the modes apart, for the floors
     whole = run(*paths, target=lacking())
     assert "not_measured" not in whole.metrics
     expected = numbers(whole)
@@ -228,13 +228,16 @@ def test_a_mixture_aware_denoiser_is_not_held_against_sides_that_are_not_known(r
     assert result.metrics["projection"]["w1"] > 0
 
 
-def test_floors_are_there_for_unit_modes_alone(run):
+def test_floors_are_there_for_modes_of_any_width_that_the_samples_tell_apart(run):
     node = {"_target_": "scorelab.targets.Mixture", "n": 4, "weights": [1, 2], "means": [1.0, -1.0], "std": 0.5}
     metrics = run(*NETWORK, target=node).metrics
+    assert 0 < metrics["path_kl"]["parametric_floor"] < metrics["path_kl"]["total"]
+    assert len(metrics["posterior_mean"]["relative_error_floor"]) == 12
+    metrics = run(*NETWORK, target=node | {"means": [0.01, -0.01]}).metrics
     assert "parametric_floor" not in metrics["path_kl"]
     assert "relative_error_floor" not in metrics["posterior_mean"]
     for key in ("path_kl.parametric_floor", "posterior_mean.relative_error_floor"):
-        assert "unit standard deviation" in metrics["not_measured"][key]
+        assert "the samples tell apart" in metrics["not_measured"][key]
 
 
 def test_a_measured_bayes_risk_comes_with_its_error(run):

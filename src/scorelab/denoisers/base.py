@@ -31,6 +31,8 @@ class Denoiser(torch.nn.Module, abc.ABC):
 
     #: whether the denoiser is the exact posterior mean of its `target`
     exact = False
+    #: whether the denoiser first chooses one of several processes, so that it is not one function of (x, angle)
+    chooses = False
 
     @abc.abstractmethod
     def forward(self, x: torch.Tensor, angle: torch.Tensor) -> torch.Tensor:

@@ -90,8 +90,10 @@ PATH_KL = Section(
         (
             "parametric_floor",
             "nats",
-            "K n / (2 N), which is n/N for two modes: the least value that N training samples allow if only the K "
-            "means are unknown; `null` without training",
+            "expected value of `total` if only the means were unknown, and estimated from the N training samples by "
+            "maximum likelihood, to leading order in 1/N: trace(I(T) I^-1)/(2 N) with the Fisher information about the "
+            "means I(T) in Y_T, and I in X; sum_k n s_k^2 T/(1 + s_k^2 T)/(2 N) for modes that do not overlap; `null` "
+            "without training",
         ),
         ("end_angle", "radians", "upper end of the integral, as an angle"),
         ("T", "1", "upper end of the integral, as a signal-to-noise ratio"),
@@ -115,7 +117,7 @@ POSTERIOR_MEAN = Section(
         (
             "relative_error_floor",
             "1",
-            "`relative_error` if only the K means were unknown, with E|m_hat - m|^2 = cos^4(phi) K n / N",
+            "expected `relative_error` if only the means were unknown, and estimated as for `path_kl.parametric_floor`",
         ),
         ("squared_error _standard_error", "(unit of x)^2", "E|m_hat - m|^2"),
         (

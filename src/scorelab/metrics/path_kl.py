@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from scorelab.channel import mix
-from scorelab.laws.estimate import Estimate, mean_and_error
+from scorelab.laws.estimate import mean_and_error
 from scorelab.quadrature import gauss_legendre
 
 #: exact paths on which the error of the quadrature is measured
@@ -85,22 +85,3 @@ def _squared_error(denoiser, target, clean, noise, angle):
     x = mix(clean, noise, angle)
     learned, exact = denoiser.knowing(clean, target)
     return (exact(x, angle) - learned(x, angle)).double().square().flatten(1).sum(1)
-
-
-def no_floor(target) -> str | None:
-    """Why the target has no `parametric_floor`; None if it has one."""
-    why = target.lacks("gaussian_modes")
-    if why is None and not bool((target.std == 1).all()):
-        why = "the floor is derived for modes of unit standard deviation, and the target has others"
-    return why
-
-
-def parametric_floor(target, count: int) -> Estimate:
-    """The least path KL that `count` samples allow: K n / (2 count) nats, which is n / count for two modes.
-
-    It is the path KL of a mixture model whose K means alone are estimated. The mean of one mode, estimated from the
-    samples of the mode, costs 1/2 int E|cos^2(phi) delta|^2 dt = n / (2 count) in expectation for well-separated modes
-    of unit standard deviation. The floor is not measured for any other target.
-    """
-    why = no_floor(target)
-    return Estimate.missing(why) if why is not None else Estimate(len(target.weights) * target.n / (2 * count))
