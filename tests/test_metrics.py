@@ -188,7 +188,7 @@ def test_exact_samples_pass_every_projection_metric(two_modes, exact_samples):
 
 def test_mode_weights_of_exact_samples_are_the_mixture_weights():
     target = random_mixture(3, 4, "per_mode")
-    result = mode_weights(target.sample(10_000, seeded(18)), target, seeded(19))
+    result = mode_weights(target.sample(10_000, seeded(18)), target, target, seeded(19))
     error = result["mode_weight_standard_error"]
     assert 0 < error < 0.01
     assert abs(result["mode_weight"] - result["mode_weight_exact"]) < 4 * error
@@ -200,10 +200,24 @@ def test_mode_weights_of_exact_samples_are_the_mixture_weights():
         assert abs(found - exact) < 0.02
 
 
+@pytest.mark.parametrize("output", ["scaled", "posterior_draw"])
+def test_mode_weights_of_noisy_outputs_are_judged_by_their_own_law(output):
+    """Modes of two widths in one place: the noise that is left makes the narrow mode look wide."""
+    target = GaussianMixture([0.5, 0.5], torch.zeros(2, 1), [0.05, 0.5])
+    law = target.output_law(math.atan(math.sqrt(20.0)), output)
+    result = mode_weights(law.sample(20_000, seeded(20)), target, law, seeded(21))
+    assert abs(result["mode_weight"] - result["mode_weight_exact"]) < 4 * result["mode_weight_standard_error"]
+    assert result["mode_weight_exact"] == 0.5
+    assert_close(result["mode_weight_floor"], result["mode_weight_standard_error"], rtol=0.1)
+    unknown, _ = projection.projection_metrics(law.sample(100, seeded(20)), target, None, 2, seeded(21))
+    assert "finite time is not known" in unknown["mode_weight_exact"].not_measured
+    assert unknown["mode_weight"].exact is None
+
+
 def test_mode_weights_of_one_mode_show_the_loss_of_the_other():
     target = GaussianMixture.two_modes(0.7, 5 * torch.ones(4))
     left = target.means[1].float() + normal(500, 4, seed=20, dtype=torch.float32)
-    result = mode_weights(left, target, seeded(21))
+    result = mode_weights(left, target, target, seeded(21))
     assert result["mode_weight"] < 1e-6
     assert result["mode_weight_exact"] == 0.7
 

@@ -41,8 +41,9 @@ PROJECTION = Section(
         (
             "mode_weight _standard_error",
             "1",
-            "mean posterior weight of the first mode over the samples; its expectation over exact samples is the "
-            "weight of the mode, whatever the overlap of the modes",
+            "mean posterior weight of the first mode over the samples, under the law that an exact sampler has at the "
+            "finite end of the grid, with the chosen output; its expectation over exact samples is the weight of the "
+            "mode, whatever the overlap of the modes",
         ),
         (
             "mode_weight_exact mode_weight_floor",
