@@ -11,7 +11,7 @@ from scorelab.metrics.posterior_mean import compare_posterior_means, published_a
 from scorelab.metrics.projection import orthogonal_metrics, projection_metrics
 from scorelab.randomness import BLOCK, stream, stream_seed
 from scorelab.samplers.loop import draw_samples
-from scorelab.studies.generate.trajectories import Record, law_metrics, trajectory_metrics
+from scorelab.studies.generate.trajectories import Record, law_metrics, observed_angles, trajectory_metrics
 
 log = logging.getLogger("scorelab")
 
@@ -105,7 +105,8 @@ def _trajectories(study, context):
         context.update_metrics("trajectories", {"count": Estimate.missing(why)})
         return
     count = min(study.trajectories, context.sampling.count)
-    record = Record(target, angles, count)
+    bridges = stream(context.seed, "bridges")
+    record = Record(target, angles, count, bridges, observed_angles(target, angles))
     first = context.sampling.model_copy(update={"count": count, "batch_size": count + BLOCK, "output": "scaled"})
     seed = stream_seed(context.seed, "sampling")
     for _ in draw_samples(first, context.schedule, context.denoiser, target.shape, seed, angles=angles, observe=record):
