@@ -183,13 +183,14 @@ MISSING = {
     ("speciation",): {"trajectories.speciation_t", "trajectories.switched_after_speciation"},
     ("output_law", "orthogonal_variance"): {
         *("projection.w1_at_T", "projection.variance_exact_at_T"),
+        *("projection.mode_weight_exact", "projection.mode_weights_exact"),
         *("orthogonal.variance_exact", "orthogonal.variance_exact_at_T"),
     },
 }
 
 
 def test_what_a_target_lacks_is_not_measured_and_every_other_number_stays(run):
-    paths = [*NETWORK, "study.trajectories=10"]
+    paths = [*NETWORK, "study.trajectories=10", "training.N=1000"]  # enough to tell the modes apart, for the floors
     whole = run(*paths, target=lacking())
     assert "not_measured" not in whole.metrics
     expected = numbers(whole)
@@ -198,7 +199,8 @@ def test_what_a_target_lacks_is_not_measured_and_every_other_number_stays(run):
         assert set(result.metrics.get("not_measured", {})) == missing, names
         for key, value in numbers(result).items():  # what is left out leaves its random numbers to what comes after
             random = key.startswith("trajectories.") or key.endswith(("_floor", "_deviation", "_standard_error"))
-            assert value == expected[key] or random, (names, key)
+            other = "output_law" in names and key.startswith("projection.mode_weight")  # the posterior of another law
+            assert value == expected[key] or random or other, (names, key)
         assert Run(result.directory).state == "done"
         assert all((result.directory / "figures" / f"{name}.png").is_file() for name in result.arrays)
 
@@ -228,13 +230,16 @@ def test_a_mixture_aware_denoiser_is_not_held_against_sides_that_are_not_known(r
     assert result.metrics["projection"]["w1"] > 0
 
 
-def test_floors_are_there_for_unit_modes_alone(run):
+def test_floors_are_there_for_modes_of_any_width_that_the_samples_tell_apart(run):
     node = {"_target_": "scorelab.targets.Mixture", "n": 4, "weights": [1, 2], "means": [1.0, -1.0], "std": 0.5}
     metrics = run(*NETWORK, target=node).metrics
+    assert 0 < metrics["path_kl"]["parametric_floor"] < metrics["path_kl"]["total"]
+    assert len(metrics["posterior_mean"]["relative_error_floor"]) == 12
+    metrics = run(*NETWORK, target=node | {"means": [0.01, -0.01]}).metrics
     assert "parametric_floor" not in metrics["path_kl"]
     assert "relative_error_floor" not in metrics["posterior_mean"]
     for key in ("path_kl.parametric_floor", "posterior_mean.relative_error_floor"):
-        assert "unit standard deviation" in metrics["not_measured"][key]
+        assert "the samples tell apart" in metrics["not_measured"][key]
 
 
 def test_a_measured_bayes_risk_comes_with_its_error(run):
@@ -296,10 +301,8 @@ def test_images_are_measured_as_the_vectors_that_they_are(run):
     for key, value in numbers(image).items():
         # exact paths are drawn in all 16 dimensions, not along the line between the modes, before what is random here
         random = key.startswith("trajectories.") and key.endswith(("_exact", "_error", "_floor", "_deviation"))
-        assert value == expected[key] or random or key == "orthogonal.variance_standard_error", key
+        assert value == expected[key] or random, key
     assert set(image.metrics["not_measured"]) == {"path_kl.parametric_floor", "posterior_mean.relative_error_floor"}
-    ratio = numbers(image)["orthogonal.variance_standard_error"] / expected["orthogonal.variance_standard_error"]
-    assert ratio == pytest.approx(1, rel=0.3)
 
 
 def test_a_convolutional_network_trains_and_is_measured(run):

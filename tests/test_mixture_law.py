@@ -5,11 +5,12 @@ import math
 import numpy
 import pytest
 import torch
-from helpers import assert_close, job, normal, seeded, standard_error
+from helpers import assert_close, job, normal, over, seeded, standard_error
 from torch.distributions import Categorical, MixtureSameFamily, MultivariateNormal
 
 from scorelab.channel import HALF_PI, mix
 from scorelab.denoisers import ExactDenoiser
+from scorelab.denoisers.student import StudentDenoiser
 from scorelab.laws.estimate import mean_and_error
 from scorelab.laws.mixture import IsotropicMixture, Mixture
 from scorelab.laws.projected_law import ProjectedLaw, log_odds
@@ -248,3 +249,25 @@ def test_mean_and_error_are_those_of_numpy_and_of_torch():
         assert (mean, error) == (pytest.approx(float(expected[0][0])), pytest.approx(float(expected[1][0])))
         assert {type(mean), type(error)} == {float}
     assert isinstance(mean_and_error(values.numpy())[0], numpy.ndarray)
+
+
+@over("places", [(0.0, 2.0, 1e7), (1e7, 1e7 + 2, 0.0), (1e7, 1e7 + 2), (-1e7, 1e7, 1e7 + 2, -1e7 + 2)])
+def test_modes_far_away_cost_near_modes_no_digits(places):
+    """Against the differences x - sin mu_k, which `Mixture` takes; the student as well."""
+    means = torch.outer(torch.tensor(places, dtype=torch.float64), torch.full((4,), 0.5, dtype=torch.float64))
+    weights, spread = 1 + torch.arange(len(places)).double(), torch.full((len(places), 4), 0.09, dtype=torch.float64)
+    law, direct = IsotropicMixture(weights, means, 0.3), Mixture(weights, means, spread)
+    student = StudentDenoiser(4, len(places), 0.3, 1.0).double()
+    student.means.data.copy_(means)
+    student.log_weights.data.copy_(weights.log())
+    for angle in (0.4, 1.0, math.pi / 2, torch.linspace(0.0, 1.5, 50).double()):
+        x = mix(law.sample(50, seeded(1), torch.float64), normal(50, 4, seed=2), angle)
+        assert_close(law.posterior_weights(x, angle), direct.posterior_weights(x, angle), rtol=0, atol=1e-13)
+        assert_close(law.noisy_log_prob(x, angle), direct.noisy_log_prob(x, angle), rtol=1e-13, atol=1e-13)
+        assert_close(law.noisy_score(x, angle), direct.noisy_score(x, angle), rtol=1e-12, atol=1e-12)
+        assert_close(student(x, angle).detach(), direct.posterior_mean(x, angle), rtol=1e-14, atol=1e-8)
+        assert torch.equal(law.posterior_weights(x, angle)[:7], law.posterior_weights(x[:7], _first(angle, 7)))
+
+
+def _first(angle, count):
+    return angle[:count] if isinstance(angle, torch.Tensor) else angle

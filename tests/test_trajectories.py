@@ -22,6 +22,7 @@ from scorelab.studies.generate.trajectories import (
     in_span,
     law_metrics,
     law_points,
+    observed_angles,
     trajectory_metrics,
 )
 from scorelab.targets import GaussianMixture
@@ -31,7 +32,7 @@ GRID = torch.linspace(0, 1.45, 61, dtype=torch.float64)
 
 
 def exact_record(target, count, angles=GRID, seed=0):
-    record = Record(target, angles, count)
+    record = Record(target, angles, count, seeded(seed + 1))
     exact_process(target, angles, count, seeded(seed), record)
     return record
 
@@ -98,7 +99,7 @@ def test_a_number_of_paths_that_has_no_spread_is_refused(tmp_path):
 
 def hand_made(*weights, angles=(0.0, 0.5, 1.0)):
     """A record of one path a list of weights of the first of two modes."""
-    record = Record(GaussianMixture.two_modes(n=2), angles, len(weights))
+    record = Record(GaussianMixture.two_modes(n=2), angles, len(weights), None)
     first = torch.tensor(weights, dtype=torch.float64).T
     record.weights = torch.stack([first, 1 - first], -1)
     return record
@@ -124,6 +125,27 @@ def test_commitment_of_paths_made_by_hand():
 def test_a_path_that_keeps_its_weight_between_two_points_is_committed_from_the_later_on():
     record = hand_made([0.4, 0.4, 0.4, 0.6], angles=(0.0, 0.1, 0.1, 0.3))
     assert float(record.commitment(0.5)) == pytest.approx(math.tan(0.2) ** 2)
+
+
+def test_commitment_does_not_depend_on_the_grid():
+    """Exact paths on 6 and on 120 steps: what they do between two steps is completed by its exact law."""
+    target, quantiles, errors = GaussianMixture([0.7, 0.3], [[1.8], [-4.2]]), [], []
+    for steps in (6, 120):
+        angles = torch.linspace(0.0, 1.45, steps + 1, dtype=torch.float64)
+        times = observed_angles(target, angles)
+        record = Record(target, angles, 1500, seeded(steps), times)
+        exact_process(target, angles, 1500, seeded(steps + 1), record)
+        for place in (80, 200, 300):  # the bridges have the exact law of the weights
+            values = 1 - record.weights[place].square().sum(1)
+            expected = undecided(target, float(times[place]))
+            assert abs(float(values.mean()) - expected) < 4 * float(values.std()) / math.sqrt(1500), (steps, place)
+        metrics, _ = trajectory_metrics(record, 50, seeded(steps + 2))
+        names = ("commitment_t", "commitment_90_t", "switched_after_speciation")
+        quantiles.append([metrics[name] for name in names])
+        errors.append([metrics[f"{name}_standard_error"] for name in names])
+    assert min(quantiles[0]) > 0
+    (coarse, fine), (one, other) = numpy.array(quantiles), numpy.array(errors)
+    assert (numpy.abs(coarse - fine) < 4 * numpy.hypot(one, other)).all()
 
 
 def test_quantiles_of_paths_that_never_commit_are_null(tmp_path, undrawn):
@@ -203,7 +225,10 @@ def test_at_speciation_the_between_mode_part_of_the_bayes_risk_is_half():
 def test_paths_with_the_exact_denoiser_commit_as_exact_paths_do():
     target, count = GaussianMixture.two_modes(0.7, n=32), 1500
     angles = torch.linspace(0, 1.45, 161, dtype=torch.float64)
-    record, noise = Record(target, angles, count), BlockNoise(5, 0, count, 32)
+    record, noise = (
+        Record(target, angles, count, seeded(1), observed_angles(target, angles)),
+        BlockNoise(5, 0, count, 32),
+    )
     simulate(EulerMaruyama(), ExactDenoiser(target), angles, noise().clone(), noise, record)
     found, arrays = trajectory_metrics(record, 50, seeded(2))
     quantities = ["commitment_t", "commitment_90_t", "switched_after_speciation"]

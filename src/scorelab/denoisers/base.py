@@ -31,6 +31,8 @@ class Denoiser(torch.nn.Module, abc.ABC):
 
     #: whether the denoiser is the exact posterior mean of its `target`
     exact = False
+    #: whether the denoiser first chooses one of several processes, so that it is not one function of (x, angle)
+    chooses = False
 
     @abc.abstractmethod
     def forward(self, x: torch.Tensor, angle: torch.Tensor) -> torch.Tensor:
@@ -65,6 +67,11 @@ class Denoiser(torch.nn.Module, abc.ABC):
         state takes its knowledge from these samples.
         """
         return self, target.posterior_mean
+
+    def jumps(self) -> list[float]:
+        """The angles, in radians and in increasing order, at which the denoiser jumps: those of its networks."""
+        inside = (module for module in self.modules() if module is not self and isinstance(module, Denoiser))
+        return sorted({angle for denoiser in inside for angle in denoiser.jumps()})
 
     def choice_kl(self, target) -> float:
         """The part of the path KL, in nats, that a choice before the beginning of the path causes."""

@@ -19,6 +19,8 @@ class MixtureAwareDenoiser(Denoiser):
     samples, and the error of a denoiser is measured on its own side.
     """
 
+    chooses = True
+
     def __init__(self, denoisers, split: str, n: int):
         super().__init__()
         self.sides = torch.nn.ModuleList(denoisers)

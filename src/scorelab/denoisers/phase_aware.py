@@ -35,6 +35,9 @@ class PhaseAwareDenoiser(Denoiser):
             mean[here] = denoiser(x[here], angle[here])
         return mean
 
+    def jumps(self):
+        return sorted({*super().jumps(), *self.switches.tolist()})
+
     def parts(self, samples, target):
         """One part for each phase, trained on all samples."""
         ends = [0.0, *self.switches.tolist(), HALF_PI]

@@ -20,6 +20,9 @@ import torch
 from scorelab.channel import HALF_PI, sin_cos
 from scorelab.laws.projected_law import ProjectedLaw
 
+#: squared length of a mean, over the variance of a mode, from which on the expansion of a square loses too many digits
+_FAR = 1e6
+
 
 class Mixture:
     """sum_k w_k N(mu_k, C_k) on R^n.
@@ -181,7 +184,7 @@ class IsotropicMixture(Mixture):
 
     The posterior depends on x through the coordinates of x in the span of the means and the length of x outside this
     span. So no tensor here has the size count K n. |x - sin mu_k|^2 is expanded around the mean of the mixture, where
-    rounding errors are smaller.
+    rounding errors are smaller; where the modes are `far_apart`, it is computed mode by mode.
     """
 
     def __init__(self, weights, means, std=1.0):
@@ -195,6 +198,7 @@ class IsotropicMixture(Mixture):
         self._float_means = self.means.float()
         self._centre = self._weights @ self.means
         self._offsets = self.means - self._centre
+        self._far = far_apart(self.means, self.std.min())
 
     def sample(self, count, generator, dtype=torch.float32):
         mode = torch.multinomial(self._weights, count, replacement=True, generator=generator)
@@ -212,10 +216,14 @@ class IsotropicMixture(Mixture):
     def _log_joint(self, x, angle):
         sin, cos = sin_cos(angle, x.double())
         variance = self.std**2 * sin**2 + cos**2
-        residual = x.double() - sin * self._centre
-        squared = residual.square().sum(-1, keepdim=True) - 2 * sin * (residual @ self._offsets.T)
-        squared = squared + sin**2 * self._offsets.square().sum(1)
+        squared = squared_distances(x.double(), sin, self.means) if self._far else self._expanded(x.double(), sin)
         return self._log_weights - 0.5 * (squared / variance + self.n * torch.log(2 * math.pi * variance))
+
+    def _expanded(self, x, sin):
+        """|x - sin mu_k|^2, shape (count, K), expanded around the mean of the mixture."""
+        residual = x - sin * self._centre
+        squared = residual.square().sum(-1, keepdim=True) - 2 * sin * (residual @ self._offsets.T)
+        return squared + sin**2 * self._offsets.square().sum(1)
 
     def mean_given_weights(self, gamma, x, angle):
         """sum_k gamma_k [mu_k cos^2 + s_k^2 sin x] / v_k for any weights gamma (count, K), shape (count, n)."""
@@ -226,7 +234,20 @@ class IsotropicMixture(Mixture):
         """grad log p_phi(x) = sum_k gamma_k (sin mu_k - x) / v_k, shape (count, n)."""
         gamma, (sin, cos) = self.posterior_weights(x, angle), sin_cos(angle, x)
         scaled = gamma / (self.std.to(x.dtype) ** 2 * sin**2 + cos**2)
+        if self._far:
+            return sum(scaled[..., [k]] * (sin * mean - x) for k, mean in enumerate(self.means.to(x.dtype)))
         return sin * (scaled @ self.means.to(x.dtype)) - scaled.sum(-1, keepdim=True) * x
+
+
+def far_apart(means, std) -> bool:
+    """Whether the squares of the means (K, n) are so large, in variances of a mode, that they must not be expanded."""
+    return bool(means.square().sum(1).max() > _FAR * std**2)
+
+
+def squared_distances(x, sin, means):
+    """|x - sin mu_k|^2, shape (count, K), one mode after the other: it takes longer than the expansion of the square,
+    and loses nothing to a mode that is far away."""
+    return torch.stack([(x - sin * mean).square().sum(-1) for mean in means], -1)
 
 
 def isotropic_mean(gamma, x, sin, cos, means, std):

@@ -10,7 +10,8 @@ PROJECTION = Section(
         (
             "w1 _standard_error",
             "multiples of |a|",
-            "Wasserstein-1 distance of the samples to the exact law, computed exactly; bootstrap standard error",
+            "Wasserstein-1 distance of the samples to the exact law, computed exactly; bootstrap standard error, "
+            "which is a fifth too large for exact samples",
         ),
         (
             "w1_floor w1_floor_deviation",
@@ -40,8 +41,9 @@ PROJECTION = Section(
         (
             "mode_weight _standard_error",
             "1",
-            "mean posterior weight of the first mode over the samples; its expectation over exact samples is the "
-            "weight of the mode, whatever the overlap of the modes",
+            "mean posterior weight of the first mode over the samples, under the law that an exact sampler has at the "
+            "finite end of the grid, with the chosen output; its expectation over exact samples is the weight of the "
+            "mode, whatever the overlap of the modes",
         ),
         (
             "mode_weight_exact mode_weight_floor",
@@ -77,13 +79,22 @@ PATH_KL = Section(
             "total standard_error",
             "nats",
             "1/2 int_0^T E|m - m_hat|^2 dt along the exact process: by Girsanov's theorem this is the Kullback-Leibler "
-            "divergence between the exact and the learned path measure",
+            "divergence between the exact and the learned path measure; the standard error has two "
+            "parts, of the states and of the quadrature",
+        ),
+        (
+            "rule_error",
+            "nats",
+            "error of the quadrature over the angle: its difference from the rule with twice as many angles, over the "
+            "same 64 exact states",
         ),
         (
             "parametric_floor",
             "nats",
-            "K n / (2 N), which is n/N for two modes: the least value that N training samples allow if only the K "
-            "means are unknown; `null` without training",
+            "expected value of `total` if only the means were unknown, and estimated from the N training samples by "
+            "maximum likelihood, to leading order in 1/N: trace(I(T) I^-1)/(2 N) with the Fisher information about the "
+            "means I(T) in Y_T, and I in X; sum_k n s_k^2 T/(1 + s_k^2 T)/(2 N) for modes that do not overlap; `null` "
+            "without training",
         ),
         ("end_angle", "radians", "upper end of the integral, as an angle"),
         ("T", "1", "upper end of the integral, as a signal-to-noise ratio"),
@@ -107,7 +118,7 @@ POSTERIOR_MEAN = Section(
         (
             "relative_error_floor",
             "1",
-            "`relative_error` if only the K means were unknown, with E|m_hat - m|^2 = cos^4(phi) K n / N",
+            "expected `relative_error` if only the means were unknown, and estimated as for `path_kl.parametric_floor`",
         ),
         ("squared_error _standard_error", "(unit of x)^2", "E|m_hat - m|^2"),
         (

@@ -9,7 +9,7 @@ import torch
 
 from scorelab.channel import mix
 from scorelab.laws.estimate import Estimate
-from scorelab.metrics.path_kl import no_floor
+from scorelab.randomness import stream
 
 
 def published_angles(switches=()) -> list[float]:
@@ -22,7 +22,7 @@ def published_angles(switches=()) -> list[float]:
 
 
 @torch.no_grad()
-def compare_posterior_means(denoiser, target, clean, angles, generator, trained_on: int | None):
+def compare_posterior_means(denoiser, target, clean, angles, generator, estimated):
     """Compare the learned and the exact posterior mean at each angle, on noisy states of `clean` (count, *shape).
 
     Returns one row for each angle, with angle, t, and an `Estimate` of relative_error, squared_error and bayes_risk;
@@ -30,11 +30,11 @@ def compare_posterior_means(denoiser, target, clean, angles, generator, trained_
     the `learned` posterior mean. There are no arrays for a target without a signal direction.
 
     relative_error is defined as in the published code: the mean of sqrt(|m_hat - m|^2 / max(|m|^2, 0.1)). Its floor is
-    the error of a mixture whose K means alone are estimated from N = `trained_on` samples, with
-    E|m_hat - m|^2 = cos^4(phi) K n / N. Only Gaussian modes of unit standard deviation have a floor.
+    its expectation, at the same states, for a mixture whose means alone are estimated; there is none if `estimated`, an
+    `EstimatedMeans`, is None.
     """
     rows, pictures = [], []
-    with_floor = trained_on is not None and no_floor(target) is None
+    errors = None if estimated is None else estimated.errors(len(clean), stream(0, "errors of means"))
     for angle in angles:
         x = mix(clean, torch.randn(clean.shape, generator=generator), angle)
         of_learned, of_exact = denoiser.knowing(clean, target)
@@ -42,9 +42,8 @@ def compare_posterior_means(denoiser, target, clean, angles, generator, trained_
         squared = (learned - exact).double().square().flatten(1).sum(1)
         size = exact.double().square().flatten(1).sum(1).clamp_min(0.1)
         floor = None
-        if with_floor:
-            least = math.cos(angle) ** 2 * math.sqrt(len(target.weights) * target.n / trained_on)
-            floor = float((least / size.sqrt()).mean())
+        if estimated is not None:
+            floor = float((estimated.change(x.flatten(1), angle, errors).norm(dim=1) / size.sqrt()).mean())
         risk, error = target.bayes_risk_and_error(angle)
         row = {"angle": angle, "t": math.tan(angle) ** 2}
         row |= {"relative_error": _mean(torch.sqrt(squared / size), floor), "squared_error": _mean(squared)}

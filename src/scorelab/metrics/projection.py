@@ -110,13 +110,13 @@ def projection_metrics(samples, target, output_law, repeats: int, generator) -> 
     why = target.lacks("direction")
     if why is not None:
         names = ("w1", "w1_at_T", "ks", "mean", "variance")
-        return dict.fromkeys(names, Estimate.missing(why)) | mode_weights(samples, target, generator), {}
+        return dict.fromkeys(names, Estimate.missing(why)) | mode_weights(samples, target, output_law, generator), {}
     direction = target.direction
     values = project(samples, direction)
     law = target.projection(direction) if target.can("projection") else None
     law_at_T = None if output_law is None or output_law.lacks("projection") else output_law.projection(direction)
     metrics = _distances(values, law, law_at_T, target, repeats, generator)
-    metrics |= _moments(values, law, law_at_T, target) | mode_weights(samples, target, generator)
+    metrics |= _moments(values, law, law_at_T, target) | mode_weights(samples, target, output_law, generator)
     return metrics, _arrays(values, law, law_at_T)
 
 
@@ -172,21 +172,29 @@ def _arrays(values, law, law_at_T):
     return arrays | ({} if at_T is None else {"exact_at_T": at_T.cpu().numpy()})
 
 
-def mode_weights(samples, target, generator) -> dict:
+def mode_weights(samples, target, output_law, generator) -> dict:
     """The mean posterior weight of each mode; its expectation over exact samples is the weight of the mode.
 
     `mode_weight` is the number of the first mode, and `mode_weights` is the list for all modes. The floor is the
-    standard deviation of the mean over as many exact samples.
+    standard deviation of the mean over as many exact samples. output_law: as in `projection_metrics`; the posterior is
+    that of this law, as the noise that is left in exact outputs would shift the posterior of the target. Where the law
+    is not known the posterior is that of the target, without an exact value.
     """
     why = target.lacks("modes")
     if why is not None:
         return dict.fromkeys(("mode_weight", "mode_weights"), Estimate.missing(why))
-    count = len(samples)
-    gamma = torch.cat([target.posterior_weights(block, math.pi / 2).double() for block in _blocks(samples)])
-    exact = target.posterior_weights(target.sample(4096, generator), math.pi / 2).double()
-    floor = float(exact[:, 0].std() / math.sqrt(count))
-    first = replace(Estimate.mean(gamma[:, 0]), floor=floor, exact=float(target.weights[0]))
-    return {"mode_weight": first, "mode_weights": Estimate(gamma.mean(0).tolist(), exact=target.weights.tolist())}
+    known = output_law is not None and output_law.can("modes")
+    law = output_law if known else target
+    gamma = torch.cat([law.posterior_weights(block, math.pi / 2).double() for block in _blocks(samples)])
+    first, every = Estimate.mean(gamma[:, 0]), Estimate(gamma.mean(0).tolist())
+    if not known:
+        missing = Estimate.missing(_unknown_at_T(target))
+        found = {"mode_weight": first, "mode_weights": every}
+        return found | {"mode_weight_exact": missing, "mode_weights_exact": missing}
+    exact = law.posterior_weights(law.sample(4096, generator), math.pi / 2).double()
+    floor = float(exact[:, 0].std() / math.sqrt(len(samples)))
+    first = replace(first, floor=floor, exact=float(law.weights[0]))
+    return {"mode_weight": first, "mode_weights": replace(every, exact=law.weights.tolist())}
 
 
 def _window(values, law):
@@ -200,25 +208,18 @@ def orthogonal_metrics(samples, target, output_law) -> dict:
     """The mean variance of a coordinate in the space orthogonal to `a`; it is too small if the samples have collapsed.
 
     The exact values are the mean variances of the target in the same space. In one dimension all numbers are 0. The
-    standard error is computed for Gaussian coordinates if the modes are Gaussian, and from the samples otherwise.
+    standard error is that of the mean squared length of the samples around their mean: the coordinates of a sample are
+    not independent, as modes of different widths, or modes apart in this space, make them long or short together.
     output_law: as in `projection_metrics`.
     """
     why = target.lacks("direction")
     if why is not None:
         return {"variance": Estimate.missing(why)}
-    total = torch.zeros((), dtype=torch.float64)
-    first_moment = torch.zeros(target.n, dtype=torch.float64)
-    for orthogonal in _orthogonal(samples, target.direction):
-        total += orthogonal.square().sum()
-        first_moment += orthogonal.sum(0)
     count, dimension = len(samples), max(target.n - 1, 1)
-    variance = float((total - first_moment.square().sum() / count) / ((count - 1) * dimension))
-    if target.can("gaussian_modes"):
-        error = variance * math.sqrt(2 / (count * dimension))
-    else:
-        centred = (block - first_moment / count for block in _orthogonal(samples, target.direction))
-        lengths = torch.cat([block.square().sum(1) for block in centred])
-        error = float(lengths.std()) / (dimension * math.sqrt(count))
+    mean = sum(block.sum(0) for block in _orthogonal(samples, target.direction)) / count
+    lengths = torch.cat([(block - mean).square().sum(1) for block in _orthogonal(samples, target.direction)])
+    variance = float(lengths.sum()) / ((count - 1) * dimension)
+    error = float(lengths.std()) / (dimension * math.sqrt(count))
     found, missing = Estimate(variance, error), {}
     why = target.lacks("orthogonal_variance")
     if why is None:

@@ -31,7 +31,8 @@ SECONDS = Number("training.seconds", "training (s)")
 class Generate(Study):
     """The main job.
 
-    path_kl_angles: Gauss-Legendre angles of the path-KL integral. path_kl_draws: exact noisy states for each angle.
+    path_kl_angles: Gauss-Legendre angles of the path-KL integral, on each stretch between two jumps of the denoiser.
+    path_kl_draws: exact noisy states for each angle.
     posterior_mean_draws: noisy states for each angle of the posterior-mean figure. posterior_mean_data: the clean
     samples of these states, exact samples of the `target` or the generated `samples` (which the published code took).
     posterior_mean_switches: times in increasing order; there are twelve angles before, between and after them each, and

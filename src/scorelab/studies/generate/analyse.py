@@ -5,12 +5,13 @@ import logging
 import torch
 
 from scorelab.laws.estimate import Estimate, flatten
-from scorelab.metrics.path_kl import no_floor, parametric_floor, path_kl
+from scorelab.metrics.floors import estimated_means
+from scorelab.metrics.path_kl import path_kl
 from scorelab.metrics.posterior_mean import compare_posterior_means, published_angles
 from scorelab.metrics.projection import orthogonal_metrics, projection_metrics
 from scorelab.randomness import BLOCK, stream, stream_seed
 from scorelab.samplers.loop import draw_samples
-from scorelab.studies.generate.trajectories import Record, law_metrics, trajectory_metrics
+from scorelab.studies.generate.trajectories import Record, law_metrics, observed_angles, trajectory_metrics
 
 log = logging.getLogger("scorelab")
 
@@ -21,7 +22,8 @@ def run(study, context):
     _projection(study, context)
     why = context.denoiser.incomparable(context.target)
     if why is None:
-        context.save_arrays("errors", _path_kl(study, context) | _posterior_mean(study, context))
+        floor = estimated_means(context.denoiser, context.target, _trained_on(context))
+        context.save_arrays("errors", _path_kl(study, context, *floor) | _posterior_mean(study, context, *floor))
     else:
         _without_posterior_mean(context, why)
     _trajectories(study, context)
@@ -53,7 +55,7 @@ def _without_posterior_mean(context, why):
     context.update_metrics("posterior_mean", dict.fromkeys(names, missing))
 
 
-def _path_kl(study, context):
+def _path_kl(study, context, estimated, why):
     generator = stream(context.seed, "path kl")
     end, points, draws = context.schedule.end_angle, study.path_kl_angles, study.path_kl_draws
     result = path_kl(context.denoiser, context.target, end, points, draws, generator)
@@ -62,14 +64,14 @@ def _path_kl(study, context):
     context.write_table(
         "path_kl.csv", [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
     )
-    trained_on = _trained_on(context)
-    floor = None if trained_on is None else parametric_floor(context.target, trained_on)
-    metrics = {"total": result.total, "standard_error": result.standard_error, "parametric_floor": floor}
+    floor = None if estimated is None else estimated.path_kl(context.schedule.end_snr)
+    metrics = {name: getattr(result, name) for name in ("total", "standard_error", "rule_error")}
+    metrics["parametric_floor"] = floor if why is None else Estimate.missing(why)
     context.update_metrics("path_kl", metrics | {"end_angle": end, "T": context.schedule.end_snr})
     return {f"path_kl_{name}": values for name, values in columns.items()}
 
 
-def _posterior_mean(study, context):
+def _posterior_mean(study, context, estimated, why):
     generator = stream(context.seed, "posterior mean")
     count = study.posterior_mean_draws
     if study.posterior_mean_data == "samples":
@@ -77,13 +79,10 @@ def _posterior_mean(study, context):
     else:
         clean = context.target.sample(count, generator)
     angles = published_angles(study.posterior_mean_switches)
-    rows, arrays = compare_posterior_means(
-        context.denoiser, context.target, clean, angles, generator, _trained_on(context)
-    )
+    rows, arrays = compare_posterior_means(context.denoiser, context.target, clean, angles, generator, estimated)
     rows = [flatten(row)[0] for row in rows]
     context.write_table("posterior_mean.csv", rows)
     columns = {name: [row[name] for row in rows] for name in rows[0]}
-    why = None if _trained_on(context) is None else no_floor(context.target)
     missing = {} if why is None else {"relative_error_floor": Estimate.missing(why)}
     context.update_metrics("posterior_mean", columns | missing)
     if arrays:
@@ -106,7 +105,8 @@ def _trajectories(study, context):
         context.update_metrics("trajectories", {"count": Estimate.missing(why)})
         return
     count = min(study.trajectories, context.sampling.count)
-    record = Record(target, angles, count)
+    bridges = stream(context.seed, "bridges")
+    record = Record(target, angles, count, bridges, observed_angles(target, angles))
     first = context.sampling.model_copy(update={"count": count, "batch_size": count + BLOCK, "output": "scaled"})
     seed = stream_seed(context.seed, "sampling")
     for _ in draw_samples(first, context.schedule, context.denoiser, target.shape, seed, angles=angles, observe=record):

@@ -25,16 +25,23 @@ def _commitment(name: str, threshold: str) -> tuple:
 TRAJECTORIES = Section(
     "trajectories",
     "Numbers of the paths of the first `study.trajectories` samples: the same denoiser, grid and random numbers, "
-    "observed at every angle of the grid. Without paths there is only `count` = 0, as for a sampler that stays at one "
+    "observed along the grid. Without paths there is only `count` = 0, as for a sampler that stays at one "
     "angle (`ula`, `mala`); a target with one mode has `count` and the laws.\n\n"
     "*Exact paths* are paths of Y_t = t X + W_t on the same grid, X drawn from the target: the time reversal of the "
     "noising process, which is the same under every clock. A sampler that draws no noise (`ddim`, `heun` ...) or runs "
     "a chain at each angle (`annealed_langevin`) has the same laws but other paths, whose commitment need not agree "
     "with the exact one. gamma_k(x) is the exact posterior weight of mode k; the final mode of a path is the mode with "
     "the largest weight at the end of the path.\n\n"
-    "A time of commitment is linear in the angle between two points of the grid; it is the first time of the grid "
-    "where the weight never is below the threshold, and `null` where the weight still is below it at the end. Its "
-    "standard error is 0 where the quantile is the first time of the grid in every bootstrap set.",
+    "The weights are observed at 400 times, evenly spaced in log t from a hundredth to a hundred times the speciation "
+    "time, and at both ends of the grid. Between two points of the grid a path is completed by a Brownian bridge, the "
+    "exact law of Y_t between two of its values. So numbers of runs on different grids can be compared. They cannot "
+    "where the target has no speciation time, as the weights are then observed on the grid. A sampler that draws no "
+    "noise gets the same bridges.\n\n"
+    "A time of commitment is linear in the angle between two of these times; it is the first of them, 0 for a grid "
+    "that begins at 0, where the weight never is seen below the threshold, and `null` where it still is below it at "
+    "the end. Its standard error is 0 where the quantile is the first time in every bootstrap set. What happens "
+    "between two of the times is not seen: the median `commitment_t` of exact paths of the default is 0.006, and 0.007 "
+    "where they are seen at 4000 times.",
     (
         ("count exact_count", "paths", "number of paths of the sampler, and of exact paths"),
         *_commitment("commitment_t", "1/2"),
@@ -49,8 +56,8 @@ TRAJECTORIES = Section(
         (
             "switched_after_speciation _standard_error _exact _exact_standard_error",
             "1",
-            "share of the paths whose leading mode was not their final one at some grid point from the speciation time "
-            "on; binomial standard error; both for the exact paths",
+            "share of the paths whose leading mode was not their final one at some time of observation from the "
+            "speciation time on; binomial standard error; both for the exact paths",
         ),
         (
             "law_angle",

@@ -14,27 +14,49 @@ from scorelab.targets.speciation import coordinates
 #: name of a metric -> the posterior weight of its final mode from which on a path counts as committed to this mode
 THRESHOLDS = {"commitment_t": 0.5, "commitment_90_t": 0.9}
 _EXACT_PATHS, _BLOCK = 4000, 500
+#: times at which posterior weights are observed, and the first and last of them in speciation times
+_TIMES, _FIRST, _LAST = 400, 1e-2, 1e2
 _QUARTILES = (0.25, 0.5, 0.75)
 
 
 class Record:
     """An observer that keeps numbers of paths, for `observe` of `scorelab.samplers.loop.simulate` and `exact_process`.
 
-    angles (steps + 1,), float64: the grid. projection (steps + 1, count): <x_phi, a>/|a|^2. weights (steps + 1, count,
-    K): the exact posterior weights gamma_k(x_phi) of the modes; a target without modes counts as one mode.
+    angles (steps + 1,), float64: the grid. projection (steps + 1, count): <x_phi, a>/|a|^2. times (points,), float64:
+    the angles, in increasing order and within the grid, at which the weights are observed. weights (points, count, K):
+    the exact posterior weights gamma_k(x_phi) of the modes; a target without modes counts as one mode.
+
+    A path may leave its mode and come back between two points of the grid. So Y_t = tan/cos x_phi is completed between
+    them by a Brownian bridge, which is its exact law there, whatever the target.
     """
 
-    def __init__(self, target, angles, count: int):
+    def __init__(self, target, angles, count: int, generator, times=None):
         self.target, self.angles = target, torch.as_tensor(angles, dtype=torch.float64)
         self.projection = torch.empty(len(self.angles), count, dtype=torch.float64)
         self.modes = len(target.weights) if target.can("modes") else 1
-        self.weights = torch.ones(len(self.angles), count, self.modes, dtype=torch.float64)
+        self.times = self.angles if times is None else times
+        self.weights = torch.ones(len(self.times), count, self.modes, dtype=torch.float64)
+        self.generator, self._seen, self._before = generator, 0, None
 
     def __call__(self, k, angle, x):
-        """Keep the state x (count, *shape) at the grid point k."""
+        """Keep the state x (count, *shape) at the grid point k, and the weights up to there."""
         self.projection[k] = project(x, self.target.direction)
-        if self.modes > 1:
-            self.weights[k] = self.target.posterior_weights(x, angle)
+        if self.modes == 1:
+            return
+        end, state = math.tan(angle) ** 2, x.double() * math.tan(angle) / math.cos(angle)
+        time, y = (0.0, torch.zeros_like(state)) if self._before is None else self._before
+        if self._seen and float(self.times[self._seen - 1]) == angle:
+            self._seen -= 1  # a rule that comes back to an angle is observed at its last visit
+        while self._seen < len(self.times) and (at := float(self.times[self._seen])) <= angle:
+            if at < angle:
+                now = math.tan(at) ** 2
+                noise = torch.randn(y.shape, generator=self.generator, dtype=torch.float64)
+                spread = math.sqrt((now - time) * (end - now) / (end - time))
+                y, time = y + (now - time) / (end - time) * (state - y) + spread * noise, now
+            there = x if at == angle else y * math.cos(at) / math.tan(at)
+            self.weights[self._seen] = self.target.posterior_weights(there, at)
+            self._seen += 1
+        self._before = end, state
 
     @property
     def mode(self):
@@ -44,9 +66,9 @@ class Record:
     def commitment(self, threshold: float):
         """The time t = tan^2 from which on the posterior weight of a path's final mode stays above the threshold.
 
-        Shape (count,), float64. The time is interpolated, linearly in the angle, between the last angle of the grid
-        where the weight is below the threshold and the next angle. It is the first time of the grid where the weight is
-        never below the threshold, and infinite where the weight is still below the threshold at the end.
+        Shape (count,), float64. The time is interpolated, linearly in the angle, between the last of `times` where the
+        weight is below the threshold and the next one. It is the first of them where the weight is never below the
+        threshold, and infinite where the weight is still below the threshold at the end.
         """
         final = self.weights[:, torch.arange(len(self.mode)), self.mode]
         steps = len(final) - 1
@@ -54,14 +76,30 @@ class Record:
         low, high = last.clamp(0, steps - 1), (last + 1).clamp(1, steps)
         before, after = (final.gather(0, index.unsqueeze(0))[0] for index in (low, high))
         share = ((threshold - before) / (after - before)).nan_to_num(0.0).clamp(0, 1)
-        angle = self.angles[low] + share * (self.angles[high] - self.angles[low])
-        angle = torch.where(last < 0, self.angles[0], angle)
+        angle = self.times[low] + share * (self.times[high] - self.times[low])
+        angle = torch.where(last < 0, self.times[0], angle)
         return torch.where(last == steps, math.inf, torch.tan(angle) ** 2)
 
     def switched(self, angle: float):
         """Whether a path had another leading mode than its final mode at `angle` or later, shape (count,), bool."""
-        late = self.weights[self.angles >= angle].argmax(-1)
+        late = self.weights[self.times >= angle].argmax(-1)
         return (late != self.mode).any(0)
+
+
+def observed_angles(target, angles):
+    """The angles at which posterior weights are observed, which do not depend on the grid but for its ends.
+
+    They are evenly spaced in log t around the speciation time, and the two ends of the grid are among them. For a
+    target without a known speciation time they are the angles of the grid.
+    """
+    angles = torch.as_tensor(angles, dtype=torch.float64)
+    speciation = target.speciation_angle() if target.can("speciation") else None
+    if speciation is None:
+        return angles
+    first, last = (math.log(factor) + 2 * math.log(math.tan(speciation)) for factor in (_FIRST, _LAST))
+    between = torch.linspace(first, last, _TIMES, dtype=torch.float64).mul(0.5).exp().atan()
+    inside = between[(between > angles[0]) & (between < angles[-1])]
+    return torch.cat([angles[:1], inside, angles[-1:]])
 
 
 # The exact process. -------------------------------------------------------------------------------------------------
@@ -111,7 +149,7 @@ def trajectory_metrics(record: Record, repeats: int, generator) -> tuple[dict, d
         metrics |= dict.fromkeys((*THRESHOLDS, "switched_after_speciation"), Estimate.missing(why))
     if record.modes > 1:
         speciation = target.speciation_angle() if target.can("speciation") else None
-        exact = _exact_commitment(in_span(target), angles, speciation, generator)
+        exact = _exact_commitment(in_span(target), angles, record.times, speciation, generator)
         own = {name: record.commitment(threshold).numpy() for name, threshold in THRESHOLDS.items()}
         if speciation is not None:
             own["switched"] = record.switched(speciation).numpy()
@@ -127,11 +165,11 @@ def trajectory_metrics(record: Record, repeats: int, generator) -> tuple[dict, d
     return metrics, {name: numpy.asarray(values) for name, values in arrays.items()}
 
 
-def _exact_commitment(target, angles, speciation, generator):
+def _exact_commitment(target, angles, times, speciation, generator):
     """The numbers of exact paths that `trajectory_metrics` needs, a block of paths at a time to bound the memory."""
     blocks = []
     for _ in range(0, _EXACT_PATHS, _BLOCK):
-        record = Record(target, angles, _BLOCK)
+        record = Record(target, angles, _BLOCK, generator, times)
         exact_process(target, angles, _BLOCK, generator, record)
         block = {name: record.commitment(threshold) for name, threshold in THRESHOLDS.items()}
         blocks.append(block if speciation is None else block | {"switched": record.switched(speciation)})

@@ -51,7 +51,7 @@ def _measure(study, context, job, schedule, comparison):
     for repeat in range(study.repeats):
         seed = stream_seed(context.seed, "sampling", repeat)
         samples = torch.cat(list(draw_samples(job, schedule, context.denoiser, target.shape, seed, angles=angles)))
-        weight = mode_weights(samples, target, stream(context.seed, "mode weights"))["mode_weight"]
+        weight = mode_weights(samples, target, law, stream(context.seed, "mode weights"))["mode_weight"]
         orthogonal = orthogonal_metrics(samples, target, law)["variance"]
         w1 = comparison.wasserstein_1(project(samples, target.direction))
         found.append((w1, weight.value, orthogonal.value))
