@@ -93,7 +93,7 @@ def observed_angles(target, angles):
     target without a known speciation time they are the angles of the grid.
     """
     angles = torch.as_tensor(angles, dtype=torch.float64)
-    speciation = target.speciation_angle() if target.can("speciation") else None
+    speciation = target.speciation_angle() if target.can("modes", "speciation") else None
     if speciation is None:
         return angles
     first, last = (math.log(factor) + 2 * math.log(math.tan(speciation)) for factor in (_FIRST, _LAST))
