@@ -21,7 +21,7 @@ from scorelab.laws.mode_draws import sampled
 from scorelab.quadrature import REACH, NotResolved, converged, lattice, log_chi_squared_range
 
 _STEP = 0.72  # the coarsest step of the trapezoidal rule, in standard deviations of the narrowest mode
-_EXACT, _CLOSE = 1e-7, 1e-5  # shares of the answer to which two steps have to agree
+_EXACT, _CLOSE = 1e-10, 1e-5  # shares of the answer to which two steps have to agree
 _CHEAP, _ENTRIES = 2**17, 2**22  # posterior weights that a step of the trapezoidal rule computes
 _CHUNK = 2**16  # posterior weights at a time
 _NEGLIGIBLE = -40.0  # logarithm of a density, in units of the largest, where nothing is computed
