@@ -55,6 +55,17 @@ def test_a_part_of_the_normal_law():
         assert float((weights[row] * bump[row]).sum()) == pytest.approx(exact, rel=1e-10)
 
 
+def test_pieces_of_the_normal_law_resolve_a_steep_sigmoid():
+    """E sigmoid(Z/w + 1) = 1/2 + phi(0) w + O(w^3), as int (sigmoid(y + 1) - [y > 0]) dy = 1."""
+    for width in (1e-4, 0.01, 20.0):
+        nodes, weights = quadrature.normal_pieces(40, width)
+        assert float(weights.sum()) == pytest.approx(1, abs=1e-14)
+        assert float(weights @ nodes**2) == pytest.approx(1, abs=1e-13)
+    nodes, weights = quadrature.normal_pieces(40, 1e-4)
+    found = float(weights @ torch.sigmoid(1e4 * nodes + 1))
+    assert found == pytest.approx(0.5 + 1e-4 / math.sqrt(2 * math.pi), abs=1e-11)
+
+
 def test_gauss_rules_are_exact_for_polynomials():
     """To degree 2 points - 1; the next even one is not, by as much as the theory says."""
     x, weights = quadrature.gauss_legendre(-1.0, 3.0, 4)

@@ -58,6 +58,17 @@ def normal_trapezoid(rank: int = 1, points: int = 191, reach: float = REACH):
     return nodes, _normal_weights(nodes.square() if rank == 1 else nodes.square().sum(-1))
 
 
+def normal_pieces(points: int, width: float):
+    """Nodes and weights of N(0, 1) for a function that changes within `width` around 0: Gauss-Legendre rules with
+    `points` nodes on pieces that end at 0, at width, 4 width, 16 width and so on, and at the same places below 0."""
+    ends = width * 4.0 ** torch.arange(max(math.ceil(math.log(REACH / width, 4)), 0), dtype=torch.float64)
+    ends = torch.cat([torch.zeros(1, dtype=torch.float64), ends, torch.tensor([REACH], dtype=torch.float64)])
+    line, weights = gauss_legendre(0.0, 1.0, points)
+    nodes = (ends[:-1, None] + ends.diff()[:, None] * line).flatten()
+    weights = (ends.diff()[:, None] * weights).flatten() * torch.exp(-0.5 * nodes**2) / math.sqrt(2 * math.pi)
+    return torch.cat([-nodes.flip(0), nodes]), torch.cat([weights.flip(0), weights])
+
+
 def normal_interval(low, high, points: int):
     """Nodes and weights (..., points) for the integral over [low, high] against the density of N(0, 1).
 
