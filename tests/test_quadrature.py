@@ -55,6 +55,17 @@ def test_a_part_of_the_normal_law():
         assert float((weights[row] * bump[row]).sum()) == pytest.approx(exact, rel=1e-10)
 
 
+def test_pieces_of_the_normal_law_resolve_a_steep_sigmoid():
+    """E sigmoid(Z/w + 1) = 1/2 + phi(0) w + O(w^3), as int (sigmoid(y + 1) - [y > 0]) dy = 1."""
+    for width in (1e-4, 0.01, 20.0):
+        nodes, weights = quadrature.normal_pieces(40, width)
+        assert float(weights.sum()) == pytest.approx(1, abs=1e-14)
+        assert float(weights @ nodes**2) == pytest.approx(1, abs=1e-13)
+    nodes, weights = quadrature.normal_pieces(40, 1e-4)
+    found = float(weights @ torch.sigmoid(1e4 * nodes + 1))
+    assert found == pytest.approx(0.5 + 1e-4 / math.sqrt(2 * math.pi), abs=1e-11)
+
+
 def test_gauss_rules_are_exact_for_polynomials():
     """To degree 2 points - 1; the next even one is not, by as much as the theory says."""
     x, weights = quadrature.gauss_legendre(-1.0, 3.0, 4)
@@ -71,17 +82,54 @@ def test_gauss_rules_are_exact_for_polynomials():
     assert float(weights @ mixed) == pytest.approx(3, rel=1e-12)
 
 
-@pytest.mark.parametrize(("rank", "outside", "error"), [(1, 5, 1e-13), (0, 1, 1e-13), (2, 0, 1e-13), (2, 40, 1e-4)])
-def test_a_normal_vector_and_a_radius(rank, outside, error):
-    """E cos(z_1 + ... ) exp(-R^2/(2 d)) = exp(-rank/2) (1 + 1/d)^(-d/2); Sobol points for three coordinates."""
-    total = mass = 0.0
-    for z, radius2, weights in quadrature.expectation_nodes(rank, outside, 3.0):
-        damped = torch.exp(-radius2 / (2 * outside)) if outside else torch.ones_like(radius2)
-        total += float(weights @ (torch.cos(z.sum(1)) * damped))
-        mass += float(weights.sum())
-    radial = (1 + 1 / outside) ** (-outside / 2) if outside else 1.0
-    assert total == pytest.approx(math.exp(-rank / 2) * radial, rel=error)
-    assert mass == pytest.approx(1, abs=1e-12)
+def test_a_lattice_is_the_trapezoidal_rule_in_a_box():
+    low, high = torch.tensor([-9.0, -10.0], dtype=torch.float64), torch.tensor([9.5, 9.0], dtype=torch.float64)
+    points = torch.cat(list(quadrature.lattice(low, high, 0.5, 10**4, 100)))
+    found, exact = cosine_mean(points, 0.25 * torch.exp(-points.square().sum(1) / 2) / (2 * math.pi), 1.3, -0.4)
+    assert found == pytest.approx(exact, abs=1e-14)
+    with pytest.raises(quadrature.NotResolved, match="points are needed"):
+        list(quadrature.lattice(low, high, 0.001, 10**4, 100))
+
+
+@pytest.mark.parametrize("degrees", [1, 5, 40, 1000, 10**6])
+def test_the_range_of_a_chi_squared_variable_holds_its_law(degrees):
+    low, high, width = quadrature.log_chi_squared_range(degrees)
+    law = stats.chi2(degrees)
+    assert law.cdf(math.exp(low)) + law.sf(math.exp(high)) < 1e-15
+    ends = (torch.tensor([end / width], dtype=torch.float64) for end in (low, high))
+    (line,) = (points.squeeze(1) for points in quadrature.lattice(*ends, 0.2, 10**4, 10**4))
+    radius2 = (width * line).exp().numpy()
+    weights = law.pdf(radius2) * radius2 * 0.2 * width
+    assert weights.sum() == pytest.approx(1, abs=1e-9)
+    assert weights @ radius2 == pytest.approx(degrees, rel=1e-9)
+
+
+def test_scrambles_go_on_and_know_their_error():
+    """E cos(z_1 + ... + z_5) by 8 scrambles of 2^12 points, in two draws."""
+    scrambles = quadrature.Scrambles(5)
+    drawn = [scrambles.draw(2**11).reshape(8, 2**11, 5) for _ in range(2)]
+    means = torch.cos(torch.special.ndtri(torch.cat(drawn, 1)).sum(-1)).mean(1)
+    error = float(means.std()) / math.sqrt(8)
+    assert abs(float(means.mean()) - math.exp(-2.5)) < 4 * error
+    assert 0 < error < math.sqrt(0.5 / 2**15)  # that of independent points
+
+
+def test_two_resolutions_agree_or_nothing_is_returned():
+    def steep(slope):
+        def rule(step):
+            nodes, weights = quadrature.normal_trapezoid(1, round(19 / step) + 1)
+            return float(weights @ torch.sigmoid(slope * nodes - 1))
+
+        return rule
+
+    value, error = quadrature.converged(steep(30.0), 0.5, 1e-9)
+    exact = integrate.quad(
+        lambda z: stats.norm.pdf(z) / (1 + math.exp(1 - 30 * z)), -9, 9, points=[0, 0.03], limit=500
+    )[0]
+    assert abs(value - exact) < 1e-9
+    assert error <= 1e-9
+    with pytest.raises(quadrature.NotResolved, match="differ by"):
+        quadrature.converged(steep(3e4), 0.5, 1e-9, halvings=4)
 
 
 def test_rules_agree_with_each_other():

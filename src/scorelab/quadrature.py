@@ -1,22 +1,18 @@
 """Nodes and weights for integrals and expectations, in float64: the one place of every rule of the package.
 
-    trapezoid(low, high, points)            the line; error exp(-2 pi d/h) for a function that is analytic in a strip of
-                                            half-width d around the line and vanishes at both ends, with the step h
-    plane_trapezoid(low, high, points)      the same in the square [low, high]^2
-    integral(y, values)                     the same for values on an even grid, of numpy or torch
-    normal_trapezoid(rank, points)          N(0, I) in one, two or few coordinates; exact to rounding for a function
-                                            that is analytic in a strip of half-width 6 h, h = 19/(points - 1)
-    normal_interval(low, high, points)      the part of N(0, 1) between two ends, which are tensors
-    gauss_legendre(low, high, points)       an interval; exact for polynomials of a degree below 2 points
-    gauss_hermite(points)                   the whole line against exp(-z^2/2); exact for the same polynomials
-    normal_gauss(rank, points)              N(0, I); exact for the same polynomials in each coordinate
-    expectation_nodes(rank, outside, steepness)
-                                            a standard normal vector and a chi-squared squared radius beside it: the
-                                            trapezoidal rule for two coordinates in all, Sobol points for more
-
-`expectation_nodes`, `trapezoidal_nodes` and `sobol_nodes` are for expectations over a standard normal vector Z and an
-independent chi-squared squared radius R^2. Each returns nodes z (points, rank), squared radii (points,) and weights
-(points,) that sum to 1. `outside` is the number of degrees of freedom of R^2; with 0 the radius is 0.
+trapezoid(low, high, points)            the line; error exp(-2 pi d/h) for a function that is analytic in a strip of
+                                        half-width d around the line and vanishes at both ends, with the step h
+plane_trapezoid(low, high, points)      the same in the square [low, high]^2
+integral(y, values)                     the same for values on an even grid, of numpy or torch
+normal_trapezoid(rank, points)          N(0, I) in one, two or few coordinates; exact to rounding for a function
+                                        that is analytic in a strip of half-width 6 h, h = 19/(points - 1)
+normal_interval(low, high, points)      the part of N(0, 1) between two ends, which are tensors
+gauss_legendre(low, high, points)       an interval; exact for polynomials of a degree below 2 points
+gauss_hermite(points)                   the whole line against exp(-z^2/2); exact for the same polynomials
+normal_gauss(rank, points)              N(0, I); exact for the same polynomials in each coordinate
+lattice(low, high, step, ...)           the trapezoidal rule in a box of any dimension, a chunk at a time
+Scrambles(dimensions)                   quasi-random points for any number of coordinates, with a standard error
+converged(rule, step, tolerance)        the value of a rule and its error, by two resolutions that agree
 """
 
 import math
@@ -24,8 +20,9 @@ import math
 import numpy
 import torch
 
-_REACH = 9.5  # standard deviations on each side; a normal variable is beyond them with probability 2e-21
-_CHUNK = 2**17  # nodes in a chunk, so that memory stays bounded
+from scorelab.errors import ScorelabError
+
+REACH = 9.5  # standard deviations on each side; a normal variable is beyond them with probability 2e-21
 
 
 # The trapezoidal rule. ----------------------------------------------------------------------------------------------
@@ -50,7 +47,7 @@ def integral(y, values):
     return (y[1] - y[0]) * values.sum(-1)
 
 
-def normal_trapezoid(rank: int = 1, points: int = 191, reach: float = _REACH):
+def normal_trapezoid(rank: int = 1, points: int = 191, reach: float = REACH):
     """Nodes and weights of N(0, I) by the trapezoidal rule with `points` nodes per axis, from -reach to reach.
 
     Nodes are (points,) for rank 1 and (points^rank, rank) for more; weights (nodes,) sum to 1. With 191 points the step
@@ -59,6 +56,17 @@ def normal_trapezoid(rank: int = 1, points: int = 191, reach: float = _REACH):
     line, _ = trapezoid(-reach, reach, points)
     nodes = line if rank == 1 else torch.cartesian_prod(*[line] * rank)
     return nodes, _normal_weights(nodes.square() if rank == 1 else nodes.square().sum(-1))
+
+
+def normal_pieces(points: int, width: float):
+    """Nodes and weights of N(0, 1) for a function that changes within `width` around 0: Gauss-Legendre rules with
+    `points` nodes on pieces that end at 0, at width, 4 width, 16 width and so on, and at the same places below 0."""
+    ends = width * 4.0 ** torch.arange(max(math.ceil(math.log(REACH / width, 4)), 0), dtype=torch.float64)
+    ends = torch.cat([torch.zeros(1, dtype=torch.float64), ends, torch.tensor([REACH], dtype=torch.float64)])
+    line, weights = gauss_legendre(0.0, 1.0, points)
+    nodes = (ends[:-1, None] + ends.diff()[:, None] * line).flatten()
+    weights = (ends.diff()[:, None] * weights).flatten() * torch.exp(-0.5 * nodes**2) / math.sqrt(2 * math.pi)
+    return torch.cat([-nodes.flip(0), nodes]), torch.cat([weights.flip(0), weights])
 
 
 def normal_interval(low, high, points: int):
@@ -107,56 +115,82 @@ def product_rule(nodes, weights, rank: int):
     return grid, masses.prod(1)
 
 
-# A normal vector and a radius. --------------------------------------------------------------------------------------
+# Several coordinates. -----------------------------------------------------------------------------------------------
 
 
-def expectation_nodes(rank: int, outside: int, steepness: float):
-    """Yield nodes, squared radii and weights in chunks: trapezoidal for up to two coordinates, Sobol points for more.
-
-    steepness: largest slope of a log-odds per standard deviation, which sets the step.
-    """
-    if rank + (outside > 0) > 2:
-        z, radius2, weights = sobol_nodes(rank, outside)
-    else:
-        z, radius2, weights = trapezoidal_nodes(rank, outside, steepness)
-    yield from zip(z.split(_CHUNK), radius2.split(_CHUNK), weights.split(_CHUNK), strict=True)
-
-
-def trapezoidal_nodes(rank: int, outside: int, steepness: float):
-    """The trapezoidal rule for rank + (outside > 0) <= 2 coordinates, exact to rounding for mode weights.
+def lattice(low, high, step: float, largest: int, chunk: int):
+    """Yield the points (points, d) of a lattice with a step in a box, a chunk at a time; low, high (d,): the ends.
 
     A logistic function of slope s has its poles at distance pi/s from the real line, so a step h leaves an error of
-    exp(-2 pi^2 / (s h)). Modes steeper than the cap are so far apart that they overlap by less than e^-70.
+    exp(-2 pi^2 / (s h)). Raises NotResolved if there are more than `largest` points.
     """
-    step = 0.55 / min(max(steepness, 3.0), 24.0)
-    line = torch.arange(-round(_REACH / step), round(_REACH / step) + 1, dtype=torch.float64) * step
-    axes = [(line, _normal_weights(line**2))] * rank + ([_chi_squared(outside)] if outside else [])
-    if not axes:
-        return torch.zeros(1, 0).double(), torch.zeros(1).double(), torch.ones(1).double()
-    points = torch.cartesian_prod(*(nodes for nodes, _ in axes)).reshape(-1, len(axes))
-    weights = axes[0][1] if len(axes) == 1 else torch.outer(axes[0][1], axes[1][1]).flatten()
-    radius2 = points[:, -1] if outside else points.new_zeros(len(points))
-    return points[:, :rank], radius2, weights
+    lines = [
+        step * torch.arange(math.floor(first / step), math.ceil(last / step) + 1, dtype=torch.float64)
+        for first, last in zip(low.tolist(), high.tolist(), strict=True)
+    ]
+    count = math.prod(map(len, lines))
+    if count > largest:
+        raise NotResolved(f"{count} points are needed with the step {step:g}; {largest} are allowed")
+    points = torch.cartesian_prod(*lines).reshape(count, -1) if lines else torch.zeros(1, 0, dtype=torch.float64)
+    yield from points.split(chunk)
 
 
-def _chi_squared(degrees: int):
-    """Trapezoidal nodes R^2 and weights in log R^2, whose density is analytic and falls off on both sides."""
-    half, width = degrees / 2, math.sqrt(2 / degrees)
-    left = -min(40 / half, 14 * width) if degrees > 20 else -40 / half  # few degrees of freedom have a long left tail
-    right, step = 2 * math.log(1 + 12 / math.sqrt(degrees)), min(0.02, width / 20)
-    log_ratio = torch.arange(round(left / step), round(right / step) + 1, dtype=torch.float64) * step
-    radius2 = degrees * torch.exp(log_ratio)
-    weights = torch.exp(half * log_ratio - 0.5 * (radius2 - degrees))
-    return radius2, weights / weights.sum()
+def log_chi_squared_range(degrees: int) -> tuple[float, float, float]:
+    """The ends of log R^2 for a chi-squared R^2, and the length that is a standard deviation of its law.
+
+    With y = log(degrees/R^2) the density is exp(-degrees (exp(-y) - 1 + y)/2) times its largest value: exp(-40) at most
+    below the first end.
+    """
+    width, middle, tail = math.sqrt(2 / degrees), math.log(degrees), 80 / degrees
+    left, right = tail + math.sqrt(2 * tail), 2 * math.log(1 + 12 / math.sqrt(degrees))
+    return middle - left, middle + right, min(1.0, width)
 
 
-def sobol_nodes(rank: int, outside: int, log2_points: int = 16):
-    """Scrambled Sobol points for any number of coordinates; the same points at every call."""
+class Scrambles:
+    """Independent scrambles of one Sobol sequence, which is drawn on and on; the same points in every object.
+
+    The spread of a mean over the scrambles is its standard error. count: number of scrambles.
+    """
+
+    def __init__(self, dimensions: int, count: int = 8):
+        engine = torch.quasirandom.SobolEngine
+        self.engines = [engine(dimensions, scramble=True, seed=seed) for seed in range(count)]
+
+    def __len__(self):
+        return len(self.engines)
+
+    def draw(self, points: int):
+        """The next points of every scramble, (scrambles * points, dimensions), inside (0, 1)."""
+        drawn = torch.cat([engine.draw(points, dtype=torch.float64) for engine in self.engines])
+        return drawn.clamp(1e-12, 1 - 1e-12)
+
+
+def chi_squared_quantile(uniform, degrees: int):
+    """Squared radii (points,) from uniform numbers (points,); 0 without degrees of freedom."""
     from scipy import special
 
-    engine = torch.quasirandom.SobolEngine(rank + (outside > 0), scramble=True, seed=0)
-    uniform = engine.draw(2**log2_points, dtype=torch.float64).clamp(1e-15, 1 - 1e-15)
-    radius2 = torch.zeros(len(uniform), dtype=torch.float64)
-    if outside:
-        radius2 = torch.from_numpy(special.chdtri(outside, 1 - uniform[:, rank].numpy()))
-    return torch.special.ndtri(uniform[:, :rank]), radius2, torch.full_like(radius2, 1 / len(uniform))
+    return torch.from_numpy(special.chdtri(degrees, 1 - uniform.numpy())) if degrees else torch.zeros_like(uniform)
+
+
+# The error of a rule. -----------------------------------------------------------------------------------------------
+
+
+class NotResolved(ScorelabError):
+    """An integral that a rule does not resolve to the accuracy that is needed."""
+
+
+def converged(rule, step: float, tolerance, halvings: int = 12):
+    """Halve the step of a rule until two values agree. Returns the last value and how far it is from the one before.
+
+    rule: function of a step that returns a number or a tensor. tolerance: a number, or a function of the value. The
+    error of the trapezoidal rule for an analytic function is about squared by each halving, so that the difference of
+    two values bounds the error of the second. Raises NotResolved if two values do not agree after all halvings.
+    """
+    value = rule(step)
+    for _ in range(halvings):
+        step, coarse = 0.5 * step, value
+        value = rule(step)
+        error = float(torch.as_tensor(value - coarse).abs().max())
+        if error <= (tolerance(value) if callable(tolerance) else tolerance):
+            return value, error
+    raise NotResolved(f"two resolutions of an integral differ by {error:.1e} after {halvings} halvings of the step")

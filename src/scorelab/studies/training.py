@@ -95,7 +95,7 @@ def _train(context, part, last):
         trainer.load(checkpoint)
         log.info("training goes on after epoch %d of %d", trainer.epoch, options.epochs)
     log.info(
-        "training%s: N = %d (%d train), %d epochs of %d steps, %s at %s angles on [%g, %g], least loss %s",
+        "training%s: N = %d (%d train), %d epochs of %d steps, %s at %s angles on [%g, %g]",
         part.name and f" {part.name}",
         options.N,
         options.train_count,
@@ -105,8 +105,9 @@ def _train(context, part, last):
         options.angles,
         trainer.law.low,
         trainer.law.high,
-        "not known" if trainer.bayes_risk is None else f"{trainer.bayes_risk:.5f}",
     )
+    least, error = trainer.bayes_risk, trainer.bayes_risk_error  # this may take a while
+    log.info("least loss: %s", "not known" if least is None else f"{least:.5f}" + (f" ± {error:.1g}" if error else ""))
     with Progress("training", options.epochs, "epochs", start=trainer.epoch) as progress:
 
         def show(trainer):

@@ -43,6 +43,12 @@ class GaussianMixture(IsotropicMixture, Target):
         return cls([p, 1 - p], torch.stack([(1 - p) * a, -p * a]))
 
     def bayes_risk(self, angle):
+        return bayes_risk(self, angle)[0]
+
+    def bayes_risk_and_error(self, angle):
+        """The Bayes risk and its standard error, which is None where the risk is exact; see `laws.mode_pairs`."""
+        if type(self).bayes_risk is not GaussianMixture.bayes_risk:  # a subclass has its own
+            return super().bayes_risk_and_error(angle)
         return bayes_risk(self, angle)
 
     def speciation_angle(self):

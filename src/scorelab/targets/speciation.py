@@ -2,10 +2,9 @@
 
 import math
 
-import numpy
 import torch
 
-from scorelab.laws import mode_pairs
+from scorelab.laws.mode_pairs import undecided
 
 
 def coordinates(target):
@@ -14,15 +13,11 @@ def coordinates(target):
     return torch.cat([offsets.new_zeros(1, min(offsets.shape)), torch.linalg.qr(offsets.T).R.T])
 
 
-def undecided(target, angle: float) -> float:
-    """E[1 - sum_k gamma_k^2] of a Gaussian mixture at an angle; see `laws.mode_pairs.undecided`."""
-    return mode_pairs.undecided(target, coordinates(target), angle)
-
-
 def speciation_angle(target) -> float | None:
     """The angle at which E[1 - sum_k gamma_k^2] has fallen to half of 1 - sum_k w_k^2; None if it never does.
 
     For two modes E[gamma (1 - gamma)] = p (1 - p)/2 there: the variance of the mode given the state has fallen to half.
+    The angle is exact to rounding where the expectation is, otherwise its error follows from the expectation's.
     """
     from scipy.optimize import brentq
 
@@ -31,11 +26,13 @@ def speciation_angle(target) -> float | None:
     half = 0.5 * float(1 - target.weights.square().sum())
 
     def excess(log_t):
-        return undecided(target, math.atan(math.exp(0.5 * log_t))) - half
+        return undecided(target, torch.as_tensor(log_t, dtype=torch.float64).mul(0.5).exp().atan())[0] - half
 
-    size = float(coordinates(target).square().sum(1).max() + target.n * target.std.max() ** 2)
+    size = float((target.means - target.means[0]).square().sum(1).max() + target.n * target.std.max() ** 2)
     low = math.log(1e-4 / size)
-    for high in numpy.arange(low + 1, 14.0, 1.0):
-        if excess(high) < 0:
-            return math.atan(math.exp(0.5 * brentq(excess, high - 1, high, xtol=1e-9)))
-    return None
+    times = torch.arange(low, 14.0, 1.0, dtype=torch.float64)
+    below = (excess(times) < 0).nonzero()
+    if not len(below) or below[0] == 0:
+        return None
+    high = float(times[below[0]])
+    return math.atan(math.exp(0.5 * brentq(lambda log_t: float(excess(log_t)), high - 1, high, xtol=1e-9)))

@@ -4,6 +4,7 @@ import contextlib
 import json
 import math
 import time
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -51,8 +52,8 @@ class Trainer:
         lr, seconds
 
     not_measured: name of a column that the target does not allow -> the reason. bayes_risk_error: an upper bound of the
-    standard error of a measured Bayes risk, the weighted sum of the errors at all angles; None if the target defines
-    its Bayes risk or has none.
+    standard error of `bayes_risk`, the weighted sum of the errors at all angles; None if the Bayes risk is exact or not
+    known.
     """
 
     def __init__(self, denoiser, target, options: Training, seed: int, schedule=None, samples=None):
@@ -70,7 +71,8 @@ class Trainer:
         if self.objective.differentiates:
             require_derivatives(denoiser, *self._some_states(), f"training.objective = {options.objective}")
         self.not_measured = {}
-        self.bayes_risk, self.bayes_risk_error = self._bayes_risk()
+        if (why := target.lacks("bayes_risk")) is not None:
+            self.not_measured["bayes_risk"] = Estimate.missing(why)
         self.states = self._states()
 
     def _some_states(self):
@@ -89,11 +91,10 @@ class Trainer:
 
     # What is measured beside the loss. ------------------------------------------------------------------------------
 
-    def _bayes_risk(self):
+    @cached_property
+    def _least(self):
         """The least expected loss, by quadrature over the angles, and a bound of its standard error."""
-        why = self.target.lacks("bayes_risk")
-        if why is not None:
-            self.not_measured["bayes_risk"] = Estimate.missing(why)
+        if "bayes_risk" in self.not_measured:
             return None, None
         angles, weights = self.law.quadrature()
         risk, error = self.target.bayes_risk_and_error(angles)
@@ -101,6 +102,16 @@ class Trainer:
         if error is not None:
             error = float(weights @ (self.objective.least_value(angles, risk + error) - least).abs())
         return float(weights @ least), error
+
+    @property
+    def bayes_risk(self):
+        """The least expected loss; it is computed at its first use, which may take a while."""
+        return self._least[0]
+
+    @property
+    def bayes_risk_error(self):
+        """An upper bound of its standard error."""
+        return self._least[1]
 
     def _states(self):
         """Fixed noisy states with their exact posterior means, for the excess risk; None if the means are not known."""

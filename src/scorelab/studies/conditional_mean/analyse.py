@@ -6,8 +6,8 @@ import numpy
 import torch
 
 from scorelab.laws.estimate import Estimate
+from scorelab.laws.mode_pairs import undecided
 from scorelab.studies.conditional_mean.theory import COORDINATES
-from scorelab.targets.speciation import undecided
 
 _REGION = 0.99  # a curve is drawn solid in the densest region that has this share of the exact law of the abscissa
 _MARGIN = 0.6  # the abscissa goes so far beyond the means of the modes, which are 1 apart
@@ -40,9 +40,8 @@ def _at(target, exact, t):
     values = {f"slope_{name}": exact.slope(t, name) for name in COORDINATES}
     values |= {"mean_slope": exact.mean_slope(t), "transition": exact.transition(t)}
     shares = [exact.nonlinearity(value) for value in t.tolist()]
-    unsettled = [undecided(target, math.atan(math.sqrt(value))) for value in t.tolist()]
     values |= {"nonlinearity": torch.tensor(shares, dtype=torch.float64)}
-    return values | {"undecided": torch.tensor(unsettled, dtype=torch.float64) / (2 * exact.p * (1 - exact.p))}
+    return values | {"undecided": undecided(target, t.sqrt().atan())[0] / (2 * exact.p * (1 - exact.p))}
 
 
 def _sharp(exact, threshold):

@@ -11,11 +11,16 @@ import numpy
 import torch
 
 from scorelab.laws.projected_law import ProjectedLaw
-from scorelab.quadrature import expectation_nodes
+from scorelab.quadrature import REACH, converged, normal_trapezoid
 
 #: coordinates of a slope: <y_t, a>; u = <y_t, a>/(t |a|^2); <y_t, a> over its standard deviation in a mode, which for
 #: modes of unit width is <x_phi, a>/|a|
 COORDINATES = ("state", "scaled", "standardised")
+
+
+def _nine_digits(value):
+    """Two resolutions of a number have to agree to 9 digits."""
+    return 1e-9 * abs(value)
 
 
 @dataclass(frozen=True)
@@ -162,17 +167,19 @@ class TwoModeMean:
 
             <m, a>/|a|^2 - line = [gamma_1 - p - k r (u - c)/(r + 1 - k)]/(r + 1),
 
-        whose second moment is a quadrature over each mode, exact to rounding. The line explains the variance
+        whose second moment is a quadrature over each mode, to 9 digits. The line explains the variance
         V^2/(V + 1/(t |a|^2)), where V = p (1-p) + s^2/|a|^2.
         """
         share, r, law = self.between, self.std**2 * t, self.law(t)
-        steepness = 4 * float(self.slope(t, "standardised"))
-        rest = 0.0
-        for weight, mean, std in zip(law.weights, law.means, law.stds, strict=True):
-            for z, _, mass in expectation_nodes(1, 0, steepness):
-                u = mean + std * z[:, 0]
-                bent = self.weight(u, t) - self.p - share * r * (u - self.centre) / (r + 1 - share)
-                rest += float(weight * (mass @ bent.square())) / (r + 1) ** 2
+
+        def squared_rest(step):
+            z, mass = normal_trapezoid(1, round(2 * REACH / step) + 1)
+            u = law.means.unsqueeze(1) + law.stds.unsqueeze(1) * z
+            bent = self.weight(u, t) - self.p - share * r * (u - self.centre) / (r + 1 - share)
+            return float(law.weights @ (bent.square() @ mass)) / (r + 1) ** 2
+
+        # The distance of the poles of gamma_1 from the real line is pi over the slope of the log-odds.
+        rest, _ = converged(squared_rest, 1.0 / max(4 * float(self.slope(t, "standardised")), 3.0), _nine_digits)
         spread = self.p * (1 - self.p) + self.std**2 / self.a_squared
         return rest / (spread**2 / law.variance + rest)
 
