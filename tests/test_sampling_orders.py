@@ -23,7 +23,7 @@ from rules import (
 from scorelab.denoisers import ExactDenoiser
 from scorelab.samplers import PredictorCorrector
 from scorelab.samplers.loop import draw_samples, simulate
-from scorelab.schedules import Localization
+from scorelab.schedules import DDPM, Localization
 from scorelab.targets import GaussianMixture
 
 
@@ -54,19 +54,27 @@ def test_deterministic_rules_reach_the_exact_flow_with_their_order(name):
     assert errors[-1] < 0.04
 
 
-@over("schedule", [name for name in SHORT if name != "ddpm"])
+#: grids that visit integers of the chain, and grids that do not; steps longer and shorter than one of the chain
+CLOCKS = SHORT | {
+    "log_snr": DDPM(grid="log_snr", timesteps=100, beta="linear", beta_min=1e-3, beta_max=0.05),
+    "karras": DDPM(grid="karras", timesteps=200, beta="sigmoid", beta_min=1e-3, beta_max=0.03),
+}
+
+
+@over("schedule", CLOCKS)
 @over("name", NATIVE_DETERMINISTIC)
 def test_the_flow_in_a_native_clock_is_reached_with_its_order(name, schedule):
-    rule, schedule = NATIVE_DETERMINISTIC[name], SHORT[schedule]
+    rule, schedule = NATIVE_DETERMINISTIC[name], CLOCKS[schedule]
     errors = [flow_error(rule, schedule.angles(k), schedule) for k in STEPS]
     assert fitted_order(errors, STEPS) == pytest.approx(rule.order, abs=0.05)
-    assert errors[-1] < 0.02
+    assert errors[-1] < 0.04
 
 
 @over("name", NATIVE_DETERMINISTIC)
-def test_the_flow_in_the_clock_of_ddpm_is_as_exact_as_its_chain_is_long(name):
-    """Its drift jumps at the integers, which no step of two or more sees."""
-    assert flow_error(NATIVE_DETERMINISTIC[name], SHORT["ddpm"].angles(320), SHORT["ddpm"]) < 3 / 2561
+def test_the_flow_of_a_whole_chain_is_reached_step_by_step(name):
+    """From k to k - 1 with the beta of this interval; with the beta of the next one the limit is 5e-3 away."""
+    rule = NATIVE_DETERMINISTIC[name]
+    assert flow_error(rule, LONG["ddpm"].angles(999), LONG["ddpm"]) < (0.007 if rule.order == 1 else 1e-5)
 
 
 def chain_variance(rule, denoiser, angles, schedule=None, start_std=1.0):
@@ -97,11 +105,11 @@ def test_stochastic_rules_reach_the_exact_law_with_their_weak_order(name):
     assert errors[-1] < 0.04
 
 
-@over("schedule", SHORT)
+@over("schedule", CLOCKS)
 @over("name", ["reverse_sde", "exponential_integrator", "euler_maruyama"])
 def test_reversed_sdes_reach_the_exact_law_with_their_weak_order_in_every_clock(name, schedule):
     """The same law for all of them, hence for stochastic localization and every native clock."""
-    rule, schedule = (NATIVE | STOCHASTIC)[name], SHORT[schedule]
+    rule, schedule = (NATIVE | STOCHASTIC)[name], CLOCKS[schedule]
     errors = [abs(variance_error(rule, schedule.angles(k), schedule)) for k in STEPS]
     assert fitted_order(errors, STEPS) == pytest.approx(rule.order, abs=0.15)
     assert errors[-1] < 0.02

@@ -164,6 +164,15 @@ class Schedule(Options):
         growth, variance, spread = self._noising(time)
         return (spread - 2 * growth * variance).clamp_min(0).sqrt()
 
+    def rates(self, times):
+        """f and g at both ends of each step between the native times (steps + 1,), start and end: (2, steps) each.
+
+        A clock whose f and g jump overrides this method by their means over a step.
+        """
+        import torch
+
+        return tuple(torch.stack([rate[:-1], rate[1:]]) for rate in (self.drift(times), self.diffusion(times)))
+
     def kernel(self, time, noisier_time):
         """Return factor and std of the law N(factor * state, std^2 I) at `noisier_time`, given the state at `time`."""
         time, noisier = _tensor(time), _tensor(noisier_time)
