@@ -13,6 +13,7 @@ from scorelab.errors import ScorelabError
 from scorelab.files import write_chunks
 from scorelab.progress import Progress
 from scorelab.randomness import stream_seed
+from scorelab.samplers.ends import warn
 from scorelab.samplers.loop import Found, draw_samples
 
 log = logging.getLogger("scorelab")
@@ -22,6 +23,7 @@ def run(study, context):
     """Draw the samples batch by batch into a file, which gets its name when it is complete."""
     job, schedule, found = context.sampling, context.schedule, Found()
     log.info("sampling: %s, %s", type(job.rule).__name__, schedule.describe(job.steps))
+    warn(job, schedule, context.angles, context.target)
     started = time.perf_counter()
     write_chunks(context.run / "samples.npy", _file(context, found))
     values = {"nfe": job.nfe, "seconds": time.perf_counter() - started, "count": job.count}
