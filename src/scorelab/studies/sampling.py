@@ -29,8 +29,13 @@ def run(study, context):
     values = {"nfe": job.nfe, "seconds": time.perf_counter() - started, "count": job.count}
     values |= {"steps": job.steps, "output": job.output}
     end = job.end_angle(schedule)
-    values |= {"T": math.tan(end) ** 2 if end < HALF_PI else None, "end_angle": end}
+    first = next(angle for angle in map(float, context.angles) if angle > 0)
+    values |= {"first_t": _snr(first), "T": _snr(end), "end_angle": end}
     context.update_metrics("sampling", found.estimates() | values)
+
+
+def _snr(angle):
+    return math.tan(angle) ** 2 if angle < HALF_PI else None
 
 
 def _file(context, found):
