@@ -99,7 +99,7 @@ def test_a_mistake_is_one_line_that_names_key_value_and_what_is_allowed():
 
 def test_log_t_grid_needs_t_min_below_the_end():
     with pytest.raises(ConfigError, match="t_min < T"):
-        check(with_values("schedule.grid=log_t", "schedule.T=1e-4"))
+        check(with_values("schedule.grid=log_t", "schedule.T=1e-4", "schedule.t_min=3e-4"))
 
 
 def test_a_listed_extension_still_cannot_name_a_class_without_a_contract():

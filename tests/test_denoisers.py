@@ -5,11 +5,12 @@ import math
 
 import pytest
 import torch
-from helpers import assert_close, noisy_states, normal, random_mixture, seeded
+from helpers import assert_close, noisy_states, normal, over, random_mixture, seeded
 
 from scorelab.channel import HALF_PI, mix
 from scorelab.denoisers import Exact, OuterProduct
 from scorelab.randomness import default_stream
+from scorelab.targets import GaussianMixture
 
 N = 5
 ANGLES = torch.tensor([0.0, 0.1, 0.6, 1.0, 1.3, 1.5, 1.56], dtype=torch.float64)
@@ -146,6 +147,38 @@ def test_impossible_network_is_refused():
     for key, value in (wrong | {"width": 3}).items():
         with pytest.raises(ValueError, match=key):
             outer_product(**{key: value})
+
+
+@over("std", [0.05, 0.5, 3.0])
+def test_a_velocity_network_of_the_scale_of_one_mode_starts_at_its_posterior_mean(std):
+    """With a zero output layer c_skip x is left, the posterior mean of N(0, s^2 I); for s = 1 it is sin x."""
+    target = GaussianMixture([1.0], torch.zeros(1, N), std)
+    form = {"parametrization": "velocity", "input": "angle", "zero_output": True, "data_std": None}
+    denoiser = OuterProduct(**OPTIONS | form).build(N, target).double()
+    x = normal(len(ANGLES), N, seed=5)
+    assert_close(denoiser(x, ANGLES), target.posterior_mean(x, ANGLES), 1e-12, 1e-14)
+
+
+def test_a_network_of_unit_scale_is_the_network_without_one():
+    form = {"parametrization": "velocity", "input": "angle", "zero_output": False}
+    unit, plain = (OuterProduct(**OPTIONS | form | scale) for scale in ({"data_std": None}, {}))
+    x, networks = normal(len(ANGLES), N, seed=6), []
+    for options in (unit, plain):
+        with default_stream(3):
+            networks.append(options.build(N, GaussianMixture.two_modes(n=N)).double())
+    assert torch.equal(*(network(x, ANGLES) for network in networks))
+    assert "data_std" not in plain.model_dump()  # configurations of earlier versions keep their fingerprint
+    assert unit.model_dump()["data_std"] is None
+
+
+def test_the_scale_multiplies_input_and_output():
+    """The network for data of the scale s is the network for s = 1 on x/s, with tan(phi) s in place of tan(phi)."""
+    target, s, angle = GaussianMixture([1.0], torch.zeros(1, N), 1.0), 0.3, 0.9
+    form = {"parametrization": "velocity", "input": "angle", "frequencies": 1, "data_std": s}
+    scaled, unit = outer_product(**form), outer_product(**form | {"data_std": 1.0})
+    x = noisy_states(target, angle, 4)
+    other, size = math.atan(s * math.tan(angle)), math.hypot(s * math.sin(angle), math.cos(angle))
+    assert_close(scaled(x, angle), s * unit(x / size, other), 1e-12)
 
 
 def test_exact_denoiser_is_the_posterior_mean_of_its_target():

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from helpers import normal, over, seeded, standard_error
+from helpers import job, normal, over, seeded, standard_error
 from rules import (
     ALL,
     DETERMINISTIC,
@@ -22,8 +22,8 @@ from rules import (
 
 from scorelab.denoisers import ExactDenoiser
 from scorelab.samplers import PredictorCorrector
-from scorelab.samplers.loop import simulate
-from scorelab.schedules import Localization
+from scorelab.samplers.loop import draw_samples, simulate
+from scorelab.schedules import DDPM, Localization
 from scorelab.targets import GaussianMixture
 
 
@@ -54,19 +54,27 @@ def test_deterministic_rules_reach_the_exact_flow_with_their_order(name):
     assert errors[-1] < 0.04
 
 
-@over("schedule", [name for name in SHORT if name != "ddpm"])
+#: grids that visit integers of the chain, and grids that do not; steps longer and shorter than one of the chain
+CLOCKS = SHORT | {
+    "log_snr": DDPM(grid="log_snr", timesteps=100, beta="linear", beta_min=1e-3, beta_max=0.05),
+    "karras": DDPM(grid="karras", timesteps=200, beta="sigmoid", beta_min=1e-3, beta_max=0.03),
+}
+
+
+@over("schedule", CLOCKS)
 @over("name", NATIVE_DETERMINISTIC)
 def test_the_flow_in_a_native_clock_is_reached_with_its_order(name, schedule):
-    rule, schedule = NATIVE_DETERMINISTIC[name], SHORT[schedule]
+    rule, schedule = NATIVE_DETERMINISTIC[name], CLOCKS[schedule]
     errors = [flow_error(rule, schedule.angles(k), schedule) for k in STEPS]
     assert fitted_order(errors, STEPS) == pytest.approx(rule.order, abs=0.05)
-    assert errors[-1] < 0.02
+    assert errors[-1] < 0.04
 
 
 @over("name", NATIVE_DETERMINISTIC)
-def test_the_flow_in_the_clock_of_ddpm_is_as_exact_as_its_chain_is_long(name):
-    """Its drift jumps at the integers, which no step of two or more sees."""
-    assert flow_error(NATIVE_DETERMINISTIC[name], SHORT["ddpm"].angles(320), SHORT["ddpm"]) < 3 / 2561
+def test_the_flow_of_a_whole_chain_is_reached_step_by_step(name):
+    """From k to k - 1 with the beta of this interval; with the beta of the next one the limit is 5e-3 away."""
+    rule = NATIVE_DETERMINISTIC[name]
+    assert flow_error(rule, LONG["ddpm"].angles(999), LONG["ddpm"]) < (0.007 if rule.order == 1 else 1e-5)
 
 
 def chain_variance(rule, denoiser, angles, schedule=None, start_std=1.0):
@@ -97,11 +105,11 @@ def test_stochastic_rules_reach_the_exact_law_with_their_weak_order(name):
     assert errors[-1] < 0.04
 
 
-@over("schedule", SHORT)
+@over("schedule", CLOCKS)
 @over("name", ["reverse_sde", "exponential_integrator", "euler_maruyama"])
 def test_reversed_sdes_reach_the_exact_law_with_their_weak_order_in_every_clock(name, schedule):
     """The same law for all of them, hence for stochastic localization and every native clock."""
-    rule, schedule = (NATIVE | STOCHASTIC)[name], SHORT[schedule]
+    rule, schedule = (NATIVE | STOCHASTIC)[name], CLOCKS[schedule]
     errors = [abs(variance_error(rule, schedule.angles(k), schedule)) for k in STEPS]
     assert fitted_order(errors, STEPS) == pytest.approx(rule.order, abs=0.15)
     assert errors[-1] < 0.02
@@ -129,11 +137,11 @@ def test_paths_of_additive_noise_have_strong_order_one(name, schedule):
     assert fitted_order(errors, steps) == pytest.approx(1.0, abs=0.2)
 
 
-@over("snr", [0.2, 0.4])
-def test_the_bias_of_the_corrector_is_the_square_of_its_snr(snr):
-    """On N(0, v) the variance V of Langevin dynamics settles where V = v/(1 - step/(2 v)), with a step of 2 snr^2 v^2/V
-    in many dimensions: at V = v (1 + snr^2)."""
-    n, count, std, angle = 1024, 200, 0.6, 0.9
+@over(("snr", "n"), [(0.2, 128), *((0.4, n) for n in (1, 2, 3, 8, 128))])
+def test_the_bias_of_the_corrector_is_the_square_of_its_snr_in_every_dimension(snr, n):
+    """On N(0, v) the variance V of Langevin dynamics settles where V = v/(1 - step/(2 v)), with a step of
+    2 snr^2 v^2/V: at V = v (1 + snr^2)."""
+    count, std, angle = 200_000 // n, 0.6, 0.9
     rule = PredictorCorrector(predictor="ddim", corrections=int(4 / snr**2), snr=snr)
     generator, variance = seeded(16), exact_std(std, angle) ** 2
     x = math.sqrt(variance) * torch.randn(count, n, generator=generator, dtype=torch.float64)
@@ -141,8 +149,18 @@ def test_the_bias_of_the_corrector_is_the_square_of_its_snr(snr):
     draws = lambda: torch.randn(x.shape, generator=generator, dtype=x.dtype)  # noqa: E731
     end = simulate(rule, denoiser, [angle, angle], x.clone(), draws)  # a step of no length: the corrector alone
     ratio = end.square().mean(1) / variance
-    # the lengths of the samples' scores differ by 1/n
-    assert float(ratio.mean()) == pytest.approx(1 + snr**2, abs=4 * standard_error(ratio) + 4 / n)
+    assert float(ratio.mean()) == pytest.approx(1 + snr**2, abs=4 * standard_error(ratio))
+
+
+@over("predictor", ["ancestral", "ddim"])
+def test_predictor_corrector_has_the_variance_of_the_target_in_one_dimension(predictor):
+    """Up to the bias of the corrector, snr^2 of the variance within the modes."""
+    target, schedule = GaussianMixture.two_modes(p=0.7, n=1), LONG["vp"]
+    given = job(PredictorCorrector(predictor=predictor, corrections=1, snr=0.1), count=8192, steps=60, batch_size=8192)
+    x = torch.cat(list(draw_samples(given, schedule, ExactDenoiser(target), 1, seed=1))).double()
+    exact = float(target.covariance) + 1 / schedule.end_snr
+    squares = (x - x.mean()).square()
+    assert float(squares.mean()) == pytest.approx(exact, abs=4 * standard_error(squares) + 0.03)
 
 
 #: what 60 steps add to the sampling error below, rounded up from 60000 samples; Langevin steps have a bias of their own

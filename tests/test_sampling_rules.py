@@ -24,6 +24,7 @@ from rules import (
 )
 
 from scorelab.denoisers import Denoiser, ExactDenoiser
+from scorelab.randomness import BLOCK
 from scorelab.samplers import DDIM, MALA, PredictorCorrector, Sampler, Step
 from scorelab.samplers.loop import Found, draw_samples, simulate
 from scorelab.schedules import OU
@@ -234,14 +235,14 @@ def test_without_corrections_only_the_predictor_is_left(predictor, schedule):
 
 
 class Counting(ExactDenoiser):
-    """Counts its calls, as a denoiser or as the source of a score."""
+    """Counts its calls for the samples of a job, as a denoiser or as the source of a score; a pilot is not counted."""
 
     def __init__(self, target):
         super().__init__(target)
         self.calls = 0
 
     def forward(self, x, angle):
-        self.calls += 1
+        self.calls += len(x) != BLOCK
         return super().forward(x, angle)
 
 

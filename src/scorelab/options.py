@@ -119,9 +119,11 @@ def _fields_at(fields, path):
 def _range(field) -> str:
     """The values that a numeric field allows, as "allowed is an integer >= 1"; empty if the field has no bounds."""
     whole = field.annotation in (int, int | None)
+    # the bounds of a type that may be null stand in the type
+    optional = (rule for part in get_args(field.annotation) for rule in getattr(part, "__metadata__", ()))
     bounds = [
         f"{sign} {getattr(rule, name):.6g}"
-        for rule in field.metadata
+        for rule in (*field.metadata, *(bound for rule in optional for bound in getattr(rule, "metadata", ())))
         for name, sign in (("gt", ">"), ("ge", ">="), ("lt", "<"), ("le", "<="))
         if getattr(rule, name, None) is not None
     ]

@@ -3,7 +3,7 @@
 import abc
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, model_serializer, model_validator
 
 from scorelab.denoisers.convention import Convention, Prediction, State, Time
 from scorelab.errors import ConfigError, ScorelabError
@@ -47,7 +47,10 @@ class OuterProduct(DenoiserOptions):
     parametrization: how the posterior mean m is made of the network's output N,
         skip           m = N + cos^2(alpha) y      (the paper's)
         identity_skip  m = N + y                   (the skip connection without the paper's factor)
-        velocity       m = sin(phi) x + cos(phi) N
+        velocity       m = c_skip x + c_out N, which for data_std = 1 is sin(phi) x + cos(phi) N
+    data_std: s of the factors of `velocity` and of its input x_phi (Karras et al. 2022, table 1, in the angle),
+        c_skip = s^2 sin/v,  c_out = s cos/sqrt(v),  c_in = 1/sqrt(v),  v = s^2 sin^2 + cos^2;
+        null takes the standard deviation of the target's narrowest mode, or 1 where it is not known.
     input: what the network sees, `raw` y = Y_t (the paper's; its size runs from 0 to 1e4) or `angle` x_phi (unit size).
     zero_output: start from N = 0 instead of a random output layer.
     """
@@ -59,11 +62,22 @@ class OuterProduct(DenoiserOptions):
     parametrization: Literal["skip", "identity_skip", "velocity"]
     input: Literal["raw", "angle"]
     zero_output: bool
+    data_std: Positive | None = 1.0
+
+    @model_serializer(mode="wrap")
+    def _plain(self, write):
+        """Without the default, which configurations of earlier versions do not name."""
+        values = write(self)
+        return {name: value for name, value in values.items() if name != "data_std" or value != 1.0}
 
     def build(self, n, target=None):
         from scorelab.denoisers.outer_product import OuterProductDenoiser
+        from scorelab.targets.scale import scale
 
-        return OuterProductDenoiser(n, **self.model_dump())
+        std = self.data_std
+        if std is None:
+            std = (target is not None and scale(target).width) or 1.0
+        return OuterProductDenoiser(n, **{**self.model_dump(), "data_std": std})
 
 
 class Student(DenoiserOptions):

@@ -32,9 +32,11 @@ class OuterProductDenoiser(Denoiser):
         parametrization: str,
         input: str,
         zero_output: bool,
+        data_std: float = 1.0,
     ):
         super().__init__()
         self.L, self.m, self.parametrization, self.input = L, m, parametrization, input
+        self.data_std = data_std
         self.activation = getattr(functional, activation)
         self.linear_0 = torch.nn.Linear(2 * frequencies, L)
         self.linear_1 = torch.nn.Linear(n, m)
@@ -54,11 +56,21 @@ class OuterProductDenoiser(Denoiser):
         phases = angle * self.frequencies
         embedding = self.linear_0(torch.cat([torch.cos(phases), torch.sin(phases)], -1))
         raw_scale = sin / cos**2
-        hidden = self.activation(self.linear_1(x * raw_scale if self.input == "raw" else x))
+        c_skip, c_out, c_in = self._factors(sin, cos)
+        seen = raw_scale if self.input == "raw" else c_in
+        hidden = self.activation(self.linear_1(x if seen is None else x * seen))
         output = self._contract(embedding, hidden)
         if self.parametrization == "velocity":
-            return torch.addcmul(sin * x, cos, output)
+            return torch.addcmul(c_skip * x, c_out, output)
         return torch.addcmul(output, sin if self.parametrization == "skip" else raw_scale, x)
+
+    def _factors(self, sin, cos):
+        """c_skip, c_out and c_in for data of the standard deviation `data_std`; for 1 they are sin, cos and None."""
+        if self.data_std == 1:
+            return sin, cos, None
+        squared = self.data_std**2
+        size = torch.sqrt(squared * sin**2 + cos**2)
+        return squared * sin / size**2, self.data_std * cos / size, 1 / size
 
     def _contract(self, embedding, hidden):
         """Linear_2(flatten(embedding outer hidden)), contracted in the order that makes the fewest numbers."""

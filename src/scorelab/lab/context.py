@@ -14,6 +14,7 @@ from scorelab.lab.denoiser_file import load_denoiser, save_denoiser
 from scorelab.lab.runs import Run, read_metrics
 from scorelab.laws.estimate import flatten
 from scorelab.randomness import default_stream, stream, stream_seed
+from scorelab.samplers.ends import on_target
 from scorelab.samplers.risk import grid_of
 from scorelab.studies.base import draw
 
@@ -42,7 +43,8 @@ class Context:
 
     @cached_property
     def schedule(self):
-        return self.config["schedule"].build()
+        """The clock; ends that the configuration leaves open follow from the target."""
+        return on_target(self.config["schedule"].build(), self.target, log.info)
 
     @cached_property
     def sampling(self):

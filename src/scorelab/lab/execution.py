@@ -45,6 +45,8 @@ def execute(run: Run, config: Config, laboratory: Callable | None = None):
         context = Context(run, config, laboratory)
         if config.uses("target"):
             require_of_target(config, context.target)
+        if config.uses("target", "schedule"):
+            context.schedule  # noqa: B018 (says where it starts and stops, before anything is trained)
         for stage in stages:
             if run.needs(stage):
                 study.run_stage(stage, context)

@@ -49,6 +49,15 @@ class Sampler(Options):
         """The last angle that the rule visits."""
         return schedule.end_angle
 
+    def prepare(self, pilot) -> "Sampler":
+        """The rule for all batches of a job; by default this rule.
+
+        A rule whose step depends on the other samples of its batch measures here what it needs of them, so that no
+        result depends on the batches. pilot: a function that runs a rule over the job's whole grid, on a batch of
+        `scorelab.randomness.BLOCK` samples of their own.
+        """
+        return self
+
     def begin(self, schedule, angles):
         """The `state` that the first step gets; angles: the grid, a list of floats."""
         return None

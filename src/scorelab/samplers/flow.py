@@ -1,14 +1,15 @@
 """The probability-flow ODE, by Euler and by Heun."""
 
+import itertools
 import math
 from typing import ClassVar, Literal, NamedTuple
 
 from scorelab.samplers.base import Sampler, Step
-from scorelab.samplers.native import Course, NativeValues, course, require_positive_start
+from scorelab.samplers.native import ENDS, STARTS, Course, NativeValues, entries, require_positive_start
 
 
 class Slope(NamedTuple):
-    """The ODE at a grid point.
+    """The ODE at one end of a step.
 
     s: the coordinate, which rises towards the data. scale: the factor from x to the state of the ODE. of_x, of_mean:
     the factors of x and of m in the slope d(scale x)/ds.
@@ -26,8 +27,9 @@ class _Flow(Sampler):
 
         dX/ds = -f X + 1/2 g^2 score     (Song et al., Score-Based Generative Modeling through SDEs, 2021, equation 13).
 
-    coordinate: `angle`, in which the ODE is the same on every schedule, or `native`. Under EDM the native ODE is the
-    equation of Karras et al. (2022) in sigma, whose Euler rule is DDIM.
+    coordinate: `angle`, in which the ODE is the same on every schedule, or `native`. On a chain, whose beta jumps at
+    the integers, f and g^2 are means over the step: the native coordinate is the integral of beta, in which the ODE has
+    no jumps. Under EDM the native ODE is the equation of Karras et al. (2022) in sigma, whose Euler rule is DDIM.
     """
 
     coordinate: Literal["angle", "native"]
@@ -39,13 +41,19 @@ class _Flow(Sampler):
             require_positive_start(f"sampler {type(self).__name__} with coordinate = native", schedule)
 
     def begin(self, schedule, angles):
-        """A `Course` with one `Slope` per grid point."""
+        """A `Course` with two `Slope`s per step, at its start and at its end."""
         if self.coordinate == "angle":  # v = (m - sin x)/cos
-            return Course([Slope(angle, 1.0, -math.tan(angle), 1 / math.cos(angle)) for angle in angles])
+            slopes = [Slope(angle, 1.0, -math.tan(angle), 1 / math.cos(angle)) for angle in angles]
+            return Course(list(itertools.pairwise(slopes)))
         native = NativeValues(schedule, angles)
-        of_x, of_mean = native.of_score(0.5 * native.diffusion.square())
-        since = (native.time - native.time[0]).abs()
-        return course(Slope, since, native.scale, of_x - native.drift * native.scale, of_mean)
+        sides = zip((STARTS, ENDS), native.drift, native.diffusion, strict=True)
+        return Course(list(zip(*(self._slopes(native, *side) for side in sides), strict=True)))
+
+    @staticmethod
+    def _slopes(native, points, drift, diffusion):
+        of_x, of_mean = native.of_score(0.5 * diffusion.square(), points)
+        since, scale = (native.time - native.time[0]).abs()[points], native.scale[points]
+        return entries(Slope, since, scale, of_x - drift * scale, of_mean)
 
 
 class FlowEuler(_Flow):
@@ -54,7 +62,7 @@ class FlowEuler(_Flow):
     order: ClassVar[int] = 1
 
     def step(self, denoiser, x, angle, next_angle, noise, state):
-        here, there = state.ends
+        here, there = state.here
         h = there.s - here.s
         posterior_mean = denoiser(x, angle)
         x = x.mul_((here.scale + h * here.of_x) / there.scale)
@@ -72,7 +80,7 @@ class FlowHeun(_Flow):
     evaluations: ClassVar[int] = 2
 
     def step(self, denoiser, x, angle, next_angle, noise, state):
-        here, there = state.ends
+        here, there = state.here
         h = (there.s - here.s) / there.scale
         ahead = x.mul((here.scale / there.scale) + h * here.of_x).add_(denoiser(x, angle), alpha=h * here.of_mean)
         next_mean = denoiser(ahead, next_angle)

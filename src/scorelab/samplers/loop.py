@@ -9,7 +9,7 @@ import torch
 from scorelab.channel import aligned
 from scorelab.errors import ScorelabError
 from scorelab.laws.estimate import Estimate
-from scorelab.randomness import BLOCK, BlockNoise
+from scorelab.randomness import BLOCK, BlockNoise, stream_seed
 from scorelab.samplers.base import Sampler, Step
 from scorelab.samplers.job import Sampling
 from scorelab.schedules.base import Schedule
@@ -113,12 +113,20 @@ def draw_samples(
     schedule. observe, found: as in `simulate`, for each batch.
     """
     angles = job.angles(schedule) if angles is None else angles
+
+    def pilot(rule):
+        own = stream_seed(seed, "pilot")
+        noise = BlockNoise(own, 0, BLOCK, shape, dtype)
+        theirs = denoiser.for_samples(0, BLOCK, own)
+        simulate(rule, theirs, angles, noise() * schedule.start_std, noise, schedule=schedule)
+
+    rule = job.rule.prepare(pilot)
     batch_size = max(job.batch_size // BLOCK, 1) * BLOCK
     for first in range(0, job.count, batch_size):
         count = min(batch_size, job.count - first)
         noise = BlockNoise(seed, first, count, shape, dtype)
         theirs = denoiser.for_samples(first, count, seed)
-        x = simulate(job.rule, theirs, angles, noise() * schedule.start_std, noise, observe, schedule, found)
+        x = simulate(rule, theirs, angles, noise() * schedule.start_std, noise, observe, schedule, found)
         yield OUTPUTS[job.output](theirs, x, float(angles[-1]), noise)
 
 

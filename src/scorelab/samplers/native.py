@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 class Course(NamedTuple):
     """What a rule computes for the whole grid before its first step, and the position of its next step.
 
-    table: one entry per grid point, or per step.
+    table: one entry per step.
     """
 
     table: Sequence[Any]
@@ -15,13 +15,8 @@ class Course(NamedTuple):
 
     @property
     def here(self):
-        """The entry of the next step, or of the grid point at which it starts."""
+        """The entry of the next step."""
         return self.table[self.position]
-
-    @property
-    def ends(self):
-        """The entries of the two grid points of the next step."""
-        return self.table[self.position], self.table[self.position + 1]
 
     @property
     def next(self) -> "Course":
@@ -33,7 +28,7 @@ class NativeValues:
     """Native quantities at the angles of a grid under a schedule, float64 tensors (steps + 1,), made once per run.
 
     sin, cos: of the angles. time: native. scale: the factor from x to the native state. drift, diffusion: f and g of
-    the noising SDE. length: of the steps (steps,), in native time.
+    the noising SDE at the start and at the end of each step, (2, steps). length: of the steps (steps,), in native time.
     """
 
     def __init__(self, schedule, angles):
@@ -42,22 +37,25 @@ class NativeValues:
         grid = torch.tensor(angles, dtype=torch.float64)
         self.sin, self.cos, self.time = grid.sin(), grid.cos(), schedule.time(grid)
         self.scale = schedule.scale(self.time)
-        self.drift, self.diffusion = schedule.drift(self.time), schedule.diffusion(self.time)
+        self.drift, self.diffusion = schedule.rates(self.time)
         self.length = self.time.diff().abs()
 
-    def of_score(self, weight):
+    def of_score(self, weight, points):
         """The factors of x and of m in weight * score; the score of the native state is (sin m - x)/(scale cos^2).
 
-        weight: a tensor with one number for each of the first angles.
+        weight: a tensor with one number for each of `points`, a slice of the grid.
         """
-        count = len(weight)
-        weight = weight / (self.scale * self.cos.square())[:count]
-        return -weight, weight * self.sin[:count]
+        weight = weight / (self.scale * self.cos.square())[points]
+        return -weight, weight * self.sin[points]
 
 
-def course(entry: type, *columns) -> Course:
-    """A course whose table has one `entry` per row of the columns, which are tensors of one length."""
-    return Course([entry(*row) for row in zip(*(column.tolist() for column in columns), strict=True)])
+#: the grid points at which steps start and end
+STARTS, ENDS = slice(None, -1), slice(1, None)
+
+
+def entries(entry: type, *columns) -> list:
+    """One `entry` per row of the columns, which are tensors of one length."""
+    return [entry(*row) for row in zip(*(column.tolist() for column in columns), strict=True)]
 
 
 def require_positive_start(rule: str, schedule):

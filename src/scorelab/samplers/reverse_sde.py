@@ -4,7 +4,7 @@ import abc
 from typing import ClassVar, NamedTuple
 
 from scorelab.samplers.base import Sampler, Step
-from scorelab.samplers.native import NativeValues, course, require_positive_start
+from scorelab.samplers.native import ENDS, STARTS, Course, NativeValues, entries, require_positive_start
 
 
 class Factors(NamedTuple):
@@ -38,9 +38,9 @@ class _Reversed(Sampler):
         """A `Course` with the `Factors` of every step."""
         native = NativeValues(schedule, angles)
         of_state, weight, of_noise = self._factors(schedule, native)
-        of_x, of_mean = native.of_score(weight)
-        of_x = of_x + of_state * native.scale[:-1]
-        return course(Factors, *(factor / native.scale[1:] for factor in (of_x, of_mean, of_noise)))
+        of_x, of_mean = native.of_score(weight, STARTS)
+        of_x = of_x + of_state * native.scale[STARTS]
+        return Course(entries(Factors, *(factor / native.scale[ENDS] for factor in (of_x, of_mean, of_noise))))
 
     def step(self, denoiser, x, angle, next_angle, noise, state):
         factors, posterior_mean = state.here, denoiser(x, angle)
@@ -49,14 +49,15 @@ class _Reversed(Sampler):
 
 
 class ReverseSDE(_Reversed):
-    """X' = X + h (-f X + g^2 score) + g sqrt(h) z: Euler-Maruyama with f, g and the score at the start of the step.
+    """X' = X + h (-f X + g^2 score) + g sqrt(h) z: Euler-Maruyama with f, g and the score at the start of the step. On
+    a chain, whose beta jumps at the integers, f and g^2 are means over the step.
 
     For the OU process this is the discretisation of 000_6c70dbc10a1c9c83.txt, section 5.3, and of
     004_bfdb7e49cac735be.txt, section 4. Steps must be short where beta(s) is large, as the linear part is not solved.
     """
 
     def _factors(self, schedule, native):
-        drift, diffusion, length = native.drift[:-1], native.diffusion[:-1], native.length
+        drift, diffusion, length = native.drift[0], native.diffusion[0], native.length
         return 1 - length * drift, length * diffusion.square(), diffusion * length.sqrt()
 
 

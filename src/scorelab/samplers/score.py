@@ -8,11 +8,6 @@ def score(denoiser, x, angle: float):
     return denoiser(x, angle).mul(math.sin(angle)).sub_(x).div_(math.cos(angle) ** 2)
 
 
-def langevin_step(x, score, step, noise):
-    """x + step * score + sqrt(2 step) z, in place (000_6c70dbc10a1c9c83.txt, section 3.1).
-
-    step: a float, or a tensor (count, 1, ...) with one step size per sample.
-    """
-    if isinstance(step, float):
-        return x.add_(score, alpha=step).add_(noise(), alpha=math.sqrt(2 * step))
-    return x.addcmul_(score, step).addcmul_(noise(), (2 * step).sqrt())
+def langevin_step(x, score, step: float, noise):
+    """x + step * score + sqrt(2 step) z, in place (000_6c70dbc10a1c9c83.txt, section 3.1)."""
+    return x.add_(score, alpha=step).add_(noise(), alpha=math.sqrt(2 * step))

@@ -16,6 +16,9 @@ class Schedule(Options):
     A subclass gives `signal`, `noise`, `time_of`, both ends of the clock and the deviation of the law that sampling
     starts from. The map to the angle, the noising SDE, its transition kernel and the grids follow from them.
 
+    An option that says where the clock ends may be null: the end is then the usual one of the class, or lies beyond it
+    where the scale of the target needs it; see `reaching`.
+
     grid: where the steps lie between the noise end and the data end: the name of a grid, a node as in conf/grid, or a
     `Grid`; see `scorelab.schedules.grids`.
 
@@ -26,6 +29,8 @@ class Schedule(Options):
 
     #: the formulation, for the log
     label: ClassVar[str] = ""
+    #: the options that say where the clock ends, at the noise and at the data; None where no option does
+    ends: ClassVar[tuple[str | None, str | None]] = (None, None)
     #: the times at which the native state determines x, for messages
     times: ClassVar[str] = "finite times"
 
@@ -65,6 +70,38 @@ class Schedule(Options):
     @abc.abstractmethod
     def terminal_std(self) -> float:
         """The standard deviation of the native state that sampling starts from, whose law is stationary or terminal."""
+
+    # The ends. ------------------------------------------------------------------------------------------------------
+
+    @property
+    def usual(self) -> dict[str, float]:
+        """The values of the options in `ends` where they are null."""
+        return {}
+
+    def end(self, name: str) -> float:
+        """The value of an option in `ends`."""
+        value = getattr(self, name)
+        return self.usual[name] if value is None else value
+
+    @property
+    def open_ends(self) -> tuple[str | None, str | None]:
+        """The options in `ends` that are null."""
+        return tuple(name if name and getattr(self, name) is None else None for name in self.ends)
+
+    def end_at(self, snr: float) -> float:
+        """The value of an option in `ends` for an end at a signal-to-noise ratio: a native time."""
+        return float(self.time(math.atan(math.sqrt(snr))))
+
+    def reaching(self, low: float, high: float) -> "Schedule":
+        """This schedule from a signal-to-noise ratio of at most `low` to one of at least `high`, as far as its ends are
+        null; this schedule itself if they reach so far, or are given."""
+        noise, data = self.open_ends
+        moved = {}
+        if noise and self.first_snr > low:
+            moved[noise] = self.end_at(low)
+        if data and self.end_snr < high:
+            moved[data] = self.end_at(high)
+        return type(self)(**{**dict(self), **moved}) if moved else self
 
     # The angle. -----------------------------------------------------------------------------------------------------
 
@@ -127,6 +164,11 @@ class Schedule(Options):
         return self.start_angle
 
     @property
+    def first_snr(self) -> float:
+        """The signal-to-noise ratio tan^2(phi) at the first angle > 0."""
+        return math.tan(self.first_angle) ** 2
+
+    @property
     def end_snr(self) -> float:
         """The signal-to-noise ratio tan^2(phi) at the last angle: T of stochastic localization."""
         return math.tan(self.end_angle) ** 2
@@ -163,6 +205,15 @@ class Schedule(Options):
         """g of the noising SDE: g^2 = d noise^2/ds - 2 f noise^2."""
         growth, variance, spread = self._noising(time)
         return (spread - 2 * growth * variance).clamp_min(0).sqrt()
+
+    def rates(self, times):
+        """f and g at both ends of each step between the native times (steps + 1,), start and end: (2, steps) each.
+
+        A clock whose f and g jump overrides this method by their means over a step.
+        """
+        import torch
+
+        return tuple(torch.stack([rate[:-1], rate[1:]]) for rate in (self.drift(times), self.diffusion(times)))
 
     def kernel(self, time, noisier_time):
         """Return factor and std of the law N(factor * state, std^2 I) at `noisier_time`, given the state at `time`."""

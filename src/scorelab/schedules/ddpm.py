@@ -93,6 +93,12 @@ class DDPM(VariancePreserving):
         rounding = (time.round() - time).detach()
         return time + rounding.where(rounding.abs() < _ROUNDING, 0.0)
 
+    def rates(self, times):
+        """The mean of f and the root of the mean of g^2 over each step: beta has a jump at every integer, where a grid
+        point has another beta on each side. A step from k to k - 1 has the beta of this interval."""
+        drift = (self.log_signal(times).diff() / times.diff()).expand(2, -1)
+        return drift, (-2 * drift).sqrt()
+
     def require_steps(self, steps):
         """Raise ValueError if a native grid of so many steps has more than one step between two integers."""
         if isinstance(self.grid, Native) and steps > self.timesteps - 1:

@@ -5,6 +5,7 @@ This module does not import torch: a grid imports it where it makes its angles.
 
 import abc
 import math
+import sys
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import PlainSerializer, PlainValidator
@@ -59,8 +60,8 @@ class Grid(Options):
         return angles
 
     def require_signal(self, schedule) -> None:
-        """Raise ValueError if the first angle > 0 of the clock is 0 in double precision."""
-        if not schedule.first_angle > 0:
+        """Raise ValueError if the signal at the first angle > 0 of the clock is below the rounding of the noise."""
+        if not schedule.first_angle > sys.float_info.epsilon:
             raise ValueError(
                 f"schedule: at time {schedule.start_time:g} no signal is left in double precision, and the grid "
                 f"{self.name} cannot start there; an earlier start or a smaller beta is needed"
@@ -214,6 +215,11 @@ def _linspace(first, last, steps):
     return torch.linspace(last, first, steps + 1, dtype=torch.float64).flip(0)
 
 
+#: the steps of an adaptive grid grow by at most this factor: a multistep rule extrapolates over a longer step what
+#: changed in a shorter one, and throws samples far off where a long step follows the short ones of the speciation time
+GROWTH = 1.5
+
+
 def equidistribute(risk, start: float, first: float, end: float, steps: int, points: int = 600):
     """The grid that is uniform in int sqrt(-dR/dt) dt, with t = tan^2(phi) and R(t) = E |X - m|^2 along the path.
 
@@ -224,7 +230,8 @@ def equidistribute(risk, start: float, first: float, end: float, steps: int, poi
     and the sum of h^2 |dR/dt| over a given number of steps is least if sqrt(|dR/dt|) h is the same for all steps.
 
     risk: function of angles (points,) that returns R, or several risks (parts, points), each of which gets the same
-    share of the steps. A risk that rises somewhere counts as flat there; a risk that never falls gets no steps.
+    share of the steps. A risk that rises somewhere counts as flat there; a risk that never falls gets no steps. Steps
+    in log tan(phi) that would grow by more than `GROWTH` are shortened.
     start, first, end: the first angle, the first angle > 0 and the last angle. points: where the integral is evaluated.
     """
     import torch
@@ -240,7 +247,41 @@ def equidistribute(risk, start: float, first: float, end: float, steps: int, poi
     # A little of the uniform grid keeps steps finite where the posterior mean does not change at all.
     cost = 0.99 * cost + 0.01 * torch.linspace(0, 1, len(cost) + 1).double()[1:]
     cost = torch.cat([torch.zeros(1, dtype=torch.float64), cost])
+    angles = _uniform_in(cost, fine, steps)
+    place = torch.log(torch.tan(angles[angles > 0]))
+    if bool((place.diff()[1:] <= GROWTH * place.diff()[:-1]).all()):
+        return angles
+    return _uniform_in(_graded(cost, fine, steps), fine, steps)
+
+
+def _uniform_in(cost, fine, steps):
+    """The angles (steps + 1,) at which a cost (points,), known at the angles `fine`, takes equidistant values."""
+    import torch
+
     wanted = torch.linspace(0, float(cost[-1]), steps + 1, dtype=torch.float64)
     right = torch.searchsorted(cost, wanted).clamp(1, len(cost) - 1)
     share = (wanted - cost[right - 1]) / (cost[right] - cost[right - 1])
     return fine[right - 1] + share * (fine[right] - fine[right - 1])
+
+
+def _graded(cost, fine, steps):
+    """A cost for which the steps in log tan(phi) grow by a factor of at most `GROWTH`.
+
+    A step of length h = scale/density grows in this way where dh/d(log tan) <= log GROWTH. The lengths are cut to the
+    largest ones that do, and the scale is the one for which there are as many as before.
+    """
+    import torch
+    from scipy.optimize import brentq
+
+    rate, place = math.log(GROWTH), torch.log(torch.tan(fine[fine > 0]))
+    shares, widths, middle = cost.diff(), place.diff(), 0.5 * (place[1:] + place[:-1])
+    density = shares[-len(widths) :] / widths
+
+    def counts(log_scale):
+        lengths = math.exp(log_scale) / density
+        lengths = torch.cummin(lengths - rate * middle, 0).values + rate * middle
+        return torch.cat([shares[: -len(widths)] / math.exp(log_scale), widths / lengths])
+
+    least = math.log(float(cost[-1]) / steps)
+    scale = brentq(lambda value: float(counts(value).sum()) - steps, least - 1, least + 40)
+    return torch.cat([cost[:1], counts(scale).cumsum(0)])

@@ -12,21 +12,28 @@ from scorelab.schedules.base import Schedule
 class VarianceExploding(Schedule):
     """signal = 1, noise = sigma(s). Sampling starts from N(0, sigma_max^2 I).
 
-    sigma_min, sigma_max: the noise at the data end and at the noise end.
+    sigma_min, sigma_max: the noise at the data end and at the noise end; null is the usual one of the class, or one
+    beyond it where the scale of the target needs it.
     """
 
-    sigma_min: Positive
-    sigma_max: Positive
+    sigma_min: Positive | None
+    sigma_max: Positive | None
+
+    ends: ClassVar[tuple[str, str]] = ("sigma_max", "sigma_min")
 
     @model_validator(mode="after")
     def _ends(self):
-        if not self.sigma_min < self.sigma_max:
-            raise ValueError(f"sigma_min = {self.sigma_min}: a number below sigma_max = {self.sigma_max} is needed")
+        low, high = self.end("sigma_min"), self.end("sigma_max")
+        if not low < high:
+            raise ValueError(f"sigma_min = {low}: a number below sigma_max = {high} is needed")
         return self
+
+    def end_at(self, snr):
+        return 1 / math.sqrt(snr)
 
     @property
     def terminal_std(self):
-        return self.sigma_max
+        return self.end("sigma_max")
 
     def signal(self, time):
         return time.new_ones(time.shape)
@@ -45,6 +52,10 @@ class VE(VarianceExploding):
     label: ClassVar[str] = "VE SDE"
 
     @property
+    def usual(self):
+        return {"sigma_min": 0.1, "sigma_max": 50.0}
+
+    @property
     def start_time(self):
         return 1.0
 
@@ -53,10 +64,14 @@ class VE(VarianceExploding):
         return 0.0
 
     def noise(self, time):
-        return self.sigma_min * (time * math.log(self.sigma_max / self.sigma_min)).exp()
+        return self.end("sigma_min") * (time * self._log_range).exp()
+
+    @property
+    def _log_range(self):
+        return math.log(self.end("sigma_max") / self.end("sigma_min"))
 
     def time_of(self, ratio):
-        return (ratio / self.sigma_min).log() / math.log(self.sigma_max / self.sigma_min)
+        return (ratio / self.end("sigma_min")).log() / self._log_range
 
 
 class EDM(VarianceExploding):
@@ -66,12 +81,16 @@ class EDM(VarianceExploding):
     times: ClassVar[str] = "0 <= sigma < inf"
 
     @property
+    def usual(self):
+        return {"sigma_min": 0.01, "sigma_max": 80.0}
+
+    @property
     def start_time(self):
-        return self.sigma_max
+        return self.end("sigma_max")
 
     @property
     def end_time(self):
-        return self.sigma_min
+        return self.end("sigma_min")
 
     def noise(self, time):
         return time.where(time >= 0, math.nan)

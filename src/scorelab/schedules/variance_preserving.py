@@ -54,18 +54,21 @@ class VariancePreserving(Schedule):
 
 
 class _FromT(VariancePreserving):
-    """A clock on which sampling starts at T, from the stationary law, and stops at t_min."""
+    """A clock on which sampling starts at T, from the stationary law, and stops at t_min; null is the usual one of the
+    class, or later and earlier where the scale of the target needs it."""
 
-    T: Positive
-    t_min: Positive
+    T: Positive | None
+    t_min: Positive | None
+
+    ends: ClassVar[tuple[str, str]] = ("T", "t_min")
 
     @property
     def start_time(self):
-        return self.T
+        return self.end("T")
 
     @property
     def end_time(self):
-        return self.t_min
+        return self.end("t_min")
 
 
 class OU(_FromT):
@@ -85,9 +88,13 @@ class OU(_FromT):
 
     @model_validator(mode="after")
     def _ends(self):
-        if not self.t_min < self.T:
-            raise ValueError(f"t_min = {self.t_min}: a time in (0, T) = (0, {self.T:g}) is needed")
+        if not self.end_time < self.start_time:
+            raise ValueError(f"t_min = {self.end_time}: a time in (0, T) = (0, {self.start_time:g}) is needed")
         return self
+
+    @property
+    def usual(self):
+        return {"T": 5.0, "t_min": 5e-3}
 
     @property
     def terminal_std(self):
@@ -112,7 +119,8 @@ class VP(_FromT):
 
     beta: `linear`, beta(s) = beta_min + s (beta_max - beta_min); `cosine`, signal = cos(pi/2 (s + 0.008)/1.008),
     divided by its value at s = 0 (Nichol and Dhariwal 2021, equation 17), for which beta(1) is infinite.
-    T: the time where sampling starts, in (t_min, 1]. t_min: the time where it stops.
+    T: the time where sampling starts, > t_min, and <= 1 where beta is cosine; the published 1 is no bound where it is
+    linear. t_min: the time where it stops.
     """
 
     beta: Literal["linear", "cosine"]
@@ -124,11 +132,17 @@ class VP(_FromT):
 
     @model_validator(mode="after")
     def _ends(self):
-        if not self.t_min < self.T <= 1:
-            raise ValueError(f"t_min = {self.t_min}, T = {self.T}: 0 < t_min < T <= 1 is needed")
+        first, last = self.end_time, self.start_time
+        if not first < last or (self.beta == "cosine" and last > 1):
+            most = " <= 1" if self.beta == "cosine" else ""
+            raise ValueError(f"t_min = {first}, T = {last}: 0 < t_min < T{most} is needed")
         if self.beta == "linear" and not self.beta_min <= self.beta_max:
             raise ValueError(f"beta_min = {self.beta_min}: at most beta_max = {self.beta_max} is allowed")
         return self
+
+    @property
+    def usual(self):
+        return {"T": 1.0, "t_min": 1e-3} if self.beta == "linear" else {"T": 0.995, "t_min": 2.5e-3}
 
     def log_signal(self, time):
         """-1/2 int_0^s beta; nan outside of the clock. The clock with linear beta goes on beyond s = 1."""

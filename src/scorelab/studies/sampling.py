@@ -13,6 +13,7 @@ from scorelab.errors import ScorelabError
 from scorelab.files import write_chunks
 from scorelab.progress import Progress
 from scorelab.randomness import stream_seed
+from scorelab.samplers.ends import warn
 from scorelab.samplers.loop import Found, draw_samples
 
 log = logging.getLogger("scorelab")
@@ -22,13 +23,19 @@ def run(study, context):
     """Draw the samples batch by batch into a file, which gets its name when it is complete."""
     job, schedule, found = context.sampling, context.schedule, Found()
     log.info("sampling: %s, %s", type(job.rule).__name__, schedule.describe(job.steps))
+    warn(job, schedule, context.angles, context.target)
     started = time.perf_counter()
     write_chunks(context.run / "samples.npy", _file(context, found))
     values = {"nfe": job.nfe, "seconds": time.perf_counter() - started, "count": job.count}
     values |= {"steps": job.steps, "output": job.output}
     end = job.end_angle(schedule)
-    values |= {"T": math.tan(end) ** 2 if end < HALF_PI else None, "end_angle": end}
+    first = next(angle for angle in map(float, context.angles) if angle > 0)
+    values |= {"first_t": _snr(first), "T": _snr(end), "end_angle": end}
     context.update_metrics("sampling", found.estimates() | values)
+
+
+def _snr(angle):
+    return math.tan(angle) ** 2 if angle < HALF_PI else None
 
 
 def _file(context, found):

@@ -13,6 +13,7 @@ from scorelab.denoisers.exact import ExactDenoiser
 from scorelab.progress import Progress
 from scorelab.quadrature import gauss_legendre
 from scorelab.randomness import stream, stream_seed
+from scorelab.samplers.ends import on_target
 from scorelab.samplers.loop import draw_samples
 from scorelab.samplers.risk import grid_of
 from scorelab.studies.collapse.flawed import Flawed
@@ -71,7 +72,7 @@ class Settings:
     def bands(self, name):
         """The share of the variance within the modes that a shrinkage in each band costs, beside the closed form."""
         options, target = self.study.injected, self.context.target
-        schedule = self.study.schedule(self.context.config, grid="angle")
+        schedule = on_target(self.study.schedule(self.context.config, grid="angle"), target)
         angles = schedule.angles(options.steps)
         edges = angles[:: options.steps // options.bands].tolist()
         law = target.output_law(edges[-1], "scaled")
@@ -144,7 +145,7 @@ class Settings:
         options, config, seed = self.study.memory, self.context.config, self.context.seed
         target = self.study.mixture("study.memory.target", options.target, config)
         data = target.sample(options.N, stream(seed, "memory", "data"))
-        schedule = self.study.schedule(config, grid="angle")
+        schedule = on_target(self.study.schedule(config, grid="angle"), target)
         law, generator = target.output_law(schedule.end_angle, "scaled"), stream(seed, "memory", "floor")
         return target, data, Concentration(law, options.count, self.study.floor_repeats, generator, data), schedule
 

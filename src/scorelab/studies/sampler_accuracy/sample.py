@@ -10,6 +10,7 @@ from scorelab.laws.estimate import mean_and_error
 from scorelab.metrics.projection import LawComparison, mode_weights, orthogonal_metrics, project
 from scorelab.progress import Progress
 from scorelab.randomness import stream, stream_seed
+from scorelab.samplers.ends import on_target
 from scorelab.samplers.loop import draw_samples
 from scorelab.samplers.risk import grid_of
 
@@ -27,7 +28,7 @@ def run(study, context):
         for number, (grid, name, budget) in enumerate(settings):
             progress.update(number, f"{grid} {name} {budget}")
             job = study.job(name, budget, context.sampling)
-            schedule = study.schedule(grid, context.config)
+            schedule = on_target(study.schedule(grid, context.config), target)
             try:
                 job.require(schedule, context.denoiser)
                 row = _measure(study, context, job, schedule, comparison)

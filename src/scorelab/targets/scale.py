@@ -1,0 +1,51 @@
+"""The scale of a target: at which noise it is no more than noise, and at which its narrowest mode is resolved."""
+
+import math
+from typing import NamedTuple
+
+import torch
+
+from scorelab.laws.mixture import Mixture
+from scorelab.randomness import stream
+
+_DRAWS = 512
+
+
+class Scale(NamedTuple):
+    """The size of a target in the units of X^2, and the width of its narrowest mode.
+
+    spread: the larger of |Cov X|, the Frobenius norm, and of max_k |mu_k - E X|^2. A sampler that freezes the posterior
+    mean at E X up to the signal-to-noise ratio t pays t^2 |Cov X|^2 / 4 nats of path KL, and t |mu_k - E X|^2 / 2 nats
+    on the paths to mode k. offset: |E X|^2. width: the least standard deviation of a mode; None where it is not known.
+    """
+
+    spread: float
+    offset: float
+    width: float | None
+
+
+def scale(target) -> Scale:
+    """The scale of a target: closed forms for mixtures, a measurement for any other target."""
+    if target.can("gaussian_modes"):
+        weights, n = target.weights, target.n
+        mean, within = weights @ target.means, float(weights @ target.std**2)
+        gram = (target.means - mean) @ (target.means - mean).T
+        lengths = gram.diag()
+        squared = n * within**2 + 2 * within * float(weights @ lengths) + float(weights @ gram.square() @ weights)
+        spread = max(math.sqrt(squared), float(lengths.max()))
+        return Scale(spread, float(mean.square().sum()), float(target.std.min()))
+    if isinstance(target, Mixture):
+        lengths = (target.means - target.mean).square().sum(1)
+        width = float(torch.linalg.eigvalsh(target.covariances).min().sqrt())
+        spread = max(float(target.covariance.norm()), float(lengths.max()))
+        return Scale(spread, float(target.mean.square().sum()), width)
+    return measured(target)
+
+
+def measured(target) -> Scale:
+    """The scale from 512 exact samples: for independent X and X' the mean of <X - E X, X' - E X>^2 is |Cov X|^2."""
+    x = target.sample(_DRAWS, stream(0, "scale"), torch.float64).flatten(1)
+    mean = x.mean(0)
+    squares = ((x - mean) @ (x - mean).T).square()
+    squared = (squares.sum() - squares.trace()) / (_DRAWS * (_DRAWS - 1))
+    return Scale(math.sqrt(squared), float(mean.square().sum()), None)

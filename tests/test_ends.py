@@ -1,0 +1,154 @@
+"""Where sampling starts and stops on a target, if the configuration does not say it."""
+
+import logging
+import math
+
+import pytest
+import torch
+from helpers import composed, job, over, random_mixture, seeded, with_values
+
+from scorelab.denoisers import ExactDenoiser
+from scorelab.errors import ConfigError
+from scorelab.lab.config import check
+from scorelab.samplers import DPMSolverSDE3M, draw_samples
+from scorelab.samplers.ends import on_target, warn
+from scorelab.samplers.risk import grid_of
+from scorelab.schedules import Localization
+from scorelab.targets import AnisotropicMixture, GaussianMixture, Target
+from scorelab.targets.scale import measured, scale
+
+FOLLOWING = ["localization", "ou", "vp", "vp_cosine", "ve", "edm"]
+
+
+def configured(name, *overrides):
+    return check(composed(f"schedule={name}", *overrides)).options("schedule")
+
+
+def far(norm, std=1.0, n=16):
+    """Three modes in random directions at a distance from 0."""
+    means = torch.randn(3, n, generator=seeded(0), dtype=torch.float64)
+    return GaussianMixture([0.5, 0.3, 0.2], norm * means / means.norm(dim=1, keepdim=True), std)
+
+
+@over("name", FOLLOWING)
+def test_the_default_target_has_the_usual_ends(name):
+    schedule = configured(name)
+    assert on_target(schedule, GaussianMixture.two_modes()) is schedule
+
+
+def test_the_usual_ends_are_the_published_ones():
+    ends = {name: configured(name) for name in FOLLOWING}
+    assert ends["localization"].end_angle == 1.4707963267948966
+    assert ends["localization"].end("t_min") == 3e-4
+    assert [(ends[name].start_time, ends[name].end_time) for name in FOLLOWING[1:4]] == [
+        (5.0, 5e-3),
+        (1.0, 1e-3),
+        (0.995, 2.5e-3),
+    ]
+    assert [(ends[name].end("sigma_min"), ends[name].end("sigma_max")) for name in ("ve", "edm")] == [
+        (0.1, 50.0),
+        (0.01, 80.0),
+    ]
+
+
+@over(("name", "target"), [(name, target) for name in FOLLOWING for target in (far(300.0), far(20.0, 0.02), far(0.0))])
+def test_open_ends_reach_the_size_of_the_target_and_the_width_of_its_modes(name, target):
+    schedule, size = on_target(configured(name), target), scale(target)
+    assert schedule.first_snr * size.spread <= 0.03 * (1 + 1e-9)
+    assert schedule.end_snr * size.width**2 >= 99 * (1 - 1e-9)
+
+
+def test_given_ends_are_taken_as_they_are():
+    target, given = far(300.0, 0.02), ["schedule.t_min=1e-3", "schedule.alpha_max=1.3"]
+    schedule = configured("localization", *given)
+    assert on_target(schedule, target) is schedule
+    schedule = configured("ve", "schedule.sigma_max=3", "schedule.sigma_min=0.5")
+    assert on_target(schedule, target) is schedule
+
+
+def test_a_far_mean_counts_only_where_sampling_starts_without_it():
+    near, away = (GaussianMixture([1.0], [[shift, 0.0]]) for shift in (0.0, 1e4))
+    assert on_target(configured("localization"), away) == on_target(configured("localization"), near)
+    assert on_target(configured("ve"), away).end("sigma_max") > 1e4
+
+
+@over("name", FOLLOWING)
+def test_the_weights_of_far_modes_come_out_right_on_every_clock(name):
+    """With the exact posterior mean and the default sampler, also where the usual ends would leap over them."""
+    target, count = far(300.0), 2000
+    schedule, given = on_target(configured(name), target), job(DPMSolverSDE3M(), count=count, steps=32, batch_size=2048)
+    denoiser = ExactDenoiser(target)
+    x = torch.cat(list(draw_samples(given, schedule, denoiser, 16, seed=1)))
+    share = target.posterior_weights(x, math.pi / 2).mean(0).double()
+    error = (target.weights * (1 - target.weights) / count).sqrt()
+    assert float(((share - target.weights) / error).abs().max()) < 4
+
+
+@over("rule", [DPMSolverSDE3M()])
+@over("a", [1.0, 10.0, 100.0])
+def test_the_adaptive_grid_resolves_the_speciation_of_any_target(a, rule):
+    target = GaussianMixture.two_modes(p=0.7, a=torch.full((16,), a))
+    schedule = on_target(configured("localization", "schedule.grid=adaptive"), target)
+    given, denoiser = job(rule, count=2000, steps=32, batch_size=2048), ExactDenoiser(target)
+    angles = grid_of(given, schedule, target, denoiser)
+    x = torch.cat(list(draw_samples(given, schedule, denoiser, 16, seed=2, angles=angles))).double()
+    along = ((x.unsqueeze(1) - target.means) @ target.direction / target.direction.norm()).square()
+    within = (target.posterior_weights(x, math.pi / 2) * along).sum(1).mean()
+    assert float(within) == pytest.approx(1 + 1 / schedule.end_snr, abs=0.15)
+
+
+def reported(caplog, schedule, target, steps=32, output="scaled"):
+    caplog.clear()
+    given, denoiser = job(DPMSolverSDE3M(), steps=steps, output=output), ExactDenoiser(target)
+    with caplog.at_level(logging.WARNING, "scorelab"):
+        warn(given, schedule, grid_of(given, schedule, target, denoiser), target)
+    return [record.getMessage() for record in caplog.records]
+
+
+def test_given_ends_that_do_not_fit_the_target_are_reported_with_the_value_that_does(caplog):
+    target = far(300.0)
+    (line,) = reported(caplog, configured("localization", "schedule.t_min=3e-4"), target)
+    (advice,) = [word for word in line.split() if word.startswith("schedule.t_min=")]
+    assert reported(caplog, configured("localization", advice), target) == []
+    (line,) = reported(caplog, configured("ddpm"), far(3000.0))
+    assert "a noisier start is needed" in line
+    (line,) = reported(caplog, configured("localization", "schedule.grid=angle"), target)
+    assert "schedule.grid=log_snr" in line
+    narrow = far(5.0, 0.05)
+    (line,) = reported(caplog, configured("localization", "schedule.T=99"), narrow)
+    assert "schedule.T=" in line
+    assert reported(caplog, configured("localization", "schedule.T=99"), narrow, output="posterior_draw") == []
+    for name in FOLLOWING:
+        assert reported(caplog, on_target(configured(name), target), target) == []
+
+
+def test_a_clock_without_any_signal_is_refused_before_anything_is_trained():
+    schedule = configured("vp_cosine", "schedule.T=1.0")
+    with pytest.raises(ConfigError, match="no signal is left in double precision"):
+        on_target(schedule, GaussianMixture.two_modes())
+
+
+class Sampled(Target):
+    """A mixture of which nothing is known."""
+
+    def __init__(self, law):
+        self.law, self.n = law, law.n
+
+    def sample(self, count, generator, dtype=torch.float32):
+        return self.law.sample(count, generator, dtype)
+
+
+def test_the_scale_of_a_mixture_is_that_of_its_covariance_and_its_samples():
+    for law in (random_mixture(3, 5, std="per_mode"), GaussianMixture.two_modes(a=[3.0, 1.0, 0.0])):
+        same = AnisotropicMixture(law.weights, law.means, law.covariances)
+        assert scale(law) == pytest.approx(scale(same), rel=1e-12)
+        size = float(law.covariance.norm())
+        assert scale(law).spread >= size * (1 - 1e-12)
+        assert measured(law).spread == pytest.approx(size, rel=0.15)
+        assert scale(Sampled(law)) == measured(law)
+
+
+def test_a_null_end_stays_null_in_the_configuration():
+    saved = check(with_values()).data["schedule"]
+    assert (saved["alpha_max"], saved["T"], saved["t_min"]) == (None, None, None)
+    assert Localization(grid="log_snr", alpha_max=None, T=None, t_min=None).end_snr == pytest.approx(99.33, rel=1e-4)
