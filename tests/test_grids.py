@@ -393,7 +393,8 @@ def test_a_users_own_grid_runs_by_its_option_and_by_its_name(tmp_path, monkeypat
     angles = found.config.options("schedule").angles(4)
     assert_close(angles.square().diff(), angles[-1].square().expand(4) / 4, rtol=1e-12)
     assert "uniform in a power of the angle" in (found.directory / "run.log").read_text()
-    again = scorelab.run([f"run={found.directory}", "stage=sample", "grid@schedule.grid=karras"])
+    opened = [f"run={found.directory}", "extensions=[own_grid]"]
+    again = scorelab.run([*opened, "stage=sample", "grid@schedule.grid=karras"])
     assert again.config.data["schedule"]["grid"] == "karras"
 
 

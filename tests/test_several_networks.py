@@ -189,12 +189,12 @@ def test_two_networks_of_a_user_train_resume_and_sample(small, name, tmp_path, m
     with pytest.raises(KeyboardInterrupt):
         scorelab.run(asked, stopped)
     assert list(stopped.glob("checkpoint-*"))
-    resumed = scorelab.run([f"training.resume={stopped}"])
+    resumed = scorelab.run([f"training.resume={stopped}", "extensions=[networks]"])
     one, other = (load_denoiser(run.directory / "denoiser.safetensors", run.config) for run in (whole, resumed))
     assert isinstance((other.phases if name == "phase_aware" else other.sides)[1], Velocity)
     assert all(torch.equal(value, other.state_dict()[key]) for key, value in one.state_dict().items())
     before = numpy.array(resumed.samples)
-    assert numpy.array_equal(scorelab.run(["stage=sample", f"run={stopped}"]).samples, before)
+    assert numpy.array_equal(scorelab.run(["stage=sample", f"run={stopped}", "extensions=[networks]"]).samples, before)
 
 
 def test_a_split_of_networks_that_are_not_trained_is_still_found(small, tmp_path):
