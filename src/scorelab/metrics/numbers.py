@@ -122,9 +122,10 @@ POSTERIOR_MEAN = Section(
         ),
         ("squared_error _standard_error", "(unit of x)^2", "E|m_hat - m|^2"),
         (
-            "bayes_risk",
+            "bayes_risk _standard_error",
             "(unit of x)^2",
-            "E|X - m|^2, which no denoiser goes below: the risk E|X - m_hat|^2 is `bayes_risk` + `squared_error`",
+            "E|X - m|^2, which no denoiser goes below: the risk E|X - m_hat|^2 is `bayes_risk` + `squared_error`; it "
+            "has an error where it is not exact",
         ),
     ),
 )

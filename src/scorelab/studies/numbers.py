@@ -5,9 +5,10 @@ from scorelab.laws.section import Section
 _LOSSES = (
     ("loss", "unit of the objective", "objective, mean over the steps since the last row of training.csv"),
     (
-        "bayes_risk",
+        "bayes_risk _standard_error",
         "unit of the objective",
-        "least value of the objective, which the exact posterior mean has, by quadrature over the angles",
+        "least value of the objective, which the exact posterior mean has, by quadrature over the angles; it has an "
+        "error where the Bayes risk is not exact",
     ),
     (
         "excess_risk _standard_error",

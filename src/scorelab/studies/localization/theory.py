@@ -7,7 +7,7 @@ import math
 
 import torch
 
-from scorelab.quadrature import trapezoid
+from scorelab.quadrature import converged, trapezoid
 from scorelab.theory.line import normal_density, score
 
 # Outputs. -------------------------------------------------------------------------------------------------------------
@@ -90,12 +90,17 @@ class LocalizingMeasure:
         return torch.stack(found, 1) - self.means(tilt, functions, y, early)
 
     def expected_variance(self, tilt, time):
-        """E Var(mu_t) over the law of Y_t."""
+        """E Var(mu_t) over the law of Y_t, to 8 digits. Raises NotResolved if two resolutions do not agree on them."""
         law = self.law.noisy(time, time)
         reach = 9.5 * law.variance**0.5
-        y, width = trapezoid(law.mean - reach, law.mean + reach, self.points)
-        mean, square = self.means(tilt, [lambda x: x, lambda x: x**2], y, time)
-        return float(width * law.pdf(y) @ (square - mean**2))
+
+        def rule(step):
+            y, width = trapezoid(law.mean - reach, law.mean + reach, round(200 / step) + 1)
+            moments = [self.means(tilt, [lambda x: x, lambda x: x**2], part, time) for part in y.split(2000)]
+            mean, square = torch.cat(moments, 1)
+            return float(width * law.pdf(y) @ (square - mean**2))
+
+        return converged(rule, 1.0, lambda value: 1e-8 * value)[0]
 
 
 # The reversed OU process. ---------------------------------------------------------------------------------------------
