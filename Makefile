@@ -1,6 +1,6 @@
 # `make` alone lists the targets. The first target that needs the environment makes it, in .venv.
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench bench-sampling claims docs architectures reproduce-quick reproduce-paper report clean
+.PHONY: help demo test lint bench bench-sampling claims published-networks docs architectures reproduce-quick reproduce-paper report clean
 .PHONY: fig01 fig02 fig03 fig04 fig05 fig06 fig07 fig08 fig09
 
 PYTHON ?= python3
@@ -8,7 +8,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -58,7 +58,12 @@ architectures: ALSO = seed=0,1,2,3 sampler.count=20000 study.trajectories=0
 architectures: $(READY) ## compare architectures for the score of a mixture: 25 configurations, four seeds; half an hour
 	$(sweep)
 
-claims: $(READY) ## test statements of the literature and write docs/claims.md: ten minutes
+published-networks: ALSO = 'seed=range(0,6)' study.trajectories=0 figures.dpi=50
+published-networks: $(READY) ## train the published networks with their full budgets, six seeds: an hour
+	$(sweep)
+	$(BIN)/python scripts/keep_published_networks.py outputs/$@
+
+claims: $(READY) $(if $(FULL),published-networks) ## test statements of the literature: ten minutes; FULL=1 trains anew
 	$(BIN)/python run.py study=claims claims.docs=docs
 
 # One figure of the paper with its published budget; ARGS="setting=3 training=author" changes the configuration.

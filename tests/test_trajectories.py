@@ -138,7 +138,7 @@ def test_commitment_does_not_depend_on_the_grid():
         exact_process(target, angles, 1500, seeded(steps + 1), record)
         for place in (80, 200, 300):  # the bridges have the exact law of the weights
             values = 1 - record.weights[place].square().sum(1)
-            expected = undecided(target, float(times[place]))
+            expected = undecided(target, float(times[place]))[0]
             assert abs(float(values.mean()) - expected) < 4 * float(values.std()) / math.sqrt(1500), (steps, place)
         metrics, _ = trajectory_metrics(record, 50, seeded(steps + 2))
         names = ("commitment_t", "commitment_90_t", "switched_after_speciation")

@@ -31,8 +31,9 @@ SEEDS = {
     "S4": "notes on score matching, denoising score matching and the reverse SDE",
 }
 HOLDS, CORRECTED, FAILS = "holds", "holds as corrected", "fails"
-#: the verdict where the error bars are too wide to decide; no claim is recorded with it
+#: the verdict where the error bars are too wide to decide
 UNDECIDED = "undecided"
+VERDICTS = (HOLDS, CORRECTED, FAILS, UNDECIDED)
 #: numbers agree within so many standard errors; by chance none of fifty claims strays so far
 DEVIATIONS = 4.0
 
@@ -119,16 +120,15 @@ def judge(evidence: Evidence) -> str:
 
 @dataclass(frozen=True)
 class Budget:
-    """What a measurement may spend, and what it may use.
+    """What a measurement may spend.
 
     quick: whether a share of the draws is taken, as in the test suite. seed: the seed of the run. claim: the id of the
-    claim. run: `scorelab.run`, for claims about whole runs.
+    claim.
     """
 
     quick: bool
     seed: int
     claim: str
-    run: Callable | None = None
 
     def of(self, full, quick):
         """`quick` for a quick measurement, else `full`."""
@@ -147,8 +147,7 @@ class Claim:
     symbols, as printed. measure: Budget -> Evidence. recorded: the verdict that is known. corrected: the statement that
     holds in its place. fault: what is wrong with the printed statement: a `misprint` (its own source uses the right
     form elsewhere, or nothing follows from it) or an `error`. finding: a paragraph, a format string over the numbers of
-    the evidence. cost: rough seconds on one core; the costliest claims start first. quick: whether a share of the draws
-    is enough to decide; where it is not, a quick measurement has no verdict.
+    the evidence. cost: rough seconds on one core; the costliest claims start first.
     """
 
     id: str
@@ -160,15 +159,16 @@ class Claim:
     corrected: str | None = None
     fault: Literal["misprint", "error"] | None = None
     cost: float = 1.0
-    quick: bool = True
 
     def __post_init__(self):
-        if self.recorded not in (HOLDS, CORRECTED, FAILS):
-            raise ValueError(f"{self.id}: recorded = {self.recorded}: allowed are {HOLDS}, {CORRECTED}, {FAILS}")
+        if self.recorded not in VERDICTS:
+            raise ValueError(f"{self.id}: recorded = {self.recorded}: allowed are {', '.join(VERDICTS)}")
         if (self.recorded == CORRECTED) != (self.corrected is not None):
             raise ValueError(f"{self.id}: a corrected statement goes with the verdict {CORRECTED!r}, and only with it")
-        if (self.recorded == HOLDS) != (self.fault is None):
-            raise ValueError(f"{self.id}: a fault goes with every verdict but {HOLDS!r}")
+        if (self.recorded in (CORRECTED, FAILS)) != (self.fault is not None):
+            raise ValueError(
+                f"{self.id}: a fault goes with the verdicts {CORRECTED!r} and {FAILS!r}, and only with them"
+            )
 
     @property
     def seed(self) -> str:

@@ -4,18 +4,17 @@ import re
 from collections import Counter
 from pathlib import Path
 
-from scorelab.claims.claim import CORRECTED, FAILS, HOLDS, SEEDS
+from scorelab.claims.claim import CORRECTED, HOLDS, SEEDS, UNDECIDED, VERDICTS
 from scorelab.laws.estimate import shown
 from scorelab.markdown import table, text
-
-_ORDER = (HOLDS, CORRECTED, FAILS)
 
 
 def page(results: list[dict], pictures: dict[str, list[Path]], folder: str, quick: bool) -> str:
     """The Markdown page: a table with the verdicts first, then a section a claim."""
     counted = Counter(result["verdict"] for result in results)
-    counts = ", ".join(f"{counted[verdict]} {verdict}" for verdict in [*_ORDER, *sorted(counted.keys() - _ORDER)])
-    faults = Counter(result["fault"] for result in results if result["fault"] and result["verdict"] != HOLDS)
+    every = [*VERDICTS, *sorted(counted.keys() - VERDICTS)]
+    counts = ", ".join(f"{counted[verdict]} {verdict}" for verdict in every)
+    faults = Counter(filter(None, map(_fault, results)))
     told = ", ".join(f"{number} {fault}s" if number > 1 else f"1 {fault}" for fault, number in sorted(faults.items()))
     seconds = sum(result["seconds"] for result in results)
     lines = [
@@ -26,10 +25,11 @@ def page(results: list[dict], pictures: dict[str, list[Path]], folder: str, quic
         f"{len(results)} claims: {counts}. Of those that do not hold as printed: {told or 'none'}.",
         "",
         "A verdict is computed from the comparisons below each claim. It is `holds` if all comparisons of the printed",
-        "statement are true, `holds as corrected` if all comparisons of the corrected statement are true, and `fails`",
-        "otherwise. An equality counts within four standard errors and the rounding of the quadrature; an inequality",
-        "has to be true beyond four standard errors. A *misprint* is right elsewhere in its source, or nothing follows",
-        f"from it; an *error* is any other fault. All measurements together took {seconds:.0f} seconds of one core.",
+        "statement are true, `holds as corrected` if one is false and all comparisons of the corrected statement are",
+        "true, `undecided` if an error bar is too wide to tell, and `fails` otherwise. An equality counts within four",
+        "standard errors and the rounding of the quadrature; an inequality has to be true beyond four standard errors.",
+        "A *misprint* is right elsewhere in its source, or nothing follows from it; an *error* is any other fault.",
+        f"All measurements together took {seconds:.0f} seconds of one core.",
         "",
         *(f"- {seed}: {what} (`{file}`)" for seed, what, file in _sources(results)),
         "",
@@ -40,11 +40,15 @@ def page(results: list[dict], pictures: dict[str, list[Path]], folder: str, quic
     return "\n".join(lines) + "\n"
 
 
+def _fault(result: dict) -> str:
+    """What is wrong with the printed statement, if the measurement decided that something is."""
+    return "" if result["verdict"] in (HOLDS, UNDECIDED) else result["fault"] or ""
+
+
 def _verdict(result: dict) -> tuple[str, ...]:
-    fault = result["fault"] if result["verdict"] != HOLDS else ""
     link = f"[{result['id']}](#{result['id'].lower()})"
     place = re.sub(r"^\S+\.txt,\s*", "", result["source"])
-    return result["verdict"], fault or "", link, text(place), text(result["statement"])
+    return result["verdict"], _fault(result), link, text(place), text(result["statement"])
 
 
 def _sources(results: list[dict]):
@@ -57,7 +61,7 @@ def _sources(results: list[dict]):
 
 def _section(result: dict, pictures: list[Path], folder: str) -> list[str]:
     lines = [f"## {result['id']}", "", f"**{result['verdict'].capitalize()}**", "", f"> {text(result['statement'])}"]
-    lines[2] += f" ({result['fault']})." if result["fault"] and result["verdict"] != HOLDS else "."
+    lines[2] += f" ({_fault(result)})." if _fault(result) else "."
     lines[2] += f" {result['source']}."
     if result["verdict"] == CORRECTED:
         lines += ["", f"Corrected: {text(result['corrected'])}"]

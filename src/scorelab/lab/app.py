@@ -92,7 +92,7 @@ def job(config: DictConfig):
             config = merge(run, plain(config), list(of_hydra.overrides.task), _option_groups(of_hydra))
         else:
             config = check(plain(config))
-        _execute(run, config)
+        execute(run, config)
         from scorelab.lab.summary import summary
 
         summary(run, config.study)
@@ -114,7 +114,7 @@ def _job_of_sweep(run: runs.Run, config: DictConfig):
             # A job of our own sweeper was checked and frozen when the sweep began.
             frozen = (run / "config.yaml").is_file()
             checked = run.checked(config.extensions) if frozen else check(plain(config))
-            _execute(run, checked)
+            execute(run, checked)
             return lookup(run.metrics, checked.study.goal)
         except (Exception, SystemExit) as error:
             if run.state != "failed":  # the error came before the run began
@@ -330,13 +330,8 @@ def run(overrides=(), directory: Path | str | None = None, config_dir: Path | st
             (opened / ".hydra").mkdir()
             write_text(opened / ".hydra" / "overrides.yaml", yaml.safe_dump(tasks))
         with _log_file(opened / "run.log"):
-            _execute(opened, config)
+            execute(opened, config)
     return Result(opened.path, opened.metrics, config)
-
-
-def _execute(directory: runs.Run, config: Config):
-    """Do what a configuration asks for in a run directory; a study of whole runs calls `run`."""
-    execute(directory, config, run)
 
 
 @contextlib.contextmanager

@@ -1,7 +1,6 @@
 """What the stages of a study share: the run directory and the components that its configuration names."""
 
 import logging
-from collections.abc import Callable
 from functools import cached_property
 
 import numpy
@@ -24,13 +23,12 @@ log = logging.getLogger("scorelab")
 class Context:
     """The components of a run, built when they are first needed, and its files.
 
-    run: the run directory. config: its checked configuration. seed: the seed of the whole run. laboratory:
-    `scorelab.run`, which a study of whole runs calls. A component whose group the study does not use raises
-    ConfigError.
+    run: the run directory. config: its checked configuration. seed: the seed of the whole run. A
+    component whose group the study does not use raises ConfigError.
     """
 
-    def __init__(self, run: Run, config: Config, laboratory: Callable | None = None):
-        self.run, self.config, self.seed, self.laboratory = run, config, config.general.seed, laboratory
+    def __init__(self, run: Run, config: Config):
+        self.run, self.config, self.seed = run, config, config.general.seed
 
     @cached_property
     def target(self):

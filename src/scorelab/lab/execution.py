@@ -5,7 +5,6 @@ import platform
 import subprocess
 import time
 import traceback
-from collections.abc import Callable
 from pathlib import Path
 
 import hydra
@@ -26,11 +25,10 @@ def stages_of(config: Config) -> tuple[str, ...]:
     return every[:1] if config.general.run is None else every[every.index(stage) :]
 
 
-def execute(run: Run, config: Config, laboratory: Callable | None = None):
+def execute(run: Run, config: Config):
     """Run the stages that a checked configuration asks for, and keep status.json up to date.
 
-    laboratory: `scorelab.run`, which studies of whole runs call. An error of a stage is written to status.json and to
-    the log file of the run, and then raised again.
+    An error of a stage is written to status.json and to the log file of the run, and then raised again.
     """
     import torch
 
@@ -42,7 +40,7 @@ def execute(run: Run, config: Config, laboratory: Callable | None = None):
     started, threads = time.perf_counter(), torch.get_num_threads()
     try:
         torch.set_num_threads(config.general.threads or threads)
-        context = Context(run, config, laboratory)
+        context = Context(run, config)
         if config.uses("target"):
             require_of_target(config, context.target)
         if config.uses("target", "schedule"):

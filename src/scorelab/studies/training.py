@@ -1,6 +1,7 @@
 """Stage `train`: denoiser.safetensors and training.csv."""
 
 import logging
+import math
 
 from scorelab.errors import ConfigError
 from scorelab.laws.estimate import Estimate
@@ -29,6 +30,7 @@ def run(study, context):
         context.save_denoiser(denoiser)
         context.update_metrics("training", {"steps": 0, "seconds": 0.0})
         return
+    _warn(context)
     trainers = [_train(context, part, last=part is parts[-1]) for part in parts]
     context.save_denoiser(denoiser)
     context.write_table(
@@ -50,6 +52,21 @@ def run(study, context):
             part.name: final | {"N": len(part.samples)} for part, final in zip(parts, finals, strict=True)
         }
     context.update_metrics("training", values)
+
+
+def _warn(context):
+    """Log a line if the samples will go on to angles that the denoiser is not trained at."""
+    options = context.training
+    if options.angles in ("native", "single") or not context.config.uses("schedule"):
+        return
+    end = context.schedule.end_angle
+    if end > options.angle_max + 1e-9:
+        log.warning(
+            "training: its angles end at %.6g, and sampling goes on to %.6g; training.angle_max=%.6g would do",
+            options.angle_max,
+            end,
+            math.ceil(1e5 * end) / 1e5 if end < math.pi / 2 - 1e-4 else end,
+        )
 
 
 def _checkpoint(context, part):

@@ -10,7 +10,7 @@ import torch
 from joblib import Parallel, delayed, parallel_config
 
 from scorelab.claims import Budget, judge
-from scorelab.claims.claim import UNDECIDED, Claim
+from scorelab.claims.claim import Claim
 from scorelab.claims.registry import every_claim
 from scorelab.errors import ConfigError, one_line
 from scorelab.files import write_json
@@ -27,10 +27,7 @@ def run(study, context):
     claims = sorted(study.selected(context.config), key=lambda claim: -claim.cost)
     jobs = min(study.jobs or os.cpu_count(), len(claims))
     log.info("measuring %d claims in %d processes", len(claims), jobs)
-    tasks = (
-        delayed(measured)(claim.id, study.quick, general.seed, general.extensions, context.laboratory)
-        for claim in claims
-    )
+    tasks = (delayed(measured)(claim.id, study.quick, general.seed, general.extensions) for claim in claims)
     results = {}
     where = {"backend": "loky", "inner_max_num_threads": 1} if jobs > 1 else {"backend": "sequential"}
     with parallel_config(**where), Progress("measuring", len(claims), "claims", lines=len(claims)) as progress:
@@ -48,23 +45,18 @@ def run(study, context):
 
 
 def unexpected(results: list[dict]) -> list[str]:
-    """The ids of results whose verdict is not the recorded one, without quick measurements that cannot decide."""
-    return [each["id"] for each in results if each["verdict"] != each["recorded"] and not each.get("undecidable")]
+    """The ids of results whose verdict is not the recorded one."""
+    return [each["id"] for each in results if each["verdict"] != each["recorded"]]
 
 
-def measured(name: str, quick: bool, seed: int, extensions=(), laboratory=None) -> tuple[dict, dict]:
-    """Measure one claim, in a process that may be new. Returns its entry of claims.json and the arrays of its figures.
-
-    laboratory: `scorelab.run`, for claims about whole runs.
-    """
+def measured(name: str, quick: bool, seed: int, extensions=()) -> tuple[dict, dict]:
+    """Measure one claim, in a process that may be new: its entry of claims.json, and the arrays of its figures."""
     torch.set_num_threads(1)  # the numbers are the same in any number of processes, and no process waits for another
     claim = every_claim(extensions)[name]
     started = time.perf_counter()
     try:
-        evidence = claim.measure(Budget(quick, seed, name, laboratory))
-        verdict = judge(evidence) if claim.quick or not quick else UNDECIDED
-        found = {"verdict": verdict, "finding": claim.finding.format(**evidence.numbers)}
-        found["undecidable"] = quick and not claim.quick
+        evidence = claim.measure(Budget(quick, seed, name))
+        found = {"verdict": judge(evidence), "finding": claim.finding.format(**evidence.numbers)}
         parts = {"printed": evidence.stated, "corrected": evidence.corrected}
         found["comparisons"] = [_plain(part, comparison) for part, several in parts.items() for comparison in several]
         found |= {"numbers": {key: _number(value) for key, value in evidence.numbers.items()}}

@@ -1,0 +1,102 @@
+"""Every option of every group, with every option of every other group: a run from training to plots, or one line."""
+
+import itertools
+import json
+import math
+from typing import get_args
+
+import networks  # noqa: F401 (the extension that the option `module` takes its network from)
+import pytest
+from allpairspy import AllPairs
+from helpers import ROOT, refused
+
+import scorelab
+from scorelab.errors import ScorelabError
+from scorelab.lab.context import Context
+from scorelab.samplers.job import Sampling
+from scorelab.training import Training
+
+#: so little of everything that a run takes a fraction of a second
+TINY = (
+    "target.n=2",
+    "training.N=64",
+    "training.epochs=1",
+    "training.batch_size=32",
+    "sampler.count=32",
+    "sampler.steps=6",
+    "study.path_kl_angles=2",
+    "study.path_kl_draws=4",
+    "study.posterior_mean_draws=4",
+    "study.floor_repeats=2",
+    "study.trajectories=2",
+    "figures.dpi=50",
+    "threads=1",
+    "extensions=[networks]",
+)
+#: what an option needs beside its name
+WITH = {
+    "denoiser=module": ("+denoiser.module._target_=networks.Plain", "+denoiser.module.width=4"),
+    "training.angles=log_t": ("training.angle_min=0.02",),
+    "training.angles=ladder": ("training.angle_min=0.02",),
+}
+#: where null is a value: a time that is never reached, and the floor of a denoiser that is not trained
+NULL = ("metrics.trajectories.", "metrics.path_kl.parametric_floor")
+#: one run in so many is drawn
+DRAWN = 16
+
+
+def options(group):
+    return [f"{group}={path.stem}" for path in sorted((ROOT / "conf" / group).glob("*.yaml"))]
+
+
+def choices(cls, key, group):
+    return [f"{group}.{key}={choice}" for choice in get_args(cls.model_fields[key].annotation)]
+
+
+GROUPS = [
+    options("sampler"),
+    [f"schedule.{name}" for name in options("grid")],
+    options("denoiser"),
+    options("schedule"),
+    options("training"),
+    options("target"),
+    choices(Training, "objective", "training"),
+    choices(Training, "angles", "training"),
+    choices(Sampling, "output", "sampler"),
+]
+ROWS = [tuple(row) for row in AllPairs(GROUPS)]
+
+
+def test_the_rows_have_every_pair_of_options():
+    wanted = {pair for one, other in itertools.combinations(GROUPS, 2) for pair in itertools.product(one, other)}
+    assert wanted <= {pair for row in ROWS for pair in itertools.combinations(row, 2)}
+
+
+@pytest.mark.parametrize("part", range(4))
+def test_every_pair_of_options_runs_from_training_to_plots_or_is_refused_in_one_line(part, tmp_path, monkeypatch):
+    """A refusal comes before anything is trained, but for samples that diverge; every number of a run that is done is
+    finite."""
+    drawn = Context.draw_figures
+    for number, row in list(enumerate(ROWS))[part::4]:
+        monkeypatch.setattr(Context, "draw_figures", drawn if number % DRAWN == 0 else lambda context: None)
+        overrides = [*row, *TINY, *itertools.chain(*(WITH.get(option, ()) for option in row))]
+        where = tmp_path / str(number)
+        try:
+            said = refused(ScorelabError, scorelab.run, overrides, where)
+        except Exception as error:
+            raise AssertionError(f"python run.py {' '.join(overrides)}") from error
+        if said == "not refused":
+            metrics = json.loads((where / "metrics.json").read_text())
+            assert not [name for name in unknown(metrics) if not name.startswith(NULL)], row
+        else:
+            assert "\n" not in said, row
+            assert "diverges" in said or not (where / "training.csv").exists(), (row, said)
+
+
+def unknown(value, name="metrics"):
+    """The names of the numbers that are null or not finite, below a value of metrics.json."""
+    if isinstance(value, dict):
+        return [found for key, each in value.items() for found in unknown(each, f"{name}.{key}")]
+    if isinstance(value, list):
+        return [found for each in value for found in unknown(each, name)]
+    return [name] if value is None or (isinstance(value, float) and not math.isfinite(value)) else []
