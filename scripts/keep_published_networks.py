@@ -31,7 +31,7 @@ NUMBERS = {
     "path_kl.total": "path_kl",
 }
 #: overrides that all jobs share
-SHARED = ("seed=", "threads=", "study.", "figures.")
+SHARED = ("seed=", "threads=", "study.", "figures.", "sampler.", "target.")
 
 
 def main(folder: Path):
@@ -77,7 +77,7 @@ def row(job: Run) -> dict:
 
 def network(job: Run) -> str:
     """The name of the network: its preset, and what the job changes of the preset."""
-    own = [each for each in job.status["overrides"] if not each.startswith(SHARED)]
+    own = [each for each in job.overrides if not each.startswith(SHARED)]
     return " ".join(own).removeprefix("+experiment=")
 
 

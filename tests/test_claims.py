@@ -2,16 +2,20 @@
 
 import json
 import math
+import runpy
 import sys
 
+import pandas
 import pytest
-from helpers import answer_here, over
+from helpers import ROOT, answer_here, over
 
 import scorelab
 from scorelab.claims import CORRECTED, FAILS, HOLDS, Budget, Evidence, at_least, at_most, claim, equal, judge
 from scorelab.claims.claim import REGISTRY, UNDECIDED
 from scorelab.claims.registry import every_claim, select
 from scorelab.errors import ConfigError, ScorelabError
+from scorelab.studies.generate import published_networks
+from scorelab.studies.generate.published_networks import BY_MODE, BY_PHASE, MANY_SAMPLES, RELU, TANH, UNIT_INPUT, Runs
 
 CLAIMS = every_claim()
 TRUE, FALSE, UNCLEAR = equal("", 1, 1), equal("", 1, 2), equal("", 1, 1, error=1)
@@ -20,12 +24,11 @@ TRUE, FALSE, UNCLEAR = equal("", 1, 1), equal("", 1, 2), equal("", 1, 1, error=1
 def test_a_claim_has_the_verdict_that_is_recorded():
     wrong = {}
     for name, each in CLAIMS.items():
-        if each.quick:
-            evidence = each.measure(Budget(quick=True, seed=0, claim=name))
-            if judge(evidence) != each.recorded:
-                wrong[name] = evidence
-            assert "{" not in each.finding.format(**evidence.numbers), name
-            assert evidence.counterexample or each.recorded != FAILS, name
+        evidence = each.measure(Budget(quick=True, seed=0, claim=name))
+        if judge(evidence) != each.recorded:
+            wrong[name] = evidence
+        assert "{" not in each.finding.format(**evidence.numbers), name
+        assert evidence.counterexample or each.recorded != FAILS, name
     assert wrong == {}
 
 
@@ -98,14 +101,54 @@ def test_a_declaration_has_to_be_consistent():
     assert "S9-99" not in REGISTRY
 
 
-def test_a_claim_about_whole_runs_trains_them_and_has_no_verdict_on_a_share_of_its_draws(tmp_path):
-    result = scorelab.run(
-        ["study=claims", "claims.only=[S0-16]", "claims.quick=true", "claims.jobs=1"], tmp_path / "run"
-    )
-    (found,) = json.loads((tmp_path / "run" / "claims.json").read_text())
-    assert found["verdict"] == UNDECIDED
-    assert 0 < found["numbers"]["relu_weight"] < 1
-    assert result.metrics["claims"]["unexpected"] == []
+def test_claims_about_the_published_networks_read_a_table_of_runs_with_the_full_budget():
+    """Each network has the same seeds, at least six, and 50 000 steps a network."""
+    table = published_networks.table()
+    every = {*BY_MODE.values(), *BY_PHASE.values(), RELU, TANH, MANY_SAMPLES, UNIT_INPUT}
+    assert {name for name, _ in table.index} == every
+    for name in every:
+        seeds = list(Runs(name).rows.index)
+        assert seeds == list(Runs(RELU).rows.index)
+        assert len(seeds) >= 6
+        assert (table.loc[name]["steps"] >= 50_000).all()
+        assert Runs(name).errors.shape == (len(seeds), 12)
+    assert sorted({round(float(T), 1) for T in table["T"]}) == [10.5, 24.3, 99.3]
+    assert list(Runs(BY_MODE["tanh"]).values("T").round(1)) == [10.5] * len(seeds)
+    assert list(Runs(BY_MODE["tanh"], equal=True).values("T").round(1)) == [99.3] * len(seeds)
+
+
+def test_another_table_has_another_verdict(monkeypatch):
+    """With all modes weighted right the claims about weights are decided, and with all distances the same none is."""
+    table = published_networks.table()
+    heavy = table.assign(mode_weight=0.8)
+    monkeypatch.setattr(published_networks, "table", lambda: heavy)
+    assert measured("S0-16") == HOLDS
+    light = table.assign(mode_weight=0.6)
+    monkeypatch.setattr(published_networks, "table", lambda: light)
+    assert measured("S0-16") == FAILS
+    near = table.assign(w1=1.0, ks=1.0, miss=0.1)
+    near.loc[BY_PHASE["1.0"], ["w1", "ks", "miss", "log_kl", *near.filter(like="error_")]] = 1e-3
+    monkeypatch.setattr(published_networks, "table", lambda: near)
+    assert measured("S0-20") == HOLDS
+
+
+def measured(name):
+    return judge(CLAIMS[name].measure(Budget(quick=True, seed=0, claim=name)))
+
+
+def test_finished_runs_are_kept_as_a_row_each_and_sampled_once_more_up_to_the_common_time(small, tmp_path, monkeypatch):
+    keep = runpy.run_path(ROOT / "scripts" / "keep_published_networks.py")
+    preset = ["+experiment=fig06_mixture_tanh", "training.N=400", "training.epochs=1", "seed=3"]
+    own = [each for each in small if not each.startswith(("denoiser.", "training."))]
+    scorelab.run([*preset, "denoiser.network.m=4", *own], tmp_path / "sweep" / "0")
+    monkeypatch.setitem(keep["main"].__globals__, "TABLE", tmp_path / "table.csv")
+    keep["main"](tmp_path / "sweep")
+    rows = pandas.read_csv(tmp_path / "table.csv", comment="#")
+    assert list(rows) == list(pandas.read_csv(published_networks.TABLE, comment="#"))
+    assert list(rows["network"]) == ["fig06_mixture_tanh training.N=400 training.epochs=1 denoiser.network.m=4"] * 2
+    assert list(rows["T"].round(1)) == [10.5, 99.3]
+    assert list(rows["seed"]) == [3, 3]
+    assert rows["share"].between(0.5, 1).all()
 
 
 @pytest.fixture

@@ -27,12 +27,14 @@ UNIT_INPUT = "fig02_relu denoiser.input=angle"
 def table():
     """The table, a pandas DataFrame indexed by network and seed.
 
-    Beside the columns of the file it has `miss`, the distance of the mode weight from the exact one.
+    Beside the columns of the file it has `miss`, the distance of the mode weight from the exact one, and `log_kl`, the
+    logarithm of the path KL.
     """
     import pandas
 
     rows = pandas.read_csv(TABLE, comment="#", index_col=["network", "seed"]).sort_index()
-    return rows.assign(miss=(rows["mode_weight"] - rows["mode_weight_exact"]).abs())
+    miss = (rows["mode_weight"] - rows["mode_weight_exact"]).abs()
+    return rows.assign(miss=miss, log_kl=numpy.log(rows["path_kl"]))
 
 
 class Runs:
