@@ -45,7 +45,7 @@ SAMPLING = Section(
         ("count", "samples", "number of samples"),
         ("steps", "steps", "steps of the sampler"),
         ("output", "name", "what is taken of the last state, as configured"),
-        ("first_t", "1", "signal-to-noise ratio tan^2 of the first angle > 0 of the grid"),
+        ("first_t", "1", "signal-to-noise ratio tan^2 of the first angle > 0 of the grid, `null` where infinite"),
         ("end_angle", "radians", "last angle of the grid"),
         (
             "T",
