@@ -29,6 +29,7 @@ from scorelab.nodes import GROUPS
 from scorelab.options import nearest
 from scorelab.schedules.grids import NAMES
 from scorelab.studies.base import lookup
+from scorelab.workers import end_with_parent
 
 log = logging.getLogger("scorelab")
 #: whether the user asked for a traceback with every error; read before `main` sets the variable for its own ends
@@ -104,6 +105,7 @@ def _job_of_sweep(run: runs.Run, config: DictConfig):
 
     A job that another process works at is left alone.
     """
+    end_with_parent()
     try:
         lock = Lock(run.path)
     except ScorelabError as error:

@@ -201,6 +201,11 @@ class Sweeper(BasicSweeper):
         with open_dict(self.config):
             self.config.hydra.sweep.dir = str(directory)
             self.config.hydra.overrides.hydra.append(f"hydra.sweep.dir={_as_override(str(directory))}")
+        workers = getattr(self.launcher, "joblib", None)
+        if workers is not None:  # a worker without a job would not learn that the sweep was killed
+            from joblib import effective_n_jobs
+
+            workers["n_jobs"] = min(effective_n_jobs(workers["n_jobs"]), len(jobs))
         return self.launcher.launch(
             [[*job.launched, f"hydra.sweep.subdir='{job.number}'"] for job in jobs], initial_job_idx=0
         )
