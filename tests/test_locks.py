@@ -170,11 +170,15 @@ def test_an_owner_touches_its_lock(tmp_path, monkeypatch):
 
 
 def test_a_damaged_lock_file_holds_nobody_off(tmp_path):
-    for damaged in (b"", b"[", b"[1]", b'{"pid": "x", "host": 3}', b'{"pid": -1, "host": "a b"}', b"\xff" * 9999):
-        (tmp_path / locks.NAME).write_bytes(damaged)
+    damaged = [b"", b"[", b"[1]", b'{"pid": "x", "host": 3}', b'{"pid": -1, "host": "a b"}', b"\xff" * 9999]
+    for content in [*damaged, b"[" * 4096, b'{"pid": 1e999, "host": "a"}']:
+        (tmp_path / locks.NAME).write_bytes(content)
         assert locks.owner(tmp_path) is None
         Lock(tmp_path).release()
     assert "no such directory" in refused(ScorelabError, Lock, tmp_path / "none")
+    (tmp_path / locks.NAME).mkdir()
+    for opening in (locks.owner, Lock, claim):
+        assert f"{locks.NAME}: " in refused(ScorelabError, opening, tmp_path), opening
 
 
 def test_of_many_at_once_one_holds_the_lock_and_one_gets_the_directory(tmp_path, monkeypatch):
