@@ -7,11 +7,12 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from conftest import SMALL
-from helpers import answer_here, refused, run_py
+from helpers import ROOT, answer_here, refused, run_py
 
 import scorelab
 from scorelab.errors import ScorelabError
@@ -101,6 +102,48 @@ def test_a_job_that_another_process_works_at_is_left_alone(sweep, tmp_path, undr
     assert Run(sweep / "1").state == "done"
 
 
+WAITING = """
+import os, time
+from pathlib import Path
+from scorelab.studies import Generate
+
+class Waiting(Generate):
+    def run_stage(self, stage, context):
+        while not Path(os.environ["GO"]).exists():
+            time.sleep(0.05)
+        super().run_stage(stage, context)
+"""
+
+
+def test_the_workers_of_a_killed_sweep_end_and_their_jobs_can_be_resumed(tmp_path, monkeypatch):
+    (tmp_path / "waiting.py").write_text(WAITING)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *sys.path]))
+    monkeypatch.setenv("GO", str(tmp_path / "go"))
+    given = [*SMALL, "extensions=[waiting]", "study._target_=waiting.Waiting", "stage=train", "seed=0,1"]
+    parallel = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=3", "hydra.sweep.dir=here"]
+    command = [sys.executable, str(ROOT / "run.py"), "-m", *given, *parallel]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as parent:
+        jobs = [Run(tmp_path / "here" / name) for name in "01"]
+        try:
+            assert _soon(lambda: all(run.state == "running" for run in jobs))
+        finally:
+            parent.send_signal(signal.SIGKILL)
+        assert _soon(lambda: all(run.state == "interrupted" for run in jobs))
+        parent.communicate(timeout=60)  # ends when the last worker has closed its output
+    (tmp_path / "go").touch()
+    assert answer_here("-m", "sweep.resume=here", "extensions=[waiting]", cwd=tmp_path)["status"] == 0
+    assert [run.state for run in jobs] == ["done", "done"]
+
+
+def _soon(true) -> bool:
+    """Whether something becomes true within a minute, which is long enough on a busy machine."""
+    until = time.monotonic() + 60
+    while not true() and time.monotonic() < until:
+        time.sleep(0.1)
+    return true()
+
+
 def test_an_owner_on_another_machine_is_known_by_the_age_of_its_last_touch(tmp_path):
     lock = tmp_path / locks.NAME
     for age, alive in ((0, True), (locks.STALE - 30, True), (locks.STALE + 1, False)):
@@ -127,11 +170,15 @@ def test_an_owner_touches_its_lock(tmp_path, monkeypatch):
 
 
 def test_a_damaged_lock_file_holds_nobody_off(tmp_path):
-    for damaged in (b"", b"[", b"[1]", b'{"pid": "x", "host": 3}', b'{"pid": -1, "host": "a b"}', b"\xff" * 9999):
-        (tmp_path / locks.NAME).write_bytes(damaged)
+    damaged = [b"", b"[", b"[1]", b'{"pid": "x", "host": 3}', b'{"pid": -1, "host": "a b"}', b"\xff" * 9999]
+    for content in [*damaged, b"[" * 4096, b'{"pid": 1e999, "host": "a"}']:
+        (tmp_path / locks.NAME).write_bytes(content)
         assert locks.owner(tmp_path) is None
         Lock(tmp_path).release()
     assert "no such directory" in refused(ScorelabError, Lock, tmp_path / "none")
+    (tmp_path / locks.NAME).mkdir()
+    for opening in (locks.owner, Lock, claim):
+        assert f"{locks.NAME}: " in refused(ScorelabError, opening, tmp_path), opening
 
 
 def test_of_many_at_once_one_holds_the_lock_and_one_gets_the_directory(tmp_path, monkeypatch):

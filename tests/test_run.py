@@ -166,6 +166,14 @@ def test_resuming_another_configuration_is_refused(copy):
         scorelab.run([f"training.resume={copy}", "seed=3"])
 
 
+def test_a_run_is_resumed_as_a_whole_whatever_was_last_done_with_it(copy, undrawn):
+    scorelab.run([f"run={copy}", "stage=plot"])
+    Run(copy).mark("interrupted", stages=[])
+    config = scorelab.run([f"training.resume={copy}"]).config
+    assert (config.general.stage, config.general.run) == ("all", None)
+    assert Run(copy).status["stages"] == ["train", "sample", "analyse", "plot"]
+
+
 def test_resuming_nothing_is_refused(tmp_path):
     with pytest.raises(ScorelabError, match="not a run directory"):
         scorelab.run([f"training.resume={tmp_path}"])

@@ -5,15 +5,19 @@ import os
 import shutil
 import sys
 
+import numpy
 import pytest
 import yaml
 from conftest import SMALL
 from helpers import ROOT, answer_here, refused
 
 import scorelab
+from scorelab.claims.page import page
 from scorelab.errors import ConfigError, ScorelabError
+from scorelab.figures.files import load_arrays
 from scorelab.files import inside, require_closed, write_text
-from scorelab.lab.gather import gather
+from scorelab.lab.gather import gather, print_sweep
+from scorelab.lab.locks import Lock
 from scorelab.lab.sweep import read_jobs
 from scorelab.reproduction import write_report
 
@@ -180,6 +184,20 @@ def test_a_file_with_a_second_name_elsewhere_is_left_as_it_is(stranger, tmp_path
     assert victim(stranger) == before
 
 
+def test_the_log_of_a_running_process_is_left_to_it(stranger, tmp_path, undrawn):
+    os.link(stranger / "run.log", tmp_path / "victim" / "log.txt")
+    calls = [[f"run={stranger}", "stage=plot"], ["-m", f"sweep.resume={as_sweep(stranger)}", "sweep.dry_run=true"]]
+    with Lock(stranger):
+        statuses = [answer_here(*call, cwd=stranger.parents[2])["status"] for call in calls]
+    assert statuses == [1, 0]
+    assert (stranger / "run.log").samefile(tmp_path / "victim" / "log.txt")
+    assert answer_here(*calls[0], cwd=stranger.parents[2])["status"] == 0
+    assert not (stranger / "run.log").samefile(tmp_path / "victim" / "log.txt")
+    (stranger / "run.log").unlink()
+    (stranger / "run.log").mkdir()
+    assert answer_here(*calls[0], cwd=stranger.parents[2])["err"].endswith("run.log: is no file\n")
+
+
 def test_a_pickle_of_hydra_is_not_loaded(stranger):
     for word in ("--experimental-rerun", "--exp"):
         answer = answer_here(word, str(stranger / ".hydra" / "config.pickle"), cwd=stranger.parents[2])
@@ -314,3 +332,55 @@ def test_the_report_deletes_and_embeds_nothing_outside(stranger, tmp_path):
     assert {name: after[name] for name in before if name != "docs/report.md"} == {
         name: content for name, content in before.items() if name != "docs/report.md"
     }
+
+
+def test_what_a_file_says_steers_no_terminal_and_no_page(stranger, tmp_path, capsys):
+    hostile = "\x1b]0;title\x07 [/nope] <b> \u202e\ud800 ![x](http://elsewhere)"
+    status = json.loads((stranger / "status.json").read_text())
+    more = {"state": "failed", "error": hostile, "overrides": [f"seed={hostile}", f"{hostile}=1"]}
+    (stranger / "status.json").write_text(json.dumps(status | more))
+    folder = shutil.copytree(stranger.parent, tmp_path / "[red]runs[/nope]")
+    shutil.copytree(folder / "stranger", folder / "other")
+    print_sweep(gather(folder), folder)
+    write_report(folder)
+    result = dict.fromkeys(("id", "verdict", "recorded", "fault", "source", "statement", "corrected"), hostile)
+    (folder / "claims.md").write_text(page([result | {"seconds": 1, "error": hostile}], {hostile: []}, "figures", True))
+    printed = capsys.readouterr().out
+    assert "\\x1b]0;title\\x07 [/nope] <b> \\u202e" in printed
+    assert "[red]runs[/nope]/sweep.md" in printed
+    assert not set(printed) & set("\x1b\x07\u202e")
+    for name in ("sweep.md", "report.md", "claims.md"):
+        assert "<b>" not in (folder / name).read_text(errors="replace"), name
+        assert "](http" not in (folder / name).read_text(errors="replace"), name
+    changed(stranger, seed=hostile)
+    assert not set(answer_here(f"run={stranger}", "stage=plot", cwd=tmp_path)["err"]) & set("\x1b\x07\u202e")
+
+
+DEEP = "[" * 100_000
+DAMAGED = {
+    "status.json": (DEEP, "[1]", '{"state": "done", "wall_seconds": "long"}'),
+    "metrics.json": (DEEP, "[1]", "null", '{"projection": 3}', '{"not_measured": {"w1": [1]}}'),
+    "config.yaml": (DEEP, "[1]", "!!python/object/apply:os.system ['touch ran.txt']", "\xff\xfe"),
+    ".hydra/overrides.yaml": (DEEP, "[", "!!python/object/apply:os.system ['touch ran.txt']"),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+def test_a_damaged_file_is_named_in_one_line(stranger, name):
+    for content in DAMAGED[name]:
+        if name == ".hydra/overrides.yaml":
+            status = json.loads((stranger / "status.json").read_text())
+            (stranger / "status.json").write_text(json.dumps(status | {"overrides": None}))
+        (stranger / name).parent.mkdir(exist_ok=True)
+        (stranger / name).write_bytes(content.encode("latin-1"))
+        message = refused(ScorelabError, gather, stranger.parent)
+        assert name in message or (name, content) == ("config.yaml", "[1]"), (content, message)
+        write_report(stranger.parent)  # a run that cannot be read is a row of the report
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"\x80\x04cposix\nsystem\n.", b"\x93NUMPY"])
+def test_arrays_that_cannot_be_read_are_named_in_one_line(tmp_path, content):
+    (tmp_path / "laws.npz").write_bytes(content)
+    assert "laws.npz: not a whole npz file" in refused(ScorelabError, load_arrays, tmp_path / "laws.npz")
+    numpy.savez(tmp_path / "laws.npz", x=numpy.array([{}], dtype=object))
+    assert "laws.npz: not a whole npz file" in refused(ScorelabError, load_arrays, tmp_path / "laws.npz")

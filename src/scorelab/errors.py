@@ -1,8 +1,18 @@
 """Errors that a user can mend: each is one line that names the key, the value and what is allowed."""
 
 
+def printable(text: str) -> str:
+    """A text as one line that a terminal only shows: whitespace becomes single blanks, and what steers a terminal or
+    cannot be written, such as an escape character in a name from a file, is spelled out."""
+    line = " ".join(str(text).split())
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in line)
+
+
 class ScorelabError(Exception):
     """A mistake in the input or the surroundings; shown as one line, without a traceback."""
+
+    def __str__(self):
+        return printable(super().__str__())
 
 
 class ConfigError(ScorelabError):
@@ -15,5 +25,5 @@ class TrainingDiverged(ScorelabError):
 
 def one_line(error: BaseException) -> str:
     """The message of an error on one line; the name of its class precedes it unless it is a ScorelabError."""
-    text = " ".join(str(error).split())
+    text = printable(str(error))
     return text if isinstance(error, ScorelabError) else f"{type(error).__name__}: {text}"

@@ -7,7 +7,9 @@ import stat
 from collections.abc import Iterable
 from pathlib import Path
 
-from scorelab.errors import ScorelabError
+import yaml
+
+from scorelab.errors import ScorelabError, one_line
 
 
 def write_chunks(path: Path, chunks: Iterable[bytes]):
@@ -39,8 +41,8 @@ def write_bytes(path: Path, content: bytes):
 
 
 def write_text(path: Path, text: str):
-    """Write text, in UTF-8, as `write_chunks` does."""
-    write_bytes(path, text.encode())
+    """Write text, in UTF-8, as `write_chunks` does; a lone surrogate, which UTF-8 cannot hold, is spelled out."""
+    write_bytes(path, text.encode(errors="backslashreplace"))
 
 
 def write_json(path: Path, content):
@@ -54,8 +56,18 @@ def read_json(path: Path):
         return json.loads(Path(path).read_text())
     except FileNotFoundError:
         raise ScorelabError(f"{path}: no such file") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ScorelabError(f"{path}: not a whole JSON file ({error})") from None
+
+
+def read_yaml(path: Path):
+    """The content of a YAML file, plain data; None if there is no file. Raises ScorelabError if it cannot be read."""
+    try:
+        return yaml.safe_load(Path(path).read_text())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+        raise ScorelabError(f"{path}: cannot be read ({one_line(error)})") from None
 
 
 def inside(folder: Path | str, name: str) -> Path:
@@ -82,9 +94,15 @@ def require_closed(directory: Path | str):
 
 
 def own_logs(directory: Path | str):
-    """Make each log file below a directory, as logs are appended to, a file that has no second name elsewhere."""
-    for path, found in _below(Path(directory).resolve()):
-        if path.suffix == ".log" and stat.S_ISREG(found.st_mode) and found.st_nlink > 1:
+    """Make each log in a directory a file that can be appended to and that has no second name elsewhere.
+
+    The caller holds the lock of the directory, so that nobody appends meanwhile. Raises ScorelabError for a log that is
+    no file, and where no file can be made.
+    """
+    for path in Path(directory).glob("*.log"):
+        if not path.is_file():
+            raise ScorelabError(f"{path}: is no file")
+        if path.stat().st_nlink > 1 or not os.access(path, os.W_OK):
             write_bytes(path, path.read_bytes())
 
 

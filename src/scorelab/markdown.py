@@ -3,12 +3,13 @@
 import re
 from collections.abc import Iterable
 
+from scorelab.errors import printable
+
 
 def text(plain) -> str:
-    """Return plain text as one line of Markdown: whitespace becomes single blanks, special characters are escaped, and
-    nothing is a link."""
-    line = " ".join(str(plain).split())
-    return re.sub(r"([\\*`]|(?<=\])[(\[:])", r"\\\1", line).replace("<", "&lt;")
+    """Return plain text as one printable line of Markdown: whitespace becomes single blanks, special characters are
+    escaped, and nothing is a link."""
+    return re.sub(r"([\\*`]|(?<=\])[(\[:])", r"\\\1", printable(plain)).replace("<", "&lt;")
 
 
 def table(headings: Iterable[str], rows: Iterable[Iterable[str]]) -> list[str]:

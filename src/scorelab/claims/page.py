@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from pathlib import Path
+from urllib.parse import quote
 
 from scorelab.claims.claim import CORRECTED, HOLDS, SEEDS, UNDECIDED, VERDICTS
 from scorelab.laws.estimate import shown
@@ -13,9 +14,10 @@ def page(results: list[dict], pictures: dict[str, list[Path]], folder: str, quic
     """The Markdown page: a table with the verdicts first, then a section a claim."""
     counted = Counter(result["verdict"] for result in results)
     every = [*VERDICTS, *sorted(counted.keys() - VERDICTS)]
-    counts = ", ".join(f"{counted[verdict]} {verdict}" for verdict in every)
+    counts = ", ".join(f"{counted[verdict]} {text(verdict)}" for verdict in every)
     faults = Counter(filter(None, map(_fault, results)))
-    told = ", ".join(f"{number} {fault}s" if number > 1 else f"1 {fault}" for fault, number in sorted(faults.items()))
+    named = ((text(fault), number) for fault, number in sorted(faults.items()))
+    told = ", ".join(f"{number} {fault}s" if number > 1 else f"1 {fault}" for fault, number in named)
     seconds = sum(result["seconds"] for result in results)
     lines = [
         "# Statements of the literature, put to the test",
@@ -31,7 +33,7 @@ def page(results: list[dict], pictures: dict[str, list[Path]], folder: str, quic
         "A *misprint* is right elsewhere in its source, or nothing follows from it; an *error* is any other fault.",
         f"All measurements together took {seconds:.0f} seconds of one core.",
         "",
-        *(f"- {seed}: {what} (`{file}`)" for seed, what, file in _sources(results)),
+        *(f"- {text(seed)}: {what} (`{file}`)" for seed, what, file in _sources(results)),
         "",
         *table(("verdict", "", "claim", "source", "statement"), map(_verdict, results)),
     ]
@@ -46,9 +48,9 @@ def _fault(result: dict) -> str:
 
 
 def _verdict(result: dict) -> tuple[str, ...]:
-    link = f"[{result['id']}](#{result['id'].lower()})"
+    link = f"[{text(result['id'])}](#{quote(result['id'].lower(), errors='replace')})"
     place = re.sub(r"^\S+\.txt,\s*", "", result["source"])
-    return result["verdict"], _fault(result), link, text(place), text(result["statement"])
+    return text(result["verdict"]), text(_fault(result)), link, text(place), text(result["statement"])
 
 
 def _sources(results: list[dict]):
@@ -60,9 +62,10 @@ def _sources(results: list[dict]):
 
 
 def _section(result: dict, pictures: list[Path], folder: str) -> list[str]:
-    lines = [f"## {result['id']}", "", f"**{result['verdict'].capitalize()}**", "", f"> {text(result['statement'])}"]
-    lines[2] += f" ({_fault(result)})." if _fault(result) else "."
-    lines[2] += f" {result['source']}."
+    verdict = text(result["verdict"]).capitalize()
+    lines = [f"## {text(result['id'])}", "", f"**{verdict}**", "", f"> {text(result['statement'])}"]
+    lines[2] += f" ({text(_fault(result))})." if _fault(result) else "."
+    lines[2] += f" {text(result['source'])}."
     if result["verdict"] == CORRECTED:
         lines += ["", f"Corrected: {text(result['corrected'])}"]
     if "error" in result:
@@ -73,7 +76,7 @@ def _section(result: dict, pictures: list[Path], folder: str) -> list[str]:
     headings = ("statement", "quantity", "measured", "", "held against", "true")
     lines += ["", *table(headings, map(_compared, result["comparisons"]))]
     for picture in pictures:
-        lines += ["", f"![{result['id']}]({folder}/{picture.name})"]
+        lines += ["", f"![{text(result['id'])}]({folder}/{quote(picture.name)})"]
     return lines
 
 
@@ -82,4 +85,4 @@ def _compared(comparison: dict) -> tuple[str, ...]:
     relation = {"=": "=", "<=": "≤", ">=": "≥"}[comparison["relation"]]
     measured = shown(comparison["value"], comparison["error"], digits=6, error_digits=1)
     against = shown(comparison["against"], digits=6)
-    return comparison["statement"], text(comparison["what"]), measured, relation, against, true
+    return text(comparison["statement"]), text(comparison["what"]), measured, relation, against, true

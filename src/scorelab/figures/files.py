@@ -1,10 +1,13 @@
 """Write figures, and write and read the arrays that figures are drawn from."""
 
 import io
+import zipfile
+import zlib
 from pathlib import Path
 
 import numpy
 
+from scorelab.errors import ScorelabError, one_line
 from scorelab.files import write_bytes
 from scorelab.laws.estimate import spelled_out
 
@@ -26,9 +29,12 @@ def save_arrays(path: Path, arrays: dict):
 
 
 def load_arrays(path: Path) -> dict[str, numpy.ndarray]:
-    """Read the arrays of an npz file; see `with_full_names`."""
-    with numpy.load(path, allow_pickle=False) as file:
-        return with_full_names({name: file[name] for name in file.files})
+    """Read the arrays of an npz file; see `with_full_names`. Raises ScorelabError if it is damaged or no such file."""
+    try:
+        with open(path, "rb") as file, numpy.load(file, allow_pickle=False) as arrays:
+            return with_full_names({name: arrays[name] for name in arrays.files})
+    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise ScorelabError(f"{path}: not a whole npz file of arrays ({one_line(error)})") from None
 
 
 def with_full_names(arrays: dict) -> dict:

@@ -20,7 +20,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
 
 from scorelab.errors import ConfigError, ScorelabError, one_line
-from scorelab.files import write_text
+from scorelab.files import own_logs, write_text
 from scorelab.lab import runs
 from scorelab.lab.config import Config, check, differences
 from scorelab.lab.execution import execute
@@ -29,6 +29,7 @@ from scorelab.nodes import GROUPS
 from scorelab.options import nearest
 from scorelab.schedules.grids import NAMES
 from scorelab.studies.base import lookup
+from scorelab.workers import end_with_parent
 
 log = logging.getLogger("scorelab")
 #: whether the user asked for a traceback with every error; read before `main` sets the variable for its own ends
@@ -64,6 +65,7 @@ class ReserveDirectory(Callback):
                 opened = runs.Run.open(existing)
                 merge(opened, plain(config), list(config.hydra.overrides.task), _option_groups(config.hydra))
                 ReserveDirectory.lock = Lock(existing)
+                own_logs(existing)
                 with open_dict(config):
                     config.hydra.output_subdir = None  # .hydra keeps what the run was first asked for
                 config.hydra.run.dir = str(existing)
@@ -104,6 +106,7 @@ def _job_of_sweep(run: runs.Run, config: DictConfig):
 
     A job that another process works at is left alone.
     """
+    end_with_parent()
     try:
         lock = Lock(run.path)
     except ScorelabError as error:
@@ -233,6 +236,8 @@ def merge(run: runs.Run, asked: dict, overrides: list[str], groups: set[str]) ->
             continue  # named again so that its keys can be given; those that are not given stay as the run has them
         whole = key in groups or (OmegaConf.is_dict(value) and "_target_" in value)  # a node is replaced as a whole
         OmegaConf.update(data, key, value, merge=not whole, force_add=True)
+    for key in ("run", "stage"):  # of this command, not of the last one in the directory
+        data[key] = given.get(key)
     for group in GROUPS:  # the study that is asked for now may use more groups
         if group not in data:
             data[group] = asked[group]
@@ -326,6 +331,7 @@ def run(overrides=(), directory: Path | str | None = None, config_dir: Path | st
     with Lock(opened.path):
         if existing is not None:
             config = merge(opened, asked, tasks, groups)
+            own_logs(opened.path)
         else:
             (opened / ".hydra").mkdir()
             write_text(opened / ".hydra" / "overrides.yaml", yaml.safe_dump(tasks))

@@ -10,7 +10,7 @@ import pandas
 import yaml
 from rich.console import Console
 
-from scorelab.errors import ScorelabError
+from scorelab.errors import ScorelabError, printable
 from scorelab.files import require_closed, write_text
 from scorelab.lab.runs import Run, asked, below
 from scorelab.laws.estimate import Estimate, shown
@@ -146,9 +146,8 @@ def print_sweep(table: pandas.DataFrame, directory: Path):
         given = {name: row[name] for name in table.attrs["parameters"] if not pandas.isna(row[name])}
         parameters = " ".join(f"{name}={value}" for name, value in given.items())
         why = f": {row['error']}" if isinstance(row["error"], str) else ""
-        console.print(
-            f"job {row['job']} ({parameters}) {row['state']}{why}", highlight=False, soft_wrap=True, markup=False
-        )
+        line = printable(f"job {row['job']} ({parameters}) {row['state']}{why}")
+        console.print(line, highlight=False, soft_wrap=True, markup=False)
     if table.attrs["left_out"]:
         names = " ".join(table.attrs["left_out"])
         console.print(
@@ -158,7 +157,8 @@ def print_sweep(table: pandas.DataFrame, directory: Path):
             soft_wrap=True,
             markup=False,
         )
-    console.print(f"{directory / 'sweep.csv'}\n{directory / 'sweep.md'}", highlight=False, soft_wrap=True)
+    for name in ("sweep.csv", "sweep.md"):
+        console.print(printable(directory / name), highlight=False, soft_wrap=True, markup=False)
 
 
 def _configured(run: Run, key: str):
@@ -172,7 +172,7 @@ def _typed(written: str):
     try:
         value = yaml.safe_load(written)
         return float(written) if isinstance(value, str) else value if isinstance(value, (int, float, bool)) else written
-    except (ValueError, yaml.YAMLError):
+    except (ValueError, RecursionError, yaml.YAMLError):
         return written
 
 
@@ -224,9 +224,9 @@ def _text_table(table: pandas.DataFrame):
     from rich.table import Table
 
     heading, rows = _cells(table)
-    printed = Table(*heading, box=None, pad_edge=False)
+    printed = Table(*(escape(printable(name)) for name in heading), box=None, pad_edge=False)
     for row in rows:
-        printed.add_row(*map(escape, row))
+        printed.add_row(*(escape(printable(cell)) for cell in row))
     return printed
 
 

@@ -12,6 +12,7 @@ import fcntl
 import json
 import os
 import re
+import stat
 import threading
 import time
 from pathlib import Path
@@ -96,11 +97,15 @@ def _hold(directory: Path) -> int:
 
 def _open(path: Path, how: int) -> int:
     try:
-        return os.open(path, how | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+        file = os.open(path, how | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
     except FileNotFoundError:
         raise
     except OSError as error:
         raise ScorelabError(f"{path}: cannot be opened ({error.strerror})") from None
+    if not stat.S_ISREG(os.fstat(file).st_mode):
+        os.close(file)
+        raise ScorelabError(f"{path}: is no file; delete it")
+    return file
 
 
 def _owner(file: int, kind: int) -> str | None:
@@ -132,9 +137,9 @@ def _said(file: int) -> tuple[int, str]:
     try:
         said = json.loads(os.pread(file, 4096, 0))
         pid, host = int(said["pid"]), str(said["host"])
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
         return 0, ""
-    return (pid, host) if pid > 0 and re.fullmatch(r"[\w.-]{1,255}", host) else (0, "")
+    return (pid, host) if 0 < pid < 2**32 and re.fullmatch(r"[\w.-]{1,255}", host) else (0, "")
 
 
 def _is(path: Path, file: int) -> bool:

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import yaml
 
-from scorelab.errors import ConfigError, ScorelabError, one_line
-from scorelab.files import own_logs, read_json, require_closed, write_json, write_text
+from scorelab.errors import ConfigError, ScorelabError
+from scorelab.files import read_json, read_yaml, require_closed, write_json, write_text
 from scorelab.lab import locks
 from scorelab.lab.config import Config, General, check
 from scorelab.laws.estimate import spelled_out
@@ -79,9 +79,15 @@ def asked(overrides) -> dict[str, str]:
 def read_metrics(path: Path) -> dict:
     """The content of a metrics.json; a key NAME_se of an earlier run becomes NAME_standard_error.
 
-    Raises ScorelabError if the file is missing or damaged.
+    Raises ScorelabError if the file is missing or damaged, or has no sections.
     """
-    return spelled_out(read_json(path))
+    metrics = read_json(path)
+    sections = metrics.values() if isinstance(metrics, dict) else [None]
+    if not all(isinstance(section, dict) for section in sections):
+        raise ScorelabError(f"{path}: sections are needed, each with its numbers")
+    if not all(isinstance(why, str) for why in metrics.get("not_measured", {}).values()):
+        raise ScorelabError(f"{path}: not_measured has a key without a reason")
+    return spelled_out(metrics)
 
 
 class Run:
@@ -100,7 +106,6 @@ class Run:
         if not (run / "status.json").is_file():
             raise ScorelabError(f"{directory}: not a run directory (it has no status.json)")
         require_closed(directory)
-        own_logs(directory)
         return run
 
     @property
@@ -112,6 +117,8 @@ class Run:
             raise ScorelabError(f"{self / 'status.json'}: has no state")
         if not isinstance(status.setdefault("stages", []), list):
             raise ScorelabError(f"{self / 'status.json'}: has no list of stages")
+        if not isinstance(status.setdefault("wall_seconds", 0.0), (int, float)):
+            raise ScorelabError(f"{self / 'status.json'}: wall_seconds is no number")
         if status["state"] == "running" and locks.owner(self.path) is None:
             status["state"] = "interrupted"
         return status
@@ -151,8 +158,7 @@ class Run:
     def finish_stage(self, stage: str, seconds: float):
         """Count a stage as done and add its seconds to the seconds of the run."""
         status = self.status
-        wall_seconds = status.get("wall_seconds", 0.0) + seconds
-        self.mark("running", stages=[*status["stages"], stage], wall_seconds=wall_seconds)
+        self.mark("running", stages=[*status["stages"], stage], wall_seconds=status["wall_seconds"] + seconds)
 
     @property
     def config(self) -> Config:
@@ -183,12 +189,7 @@ class Run:
         """The configuration that was saved with the run, unchecked; empty if there is none. Raises ScorelabError if it
         cannot be read."""
         path = self / "config.yaml"
-        try:
-            saved = yaml.safe_load(path.read_text()) or {}
-        except FileNotFoundError:
-            return {}
-        except (OSError, ValueError, yaml.YAMLError) as error:
-            raise ScorelabError(f"{path}: cannot be read ({one_line(error)})") from None
+        saved = read_yaml(path) or {}
         if not isinstance(saved, Mapping):
             raise ScorelabError(f"{path}: a mapping from keys to values is needed")
         return saved
@@ -196,9 +197,7 @@ class Run:
     @property
     def overrides(self) -> list[str]:
         """The overrides that the run was made with."""
-        overrides, path = self.status.get("overrides"), self / ".hydra" / "overrides.yaml"
-        if not overrides and path.is_file():
-            overrides = yaml.safe_load(path.read_text())
+        overrides = self.status.get("overrides") or read_yaml(self / ".hydra" / "overrides.yaml")
         return [str(override) for override in overrides] if isinstance(overrides, list) else []
 
     def save_config(self, config: Config):

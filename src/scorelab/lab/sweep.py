@@ -24,10 +24,11 @@ from omegaconf.errors import OmegaConfBaseException
 
 from scorelab.errors import ConfigError, ScorelabError, one_line
 from scorelab.files import own_logs, read_json, require_closed, write_json
+from scorelab.lab import locks
 from scorelab.lab.app import one_line_errors, plain
 from scorelab.lab.config import Config, Sweep, check, differences, sweep_options
 from scorelab.lab.locks import Lock
-from scorelab.lab.runs import Run, claim, reserve
+from scorelab.lab.runs import Run, below, claim, reserve
 from scorelab.options import show
 
 log = logging.getLogger("scorelab")
@@ -93,6 +94,7 @@ class Sweeper(BasicSweeper):
             _require_sweep(directory)
             if not options.dry_run:
                 held.enter_context(Lock(directory))
+                _own_logs(directory)
             jobs = self._resume(directory, arguments, options)
         for job in jobs:
             if job.error is not None:
@@ -201,6 +203,11 @@ class Sweeper(BasicSweeper):
         with open_dict(self.config):
             self.config.hydra.sweep.dir = str(directory)
             self.config.hydra.overrides.hydra.append(f"hydra.sweep.dir={_as_override(str(directory))}")
+        workers = getattr(self.launcher, "joblib", None)
+        if workers is not None:  # a worker without a job would not learn that the sweep was killed
+            from joblib import effective_n_jobs
+
+            workers["n_jobs"] = min(effective_n_jobs(workers["n_jobs"]), len(jobs))
         return self.launcher.launch(
             [[*job.launched, f"hydra.sweep.subdir='{job.number}'"] for job in jobs], initial_job_idx=0
         )
@@ -287,7 +294,12 @@ def _require_sweep(directory: Path):
     if not (directory / "sweep.json").is_file():
         raise ScorelabError(f"sweep.resume = {directory}: not a sweep directory (it has no sweep.json)")
     require_closed(directory)
-    own_logs(directory)
+
+
+def _own_logs(directory: Path):
+    """Make the logs of a sweep and of its jobs, but for jobs that another process works at, files of their own."""
+    for folder in (directory, *(run.path for run in below(directory) if locks.owner(run.path) is None)):
+        own_logs(folder)
 
 
 def _frozen(directory: Path, extensions) -> list[Job]:

@@ -6,8 +6,6 @@ from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 
-import yaml
-
 from scorelab.errors import ScorelabError, one_line
 from scorelab.files import read_json
 from scorelab.lab.runs import Run, asked, below, in_order_of
@@ -79,16 +77,16 @@ class Entry:
     @property
     def setting(self):
         """The setting of the paper, 1 to 4; None without one."""
-        return self._configured("setting")
+        return self._configured("setting", int)
 
     @property
     def protocol(self) -> str | None:
         """`paper`, `author` or another; None where nothing was trained."""
-        return self._configured("training.protocol") if self.trained else None
+        return self._configured("training.protocol", str) if self.trained else None
 
     @property
     def seed(self):
-        return self._configured("seed")
+        return self._configured("seed", int)
 
     @property
     def trained(self) -> bool:
@@ -98,12 +96,12 @@ class Entry:
     @property
     def N(self):
         """Number of samples, validation samples included; None where nothing was trained."""
-        return self._configured("training.N") if self.trained else None
+        return self._configured("training.N", int) if self.trained else None
 
     @property
     def epochs(self):
         """Passes over the samples; None where nothing was trained."""
-        return self._configured("training.epochs") if self.trained else None
+        return self._configured("training.epochs", int) if self.trained else None
 
     @property
     def share(self) -> float | None:
@@ -116,9 +114,11 @@ class Entry:
     @property
     def network(self) -> str | None:
         """L and m of the network, or of each network; None where nothing was trained."""
-        denoiser = self.config.get("denoiser") or {}
-        inner = denoiser.get("network") or denoiser
-        return f"L={inner['L']}, m={inner['m']}" if self.trained and {"L", "m"} <= inner.keys() else None
+        parts = (lookup(self.config, key) for key in ("denoiser.network", "denoiser"))
+        for part in parts if self.trained else ():
+            if isinstance(part, dict):
+                return f"L={part['L']}, m={part['m']}" if {"L", "m"} <= part.keys() else None
+        return None
 
     def picture(self, name: str) -> Path | None:
         """The file of a picture of the run; None if it was not drawn."""
@@ -128,11 +128,15 @@ class Entry:
     def _asked(self, key: str):
         return asked(self.overrides).get(key)
 
-    def _configured(self, key: str):
+    def _configured(self, key: str, kind: type):
+        """The value of a key, or else the value that was asked for; None where it is of another kind."""
         value = lookup(self.config, key)
         if value is None and self._asked(key) is not None:
-            return yaml.safe_load(self._asked(key))
-        return value
+            try:
+                value = kind(self._asked(key))
+            except ValueError:
+                return None
+        return value if isinstance(value, kind) else None
 
 
 def collect(directory: Path | str) -> list[Entry]:
@@ -157,7 +161,8 @@ def published_numbers() -> dict:
 
 def _jobs(directory: Path) -> list[list[str]]:
     path = directory / "sweep.json"
-    return read_json(path).get("jobs", []) if path.is_file() else []
+    jobs = lookup(read_json(path), "jobs") if path.is_file() else None
+    return [[str(one) for one in job] for job in jobs if isinstance(job, list)] if isinstance(jobs, list) else []
 
 
 def _entry(run: Run) -> Entry:
@@ -168,6 +173,6 @@ def _entry(run: Run) -> Entry:
         if status["state"] == "done":
             entry.metrics = run.metrics
         entry.state, entry.error = status["state"], status.get("error")
-    except (ScorelabError, OSError, KeyError, yaml.YAMLError) as error:
+    except ScorelabError as error:
         entry.error = one_line(error)
     return entry
