@@ -132,9 +132,9 @@ def test_bayes_risk_of_far_modes_is_the_risk_of_one_mode():
 
 
 def test_quasi_random_points_agree_with_the_lattice_within_their_error():
-    """For few modes, where both rules are possible, over nine powers of ten of the expectation."""
+    """For few modes and in the plane, where both rules are possible, over nine powers of ten of the expectation."""
     angles = torch.tensor([0.0, 0.3, 0.8, 1.1, 1.3], dtype=torch.float64)
-    for modes, n, std in ((2, 40, "per_mode"), (3, 2, "per_mode"), (4, 2, "common")):
+    for modes, n, std in ((2, 40, "per_mode"), (3, 2, "per_mode"), (4, 2, "common"), (12, 2, "unit")):
         target = random_mixture(modes, n, std, seed=5)
         target = GaussianMixture(target.weights, (0.3 if n > 2 else 3) * target.means, target.std)
         for kind, exact in ((Centres, bayes_risk), (Labels, undecided)):
@@ -154,13 +154,29 @@ def test_bayes_risk_of_many_modes_knows_its_error():
     target = GaussianMixture(torch.ones(30), normal(30, 20, seed=2), 1.0)
     risk, error = target.bayes_risk_and_error(angles)
     assert bool((error > 0).any())
-    assert bool((error < 1e-3 * risk).all())
+    assert bool((error <= 1e-4 * risk).all())
     for value, spread, angle in zip(risk.tolist(), error.tolist(), angles.tolist(), strict=True):
         draws = seeded(3)
         clean = target.sample(40_000, draws, torch.float64)
         x = mix(clean, torch.randn(clean.shape, generator=draws, dtype=torch.float64), angle)
         squared = (clean - target.posterior_mean(x, angle)).square().sum(1)
         assert abs(value - float(squared.mean())) < 4 * math.hypot(standard_error(squared), spread)
+
+
+def test_far_groups_of_modes_are_as_if_each_were_alone():
+    """Two groups in parallel planes: each alone is exact, together they are drawn. Far away, single precision fails."""
+    groups = [random_mixture(3, 2, "common", seed) for seed in (0, 1)]
+    angles = torch.tensor([0.1, 0.4, 1.2], dtype=torch.float64)
+    across = 0.6**2 / (0.6**2 * torch.tan(angles).square() + 1)  # the risk of the third coordinate
+    for distance in (100.0, 1e3, 1e5):
+        heights = distance * torch.tensor([[1.0]] * 3 + [[-1.0]] * 3, dtype=torch.float64)
+        means = torch.cat([torch.cat([group.means for group in groups]), heights], 1)
+        target = GaussianMixture(torch.cat([group.weights for group in groups]), means, 0.6)
+        for measure, more in ((bayes_risk, across), (undecided, 0.0)):
+            exact = 0.5 * sum(measure(group, angles)[0] for group in groups) + more
+            value, error = measure(target, angles)
+            assert bool((error <= 1e-4 * value).all()), (distance, measure)
+            assert bool(((value - exact).abs() <= 5 * error).all()), (distance, measure, (value - exact) / error)
 
 
 def test_bayes_risk_with_unequal_widths_in_many_dimensions():

@@ -104,6 +104,14 @@ def test_the_range_of_a_chi_squared_variable_holds_its_law(degrees):
     assert weights @ radius2 == pytest.approx(degrees, rel=1e-9)
 
 
+def test_the_quantile_of_a_chi_squared_variable():
+    uniform = torch.tensor([1e-12, 1e-5, 0.01, 0.3, 0.5, 0.8, 0.999, 1 - 1e-9], dtype=torch.float64)
+    for degrees in (1, 2, 3, 29, 500):
+        found = quadrature.chi_squared_quantile(uniform, degrees).numpy()
+        assert found == pytest.approx(stats.chi2.ppf(uniform.numpy(), degrees), rel=1e-9), degrees
+    assert not quadrature.chi_squared_quantile(uniform, 0).any()
+
+
 def test_scrambles_go_on_and_know_their_error():
     """E cos(z_1 + ... + z_5) by 8 scrambles of 2^12 points, in two draws."""
     scrambles = quadrature.Scrambles(5)

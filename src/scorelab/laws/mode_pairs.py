@@ -12,6 +12,7 @@ through the length of x outside this span. With one or two such coordinates and 
 to rounding: its step is halved until two results agree. Otherwise quasi-random points are used, see `mode_draws`.
 """
 
+import copy
 import math
 
 import torch
@@ -66,10 +67,22 @@ class ModePairs:
         constant = span.weights.log() - 0.5 * span.n * self.variance.log()
         self._constant = constant - 0.5 * sin**2 * span.products.diag() / self.variance
 
+    def single(self):
+        """The same modes in single precision."""
+        pairs = _single(self)
+        pairs.span = _single(self.span)
+        return pairs
+
     def log_joint(self, inner, length2):
         """log w_k + log N(x; sin mu_k, v_k I) up to a number that all modes share, (rows, K)."""
-        exponent = self._constant + (self.sin / self.variance) * inner
-        return exponent if self.span.equal else exponent - length2 * (0.5 / self.variance)
+        exponent = torch.addcmul(self._constant, self.sin / self.variance, inner)
+        return exponent if self.span.equal else exponent.addcmul_(length2, -0.5 / self.variance)
+
+    def posterior(self, inner, length2):
+        """gamma_k, (rows, K)."""
+        exponent = self.log_joint(inner, length2)
+        joint = exponent.sub_(exponent.amax(1, keepdim=True)).exp_()
+        return joint.div_(joint.sum(1, keepdim=True))
 
     def overlap(self, k, l):
         """log int sqrt(w_k p_k w_l p_l) dx for numbers of modes k and l that broadcast."""
@@ -83,14 +96,6 @@ class ModePairs:
         """About the largest value that the expectation can have, by gamma_k gamma_l <= sqrt(gamma_k gamma_l)/2."""
         k, l = torch.triu_indices(*self.span.squares.shape, 1)
         return 0.5 * float((self.overlap(k, l).exp() * self.typical()[k, l]).sum())
-
-    def states_of(self, mode, q, z2):
-        """`inner` and `length2` of x = sin mu_k + sqrt(v_k) z, for k = mode (rows,), q_l = <z, mu_l> (rows, K) and z2 =
-        |z|^2 (rows,)."""
-        products, root, row = self.span.products, self.variance.sqrt()[mode], torch.arange(len(mode))
-        inner = self.sin * products.index_select(0, mode) + root.unsqueeze(1) * q
-        length2 = self.sin**2 * products[mode, mode] + 2 * self.sin * root * q[row, mode] + root**2 * z2
-        return inner, length2.unsqueeze(1)
 
 
 class Centres(ModePairs):
@@ -114,10 +119,11 @@ class Centres(ModePairs):
 
     def spread(self, gamma, inner, length2):
         """sum_{k<l} gamma_k gamma_l apart_kl = sum_k gamma_k |m_k|^2 - |sum_k gamma_k m_k|^2, (rows,)."""
-        kept = gamma * self.kept
-        found = kept @ (self.kept * self.span.products.diag()) - (kept @ self.span.places).square().sum(1)
+        norms, places = self.kept.square() * self.span.products.diag(), self.kept.unsqueeze(1) * self.span.places
+        found = gamma @ norms - (gamma @ places).square().sum(1)
         if self.span.equal:
             return found
+        kept = gamma * self.kept
         along, shrunk = kept * inner, gamma @ self.shrink
         found = found + 2 * (along @ self.shrink - shrunk * along.sum(1))
         return found + (gamma @ self.shrink**2 - shrunk**2) * length2.squeeze(1)
@@ -176,6 +182,13 @@ def _expectations(kind, law, angle):
     found[0] += torch.tensor([pairs.within for pairs in states], dtype=torch.float64)
     value, error = found.reshape(2, *angle.shape)
     return value, error if bool((found[1] > 0).any()) else None
+
+
+def _single(thing):
+    """A copy of an object, its tensors in single precision."""
+    thing = copy.copy(thing)
+    vars(thing).update({name: each.float() for name, each in vars(thing).items() if isinstance(each, torch.Tensor)})
+    return thing
 
 
 def _trapezoidal(pairs) -> tuple[float, float]:
