@@ -10,7 +10,8 @@ from helpers import composed, job, over, random_mixture, seeded, with_values
 from scorelab.denoisers import ExactDenoiser
 from scorelab.errors import ConfigError
 from scorelab.lab.config import check
-from scorelab.samplers import DPMSolverSDE3M, draw_samples
+from scorelab.metrics.projection import orthogonal_metrics
+from scorelab.samplers import DPMSolverSDE3M, FlowHeun, draw_samples
 from scorelab.samplers.ends import on_target, warn
 from scorelab.samplers.risk import grid_of
 from scorelab.schedules import Localization
@@ -97,9 +98,9 @@ def test_the_adaptive_grid_resolves_the_speciation_of_any_target(a, rule):
     assert float(within) == pytest.approx(1 + 1 / schedule.end_snr, abs=0.15)
 
 
-def reported(caplog, schedule, target, steps=32, output="scaled"):
+def reported(caplog, schedule, target, steps=32, output="scaled", rule=None):
     caplog.clear()
-    given, denoiser = job(DPMSolverSDE3M(), steps=steps, output=output), ExactDenoiser(target)
+    given, denoiser = job(rule or DPMSolverSDE3M(), steps=steps, output=output), ExactDenoiser(target)
     with caplog.at_level(logging.WARNING, "scorelab"):
         warn(given, schedule, grid_of(given, schedule, target, denoiser), target)
     return [record.getMessage() for record in caplog.records]
@@ -110,7 +111,7 @@ def test_given_ends_that_do_not_fit_the_target_are_reported_with_the_value_that_
     (line,) = reported(caplog, configured("localization", "schedule.t_min=3e-4"), target)
     (advice,) = [word for word in line.split() if word.startswith("schedule.t_min=")]
     assert reported(caplog, configured("localization", advice), target) == []
-    (line,) = reported(caplog, configured("ddpm"), far(3000.0))
+    (line,) = reported(caplog, configured("ddpm", "schedule.grid=log_snr"), far(3000.0))
     assert "a noisier start is needed" in line
     (line,) = reported(caplog, configured("localization", "schedule.grid=angle"), target)
     assert "schedule.grid=log_snr" in line
@@ -120,6 +121,36 @@ def test_given_ends_that_do_not_fit_the_target_are_reported_with_the_value_that_
     assert reported(caplog, configured("localization", "schedule.T=99"), narrow, output="posterior_draw") == []
     for name in FOLLOWING:
         assert reported(caplog, on_target(configured(name), target), target) == []
+
+
+def test_a_step_over_the_speciation_is_reported_wherever_it_lies_on_the_grid(caplog):
+    """Where the weights of the modes come out wrong, and only there."""
+    target, heun, count = far(100.0), FlowHeun(coordinate="angle"), 2000
+    for name, grid in [(name, grid) for name in ("ou", "vp_cosine", "edm") for grid in ("angle", "log_snr", "karras")]:
+        schedule = on_target(configured(name, f"schedule.grid={grid}"), target)
+        lines = reported(caplog, schedule, target, rule=heun)
+        assert [line.count("schedule.grid=log_snr") for line in lines] == ([1] if grid == "angle" else [])
+        x = torch.cat(list(draw_samples(job(heun, count=count), schedule, ExactDenoiser(target), 16, seed=3)))
+        share = target.posterior_weights(x, math.pi / 2).mean(0).double()
+        error = float(((share - target.weights) / (target.weights * (1 - target.weights) / count).sqrt()).abs().max())
+        assert (error > 4) == bool(lines), (name, grid, error)
+
+
+def test_a_step_too_long_to_extrapolate_over_is_reported(caplog):
+    """On DDPM's chain the default rule multiplies the variance within the modes in 32 steps; a rule of one step does
+    not, nor does the rule where modes are wide, or in more steps."""
+    target = GaussianMixture.two_modes(a=torch.ones(16))
+    schedule = configured("ddpm")
+    for rule, steps, wrong in ((DPMSolverSDE3M(), 32, True), (FlowHeun(coordinate="angle"), 32, False)):
+        lines = reported(caplog, schedule, target, steps, rule=rule)
+        assert [line.count("schedule.grid=log_snr") for line in lines] == [1] * wrong
+        given = job(rule, count=2000, steps=steps, batch_size=2048)
+        x = torch.cat(list(draw_samples(given, schedule, ExactDenoiser(target), 16, seed=4)))
+        found = orthogonal_metrics(x, target, target.output_law(schedule.end_angle, "scaled"))["variance"]
+        assert (found.value > 1.5 * found.exact_at_T) == wrong
+    assert reported(caplog, schedule, target, 128) == []
+    assert reported(caplog, schedule, GaussianMixture(target.weights, target.means, 5.0)) == []
+    assert reported(caplog, configured("ddpm", "schedule.grid=log_snr"), target) == []
 
 
 def test_a_clock_without_any_signal_is_refused_before_anything_is_trained():

@@ -163,7 +163,7 @@ def test_modes_that_are_isotropic_make_the_same_target_as_numbers_do():
     assert target.orthogonal_variance(direction) == pytest.approx(known.orthogonal_variance(direction), rel=1e-12)
     assert_close(target.projection(direction).pdf(x[:, 0]), known.projection(direction).pdf(x[:, 0]), rtol=1e-12)
     for output in ("scaled", "posterior_mean", "posterior_draw"):
-        laws = target.output_law(1.3, output), known.output_law(1.3, output)
+        laws = target.output_law(1.56, output), known.output_law(1.56, output)
         assert_close(laws[0].log_prob(x), laws[1].log_prob(x), rtol=1e-10)
     share, left = target.restricted(lambda means: (means[:, 0] > 0).long(), 1)
     assert share == pytest.approx(0.8, rel=1e-14)
@@ -182,6 +182,24 @@ def test_what_a_sampler_returns_has_the_covariance_of_the_output_law():
         assert abs(float(products.mean() - exact.covariance[0, 1])) < 4 * standard_error(products)
         squares = (returned - exact.mean).square().sum(1)
         assert abs(float(squares.mean() - exact.covariance.trace())) < 4 * standard_error(squares)
+
+
+def test_the_law_of_posterior_means_is_known_only_where_the_modes_do_not_overlap():
+    """Where it is known, posterior means of exact states have its variance and weights; elsewhere it would be wrong."""
+    two = GaussianMixture.two_modes(0.7, torch.ones(4))
+    for target in (two, AnisotropicMixture(two.weights, two.means, two.covariances)):
+        known = []
+        for t in (0.5, 30.0):
+            angle, clean = math.atan(math.sqrt(t)), target.sample(20_000, seeded(14), torch.float64)
+            means = target.posterior_mean(mix(clean, normal(20_000, 4, seed=15), angle), angle)
+            law = target.output_law(angle, "posterior_mean")
+            known.append(law is not None)
+            if known[-1]:
+                gamma = law.posterior_weights(means, math.pi / 2)[:, 0]
+                assert abs(float(gamma.mean()) - 0.7) < 4 * standard_error(gamma)
+                squares = (means - target.mean).square().sum(1)
+                assert abs(float(squares.mean() - law.covariance.trace())) < 4 * standard_error(squares)
+        assert known == [False, True]
 
 
 def test_the_exact_denoiser_samples_a_target_with_correlations():

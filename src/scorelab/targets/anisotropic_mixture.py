@@ -8,6 +8,7 @@ from scorelab.channel import sin_cos
 from scorelab.laws.mixture import Mixture
 from scorelab.targets.base import Target
 from scorelab.targets.gaussian_mixture import signal_direction
+from scorelab.targets.speciation import overlap
 
 
 class AnisotropicMixture(Mixture, Target):
@@ -37,10 +38,9 @@ class AnisotropicMixture(Mixture, Target):
         return float(self.covariance.trace() - unit @ self.covariance @ unit) / (self.n - 1)
 
     def output_law(self, angle, output):
-        """See `Target.output_law`; every law is known.
+        """See `Target.output_law`; None for `posterior_mean` where the modes `overlap` at the angle.
 
-        For `posterior_mean` mode k is N(mu_k, sin^2 C_k V_k^-1 C_k). This is exact up to the overlap of the modes at
-        `angle`.
+        Elsewhere mode k of its law is N(mu_k, sin^2 C_k V_k^-1 C_k).
         """
         sin, cos = (float(value) for value in sin_cos(angle, torch.zeros((), dtype=torch.float64)))
         if output == "posterior_draw":
@@ -50,6 +50,9 @@ class AnisotropicMixture(Mixture, Target):
         noisy = covariances + (cos / sin) ** 2 * torch.eye(self.n, dtype=torch.float64)
         if output == "posterior_mean":
             kept = covariances @ torch.linalg.solve(noisy, covariances)
+            within = (covariances - kept).diagonal(dim1=1, dim2=2).sum(1)
+            if overlap(self, angle, float(self.weights @ within)):
+                return None
             return self._with(every, 0.5 * (kept + kept.mT))
         return self._with(every, noisy)
 

@@ -9,6 +9,7 @@ from scorelab.laws.mixture import IsotropicMixture
 from scorelab.laws.mode_pairs import bayes_risk
 from scorelab.targets.base import Target
 from scorelab.targets.signal import along, between_modes
+from scorelab.targets.speciation import overlap, speciation_angle
 
 
 def signal_direction(means):
@@ -52,8 +53,6 @@ class GaussianMixture(IsotropicMixture, Target):
         return bayes_risk(self, angle)
 
     def speciation_angle(self):
-        from scorelab.targets.speciation import speciation_angle
-
         return speciation_angle(self)
 
     def restricted(self, side_of, side):
@@ -92,17 +91,19 @@ class GaussianMixture(IsotropicMixture, Target):
         return float(self._weights @ self.std**2) + between
 
     def output_law(self, angle, output):
-        """See `Target.output_law`; every law is known.
+        """See `Target.output_law`; None for `posterior_mean` where the modes `overlap` at the angle.
 
-        For `posterior_mean` mode k is N(mu_k, s_k^4 sin^2 / v_k I). This is exact up to the overlap of the modes at
-        `angle`.
+        Elsewhere mode k of its law is N(mu_k, s_k^4 sin^2 / v_k I).
         """
         sin, cos = (float(value) for value in sin_cos(angle, torch.zeros((), dtype=torch.float64)))
         if output == "posterior_draw":
             return self
         variance = self.std**2 + (cos / sin) ** 2
         if output == "posterior_mean":
-            variance = self.std**4 / variance
+            kept = self.std**4 / variance
+            if overlap(self, angle, self.n * float(self._weights @ (self.std**2 - kept))):
+                return None
+            variance = kept
         law = GaussianMixture(self._weights, self.means, torch.sqrt(variance))
         law.direction = self.direction
         return law

@@ -5,6 +5,10 @@ import math
 import torch
 
 from scorelab.laws.mode_pairs import undecided
+from scorelab.targets.scale import scale
+
+#: how much of the Bayes risk may lie between the modes, in variances of the narrowest mode, if they do not overlap
+_OVERLAP = 0.01
 
 
 def coordinates(target):
@@ -36,3 +40,14 @@ def speciation_angle(target) -> float | None:
         return None
     high = float(times[below[0]])
     return math.atan(math.exp(0.5 * brentq(lambda log_t: float(excess(log_t)), high - 1, high, xtol=1e-9)))
+
+
+def overlap(target, angle: float, within: float) -> bool:
+    """Whether more of the Bayes risk at an angle lies between the modes of a mixture than a hundredth of the variance
+    of the narrowest one. By this part the variance of the posterior mean is below that of its law mode by mode.
+
+    within: the part of the risk within the modes. A risk that is not exact counts less three standard errors.
+    """
+    risk, error = target.bayes_risk_and_error(angle)
+    between = float(risk) - within - (0.0 if error is None else 3 * float(error))
+    return between > _OVERLAP * scale(target).width ** 2

@@ -23,7 +23,7 @@ def run(study, context):
     comparison = LawComparison(target.projection(target.direction), context.sampling.count)
     floor, deviation = comparison.floor(study.floor_repeats, stream(context.seed, "floors"))["w1"]
     settings = [(grid, name, budget) for grid in study.grids for name in study.samplers for budget in study.evaluations]
-    rows = []
+    rows, why = [], None
     with Progress("sampling", len(settings), "settings") as progress:
         for number, (grid, name, budget) in enumerate(settings):
             progress.update(number, f"{grid} {name} {budget}")
@@ -33,12 +33,13 @@ def run(study, context):
                 job.require(schedule, context.denoiser)
                 row = _measure(study, context, job, schedule, comparison)
             except (ScorelabError, ValueError) as error:
-                log.info("%s on the grid %s with %d evaluations left out: %s", name, grid, budget, error)
+                why = str(error)
+                log.info("%s on the grid %s with %d evaluations left out: %s", name, grid, budget, why)
                 continue
             rows.append({"grid": grid, "sampler": name, "steps": job.steps, "nfe": job.nfe} | row)
         progress.update(len(settings))
     if not rows:
-        raise ScorelabError("study: none of study.samplers can run on this schedule with this denoiser")
+        raise ScorelabError(f"study: none of study.samplers can run on this schedule with this denoiser: {why}")
     for row in rows:
         row |= {"w1_floor": floor, "w1_floor_deviation": deviation}
     context.write_table("accuracy.csv", rows)
@@ -48,6 +49,8 @@ def _measure(study, context, job, schedule, comparison):
     """W1 of the projection, weight of the first mode and orthogonal variance: means over sets, with standard errors."""
     target, angles = context.target, grid_of(job, schedule, context.target, context.denoiser)
     law = target.output_law(job.end_angle(schedule), job.output)
+    if law is None:
+        raise ScorelabError(f"sampler.output = {job.output}: the law of exact outputs is not known at this end")
     found, started = [], time.perf_counter()
     for repeat in range(study.repeats):
         seed = stream_seed(context.seed, "sampling", repeat)
