@@ -370,8 +370,8 @@ def test_the_figure_labels_its_panels(run):
     assert all(axes.get_xlabel() and axes.get_ylabel() for axes in figure.axes)
 
 
-def test_an_exact_denoiser_and_modes_of_several_widths_are_measured(tmp_path):
-    target = ["target=mixture", "target.n=4", "target.std=[0.5,1.0,1.5]"]
+def test_an_exact_denoiser_and_modes_of_several_widths_that_overlap_are_measured(tmp_path):
+    target = ["target=mixture", "target.n=4", "target.std=[0.5,1.0,1.5]", "target.means=[0.3,0.0,-0.3]"]
     quick = [one for one in QUICK if not one.startswith(("target.", "denoiser.", "training."))]
     result = scorelab.run([*quick, *target, "denoiser=exact", "study.trade.shares=[]"], tmp_path / "run")
     found = result.metrics["collapse"]
@@ -379,6 +379,8 @@ def test_an_exact_denoiser_and_modes_of_several_widths_are_measured(tmp_path):
     assert "predicted" not in found["bands"]["heun"]
     assert "collapse.bands.heun.predicted" in result.metrics["not_measured"]
     assert "high_shared" not in found["trade"]["4"]
+    error = found["exact"]["dpm_solver_2m_sde"]["mode_weight_standard_error"]
+    assert found["mode_weight_floor"] == pytest.approx(error, rel=0.15)
 
 
 @over(

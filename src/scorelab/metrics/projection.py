@@ -191,10 +191,15 @@ def mode_weights(samples, target, output_law, generator) -> dict:
         missing = Estimate.missing(_unknown_at_T(target))
         found = {"mode_weight": first, "mode_weights": every}
         return found | {"mode_weight_exact": missing, "mode_weights_exact": missing}
-    exact = law.posterior_weights(law.sample(4096, generator), math.pi / 2).double()
-    floor = float(exact[:, 0].std() / math.sqrt(len(samples)))
-    first = replace(first, floor=floor, exact=float(law.weights[0]))
+    first = replace(first, floor=weight_floor(law, len(samples), generator), exact=float(law.weights[0]))
     return {"mode_weight": first, "mode_weights": replace(every, exact=law.weights.tolist())}
+
+
+def weight_floor(law, count: int, generator) -> float:
+    """The standard deviation of the mean posterior weight of the first mode over `count` exact samples. It is below
+    that of the share of the mode where modes overlap; measured on 4096 samples."""
+    gamma = law.posterior_weights(law.sample(4096, generator), math.pi / 2)[:, 0]
+    return float(gamma.double().std() / math.sqrt(count))
 
 
 def _window(values, law):

@@ -5,6 +5,8 @@ import math
 import numpy
 
 from scorelab.laws.estimate import Estimate
+from scorelab.metrics.projection import weight_floor
+from scorelab.randomness import stream
 from scorelab.studies.collapse.theory import influence
 
 #: statistics of concentration.csv
@@ -38,9 +40,10 @@ def run(study, context):
 
 
 def _exact_weight(context, count) -> Estimate:
-    """The weight of the first mode, and its standard error over as many exact samples whose modes are known."""
-    weight = float(context.target.weights[0])
-    return Estimate(exact=weight, floor=math.sqrt(weight * (1 - weight) / count))
+    """The weight of the first mode, and the standard error of its mean over as many exact samples."""
+    law = context.target.output_law(context.schedule.end_angle, "scaled")
+    floor = weight_floor(law, count, stream(context.seed, "collapse weights"))
+    return Estimate(exact=float(law.weights[0]), floor=floor)
 
 
 def _column(table, name, rows) -> Estimate:

@@ -35,7 +35,7 @@ SECTIONS = (
             (
                 "mode_weight_exact mode_weight_floor",
                 "1",
-                "weight of the first mode; its standard error over as many samples of known modes",
+                "weight of the first mode; standard error of `mode_weight` for as many exact samples",
             ),
         ),
     ),

@@ -6,7 +6,7 @@ import numpy
 
 from scorelab.figures.files import load_arrays
 from scorelab.laws.estimate import Estimate, mean_and_error
-from scorelab.metrics.projection import LawComparison
+from scorelab.metrics.projection import LawComparison, weight_floor
 from scorelab.metrics.tables import first_within
 from scorelab.randomness import stream, stream_seed
 from scorelab.samplers.langevin import ULA
@@ -25,15 +25,14 @@ def run(study, context):
     exact = target.weights.numpy()
     comparison = LawComparison(target.projection(target.direction), count)
     floor = comparison.floor(study.floor_repeats, stream(context.seed, "langevin floors"))["w1"]
-    draws = target.sample(4096, stream(context.seed, "langevin weights"))
-    weight_floor = float(target.posterior_weights(draws, math.pi / 2)[:, 0].double().std() / math.sqrt(count))
+    least = weight_floor(target, count, stream(context.seed, "langevin weights"))
     metrics = {"count": count, "tolerance": study.tolerance, "methods": {}}
-    metrics |= {"weight": Estimate(exact=float(exact[0]), floor=weight_floor)}
+    metrics |= {"weight": Estimate(exact=float(exact[0]), floor=least)}
     metrics |= {
         "mode_weights": Estimate(exact=exact.tolist()),
         "w1": Estimate(floor=floor[0], floor_deviation=floor[1]),
     }
-    arrays = {"exact": exact[0], "floor": weight_floor, "names": [], "labels": []}
+    arrays = {"exact": exact[0], "floor": least, "names": [], "labels": []}
     rows = []
     for plan in study.plans(context.config):
         weights, evaluations = states[f"{plan.name}.weights"], states[f"{plan.name}.evaluations"]
