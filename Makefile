@@ -63,7 +63,7 @@ published-networks: $(READY) ## train the published networks with their full bud
 	$(sweep)
 	$(BIN)/python scripts/keep_published_networks.py outputs/$@
 
-claims: $(READY) $(if $(FULL),published-networks) ## test statements of the literature: ten minutes; FULL=1 trains anew
+claims: $(READY) $(if $(FULL),published-networks) ## test statements of the literature: a minute; FULL=1 trains anew
 	$(BIN)/python run.py study=claims claims.docs=docs
 
 # One figure of the paper with its published budget; ARGS="setting=3 training=author" changes the configuration.

@@ -120,7 +120,8 @@ def test_what_a_target_has_not_is_one_line():
         with pytest.raises(ScorelabError, match=r"OnlySamples: the .*(no|not) "):
             ask()
     assert target.output_law(1.4, "scaled") is None
-    assert target.output_law(1.4, "posterior_draw") is target
+    assert target.output_law(1.4, "posterior_draw") is None
+    assert target.output_law(math.pi / 2, "posterior_draw") is target
     assert target.output_law(math.pi / 2, "scaled") is target
 
 

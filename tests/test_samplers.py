@@ -7,6 +7,7 @@ import pytest
 import torch
 from helpers import assert_close, job, normal, over, random_mixture, seeded, standard_error
 
+from scorelab.channel import mix
 from scorelab.denoisers import Denoiser, ExactDenoiser, OuterProduct
 from scorelab.metrics.projection import project
 from scorelab.randomness import BLOCK, BlockNoise, default_stream
@@ -220,6 +221,19 @@ def test_posterior_draw_of_one_mode_adds_the_variance_of_the_posterior(angle, st
     sin, cos = math.sin(angle), math.cos(angle)
     variance = std**2 * cos**2 / (std**2 * sin**2 + cos**2)
     assert_close(result, target.posterior_mean(x, angle) + math.sqrt(variance) * draws[1], rtol=1e-12, atol=1e-13)
+
+
+def test_the_law_of_posterior_draws_is_known_where_it_is_the_target():
+    """Where modes overlap the isotropic noise of a draw also spreads along other directions than theirs."""
+    target = GaussianMixture.two_modes(0.5, a=torch.tensor([3.0, 0, 0, 0]))
+    clean = target.sample(40_000, torch.Generator().manual_seed(14), torch.float64)
+    for t, known in ((0.3, False), (100.0, True)):
+        angle = math.atan(math.sqrt(t))
+        x = mix(clean, normal(40_000, 4, seed=15), angle)
+        result = OUTPUTS["posterior_draw"](ExactDenoiser(target), x, angle, replay(normal(2, 40_000, 4, seed=16)))
+        law = target.output_law(angle, "posterior_draw")
+        assert (law is target) == known
+        assert (abs(float(result[:, 1].var()) - 1) < 4 * math.sqrt(2 / 40_000)) == known
 
 
 def test_posterior_draws_of_clean_states_have_the_law_of_the_target():

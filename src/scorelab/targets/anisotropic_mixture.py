@@ -38,13 +38,14 @@ class AnisotropicMixture(Mixture, Target):
         return float(self.covariance.trace() - unit @ self.covariance @ unit) / (self.n - 1)
 
     def output_law(self, angle, output):
-        """See `Target.output_law`; None for `posterior_mean` where the modes `overlap` at the angle.
+        """See `Target.output_law`; None for `posterior_mean` where the modes `overlap` at the angle, and for
+        `posterior_draw`, whose noise is isotropic.
 
-        Elsewhere mode k of its law is N(mu_k, sin^2 C_k V_k^-1 C_k).
+        Without overlap mode k of the law of posterior means is N(mu_k, sin^2 C_k V_k^-1 C_k).
         """
         sin, cos = (float(value) for value in sin_cos(angle, torch.zeros((), dtype=torch.float64)))
         if output == "posterior_draw":
-            return self
+            return super().output_law(angle, output)
         every = torch.ones_like(self.weights, dtype=torch.bool)
         covariances = self.covariances
         noisy = covariances + (cos / sin) ** 2 * torch.eye(self.n, dtype=torch.float64)

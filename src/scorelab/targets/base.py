@@ -235,12 +235,13 @@ class Target(Movable, abc.ABC):
         law is not known.
 
         output: scaled, x / sin(phi), whose noise has variance cot^2(phi) = 1/T; posterior_mean, m(x; phi);
-        posterior_draw, a draw of X given x. Without the capability the law is known only if it is the target itself:
-        for a posterior draw, and for every output at pi/2. Raises ValueError for another output or angle.
+        posterior_draw, m(x; phi) plus isotropic noise, see `scorelab.samplers.loop.posterior_draw`. Without the
+        capability the law is known only at pi/2, where it is the target itself. Raises ValueError for another output or
+        angle.
         """
         if output not in ("scaled", "posterior_mean", "posterior_draw") or not 0 < angle <= math.pi / 2:
             raise ValueError(f"output = {output}, angle = {angle}")
-        return self if output == "posterior_draw" or angle >= math.pi / 2 else None
+        return self if angle >= math.pi / 2 else None
 
     def restricted(self, side_of, side: int) -> tuple[float, "Target"]:
         """The share of the samples that lie on one side, and the law of these samples.

@@ -91,18 +91,19 @@ class GaussianMixture(IsotropicMixture, Target):
         return float(self._weights @ self.std**2) + between
 
     def output_law(self, angle, output):
-        """See `Target.output_law`; None for `posterior_mean` where the modes `overlap` at the angle.
+        """See `Target.output_law`; None where the modes `overlap` at the angle, for outputs other than `scaled`.
 
-        Elsewhere mode k of its law is N(mu_k, s_k^4 sin^2 / v_k I).
+        Without overlap the noise of a draw has the variance of the posterior, so that its law is the target, and mode k
+        of the law of posterior means is N(mu_k, s_k^4 sin^2 / v_k I).
         """
         sin, cos = (float(value) for value in sin_cos(angle, torch.zeros((), dtype=torch.float64)))
-        if output == "posterior_draw":
-            return self
         variance = self.std**2 + (cos / sin) ** 2
-        if output == "posterior_mean":
+        if output != "scaled":
             kept = self.std**4 / variance
             if overlap(self, angle, self.n * float(self._weights @ (self.std**2 - kept))):
                 return None
+            if output == "posterior_draw":
+                return self
             variance = kept
         law = GaussianMixture(self._weights, self.means, torch.sqrt(variance))
         law.direction = self.direction
