@@ -9,7 +9,7 @@ import pandas
 import pytest
 import torch
 from conftest import SMALL
-from helpers import copied, refused, without_times
+from helpers import copied, over, refused, without_times
 
 import scorelab
 from scorelab.errors import ConfigError, ScorelabError
@@ -267,3 +267,21 @@ def test_the_default_directory_is_below_outputs_and_named_by_the_overrides(small
     result = scorelab.run([*small, "stage=train", "denoiser=tanh"])
     assert result.directory.parts[0] == "outputs"
     assert "target.n=8" in result.directory.name
+
+
+@over(
+    ("overrides", "says"),
+    [
+        (("schedule=ou", "schedule.T=800"), "no signal is left"),
+        (("schedule=ou", "schedule.beta=200"), "no signal is left"),
+        (("schedule=vp", "schedule.beta_max=3000"), "no signal is left"),
+        (("schedule=ddpm", "schedule.timesteps=1000000"), "32 steps on the grid native .* do not increase"),
+        (("grid@schedule.grid=karras", "schedule.grid.rho=0.001"), "beyond the numbers of double precision"),
+        (("schedule.alpha_max=1e-300",), "no signal is left"),
+    ],
+)
+def test_a_grid_that_cannot_be_made_is_refused_before_anything_is_trained(overrides, says, small, tmp_path):
+    where = tmp_path / str(overrides).replace("/", " ")
+    with pytest.raises(ConfigError, match=says):
+        scorelab.run([*small, "sampler.steps=32", *overrides], where)
+    assert not (where / "training.csv").exists()

@@ -1,5 +1,6 @@
 """What the stages of a study share: the run directory and the components that its configuration names."""
 
+import contextlib
 import logging
 from functools import cached_property
 
@@ -18,6 +19,17 @@ from scorelab.samplers.risk import grid_of
 from scorelab.studies.base import draw
 
 log = logging.getLogger("scorelab")
+
+
+@contextlib.contextmanager
+def _computable():
+    """Turn what a clock and its grid raise into the error of a configuration."""
+    try:
+        yield
+    except ArithmeticError:
+        raise ConfigError("schedule: its ends are beyond the numbers of double precision") from None
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
 
 
 class Context:
@@ -41,8 +53,10 @@ class Context:
 
     @cached_property
     def schedule(self):
-        """The clock; ends that the configuration leaves open follow from the target."""
-        return on_target(self.config["schedule"].build(), self.target, log.info)
+        """The clock; ends that are not given follow from the target. Raises ConfigError for a clock that
+        cannot be followed in double precision."""
+        with _computable():
+            return on_target(self.config["schedule"].build(), self.target, log.info)
 
     @cached_property
     def sampling(self):
@@ -58,8 +72,20 @@ class Context:
 
     @cached_property
     def angles(self):
-        """The job's grid of angles, (steps + 1,), on this run's schedule, target and denoiser."""
-        return grid_of(self.sampling, self.schedule, self.target, self.denoiser)
+        """The job's grid of angles, (steps + 1,), for the schedule, target and denoiser. Raises ConfigError if there
+        is no such grid."""
+        learned = self.schedule.grid.adapts_to == "learned"
+        with _computable():
+            return grid_of(self.sampling, self.schedule, self.target, self.denoiser if learned else None)
+
+    def plan(self):
+        """Make what needs no denoiser: what is impossible is found before anything is trained, and the log says where
+        sampling will start and stop."""
+        if not self.config.uses("target", "schedule"):
+            return
+        learned = self.schedule.grid.adapts_to == "learned"
+        if self.config.sampling is not None and not learned:
+            self.angles  # noqa: B018 (kept for the stages)
 
     @cached_property
     def training(self):

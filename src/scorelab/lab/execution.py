@@ -43,8 +43,8 @@ def execute(run: Run, config: Config):
         context = Context(run, config)
         if config.uses("target"):
             require_of_target(config, context.target)
-        if config.uses("target", "schedule"):
-            context.schedule  # noqa: B018 (says where it starts and stops, before anything is trained)
+        if stages[0] == next(iter(study.stages)):
+            context.plan()
         for stage in stages:
             if run.needs(stage):
                 study.run_stage(stage, context)

@@ -32,6 +32,9 @@ class Localization(Schedule):
     def _ends(self):
         if self.end_angle <= 0:
             raise ValueError(f"alpha_max = {self.alpha_max}: an angle in (0, pi/2) is needed")
+        if not self.end_snr > 0:
+            name = "alpha_max" if self.T is None else "T"
+            raise ValueError(f"{name} = {getattr(self, name)}: no signal is left in double precision at this end")
         if self.grid.infinite_at_noise and self.t_min is not None and not self.t_min < self.end_snr:
             raise ValueError(f"t_min = {self.t_min}: the grid {self.grid.name} needs t_min < T = {self.end_snr:.6g}")
         return self

@@ -66,18 +66,20 @@ def relative_variance(size, band, end, stochasticity) -> float:
     decay = math.exp(-rate * (last - first))
     if stochasticity == 0:
         return decay
+    top, power = math.sin(last), 2 * stochasticity - 1
     if stochasticity == 1:
-        gained = _of_double_angle(last, rate) - decay * _of_double_angle(first, rate)
+        gained = (_of_double_angle(last, rate) - decay * _of_double_angle(first, rate)) / top**2
     else:
-        power = 2 * stochasticity - 1
         gained = quad(
-            lambda psi: 2 * stochasticity * math.sin(psi) ** power * math.cos(psi) * math.exp(rate * (psi - last)),
+            lambda psi: (
+                (power + 1) * (math.sin(psi) / top) ** power * math.cos(psi) / top * math.exp(rate * (psi - last))
+            ),
             first,
             last,
             epsabs=1e-13,
             epsrel=1e-12,
         )[0]
-    kept = (decay * math.sin(first) ** (2 * stochasticity) + gained) / math.sin(last) ** (2 * stochasticity)
+    kept = decay * (math.sin(first) / top) ** (power + 1) + gained
     return after(kept, last, end, stochasticity)
 
 

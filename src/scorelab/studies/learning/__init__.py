@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from scorelab.options import Angle, Count, OpenUnit, Options, Positive, Several, in_order, with_identifiers
 from scorelab.studies.base import Number, Study, draw_figures
@@ -44,6 +44,12 @@ class Level(Options):
     steps: Count
 
 
+def _distinct(values):
+    if len(set(values)) < len(values):
+        raise ValueError("distinct numbers are needed")
+    return values
+
+
 class Regimes(Options):
     """The map of which approximation of a step holds.
 
@@ -52,7 +58,7 @@ class Regimes(Options):
     is at most this.
     """
 
-    norms: list[Positive] = Field(min_length=1)
+    norms: Annotated[list[Positive], Field(min_length=1), AfterValidator(_distinct)]
     times: Ends
     ratios: Ends
     points: Several
