@@ -5,9 +5,7 @@ all angles.
 
 `States`: x is drawn from the mixture. This is good where many modes overlap. Functions of x whose expectation is known
 follow the values, and the part of the values that is linear in them is replaced by its expectation. This takes away up
-to 99 per cent of the variance at small angles, and 70 to 90 per cent where the modes come apart. Nearly all of the time
-goes into posterior weights, so that they are in single precision; the first points, which are also computed in double
-precision, tell whether that is enough, and their mean difference is given back.
+to 99 per cent of the variance at small angles, and 70 to 90 per cent where the modes come apart.
 
 `Bridges`: a pair of modes is drawn, and x between them. This is good where modes hardly overlap, so that a state that
 two modes claim is rare. Let b_kl be the normal density, and M_kl its mass, in sqrt(p_k p_l) = M_kl b_kl. Then
@@ -17,6 +15,9 @@ two modes claim is rare. Let b_kl be the normal density, and M_kl its mass, in s
 where alone = (w_k p_k + w_l p_l)/p <= 1 is the probability that x belongs to one of the two. Across the line through
 the means x follows b_kl. Along this line L is quadratic in the coordinate c of x, which follows a density that is high
 around the root of L, and has a weight.
+
+Nearly all of the time goes into posterior weights, so that they are in single precision; the first points, which are
+also computed in double precision, tell whether that is enough, and their mean difference is given back.
 
 An estimate is the mean over 16 scrambles of a Sobol sequence; their spread is its error. The number of points doubles
 until the error is small enough. All angles share one allowance of posterior weights: what the easy ones leave is for
@@ -33,7 +34,7 @@ from scorelab.quadrature import Scrambles, chi_squared_quantile
 
 _SCRAMBLES, _FIRST = 16, 2**7  # scrambles; points of each at first
 _ENTRIES, _LEAST = 2**23, 2**26  # posterior weights that may be computed for each angle on average, and at least in all
-_BLOCK, _CHUNK = 2**20, 2**16  # inner products that are kept, and posterior weights at a time
+_BLOCK, _CHUNK = 2**20, 2**18  # inner products that are kept, and posterior weights at a time
 _PILOT = 2**10  # points that choose an estimator
 _WANTED = 1e-4  # a standard error that is small enough, as a share of the answer
 _NORMAL = 0.2  # share of the points along a bridge that are normal
@@ -65,17 +66,17 @@ def sampled(states):
 def _tally(pairs, points):
     """The tally of the estimator that suits an angle: `States` unless its values would be rare, in single precision if
     that gives the same values."""
-    states, pilot = States(pairs), points.first(_PILOT)
-    values = pilot.values(states)
+    kind, pilot = States, points.first(_PILOT)
+    values = pilot.values(States(pairs))
     if values[0].mean() < _RARE * pairs.largest or not pairs.largest:
-        bridges = Bridges(pairs)
-        together, alone = pilot.values(bridges.parts).mean(1)
+        parts = pilot.values(Bridges(pairs).parts)
+        together, alone = parts.mean(1)
         if together > _ALONE * alone or not pairs.largest:
-            return _Tally(bridges)
-    single = States(pairs, single=True)
+            kind, values = Bridges, parts[:1]
+    single = kind(pairs, single=True)
     lost = values - pilot.single.values(single)
     same = lost[0].abs().mean() < 0.1 * _WANTED * (pairs.within + values[0].mean())
-    return _Tally(single, lost) if same else _Tally(states)
+    return _Tally(single, lost) if same else _Tally(kind(pairs))
 
 
 class _Tally:
@@ -129,7 +130,7 @@ class _Points:
     def of(cls, span, uniform):
         """The points of uniform numbers (rows, r + 3)."""
         label, place, radius = uniform[:, :3].T.contiguous()
-        z = torch.special.ndtri(uniform[:, 3:])
+        z = math.sqrt(2) * torch.erfinv(2 * uniform[:, 3:] - 1)
         z2 = z.square().sum(1) + chi_squared_quantile(radius, span.outside)
         mode, q = torch.searchsorted(span.weights.cumsum(0)[:-1].contiguous(), label), z @ span.places.T
         norms, own = span.products.diag(), q.gather(1, mode.unsqueeze(1)).squeeze(1)
@@ -149,8 +150,9 @@ class _Points:
 
     @functools.cached_property
     def single(self):
-        """The same points in single precision."""
-        return _Points(*(each.float() if each.is_floating_point() else each for each in self.columns()))
+        """The same points with the inner products in single precision."""
+        label, place, mode, *rest = self.columns()
+        return _Points(label, place, mode, *(each.float() for each in rest))
 
     def values(self, function):
         """function(points), (values, rows), a chunk at a time."""
@@ -192,10 +194,9 @@ class Bridges:
     probability that the pair is drawn.
     """
 
-    single = False
-
-    def __init__(self, pairs):
-        self.pairs, span, sin = pairs, pairs.span, pairs.sin
+    def __init__(self, pairs, single=False):
+        self.single, self.pairs = single, pairs.single() if single else pairs
+        span, sin = pairs.span, pairs.sin
         self.k, self.l = k, l = torch.triu_indices(len(span.weights), len(span.weights), 1)
         (first, second), log_w = (pairs.variance[each] for each in (k, l)), span.weights.log()
         square = sin**2 * span.squares[k, l]
@@ -222,11 +223,10 @@ class Bridges:
         c, along, log_density = self._along(pair, points.place, q.gather(1, k) - q.gather(1, l), points.z2)
         inner, length2 = self._states(pair, c, along, q, points.z2)
         log_joint = pairs.log_joint(inner, length2)
-        of_k, of_l = log_joint.gather(1, k), log_joint.gather(1, l)
-        size = (of_k - of_l).abs()
+        gamma = torch.softmax(log_joint, 1)
+        alone, size = gamma.gather(1, k) + gamma.gather(1, l), (log_joint.gather(1, k) - log_joint.gather(1, l)).abs()
         log_value = self.log_weight[pair] - self.log_chance[pair] - log_density - 0.5 * c**2
         log_value = log_value.unsqueeze(1) - 0.5 * size - torch.log1p(torch.exp(-size))
-        alone = torch.exp(torch.logaddexp(of_k, of_l) - torch.logsumexp(log_joint, 1, keepdim=True))
         value = log_value.exp() * pairs.apart(k, l, inner.gather(1, k), inner.gather(1, l), length2)
         return torch.cat([value * alone, value], 1).T
 
@@ -257,12 +257,12 @@ class Bridges:
         near, far, deviation = self.near[pair], self.far[pair], self.variance[pair].sqrt()
         shift = torch.where(self.distance[pair] > 0, (c - along) / self.distance[pair], 0)
         of_k, of_l = sin * near + deviation * shift, sin * far - deviation * shift  # x less its part across the line
-        inner = deviation.unsqueeze(1) * q
-        inner.addcmul_(of_k.unsqueeze(1), products.index_select(0, k))
-        inner.addcmul_(of_l.unsqueeze(1), products.index_select(0, l))
+        own, of_first, of_second = (each.to(q.dtype).unsqueeze(1) for each in (deviation, of_k, of_l))
+        inner = own * q
+        inner.addcmul_(of_first, products.index_select(0, k)).addcmul_(of_second, products.index_select(0, l))
         kk, kl, ll = products[k, k], products[k, l], products[l, l]
         squared = near**2 * kk + 2 * near * far * kl + far**2 * ll
         q_k, q_l = (q.gather(1, each.unsqueeze(1)).squeeze(1) for each in (k, l))
         across = near * (q_k + shift * (kk - kl)) + far * (q_l + shift * (kl - ll))
         length2 = sin**2 * squared + 2 * sin * deviation * across + deviation**2 * (z2 + c**2 - along**2)
-        return inner, length2.unsqueeze(1)
+        return inner, length2.to(q.dtype).unsqueeze(1)
