@@ -237,6 +237,14 @@ def test_the_scale_of_a_mixture_is_that_of_its_covariance_and_its_samples():
         assert scale(Sampled(law)) == measured(law)
 
 
+def test_a_step_over_the_speciation_of_a_target_whose_modes_are_not_known_is_reported(caplog):
+    law = GaussianMixture.two_modes(a=torch.full((16,), 30.0))
+    target, schedule = Sampled(law), configured("localization", "schedule.t_min=1e-6")
+    assert reported(caplog, schedule, target) == []
+    (line,) = reported(caplog, schedule, target, steps=3)
+    assert "over the noise at which" in line
+
+
 def test_a_null_end_stays_null_in_the_configuration():
     saved = check(with_values()).data["schedule"]
     assert (saved["alpha_max"], saved["T"], saved["t_min"]) == (None, None, None)

@@ -47,19 +47,22 @@ def on_target(schedule, target, report=None):
 
 def warn(job, schedule, angles, target):
     """Log a line for each fault of the grid on the target, with what mends it: an end that is given and does not fit, a
-    step that leaps over the speciation, else whatever makes the modes come out wrong in a trial.
+    step that leaps over the speciation, whatever else makes the modes of a mixture come out wrong in a trial.
 
     angles: the grid of the job (steps + 1,).
     """
     if job.rule.visits_grid:
         ratios = [math.tan(float(angle)) ** 2 for angle in angles]
-        lines = [line for find in (_leap, _noise_left) if (line := find(job, schedule, ratios, target)) is not None]
-        for line in lines or _wrong(job, schedule, angles, target):
+        lines = [_start(job, schedule, ratios, target), _noise_left(job, schedule, ratios, target)]
+        if not any(lines):
+            known = isinstance(target, Mixture)
+            lines = [_wrong(job, schedule, angles, target) if known else _leap(job, schedule, ratios, target)]
+        for line in filter(None, lines):
             log.warning("sampling: %s", line)
 
 
-def _leap(job, schedule, ratios, target):
-    """What to say of a first step, or of a later one, in which the target turns from noise into modes."""
+def _start(job, schedule, ratios, target):
+    """What to say of a first step in which the target turns from noise into modes."""
     size, _ = _size(schedule, target)
     first = ratios[0] or ratios[1]
     if first * size > _LEAP:
@@ -70,6 +73,11 @@ def _leap(job, schedule, ratios, target):
             advice = _finer(job, schedule)
         start = f"the first step ends at the signal-to-noise ratio {first:.3g}"
         return f"{start}, where the target is no longer noise; {advice}"
+    return None
+
+
+def _leap(job, schedule, ratios, target):
+    """What to say of a later step in which the target turns from noise into modes, where its modes are not known."""
     spread = scale(target).spread
     for low, high in itertools.pairwise(ratios):
         if low * spread < 1 and (high - low) * spread > _LEAP_INSIDE:
@@ -91,11 +99,12 @@ def _noise_left(job, schedule, ratios, target):
 
 
 def _wrong(job, schedule, angles, target):
-    """What to say of steps that are too long for the rule, wherever they lie: a list of at most one line."""
-    if not isinstance(target, Mixture) or (found := fault(job, schedule, angles, target)) is None:
-        return []
+    """What to say of steps that are too long for the rule, wherever they lie, where the modes are known."""
+    found = fault(job, schedule, angles, target)
+    if found is None:
+        return None
     words = f"with these steps and even the exact posterior mean {found.words}"
-    return [f"{words}; {_mended(job, schedule, target)}"]
+    return f"{words}; {_mended(job, schedule, target)}"
 
 
 def _mended(job, schedule, target):
