@@ -1,5 +1,7 @@
 """Where sampling starts and stops on a target, if the configuration does not say it."""
 
+import functools
+import itertools
 import logging
 import math
 
@@ -11,9 +13,10 @@ from scorelab.denoisers import ExactDenoiser
 from scorelab.errors import ConfigError
 from scorelab.lab.config import check
 from scorelab.metrics.projection import orthogonal_metrics
-from scorelab.samplers import DPMSolverSDE3M, FlowHeun, draw_samples
+from scorelab.samplers import DPMSolverSDE3M, EulerMaruyama, FlowHeun, draw_samples
 from scorelab.samplers.ends import on_target, warn
 from scorelab.samplers.risk import grid_of
+from scorelab.samplers.trial import fault
 from scorelab.schedules import Localization
 from scorelab.targets import AnisotropicMixture, GaussianMixture, Target
 from scorelab.targets.scale import measured, scale
@@ -153,6 +156,61 @@ def test_a_step_too_long_to_extrapolate_over_is_reported(caplog):
     assert reported(caplog, configured("ddpm", "schedule.grid=log_snr"), target) == []
 
 
+#: clocks on which the modes come out wrong in 32 steps: the target, the overrides of the clock, and what is named
+WRONG = {
+    "karras far": (GaussianMixture.two_modes(a=torch.full((64,), 300.0)), ["edm"], "variance"),
+    "karras narrow": (far(8.0, 0.02), ["edm"], "variance"),
+    "leap": (GaussianMixture.two_modes(a=torch.full((16,), 30.0)), ["vp", "schedule.grid=log_t"], "weight"),
+    "unequal": (
+        GaussianMixture([0.5, 0.3, 0.2], [[0.0], [1.0], [100.0]], 0.1),
+        ["ou", "schedule.grid=log_t"],
+        "weight",
+    ),
+    "short chain": (
+        GaussianMixture.two_modes(a=torch.ones(16)),
+        ["ddpm", "schedule.timesteps=40", "schedule.beta_max=0.9"],
+        "weight",
+    ),
+    "axes": (AnisotropicMixture([0.6, 0.4], [[3.0, 0.0], [-3.0, 1.0]], [[1.0, 0.01], [0.5, 1.0]]), ["ddpm"], "weight"),
+}
+
+
+@over("case", list(WRONG))
+def test_modes_that_come_out_wrong_are_reported_with_advice_that_mends_them(caplog, case):
+    target, (name, *given), what = WRONG[case]
+    (line,) = reported(caplog, on_target(configured(name, *given), target), target)
+    assert what in line
+    *_, advice = line.removesuffix(" would do").split("; ")
+    changes = dict(change.split("=") for change in advice.split())
+    steps = int(changes.pop("sampler.steps", 32))
+    given += [f"{key}={value}" for key, value in changes.items()]
+    assert reported(caplog, on_target(configured(name, *given), target), target, steps) == []
+
+
+@over("name", [*FOLLOWING, "ddpm"])
+def test_the_default_target_is_fine_on_every_clock(caplog, name):
+    target = GaussianMixture.two_modes()
+    assert reported(caplog, on_target(configured(name, "schedule.grid=karras"), target), target) == []
+
+
+def test_a_trial_finds_the_variance_that_the_rule_makes():
+    """On one mode the exact posterior mean is linear, so that the covariance of the states follows the rule."""
+    target, rule = GaussianMixture([1.0], torch.zeros(1, 64), 0.3), EulerMaruyama()
+    schedule = configured("edm", "schedule.sigma_max=30", "schedule.sigma_min=0.01")
+    angles, variance = schedule.angles(12), schedule.start_std**2
+    units = torch.eye(2, dtype=torch.float64)[:, :1].expand(2, 64)
+    for here, there in itertools.pairwise(angles.tolist()):
+        step = functools.partial(rule.step, ExactDenoiser(target), angle=here, next_angle=there, state=None)
+        kept, fresh = (
+            float(step(x=unit.clone(), noise=unit.flip(0).clone)[0][0, 0]) for unit in (units, units.flip(0))
+        )
+        variance = kept**2 * variance + fresh**2
+    exact = variance / float(0.3**2 * angles[-1].sin() ** 2 + angles[-1].cos() ** 2)
+    found = fault(job(rule, steps=12), schedule, angles, target)
+    assert found.found == pytest.approx(exact, rel=4 * math.sqrt(2 / 8192))
+    assert not 1 / 1.2 < exact < 1.2
+
+
 def test_a_clock_without_any_signal_is_refused_before_anything_is_trained():
     schedule = configured("vp_cosine", "schedule.T=1.0")
     with pytest.raises(ConfigError, match="no signal is left in double precision"):
@@ -177,6 +235,14 @@ def test_the_scale_of_a_mixture_is_that_of_its_covariance_and_its_samples():
         assert scale(law).spread >= size * (1 - 1e-12)
         assert measured(law).spread == pytest.approx(size, rel=0.15)
         assert scale(Sampled(law)) == measured(law)
+
+
+def test_a_step_over_the_speciation_of_a_target_whose_modes_are_not_known_is_reported(caplog):
+    law = GaussianMixture.two_modes(a=torch.full((16,), 30.0))
+    target, schedule = Sampled(law), configured("localization", "schedule.t_min=1e-6")
+    assert reported(caplog, schedule, target) == []
+    (line,) = reported(caplog, schedule, target, steps=3)
+    assert "over the noise at which" in line
 
 
 def test_a_null_end_stays_null_in_the_configuration():

@@ -156,6 +156,11 @@ class Mixture:
         """log p_phi(x), shape (count,), for x (count, n) and an angle that is a number or a tensor (count,)."""
         return torch.logsumexp(self._log_joint(x, angle), -1).to(x.dtype)
 
+    def squared_lengths(self, x, angle):
+        """(x - sin mu_k)^T V_k^{-1} (x - sin mu_k) / n, shape (count, K), float64: its mean over mode k is 1."""
+        residual, variances = self._standardised(x.double(), *sin_cos(angle, x.double()))
+        return (residual.square() / variances).mean(-1)
+
     def posterior_weights(self, x, angle):
         """gamma_k(x) = P(mode k | x_phi = x), shape (count, K); equations (14) and (15) for two modes."""
         return torch.softmax(self._log_joint(x, angle), -1).to(x.dtype)

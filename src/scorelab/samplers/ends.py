@@ -5,6 +5,9 @@ import logging
 import math
 
 from scorelab.errors import ConfigError
+from scorelab.laws.mixture import Mixture
+from scorelab.samplers.trial import fault
+from scorelab.schedules.grids import LogSNR
 from scorelab.targets.scale import scale
 
 log = logging.getLogger("scorelab")
@@ -17,9 +20,8 @@ _STOP = 99.0
 _LEAP = 0.3
 #: a later step this long, in the same product, is reported if it begins below 1: weights are then several per cent off
 _LEAP_INSIDE = 2.5
-#: a rule that extrapolates bears steps in log SNR that grow by this factor, and a share of the variance of a mode that
-#: it throws off in a step that grows by more
-_STRETCH, _THROWN = 1.6, 0.1
+#: where the modes come out wrong, so many steps are tried for the advice, at most
+_MOST_STEPS = 512
 
 
 def on_target(schedule, target, report=None):
@@ -45,20 +47,22 @@ def on_target(schedule, target, report=None):
 
 def warn(job, schedule, angles, target):
     """Log a line for each fault of the grid on the target, with what mends it: an end that is given and does not fit, a
-    step that leaps over the speciation, a step over which the rule extrapolates too far.
+    step that leaps over the speciation, whatever else makes the modes of a mixture come out wrong in a trial.
 
     angles: the grid of the job (steps + 1,).
     """
     if job.rule.visits_grid:
         ratios = [math.tan(float(angle)) ** 2 for angle in angles]
-        for find in (_leap, _noise_left, _stretch):
-            line = find(job, schedule, ratios, target)
-            if line is not None:
-                log.warning("sampling: %s", line)
+        lines = [_start(job, schedule, ratios, target), _noise_left(job, schedule, ratios, target)]
+        if not any(lines):
+            known = isinstance(target, Mixture)
+            lines = [_wrong(job, schedule, angles, target) if known else _leap(job, schedule, ratios, target)]
+        for line in filter(None, lines):
+            log.warning("sampling: %s", line)
 
 
-def _leap(job, schedule, ratios, target):
-    """What to say of a first step, or of a later one, in which the target turns from noise into modes."""
+def _start(job, schedule, ratios, target):
+    """What to say of a first step in which the target turns from noise into modes."""
     size, _ = _size(schedule, target)
     first = ratios[0] or ratios[1]
     if first * size > _LEAP:
@@ -69,6 +73,11 @@ def _leap(job, schedule, ratios, target):
             advice = _finer(job, schedule)
         start = f"the first step ends at the signal-to-noise ratio {first:.3g}"
         return f"{start}, where the target is no longer noise; {advice}"
+    return None
+
+
+def _leap(job, schedule, ratios, target):
+    """What to say of a later step in which the target turns from noise into modes, where its modes are not known."""
     spread = scale(target).spread
     for low, high in itertools.pairwise(ratios):
         if low * spread < 1 and (high - low) * spread > _LEAP_INSIDE:
@@ -89,24 +98,38 @@ def _noise_left(job, schedule, ratios, target):
     return f"the noise that is left, {left:.3g}, is wider than the narrowest mode, {width:.3g}; {advice}"
 
 
-def _stretch(job, schedule, ratios, target):
-    """What to say of a step that is much longer than the one before, for a rule that extrapolates.
-
-    The change of the posterior mean within a mode of width s is of the order of its variance s^2/(1 + t s^2), and a
-    step that is q times as long as the one before multiplies the change in that one by q.
-    """
-    width = scale(target).width
-    if not job.rule.extrapolates or not width:
+def _wrong(job, schedule, angles, target):
+    """What to say of steps that are too long for the rule, wherever they lie, where the modes are known."""
+    found = fault(job, schedule, angles, target)
+    if found is None:
         return None
-    steps = [(low, math.log(high / low)) for low, high in itertools.pairwise(ratios) if low > 0]
-    grown = [(low, length / before) for (_, before), (low, length) in itertools.pairwise(steps)]
-    for low, factor in grown:
-        if factor > _STRETCH and factor**2 > _THROWN * (1 + low * width**2):
-            return (
-                f"the step from the signal-to-noise ratio {low:.3g} is {factor:.2g} times as long as the one before in "
-                f"log SNR, too long for a rule that extrapolates; {_finer(job, schedule)}, or sampler=heun"
-            )
-    return None
+    words = f"with these steps and even the exact posterior mean {found.words}"
+    return f"{words}; {_mended(job, schedule, target)}"
+
+
+def _mended(job, schedule, target):
+    """The advice with which a trial finds no fault: the fewest steps, doubled again and again, on the schedule's own
+    grid or uniform in log SNR. A grid that adapts is not tried with more steps.
+    """
+    steps = job.steps
+    while steps <= max(job.steps, _MOST_STEPS):
+        finer = job.model_copy(update={"steps": steps})
+        for grid in (schedule.grid, LogSNR()):
+            changed = [f"schedule.grid={grid.name}"] * (grid != schedule.grid)
+            changed += [f"sampler.steps={steps}"] * (steps > job.steps)
+            if changed and _right(finer, schedule.model_copy(update={"grid": grid}), target):
+                return f"{' '.join(changed)} would do"
+        steps *= 2
+    most = f"{steps // 2} sampler.steps and schedule.grid=log_snr"
+    return f"up to {most} do not mend it: take another schedule or sampler"
+
+
+def _right(job, schedule, target):
+    """Whether a trial of the job finds no fault; no for a grid that does not have so many steps, or adapts."""
+    try:
+        return fault(job, schedule, job.angles(schedule), target) is None
+    except ValueError:
+        return False
 
 
 def _finer(job, schedule):
