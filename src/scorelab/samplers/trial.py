@@ -12,7 +12,7 @@ from scorelab.randomness import stream_seed
 from scorelab.samplers.loop import draw_samples
 from scorelab.targets.gaussian_mixture import GaussianMixture
 
-#: a trial has about so many numbers in its state, and at least and at most so many samples
+#: a trial has about so many numbers in its state, or in a sample's path, and at least and at most so many samples
 _NUMBERS, _LEAST, _MOST = 2**18, 1024, 8192
 #: a weight is wrong beyond so many standard errors, if it misses by this share of itself or of the other weights
 _ERRORS, _SHARE = 4.0, 0.1
@@ -38,7 +38,7 @@ def fault(job, schedule, angles, target) -> Fault | None:
     its favour. A job that diverges has an infinite variance.
     """
     small = _in_span(target)
-    count = max(_LEAST, min(_MOST, _NUMBERS // small.n))
+    count = max(_LEAST, min(_MOST, _NUMBERS // max(small.n, job.steps)))
     tried = job.model_copy(update={"count": count, "batch_size": count, "output": "scaled"})
     seed, angle = stream_seed(0, "trial"), float(angles[-1])
     where = {"dtype": torch.float64, "angles": angles}
