@@ -55,7 +55,7 @@ def warn(job, schedule, angles, target):
         ratios = [math.tan(float(angle)) ** 2 for angle in angles]
         lines = [_start(job, schedule, ratios, target), _noise_left(job, schedule, ratios, target)]
         if not any(lines):
-            known = isinstance(target, Mixture)
+            known = isinstance(target, Mixture) and target.can("modes")
             lines = [_wrong(job, schedule, angles, target) if known else _leap(job, schedule, ratios, target)]
         for line in filter(None, lines):
             log.warning("sampling: %s", line)
