@@ -99,7 +99,7 @@ class _Tally:
         self.rows += values.shape[1]
 
     def result(self):
-        """The estimate and its standard error, by the spread of the scrambles, (2,)."""
+        """The estimate and its standard error, by the spread of the scrambles and the rounding of weights, (2,)."""
         means = self.sums * (_SCRAMBLES / self.rows)
         mean = means.mean(1)
         covariance = self.products / self.rows - mean.outer(mean)
@@ -109,7 +109,8 @@ class _Tally:
         multiple = torch.linalg.pinv(correlation[1:, 1:], rtol=1e-8, hermitian=True) @ correlation[1:, 0]
         means = means + self.lost
         values = means[0] - (multiple * scale[0] / scale[1:]) @ means[1:]
-        return torch.stack([values.mean(), (values.var() / _SCRAMBLES + self.variance).sqrt()])
+        rounding = torch.finfo(torch.float32).eps * values.mean() if self.estimator.single else 0.0
+        return torch.stack([values.mean(), (values.var() / _SCRAMBLES + self.variance + rounding**2).sqrt()])
 
 
 @dataclass
