@@ -100,6 +100,11 @@ class Mixture:
         offsets = self.means - self.mean
         return torch.tensordot(self._weights, self.covariances, 1) + (offsets.T * self._weights) @ offsets
 
+    def span(self):
+        """An orthonormal basis (r, n) of the span of the differences of the means."""
+        _, singular, basis = torch.linalg.svd(self.means - self.mean, full_matrices=False)
+        return basis[singular > 1e-12 * self.means.abs().max()]
+
     def log_prob(self, x):
         """log p(x), shape (count,)."""
         return self.noisy_log_prob(x, HALF_PI)

@@ -38,9 +38,7 @@ class Span:
 
     def __init__(self, law):
         self.n, self.std, self.weights = law.n, law.std, law._weights
-        offsets = law.means - law._weights @ law.means
-        _, singular, basis = torch.linalg.svd(offsets, full_matrices=False)
-        self.places = offsets @ basis[singular > 1e-12 * law.means.abs().max()].T
+        self.places = (law.means - law.mean) @ law.span().T
         self.products = self.places @ self.places.T
         self.squares = (self.places.unsqueeze(1) - self.places).square().sum(-1)
         self.equal = bool((self.std == self.std[0]).all())

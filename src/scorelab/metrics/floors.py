@@ -60,10 +60,8 @@ class EstimatedMeans:
 
     def __init__(self, law: IsotropicMixture, count: int):
         self.law, self.count = law, count
-        offsets = law.means - law.mean
-        _, singular, basis = torch.linalg.svd(offsets, full_matrices=False)
-        self.basis = basis[singular > 1e-12 * singular[0]]  # (r, n)
-        self.places, self.outside = offsets @ self.basis.T, law.n - len(self.basis)
+        self.basis = law.span()
+        self.places, self.outside = (law.means - law.mean) @ self.basis.T, law.n - len(self.basis)
         generator, draws = stream(0, "information"), _DRAWS // len(law.means)
         self.normals = _matched(torch.randn(draws, len(self.basis), generator=generator, dtype=torch.float64))
         self.lengths = _squared_lengths(self.outside, draws, generator)

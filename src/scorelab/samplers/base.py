@@ -28,8 +28,6 @@ class Sampler(Options):
     evaluations: ClassVar[int] = 1
     #: whether the rule visits the grid of the schedule; any other rule has its own `angles` and `end_angle`
     visits_grid: ClassVar[bool] = True
-    #: whether a step extrapolates posterior means of earlier steps, which a much longer step does not bear
-    extrapolates: ClassVar[bool] = False
     #: advice for the error message when the state diverges
     remedy: ClassVar[str] = "more sampler.steps, or a denoiser trained at this angle, may help"
 

@@ -17,7 +17,6 @@ class _MultiStep(Sampler):
     """Base of the two rules: D = m + (m - m_before) h / (2 h_before), h = lambda' - lambda; D = m at first."""
 
     order: ClassVar[int] = 2
-    extrapolates: ClassVar[bool] = True
 
     @staticmethod
     def _length(angle, next_angle):

@@ -31,7 +31,6 @@ class _ThirdOrder(Sampler):
     The state of a step: up to two `Value`s of the last steps, the latest first.
     """
 
-    extrapolates: ClassVar[bool] = True
     #: k in the formula above
     _rate: ClassVar[int]
 

@@ -11,12 +11,6 @@ from scorelab.targets.scale import scale
 _OVERLAP = 0.01
 
 
-def coordinates(target):
-    """The coordinates (K, r) of mu_k - mu_1 in an orthonormal basis of a space that holds them, r = min(K - 1, n)."""
-    offsets = target.means[1:] - target.means[0]
-    return torch.cat([offsets.new_zeros(1, min(offsets.shape)), torch.linalg.qr(offsets.T).R.T])
-
-
 def speciation_angle(target) -> float | None:
     """The angle at which E[1 - sum_k gamma_k^2] has fallen to half of 1 - sum_k w_k^2; None if it never does.
 

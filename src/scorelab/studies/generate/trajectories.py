@@ -9,7 +9,6 @@ from scorelab.channel import mix
 from scorelab.laws.estimate import Estimate
 from scorelab.metrics.projection import LawComparison, project
 from scorelab.targets import GaussianMixture
-from scorelab.targets.speciation import coordinates
 
 #: name of a metric -> the posterior weight of its final mode from which on a path counts as committed to this mode
 THRESHOLDS = {"commitment_t": 0.5, "commitment_90_t": 0.9}
@@ -129,7 +128,9 @@ def in_span(target):
     the span of their means, because the weights depend on this span alone; any other target is returned as it is."""
     if target.lacks("gaussian_modes") or len(target.weights) < 2 or bool((target.std != target.std[0]).any()):
         return target
-    return GaussianMixture(target.weights, coordinates(target), target.std)
+    offsets = target.means[1:] - target.means[0]  # of mu_k from mu_1, in an orthonormal basis of their span
+    places = torch.cat([offsets.new_zeros(1, min(offsets.shape)), torch.linalg.qr(offsets.T).R.T])
+    return GaussianMixture(target.weights, places, target.std)
 
 
 # Metrics. -----------------------------------------------------------------------------------------------------------
