@@ -7,10 +7,11 @@ __getattr__, __dir__, __all__ = lazy_exports(
     {
         "base": ["Denoiser", "Part"],
         "exact": ["ExactDenoiser"],
+        "amp": ["AMPDenoiser"],
         "outer_product": ["OuterProductDenoiser"],
         "convention": ["Convention"],
         "module": ["ModuleDenoiser"],
-        "options": ["DenoiserOptions", "Exact", "MixtureAware", "Module", "OuterProduct", "PhaseAware", "Student"],
+        "options": ["Amp", "DenoiserOptions", "Exact", "MixtureAware", "Module", "OuterProduct", "PhaseAware", "Student"],
         "mixture_aware": ["MixtureAwareDenoiser"],
         "phase_aware": ["PhaseAwareDenoiser"],
         "student": ["StudentDenoiser"],

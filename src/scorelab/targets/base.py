@@ -33,6 +33,7 @@ class Capability:
 
 
 CAPABILITIES = {
+    "samples": Capability("the target has no exact samples", ("sample",)),
     "direction": Capability("the target has no signal direction", ("direction",)),
     "posterior_mean": Capability("the target has no exact posterior mean", ("posterior_mean",)),
     "density": Capability("the target has no density", ("noisy_log_prob",)),
@@ -57,6 +58,7 @@ CAPABILITIES = {
         ("orthogonal_variance",),
         ("direction",),
     ),
+    "couplings": Capability("the target has no couplings between its coordinates", ("couplings",)),
 }
 
 
@@ -242,6 +244,11 @@ class Target(Movable, abc.ABC):
         if output not in ("scaled", "posterior_mean", "posterior_draw") or not 0 < angle <= math.pi / 2:
             raise ValueError(f"output = {output}, angle = {angle}")
         return self if angle >= math.pi / 2 else None
+
+    @property
+    def couplings(self):
+        """`couplings`: a `scorelab.targets.couplings.Couplings`."""
+        raise self._without("couplings")
 
     def restricted(self, side_of, side: int) -> tuple[float, "Target"]:
         """The share of the samples that lie on one side, and the law of these samples.

@@ -5,7 +5,9 @@ import math
 import torch
 
 from scorelab.laws.spin_sums import SpinSums
+from scorelab.targets.couplings import Couplings
 from scorelab.targets.finite import FiniteTarget, leading_direction
+from scorelab.targets.priors import Rademacher
 
 
 class Ising(FiniteTarget):
@@ -44,6 +46,10 @@ class Ising(FiniteTarget):
         self.n, self.A, self.beta = len(A), 0.5 * (A + A.T), beta
         self.h = h.expand(self.n).clone()
         self.direction = leading_direction(self.A)
+
+    @property
+    def couplings(self):
+        return Couplings(self.A, self.beta, self.h, Rademacher())
 
     def make_sums(self):
         return SpinSums.quadratic(self.beta * self.A, self.h)
