@@ -10,6 +10,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "finite": ["FiniteTarget"],
         "gaussian_mixture": ["GaussianMixture"],
         "ising": ["Ising"],
+        "spiked": ["SpikedModel"],
         "options": ["TargetOptions", "TwoModes", "Mixture"],
     },
 )
