@@ -96,7 +96,8 @@ class AMPDenoiser(Denoiser):
         return {} if self._last is None else {"residual": self._last.residual}
 
     def solve(self, y, t, start=None, observe: Callable | None = None) -> Solution:
-        """The posterior mean for the fields y (count, n), to which h is added, and the precision t, a number or (count, 1).
+        """The posterior mean for the fields y (count, n), to which h is added, and the precision t, a number or (count,
+        1).
 
         start (count, n): m^0, by default 0. observe(m) is called with every iterate m^1, m^2 ..., which it must not
         change.

@@ -43,9 +43,9 @@ class Amp(DenoiserOptions):
     """Approximate message passing on the couplings of the target; there is nothing to train. See `AMPDenoiser`.
 
     iterations: of AMP, >= 1. descent_steps: of natural gradient descent after it, >= 0. step_size: of the descent, in
-    (0, 1]. damping: the share of the old field that AMP keeps, in [0, 1). tolerance: a sample ends each of the two at the
-    first change of its posterior mean, root mean square, below it; 0 makes all steps. onsager: the memory term, `mean`,
-    `entries` for small n, or `none`.
+    (0, 1]. damping: the share of the old field that AMP keeps, in [0, 1). tolerance: a sample ends each of the two at
+    the first change of its posterior mean, root mean square, below it; 0 makes all steps. onsager: the memory term,
+    `mean`, `entries` for small n, or `none`.
     """
 
     iterations: Count

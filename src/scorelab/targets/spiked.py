@@ -13,6 +13,7 @@ import torch
 
 from scorelab.laws.spin_sums import SpinSums
 from scorelab.targets.base import Target
+from scorelab.targets.couplings import Couplings
 from scorelab.targets.finite import FiniteTarget, leading_direction
 from scorelab.targets.ising import sherrington_kirkpatrick, symmetric
 from scorelab.targets.priors import Gaussian, Prior, prior_named
@@ -67,6 +68,10 @@ class SpikedModel(Target):
     def h(self) -> torch.Tensor:
         """The field, which is 0, (n,)."""
         return torch.zeros(self.n, dtype=torch.float64)
+
+    @property
+    def couplings(self):
+        return Couplings(self.A, self.strength, self.h, self.prior)
 
     def overlap(self, x) -> torch.Tensor:
         """<x, theta>/n for states x (count, n), (count,). Raises ValueError if theta is not known."""

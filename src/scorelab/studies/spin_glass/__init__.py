@@ -53,8 +53,9 @@ class Amp(Options):
 
 
 class Chains(Options):
-    """Markov chains beside the diffusion, at equal cost. n: spins. betas: inverse temperatures. count: chains, and samples
-    of the diffusion, >= 3. levels: temperatures of parallel tempering. steps: numbers of steps of the diffusion."""
+    """Markov chains beside the diffusion, at equal cost. n: spins. betas: inverse temperatures. count: chains, and
+    samples of the diffusion, >= 3. levels: temperatures of parallel tempering. steps: numbers of steps of the
+    diffusion."""
 
     n: Size
     betas: Annotated[list[Positive], BeforeValidator(in_order)] = Field(min_length=1)
@@ -67,9 +68,9 @@ class SpinGlass(Study):
     """P(x) ~ exp(beta/2 <x, A x>) on {-1, 1}^n with a random matrix A, sampled with the posterior mean of AMP:
     001_4ca3c1340e19a977.txt, section 3.
 
-    betas: inverse temperatures, each > 0. T: the end of stochastic localization. steps: on a grid uniform in sqrt(t), an
-    even number. exact, large, amp, chains: see `Exact`, `Large`, `Amp` and `Chains`. iterates_at: the precisions t at which
-    the iterates of AMP are laid beside state evolution.
+    betas: inverse temperatures, each > 0. T: the end of stochastic localization. steps: on a grid uniform in sqrt(t),
+    an even number. exact, large, amp, chains: see `Exact`, `Large`, `Amp` and `Chains`. iterates_at: the precisions t
+    at which the iterates of AMP are laid beside state evolution.
     """
 
     uses = ()

@@ -197,9 +197,7 @@ def _of_exact(rows, study):
 
 def _of_large(rows, study):
     last = [row for row in rows if row["n"] == max(study.large.sizes) and row["beta"] < 1]
-    off = {
-        key: [abs(row[key].value / row[f"{key}_limit"] - 1) for row in last] for key in ("energy", "overlap")
-    }
+    off = {key: [abs(row[key].value / row[f"{key}_limit"] - 1) for row in last] for key in ("energy", "overlap")}
     return {f"{key}_off": max(values, default=None) for key, values in off.items()}
 
 

@@ -7,12 +7,15 @@ from collections.abc import Callable
 
 import numpy
 
+#: spins between two updates of all fields, which are a matrix product
+_BLOCK = 24
+
 
 class Spins:
     """Chains of P(x) ~ exp(beta/2 <x, A x>), each with an inverse temperature of its own.
 
-    A (n, n): a symmetric array; its diagonal changes nothing and is left out. betas (chains,): > 0. generator: of numpy.
-    x (n, chains): the states, at first random signs. fields: A x, kept up to date.
+    A (n, n): a symmetric array; its diagonal changes nothing and is left out. betas (chains,): > 0. generator: of
+    numpy. x (n, chains): the states, at first random signs. fields: A x, kept up to date.
     """
 
     def __init__(self, A, betas, generator):
@@ -27,10 +30,14 @@ class Spins:
         (A x)_i))."""
         uniform = self.generator.random(self.x.shape)
         below = (numpy.log(uniform) - numpy.log1p(-uniform)) / (2 * self.betas)
-        for i, row in enumerate(self.A):
-            change = numpy.where(below[i] < self.fields[i], 1.0, -1.0) - self.x[i]
-            self.x[i] += change
-            self.fields += row[:, None] * change
+        for first in range(0, len(self.A), _BLOCK):
+            block = slice(first, first + _BLOCK)
+            fields, before = self.fields[block].copy(), self.x[block].copy()
+            for i, row in enumerate(self.A[block, block]):  # the fields of the block alone are kept up to date in it
+                new = numpy.where(below[first + i] < fields[i], 1.0, -1.0)
+                fields += row[:, None] * (new - before[i])
+                self.x[first + i] = new
+            self.fields += self.A[:, block] @ (self.x[block] - before)
 
     def forms(self):
         """<x, A x> without the diagonal, (chains,)."""

@@ -78,11 +78,13 @@ def energy(target, x) -> Estimate:
 
 
 def squared_overlap(x, exact: float | None = None) -> Estimate:
-    """n E R^2, R = <x, x'>/n, over all pairs of independent samples (count, n); the standard error is that of the jackknife
-    over samples."""
+    """n E R^2, R = <x, x'>/n, over all pairs of independent samples (count, n); the standard error is that of the
+    jackknife over samples."""
     x = torch.as_tensor(x).float()
     count, n = x.shape
-    rows = torch.cat([(block @ x.T).double().square().sum(1) for block in x.split(_ROWS)]) / n - n  # without the pair (x, x)
+    rows = (
+        torch.cat([(block @ x.T).double().square().sum(1) for block in x.split(_ROWS)]) / n - n
+    )  # without the pair (x, x)
     total = float(rows.sum())
     value = total / (count * (count - 1))
     without = (total - 2 * rows) / ((count - 1) * (count - 2))
@@ -112,8 +114,8 @@ def correlation_error(x, exact) -> Estimate:
 
 
 def distance(means, other) -> Estimate:
-    """E |x - x'|^2/n of signs x, x' that are drawn with the same random numbers from posterior means (count, n) of coupled
-    runs, 2 E|m - m'|: an upper bound of W2^2/n between the two laws of samples."""
+    """E |x - x'|^2/n of signs x, x' that are drawn with the same random numbers from posterior means (count, n) of
+    coupled runs, 2 E|m - m'|: an upper bound of W2^2/n between the two laws of samples."""
     return Estimate.mean(2 * (means.double() - other.double()).abs().mean(1).numpy())
 
 
@@ -123,9 +125,9 @@ def distance(means, other) -> Estimate:
 def iterates(amp, n: int, beta: float, t: float, matrices: int, draws: int, seed: int) -> list[dict]:
     """|m^k|^2/n of the iterates of AMP on SK, a row for each k with the value that state evolution predicts.
 
-    For beta < 1 the matrix and a draw X of its law are as good as a matrix A = (beta/n) theta theta^T + W and theta: the two
-    laws of pairs are contiguous (El Alaoui, Montanari and Sellke 2022). So theta = X is drawn first, and it is an exact
-    sample for the matrix. amp: what makes the denoiser, with `on(target)` and `iterations`.
+    For beta < 1 the matrix and a draw X of its law are as good as a matrix A = (beta/n) theta theta^T + W and theta:
+    the two laws of pairs are contiguous (El Alaoui, Montanari and Sellke 2022). So theta = X is drawn first, and it is
+    an exact sample for the matrix. amp: what makes the denoiser, with `on(target)` and `iterations`.
     """
     overlaps = []
     for matrix in range(matrices):
@@ -143,6 +145,7 @@ def iterates(amp, n: int, beta: float, t: float, matrices: int, draws: int, seed
 
 
 def planted(n: int, beta: float, generator):
-    """The model of A = (beta/n) theta theta^T + W with theta of fair signs, and theta (n,): an exact sample of the model."""
+    """The model of A = (beta/n) theta theta^T + W with theta of fair signs, and theta (n,): an exact sample of the
+    model."""
     theta = 2.0 * torch.randint(2, (n,), generator=generator).double() - 1
     return Ising(beta / n * torch.outer(theta, theta) + sherrington_kirkpatrick(n, generator), beta), theta

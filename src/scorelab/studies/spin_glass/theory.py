@@ -1,7 +1,7 @@
 """The model of Sherrington and Kirkpatrick (SK): its limits as n grows, and the exact speed of Glauber dynamics.
 
-P(x) ~ exp(beta/2 <x, A x>) on {-1, 1}^n, A symmetric with N(0, 1/n) off the diagonal. 001_4ca3c1340e19a977.txt, section 3,
-writes exp(-beta/2 <x, W x>): W and -W have one law.
+P(x) ~ exp(beta/2 <x, A x>) on {-1, 1}^n, A symmetric with N(0, 1/n) off the diagonal. 001_4ca3c1340e19a977.txt, section
+3, writes exp(-beta/2 <x, W x>): W and -W have one law.
 """
 
 import numpy
@@ -13,8 +13,8 @@ def limiting_energy(beta: float) -> float | None:
 
 
 def limiting_overlap(beta: float) -> float | None:
-    """The limit of n E R^2 for the overlap R = <x, x'>/n of two draws, 1/(1 - beta^2); None from beta = 1 on, where R does
-    not vanish."""
+    """The limit of n E R^2 for the overlap R = <x, x'>/n of two draws, 1/(1 - beta^2); None from beta = 1 on, where R
+    does not vanish."""
     return 1 / (1 - beta**2) if beta < 1 else None
 
 
@@ -22,8 +22,8 @@ def glauber_rate(target) -> float:
     """n times the spectral gap of Glauber dynamics, which draws one random spin anew given the others; exact, n <= 14.
 
     1/rate is the relaxation time in sweeps, of n such steps each. The rate is 1 for independent spins. target: an
-    `scorelab.targets.Ising`. The transition matrix P is made symmetric, D^(1/2) P D^(-1/2) with D the stationary law, and
-    its second largest eigenvalue is 1 - gap.
+    `scorelab.targets.Ising`. The transition matrix P is made symmetric, D^(1/2) P D^(-1/2) with D the stationary law,
+    and its second largest eigenvalue is 1 - gap.
     """
     from scipy import sparse
     from scipy.sparse.linalg import eigsh
@@ -41,7 +41,10 @@ def glauber_rate(target) -> float:
         columns.append(flipped)
         values.append(to_flipped * numpy.exp(-0.5 * gap))  # sqrt(pi(x)/pi(x')) P(x, x')
     matrix = sparse.coo_matrix(
-        (numpy.concatenate([*values, stay]), (numpy.concatenate([*rows, states]), numpy.concatenate([*columns, states])))
+        (
+            numpy.concatenate([*values, stay]),
+            (numpy.concatenate([*rows, states]), numpy.concatenate([*columns, states])),
+        )
     ).tocsr()
     start = numpy.sqrt(numpy.exp(log_weights - log_weights.max())) + 1e-3 * numpy.cos(states)
     largest = eigsh(matrix, k=2, which="LA", v0=start, return_eigenvectors=False)
@@ -51,9 +54,9 @@ def glauber_rate(target) -> float:
 def guaranteed_rate(target) -> float:
     """A lower bound of `glauber_rate`, 1 - beta (lambda_max - lambda_min), which tends to 1 - 4 beta for SK.
 
-    lambda are the eigenvalues of A without its diagonal. The law does not change when beta A becomes beta (A - lambda_min
-    I), which is positive with the norm beta (lambda_max - lambda_min); a norm below 1 gives the bound (Eldan, Koehler and
-    Zeitouni 2022, theorem 1.1). A bound <= 0 says nothing.
+    lambda are the eigenvalues of A without its diagonal. The law does not change when beta A becomes beta (A -
+    lambda_min I), which is positive with the norm beta (lambda_max - lambda_min); a norm below 1 gives the bound
+    (Eldan, Koehler and Zeitouni 2022, theorem 1.1). A bound <= 0 says nothing.
     """
     matrix = target.A.numpy() - numpy.diag(numpy.diag(target.A.numpy()))
     values = numpy.linalg.eigvalsh(matrix)
