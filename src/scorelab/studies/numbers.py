@@ -57,8 +57,8 @@ SAMPLING = Section(
         (
             "residual _standard_error",
             "unit of x",
-            "where the denoiser solves equations for the posterior mean, as `denoiser=amp` does: the root mean square change "
-            "of a coordinate in its last step, mean over the steps of the sampler and over samples",
+            "where the denoiser solves equations for the posterior mean, as `denoiser=amp` does: the root mean square "
+            "change of a coordinate in its last step, mean over the steps of the sampler and over samples",
         ),
     ),
 )

@@ -149,21 +149,20 @@ def _chains(study, seed):
     for beta in options.betas:
         target = _model(seed, options.n, beta)
         limit = {"overlap_limit": theory.limiting_overlap(beta), "energy_limit": theory.limiting_energy(beta)}
-        looks = {_products(study, steps) for steps in options.steps} | {2**k for k in range(int(math.log2(budget)) + 1)}
 
         def look(method, cost, x, beta=beta, target=target, limit=limit):
             x = torch.as_tensor(x).clone()
             measured = {"energy": measurements.energy(target, x), "overlap": measurements.squared_overlap(x)}
             rows.append({"method": method, "beta": beta, "cost": cost} | measured | limit)
 
-        def observer(method, look=look, looks=sorted(looks)):
-            left = list(looks)
+        def now_and_then(method, look=look):
+            """Look at the costs that double, and at the whole budget."""
+            due = [2**k for k in range(math.ceil(math.log2(budget)))] + [budget // options.levels * options.levels]
 
             def observe(cost, x):
-                if left and cost >= left[0]:
-                    while left and cost >= left[0]:
-                        left.pop(0)
+                if cost >= due[0]:
                     look(method, cost, x)
+                    due[:] = [later for later in due if later > cost] or [math.inf]
 
             return observe
 
@@ -172,9 +171,9 @@ def _chains(study, seed):
             means = localize(study.amp.on(target), Paths(times(study.T, steps), (options.count, options.n), own))
             look("diffusion", _products(study, steps), measurements.signs(means, stream(own, "signs")))
         draws = numpy.random.default_rng(stream_seed(seed, "chains", options.n))
-        chains.glauber(target.A, beta, options.count, budget, draws, observer("glauber"))
+        chains.glauber(target.A, beta, options.count, budget, draws, now_and_then("glauber"))
         sweeps = budget // options.levels
-        chains.tempering(target.A, beta, options.count, sweeps, draws, options.levels, observer("tempering"))
+        chains.tempering(target.A, beta, options.count, sweeps, draws, options.levels, now_and_then("tempering"))
     return rows
 
 

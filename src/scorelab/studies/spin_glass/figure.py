@@ -53,7 +53,16 @@ def _by_size(axes, tables, key):
     rows = _where(small, n=n)
     axes.plot(rows["beta"], rows[key], "s", color=FAINT, markerfacecolor="none", markersize=5, label=f"$n={n}$")
     axes.plot(rows["beta"], rows[f"{key}_exact"], "_", color=EXACT, markersize=9, label=f"exact, $n={n}$")
+    chains = _where(tables["chains"], method="tempering")
+    last = [_last(chains, beta, key) for beta in _each(chains, "beta")]
+    axes.plot(_each(chains, "beta"), last, "x", color=EXACT, markersize=5, label="tempering")
     axes.set_xlabel(r"inverse temperature $\beta$")
+
+
+def _last(chains, beta, key):
+    """The value at the largest cost."""
+    rows = _where(chains, beta=beta)
+    return rows[key][rows["cost"].argmax()]
 
 
 def _energy(axes, tables):
@@ -67,11 +76,11 @@ def _energy(axes, tables):
 def _overlap(axes, tables):
     _by_size(axes, tables, "overlap")
     beta = numpy.linspace(0, 0.98, 100)
-    axes.plot(beta, 1 / (1 - beta**2), "--", color=EXACT, linewidth=0.9, label=r"$1/(1-\beta^2)$")
+    (limit,) = axes.plot(beta, 1 / (1 - beta**2), "--", color=EXACT, linewidth=0.9, label=r"$1/(1-\beta^2)$")
     axes.axvline(1, color=FAINT, linewidth=0.6, linestyle=":")
     axes.set_yscale("log")
     axes.set_ylabel(r"$n\,\mathrm{E}R^2$")
-    axes.legend(handles=axes.get_lines()[-2:-1], fontsize=6, loc="upper left")
+    axes.legend(handles=[limit], fontsize=6, loc="upper left")
     return "overlap of two samples"
 
 
@@ -85,7 +94,7 @@ def _distance(axes, tables):
     axes.set_xticks(_each(table, "n"))
     axes.set_xlabel("$n$")
     axes.set_ylabel(r"$W_2^2/n$ at most")
-    axes.legend(title=r"$\beta$", title_fontsize=6, fontsize=6, ncol=2)
+    axes.legend(title=r"$\beta$", title_fontsize=6, fontsize=6, ncol=2, loc="lower right")
     return "AMP against the exact mean"
 
 
@@ -125,8 +134,7 @@ def _speed(axes, tables):
         rows, colour = _where(table, n=n), _COLOURS[number % len(_COLOURS)]
         axes.plot(rows["beta"], rows["rate"], marker="o", color=colour, markersize=2.5, label=f"$n={n}$")
     axes.plot([0, 0.25], [1, 0], "--", color=EXACT, linewidth=0.9, label=r"$1-4\beta$")
-    axes.set_yscale("log")
-    axes.set_ylim(bottom=0.5 * table["rate"].min())
+    axes.set_ylim(bottom=0)
     axes.set_xlabel(r"inverse temperature $\beta$")
     axes.set_ylabel("rate a sweep")
     axes.legend(fontsize=6)

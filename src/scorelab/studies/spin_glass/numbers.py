@@ -47,7 +47,7 @@ SECTIONS = (
     ),
     Section(
         "spin_glass.large",
-        "Large n, one matrix for each, against the limits as n grows; `null` from beta = 1 on, where they are not known.",
+        "Large n, one matrix for each, against the limits as n grows; these are `null` from beta = 1 on.",
         (
             _ROW,
             (f"{_ENERGY} energy_limit", "1", "E <x, A x>/n; its limit beta"),
