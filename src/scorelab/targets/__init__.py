@@ -11,6 +11,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "gaussian_mixture": ["GaussianMixture"],
         "ising": ["Ising"],
         "spiked": ["SpikedModel"],
+        "spin_options": ["IsingModel", "SpikedMatrix", "Z2Synchronization"],
         "options": ["TargetOptions", "TwoModes", "Mixture"],
     },
 )

@@ -10,9 +10,9 @@ sin^2 the density of x_phi is, in the eigenbasis of A, the integral of exp G(u),
     G(u) = u^2/(4 kappa) - 1/2 sum_k log d_k - 1/2 sum_k x_k^2 (a_k + 2 u)/d_k,
 
 and given u the posterior of X_k is normal with the mean sin x_k/d_k and the variance cos^2/d_k. G is real and convex
-on the real line, so |exp G| falls from its minimum there in both directions of tau. Where cos^2 (a_k + 2 u) + sin^2 is 0
-the integrand is singular, at a distance from the saddle; with tau = width sinh(w), and a width that is at most this
-distance, the trapezoidal rule in w converges exponentially with few points.
+on the real line, so |exp G| falls from its minimum there in both directions of tau. Where a d_k is 0 the integrand is
+singular, at a distance from the saddle; with tau = width sinh(w), and a width that is at most this distance, the
+trapezoidal rule in w converges exponentially with few points.
 """
 
 import math
@@ -124,7 +124,7 @@ class GaussianSpike(SpikedModel):
             means = (weight.unsqueeze(2) * measure(at)).real.sum(1) / total
             return torch.cat([torch.log(2 * total * step), means], 1)
 
-        found, _ = converged(rule, 0.5, lambda value: _TOLERANCE * max(1.0, float(value.abs().max())))
+        found, _ = converged(rule, 0.5, lambda value: _TOLERANCE * max(1.0, float(value.detach().abs().max())))
         log_density = found[:, :1] + highest - 0.5 * math.log(4 * math.pi * self.kappa)
         return log_density.squeeze(1), found[:, 1:]
 
