@@ -18,7 +18,8 @@ Then natural gradient descent on the free energy of Thouless, Anderson and Palme
 the coordinate u, m = eta(u; s), its step is u -= step_size (u - beta A m - y - h + b m). So both phases move a field
 towards beta A m + y + h - b m', with m' = m^{k-1} in AMP and m' = m in the descent; the code has one loop.
 
-A coordinate does not act on itself: A_ii x_i^2 is a part of its prior. For signs it is a constant.
+The law of signs does not depend on the diagonal of A, which is left out: for small n the error of AMP is then ten times
+smaller. For other priors A_ii stays in the matrix, as a part of the fields.
 """
 
 from collections.abc import Callable
@@ -74,9 +75,8 @@ class AMPDenoiser(Denoiser):
         self.damping, self.tolerance, self.onsager = damping, tolerance, onsager
         self.beta, self.prior = couplings.beta, couplings.prior
         self._signs = isinstance(self.prior, Rademacher)
-        diagonal = couplings.A.diag()
-        self.register_buffer("matrix", self.beta * (couplings.A - diagonal.diag()), persistent=False)
-        self.register_buffer("own", -self.beta * diagonal, persistent=False)
+        A = couplings.A - couplings.A.diag().diag() if self._signs else couplings.A
+        self.register_buffer("matrix", self.beta * A, persistent=False)
         self.register_buffer("h", couplings.h if bool(couplings.h.any()) else None, persistent=False)
         self._last = None
 
@@ -102,11 +102,11 @@ class AMPDenoiser(Denoiser):
         start (count, n): m^0, by default 0. observe(m) is called with every iterate m^1, m^2 ..., which it must not
         change.
         """
-        matrix, own = self.matrix.to(y.dtype), self.own.to(y.dtype)
+        matrix = self.matrix.to(y.dtype)
         squares = matrix.square() if self.onsager == "entries" else None
         y = y if self.h is None else y + self.h.to(y.dtype)
         t = torch.as_tensor(t, dtype=y.dtype, device=y.device)
-        z, precision = y, (t + own).expand_as(y)  # of signs no precision is asked
+        z, precision = y, t.expand(len(y), 1)  # a sign has no use for a precision
         m = memory = torch.zeros_like(y) if start is None else start
         residual = y.new_zeros(len(y), 1)
         for steps, descends in ((self.iterations, False), (self.descent_steps, True)):
@@ -122,7 +122,7 @@ class AMPDenoiser(Denoiser):
                     moved = towards if rate == 1 else torch.lerp(z, towards, rate)
                     z = torch.where(running, moved, z) if self.tolerance else moved
                     if not self._signs:
-                        moved = torch.lerp(precision, self._precision(m, t, own), rate)
+                        moved = torch.lerp(precision, self._precision(m, t), rate)
                         precision = torch.where(running, moved, precision)
                 memory, m = m, self.prior.mean(z, precision)
                 if observe is not None:
@@ -135,9 +135,9 @@ class AMPDenoiser(Denoiser):
                         break
         return Solution(m, residual.squeeze(1))
 
-    def _precision(self, m, t, own):
-        """s of m, (count, n)."""
-        return self.beta**2 * m.square().mean(1, keepdim=True) + t + own
+    def _precision(self, m, t):
+        """s of m, (count, 1)."""
+        return self.beta**2 * m.square().mean(1, keepdim=True) + t
 
     def _reaction(self, m, z, precision, squares):
         """b at m and its fields z: (count, 1), or (count, n) for `entries`; None for `none`."""

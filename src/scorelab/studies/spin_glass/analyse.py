@@ -7,10 +7,12 @@ import torch
 
 from scorelab.denoisers.exact import ExactDenoiser
 from scorelab.laws.estimate import Estimate, flatten
+from scorelab.metrics import spins
 from scorelab.progress import Progress
 from scorelab.randomness import stream, stream_seed
-from scorelab.studies.spin_glass import chains, measurements, theory
-from scorelab.studies.spin_glass.measurements import Paths, localize, times
+from scorelab.samplers.spins import Paths, localize, signs, times
+from scorelab.studies.spin_glass import chains, theory
+from scorelab.studies.spin_glass.measurements import iterates
 from scorelab.targets.ising import Ising, sherrington_kirkpatrick
 
 #: matrices on which the iterates of AMP are measured, and draws for each
@@ -75,15 +77,15 @@ def _against_sums(study, seed, n, beta):
         shape, own = (study.exact.samples, n), stream_seed(seed, "exact", n, matrix)
         paths = Paths(times(study.T, study.steps), shape, own, torch.float64)
         means, exact = (localize(each, paths) for each in (study.amp.on(target), ExactDenoiser(target)))
-        x, ideal = (measurements.signs(each, stream(own, "signs")) for each in (means, exact))
+        x, ideal = (signs(each, stream(own, "signs")) for each in (means, exact))
         correlations = target.correlations()
         found.append(
             {
-                "correlations": measurements.correlation_error(x, correlations),
-                "correlations_with_exact_mean": measurements.correlation_error(ideal, correlations),
-                "distance": measurements.distance(means, exact),
-                "energy": measurements.energy(target, x),
-                "overlap": measurements.squared_overlap(x, exact=theory.mean_squared_overlap(target)),
+                "correlations": spins.correlation_error(x, correlations),
+                "correlations_with_exact_mean": spins.correlation_error(ideal, correlations),
+                "distance": spins.distance(means, exact),
+                "energy": spins.energy(target, x),
+                "overlap": spins.squared_overlap(x, exact=theory.mean_squared_overlap(target)),
             }
         )
     pooled = {key: _over_matrices([row[key] for row in found]) for key in found[0]}
@@ -116,16 +118,16 @@ def _against_limits(study, seed, n, beta):
     paths = Paths(times(study.T, study.steps), (study.large.samples, n), own)
     denoiser = study.amp.on(target)
     means = localize(denoiser, paths)
-    x = measurements.signs(means, stream(own, "signs"))
+    x = signs(means, stream(own, "signs"))
     return {
         "beta": beta,
         "n": n,
-        "energy": measurements.energy(target, x),
+        "energy": spins.energy(target, x),
         "energy_limit": theory.limiting_energy(beta),
-        "overlap": measurements.squared_overlap(x),
+        "overlap": spins.squared_overlap(x),
         "overlap_limit": theory.limiting_overlap(beta),
-        "half_the_steps": measurements.distance(means, localize(denoiser, paths, stride=2)),
-        "half_the_iterations": measurements.distance(means, localize(study.amp.half.on(target), paths)),
+        "half_the_steps": spins.distance(means, localize(denoiser, paths, stride=2)),
+        "half_the_iterations": spins.distance(means, localize(study.amp.half.on(target), paths)),
     }
 
 
@@ -134,7 +136,7 @@ def _iterates(study, seed):
     n, rows = max(study.large.sizes), []
     for beta in study.betas:
         for t in study.iterates_at:
-            found = measurements.iterates(study.amp, n, beta, t, _MATRICES, _DRAWS, stream_seed(seed, "iterates"))
+            found = iterates(study.amp, n, beta, t, _MATRICES, _DRAWS, stream_seed(seed, "iterates"))
             rows += [{"beta": beta, "t": t, "n": n} | row for row in found]
     return rows
 
@@ -152,7 +154,7 @@ def _chains(study, seed):
 
         def look(method, cost, x, beta=beta, target=target, limit=limit):
             x = torch.as_tensor(x).clone()
-            measured = {"energy": measurements.energy(target, x), "overlap": measurements.squared_overlap(x)}
+            measured = {"energy": spins.energy(target, x), "overlap": spins.squared_overlap(x)}
             rows.append({"method": method, "beta": beta, "cost": cost} | measured | limit)
 
         def now_and_then(method, look=look):
@@ -169,7 +171,7 @@ def _chains(study, seed):
         for steps in options.steps:
             own = stream_seed(seed, "diffusion", options.n)
             means = localize(study.amp.on(target), Paths(times(study.T, steps), (options.count, options.n), own))
-            look("diffusion", _products(study, steps), measurements.signs(means, stream(own, "signs")))
+            look("diffusion", _products(study, steps), signs(means, stream(own, "signs")))
         draws = numpy.random.default_rng(stream_seed(seed, "chains", options.n))
         chains.glauber(target.A, beta, options.count, budget, draws, now_and_then("glauber"))
         sweeps = budget // options.levels

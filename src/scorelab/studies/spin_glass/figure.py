@@ -91,6 +91,7 @@ def _distance(axes, tables):
         error = 2 * rows["distance_standard_error"]
         axes.errorbar(rows["n"], rows["distance"], error, marker="o", color=colour, markersize=3, label=rf"${beta:g}$")
     axes.set_yscale("log")
+    axes.set_ylim(bottom=0.25 * table["distance"].min())
     axes.set_xticks(_each(table, "n"))
     axes.set_xlabel("$n$")
     axes.set_ylabel(r"$W_2^2/n$ at most")

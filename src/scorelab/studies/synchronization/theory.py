@@ -7,6 +7,7 @@
 import itertools
 import math
 
+import numpy
 import torch
 
 
@@ -65,3 +66,9 @@ def total_variation(one, other):
 def overlaps(law, vectors, theta):
     """E <x, theta>^2/n^2 under each law, shape (count,)."""
     return law @ (vectors @ theta / len(theta)).square()
+
+
+def spectral_limit(strength):
+    """The limit of <v, theta>^2/n^2 for the leading eigenvector v of A with |v|^2 = n: 1 - 1/lambda^2 above the
+    threshold lambda = 1, else 0 (Benaych-Georges and Nadakuditi 2011). strength: a number or an array."""
+    return numpy.maximum(0.0, 1 - 1 / numpy.maximum(strength, 1.0) ** 2)
