@@ -19,7 +19,7 @@ class Spins:
     """
 
     def __init__(self, A, betas, generator):
-        self.A = numpy.array(A, dtype=float)
+        self.A = numpy.asarray(A).astype(float)
         numpy.fill_diagonal(self.A, 0.0)
         self.betas, self.generator = numpy.asarray(betas, dtype=float), generator
         self.x = generator.choice([-1.0, 1.0], size=(len(self.A), len(self.betas)))
