@@ -10,11 +10,11 @@ def figure(arrays):
     left, right = drawing.subplots(1, 2)
     _large(left, arrays)
     _small(right, arrays)
-    for axes in (left, right):
+    for axes, place in ((left, "lower right"), (right, "upper left")):
         axes.axvline(1, color=FAINT, linewidth=0.6, linestyle=":")
         axes.set_xlabel(r"strength $\lambda$")
         axes.set_ylabel("squared overlap")
-        axes.legend(loc="upper left", fontsize=6.5)
+        axes.legend(loc=place, fontsize=6.5)
     left.set_title("(a)  as $n$ grows", loc="left", pad=4)
     right.set_title("(b)  small $n$, all states summed", loc="left", pad=4)
     return drawing
