@@ -50,7 +50,7 @@ SECTIONS = (
         "Large n, one matrix for each, against the limits as n grows; these are `null` from beta = 1 on.",
         (
             _ROW,
-            (f"{_ENERGY} energy_limit", "1", "E <x, A x>/n; its limit beta"),
+            (f"{_ENERGY} _exact energy_limit", "1", "E <x, A x>/n; exact where n <= 22; its limit beta"),
             (f"{_OVERLAP} overlap_limit", "1", "n E R^2; its limit 1/(1 - beta^2)"),
             ("half_the_steps _standard_error", "1", "E |x - x'|^2/n of coupled samples, x' with half the steps"),
             ("half_the_iterations _standard_error", "1", "the same, x' with half the iterations of AMP and descent"),
@@ -76,7 +76,7 @@ SECTIONS = (
         "The diffusion, Glauber dynamics and parallel tempering on one matrix, rows over method, beta and cost.",
         (
             ("method beta cost", "name, 1, products", "of the row; cost: products of A with a vector for one sample"),
-            (f"{_ENERGY} energy_limit", "1", "as in `large`"),
+            (f"{_ENERGY} _exact energy_limit", "1", "as in `large`"),
             (f"{_OVERLAP} overlap_limit", "1", "as in `large`"),
         ),
     ),
