@@ -1,6 +1,6 @@
 # `make` alone lists the targets. The first target that needs the environment makes it, in .venv.
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench bench-sampling claims published-networks docs architectures reproduce-quick reproduce-paper report clean
+.PHONY: help demo test lint bench bench-sampling bench-spins claims published-networks docs architectures reproduce-quick reproduce-paper report clean
 .PHONY: fig01 fig02 fig03 fig04 fig05 fig06 fig07 fig08 fig09
 
 PYTHON ?= python3
@@ -42,6 +42,9 @@ define sweep
 endef
 JOBS ?= 2
 
+bench-spins: $(READY) ## time sampling by AMP against its matrix products: a minute
+	$(BIN)/python scripts/bench_spins_amp.py
+
 reproduce-quick: $(READY) ## the figures of the semester paper on a budget of minutes
 	$(sweep)
 
@@ -63,7 +66,7 @@ published-networks: $(READY) ## train the published networks with their full bud
 	$(sweep)
 	$(BIN)/python scripts/keep_published_networks.py outputs/$@
 
-claims: $(READY) $(if $(FULL),published-networks) ## test statements of the literature: a minute; FULL=1 trains anew
+claims: $(READY) $(if $(FULL),published-networks) ## test statements of the literature: a minute and a half; FULL=1 trains anew
 	$(BIN)/python run.py study=claims claims.docs=docs
 
 # One figure of the paper with its published budget; ARGS="setting=3 training=author" changes the configuration.

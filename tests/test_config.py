@@ -20,6 +20,8 @@ def options_of(group):
 
 #: what an option needs beside it
 COMPANIONS = {
+    "amp": ["target=ising"],
+    "mean_field": ["target=ising"],
     "mala": ["denoiser=exact"],
     "module": ["extensions=[torch]", "denoiser.module={_target_: torch.nn.Identity}"],
     "annealed_langevin": ["schedule=ve"],
@@ -30,9 +32,11 @@ COMPANIONS = {
 
 @pytest.mark.parametrize("group", GROUPS)
 def test_every_option_composes_and_builds(group):
-    target = check(with_values())["target"].build(generator=seeded(0))
+    default = check(with_values())["target"].build(generator=seeded(0))
     for name in options_of(group):
-        component = check(composed(f"{group}={name}", *COMPANIONS.get(name, ())))[group]
+        config = check(composed(f"{group}={name}", *COMPANIONS.get(name, ())))
+        component, own = config[group], any("target=" in each for each in COMPANIONS.get(name, ()))
+        target = config["target"].build(generator=seeded(0)) if own else default
         built = component.build(n=target.n, target=target, generator=seeded(0))
         contracts = [getattr(importlib.import_module(home), contract) for home, contract in GROUPS[group]]
         assert isinstance(built, tuple(contracts)), name

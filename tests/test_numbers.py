@@ -100,6 +100,8 @@ RUNS = (
     ("test_langevin_study", "QUICK", ("denoiser=exact",)),
     ("test_learning", "QUICK", ()),
     ("test_sampler_accuracy", "STUDY", ()),
+    ("test_spin_glass", "QUICK", ()),
+    ("test_synchronization", "QUICK", ()),
     ("test_two_stage", "QUICK", ()),
     ("conftest", "SMALL", ()),
 )

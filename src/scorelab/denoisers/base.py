@@ -77,6 +77,10 @@ class Denoiser(torch.nn.Module, abc.ABC):
         """The part of the path KL, in nats, that a choice before the beginning of the path causes."""
         return 0.0
 
+    def measured(self) -> dict[str, torch.Tensor]:
+        """What the denoiser found out of its own accuracy at its last evaluation, name -> numbers (count,)."""
+        return {}
+
     @property
     def trainable(self) -> bool:
         """Whether the denoiser is not exact and has parameters that are not frozen."""

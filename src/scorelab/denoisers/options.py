@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field, model_serializer, model_validator
 from scorelab.denoisers.convention import Convention, Prediction, State, Time
 from scorelab.errors import ConfigError, ScorelabError
 from scorelab.nodes import HERE, Component, Node
-from scorelab.options import Count, NonNegative, Options, Positive, Several, as_list
+from scorelab.options import Count, Fraction, Natural, NonNegative, Options, Positive, Several, as_list
 
 
 class DenoiserOptions(Options):
@@ -38,6 +38,31 @@ class Exact(DenoiserOptions):
         from scorelab.denoisers.exact import ExactDenoiser
 
         return ExactDenoiser(target)
+
+
+class Amp(DenoiserOptions):
+    """Approximate message passing on the couplings of the target; there is nothing to train. See `AMPDenoiser`.
+
+    iterations: of AMP, >= 1. descent_steps: of natural gradient descent after it, >= 0. step_size: of the descent, in
+    (0, 1]. damping: the share of the old field that AMP keeps, in [0, 1). tolerance: a sample ends each of the two at
+    the first change of its posterior mean, root mean square, below it; 0 makes all steps. onsager: the memory term,
+    `mean`, `entries` for small n, or `none`.
+    """
+
+    iterations: Count
+    descent_steps: Natural
+    step_size: Annotated[Positive, Field(le=1)]
+    damping: Fraction
+    tolerance: NonNegative
+    onsager: Literal["mean", "entries", "none"]
+
+    def needs_of_target(self):
+        return ("couplings",)
+
+    def build(self, n, target):
+        from scorelab.denoisers.amp import AMPDenoiser
+
+        return AMPDenoiser(target.couplings, **self.model_dump())
 
 
 class OuterProduct(DenoiserOptions):

@@ -22,7 +22,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
 
 from scorelab.errors import ConfigError, ScorelabError, one_line
-from scorelab.files import own_logs, write_text
+from scorelab.files import own_logs, read_numbers, write_text
 from scorelab.lab import runs
 from scorelab.lab.config import Config, check, differences
 from scorelab.lab.execution import execute
@@ -43,13 +43,20 @@ _TRACEBACKS = os.environ.get("HYDRA_FULL_ERROR") == "1"
 
 def override_names(overrides) -> str:
     """The end of a directory name: "-denoiser=tanh,training.N=5000"; other characters are left out."""
-    words = [re.sub(r"[^\w.=+-]", "", str(override).lstrip("+~")) for override in overrides]
+    words = [re.sub(r"[^\w.=+-]", "", str(override).lstrip("+~")) for override in _as_given(overrides)]
     name = ",".join(word for word in words if not word.startswith("hydra."))
     return f"-{name[:100]}" if name else ""
 
 
-# conf/config.yaml uses this resolver beside Hydra's own resolvers.
+def _as_given(overrides) -> list[str]:
+    """Overrides as they were written, whose interpolations stay as they are."""
+    return OmegaConf.to_container(overrides, resolve=False) if OmegaConf.is_list(overrides) else list(overrides)
+
+
+# conf/config.yaml uses the first resolver beside Hydra's own resolvers. The second one is for the command line and for
+# option files: ${npy:FILE} is the numbers of the file, which a run saves in its configuration in place of the name.
 OmegaConf.register_new_resolver("override_names", override_names, replace=True)
+OmegaConf.register_new_resolver("npy", read_numbers, replace=True)
 
 
 class ReserveDirectory(Callback):
@@ -64,7 +71,7 @@ class ReserveDirectory(Callback):
             existing = existing_run(config)
             if existing is not None:
                 opened = runs.Run.open(existing)
-                merge(opened, plain(config), list(config.hydra.overrides.task), _option_groups(config.hydra))
+                merge(opened, plain(config), _as_given(config.hydra.overrides.task), _option_groups(config.hydra))
                 ReserveDirectory.lock = Lock(existing)
                 own_logs(existing)
                 with open_dict(config):
@@ -102,7 +109,7 @@ def job(config: DictConfig):
     lock, ReserveDirectory.lock = ReserveDirectory.lock, None
     with one_line_errors(), lock or Lock(run.path):
         if existing_run(config) is not None:
-            config = merge(run, plain(config), list(of_hydra.overrides.task), _option_groups(of_hydra))
+            config = merge(run, plain(config), _as_given(of_hydra.overrides.task), _option_groups(of_hydra))
         else:
             config = check(plain(config))
         execute(run, config)
@@ -214,7 +221,7 @@ def plain(config) -> dict:
         raise ConfigError(f"{error.full_key}: a value is needed") from None
     except OmegaConfBaseException as error:
         text = one_line(error).split(": ", 1)[-1].split(" full_key: ")[0]
-        text = text.removeprefix("ConfigError raised while resolving interpolation: ")
+        text = re.sub(r"^\w*Error raised while resolving interpolation: ", "", text)
         raise ConfigError(f"{error.full_key}: {text}" if text.startswith("Interpolation") else text) from None
     except RecursionError:
         raise ConfigError("the configuration is nested too deeply") from None
@@ -310,7 +317,7 @@ class Result:
 
     directory: the run directory. metrics: the content of metrics.json. config: the checked configuration. arrays:
     figure name -> arrays that the figure is drawn from. figures: figure name -> matplotlib Figure. samples: (count, n)
-    float32, read as needed.
+    float32, read as needed. target: the `Target` of the run, built anew from its configuration.
     """
 
     directory: Path
@@ -339,6 +346,11 @@ class Result:
 
         return numpy.load(self.directory / "samples.npy", mmap_mode="r")
 
+    @cached_property
+    def target(self):
+        """The target of the run, with its exact answers. Raises ConfigError if the study uses none."""
+        return self._context.target
+
 
 def run(overrides=(), directory: Path | str | None = None, config_dir: Path | str | None = None) -> Result:
     """Do what `python run.py OVERRIDES...` does and return the result.
@@ -354,7 +366,7 @@ def run(overrides=(), directory: Path | str | None = None, config_dir: Path | st
     with initialize_config_dir(str(config_folder()), version_base="1.3"):
         composed = compose("config", overrides=overrides, return_hydra_config=True)
         groups = _option_groups(composed.hydra)
-        tasks = list(composed.hydra.overrides.task)
+        tasks = _as_given(composed.hydra.overrides.task)
         asked, existing = plain(composed), existing_run(composed)
         # compose() leaves hydra.job unset; the pattern of directory names does not need it.
         wanted = Path(OmegaConf.to_container(composed.hydra.run, resolve=True)["dir"])
@@ -374,6 +386,16 @@ def run(overrides=(), directory: Path | str | None = None, config_dir: Path | st
         with _log_file(opened / "run.log"):
             execute(opened, config)
     return Result(opened.path, opened.metrics, config)
+
+
+def load(directory: Path | str, extensions=()) -> Result:
+    """The result of a run that is done; nothing in its directory is executed.
+
+    extensions: the packages whose classes the run's configuration may name, as for a new run. Raises ScorelabError for
+    a directory without a finished run, and for a configuration that names other extensions.
+    """
+    opened = runs.Run.open(directory)
+    return Result(opened.path, opened.metrics, opened.checked(extensions))
 
 
 @contextlib.contextmanager
@@ -400,4 +422,4 @@ def config_folder() -> Path:
     raise ScorelabError(f"conf: not found beside {here}")
 
 
-__all__ = ["Result", "job", "run"]
+__all__ = ["Result", "job", "load", "run"]

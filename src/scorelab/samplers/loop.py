@@ -81,8 +81,8 @@ def simulate(
         if not isinstance(taken, tuple):
             raise ScorelabError(f"sampler {type(rule).__name__}: step returns a Step, or a pair of x and the state")
         x, state, info = Step(*taken)
-        if info and found is not None:
-            found.add(info)
+        if found is not None:
+            found.add({**denoiser.measured(), **(info or {})})
         if not float(torch.linalg.vector_norm(x)) < largest:  # also where it is not a number
             raise ScorelabError(
                 f"sampling: {type(rule).__name__} diverges at step {k} of {len(grid) - 1}, angle {next_angle:.6f} "

@@ -54,5 +54,11 @@ SAMPLING = Section(
             "where it is infinite",
         ),
         ("seconds", "seconds", "time of the sampling, writing included"),
+        (
+            "residual _standard_error",
+            "unit of x",
+            "where the denoiser solves equations for the posterior mean, as `denoiser=amp` does: the root mean square "
+            "change of a coordinate in its last step, mean over the steps of the sampler and over samples",
+        ),
     ),
 )

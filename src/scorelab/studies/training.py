@@ -3,6 +3,7 @@
 import logging
 import math
 
+from scorelab.denoisers.base import Denoiser
 from scorelab.errors import ConfigError
 from scorelab.laws.estimate import Estimate
 from scorelab.progress import Progress
@@ -20,7 +21,11 @@ def run(study, context):
         trained = context.training.trains(denoiser)
     except ValueError as error:
         raise ConfigError(f"training.{error}") from None
-    samples = training_samples(context.target, context.training, context.seed)
+    why = context.target.lacks("samples")
+    learns = trained or type(denoiser).parts is not Denoiser.parts
+    if why is not None and learns:
+        raise ConfigError(f"denoiser {context.config['denoiser'].cls.__name__} learns from samples: {why}")
+    samples = training_samples(context.target, context.training, context.seed) if learns else None
     try:  # a denoiser that is not trained may still learn from the samples how to split them
         parts = denoiser.parts(samples, context.target)
     except ValueError as error:

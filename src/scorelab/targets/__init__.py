@@ -7,7 +7,12 @@ __getattr__, __dir__, __all__ = lazy_exports(
     {
         "base": ["CAPABILITIES", "Capability", "Target"],
         "anisotropic_mixture": ["AnisotropicMixture"],
+        "curie_weiss": ["CurieWeiss"],
+        "finite": ["FiniteTarget"],
         "gaussian_mixture": ["GaussianMixture"],
+        "ising": ["Ising"],
+        "spiked": ["SpikedModel"],
+        "spin_options": ["IsingModel", "SpikedMatrix", "Z2Synchronization"],
         "options": ["TargetOptions", "TwoModes", "Mixture"],
     },
 )

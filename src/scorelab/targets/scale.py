@@ -25,7 +25,8 @@ class Scale(NamedTuple):
 
 
 def scale(target) -> Scale:
-    """The scale of a target: closed forms for mixtures, a measurement for any other target."""
+    """The scale of a target: closed forms for mixtures, a measurement for any other target that has samples, and for
+    the rest that of independent coordinates of variance 1."""
     if target.can("gaussian_modes"):
         weights, n = target.weights, target.n
         mean, within = weights @ target.means, float(weights @ target.std**2)
@@ -39,7 +40,7 @@ def scale(target) -> Scale:
         width = float(torch.linalg.eigvalsh(target.covariances).min().sqrt())
         spread = max(float(target.covariance.norm()), float(lengths.max()))
         return Scale(spread, float(target.mean.square().sum()), width)
-    return measured(target)
+    return measured(target) if target.can("samples") else Scale(math.sqrt(target.n), 0.0, None)
 
 
 def measured(target) -> Scale:

@@ -1,1 +1,69 @@
-"""Spiked matrices: recovering signs from a noisy outer product."""
+"""Z2 synchronization: sampling the signs behind a noisy outer product, beside the best overlap that there is. The
+stages are `analyse` and `plot`."""
+
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field
+
+from scorelab.options import Count, Natural, Options, Positive, Several, in_order
+from scorelab.studies.base import Number, Study, draw_figures
+
+
+class Sizes(Options):
+    """Matrices of some size. n: signs. matrices: draws of theta and A. samples: for each, >= 3."""
+
+    n: Several
+    matrices: Several
+    samples: Annotated[Several, Field(ge=3)]
+
+
+class Small(Sizes):
+    """Sizes whose posterior is summed exactly; n is at most 20."""
+
+    n: Annotated[Several, Field(le=20)]
+
+
+class Amp(Options):
+    """The denoiser; see `scorelab.denoisers.Amp`. step_size is 1/2 and there is no damping."""
+
+    iterations: Count
+    descent_steps: Natural
+    onsager: Literal["mean", "entries", "none"]
+
+    def on(self, target):
+        """The denoiser of a target."""
+        from scorelab.denoisers.amp import AMPDenoiser
+
+        return AMPDenoiser(target.couplings, **self.model_dump())
+
+
+class Synchronization(Study):
+    """Signs theta seen through A = (lambda/n) theta theta^T + W, sampled from their posterior by stochastic
+    localization with the posterior mean of AMP: 001_4ca3c1340e19a977.txt, section 3.
+
+    strengths: lambda, each > 0. T: the end of stochastic localization. steps: on a grid uniform in sqrt(t). exact,
+    large, amp: see `Small`, `Sizes` and `Amp`. estimate_iterations: iterations of AMP from the spectral estimator,
+    without an observation beside A.
+    """
+
+    uses = ()
+    stages = {"analyse": ".analyse", "plot": draw_figures}
+    figures = {"synchronization": ".figure"}
+    sections = ".numbers"
+    headline = (
+        Number(
+            "synchronization.large.gap_largest", "largest gap, overlap with theta and between samples, large n", "gap"
+        ),
+        Number("synchronization.large.off", "largest error of the overlap with theta", "error"),
+        Number("synchronization.exact.gap_largest", "largest gap, small n", "gap, small n"),
+    )
+    columns = headline
+    goal = "synchronization.large.gap_largest"
+
+    strengths: Annotated[list[Positive], BeforeValidator(in_order)] = Field(min_length=1)
+    T: Positive
+    steps: Count
+    amp: Amp
+    estimate_iterations: Count
+    exact: Small
+    large: Sizes

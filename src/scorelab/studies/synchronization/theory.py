@@ -7,7 +7,13 @@
 import itertools
 import math
 
+import numpy
 import torch
+
+from scorelab.targets.ising import sherrington_kirkpatrick
+
+#: matrices whose forms are computed at once
+_DRAWS = 500
 
 
 def printed_log_posterior(forms, beta):
@@ -65,3 +71,43 @@ def total_variation(one, other):
 def overlaps(law, vectors, theta):
     """E <x, theta>^2/n^2 under each law, shape (count,)."""
     return law @ (vectors @ theta / len(theta)).square()
+
+
+def spectral_limit(strength):
+    """The limit of <v, theta>^2/n^2 for the leading eigenvector v of A with |v|^2 = n: 1 - 1/lambda^2 above the
+    threshold lambda = 1, else 0 (Benaych-Georges and Nadakuditi 2011). strength: a number or an array."""
+    return numpy.maximum(0.0, 1 - 1 / numpy.maximum(strength, 1.0) ** 2)
+
+
+def trace_variation(strength: float) -> float:
+    """The total variation between the laws of the traces of A and of W, N(lambda, 2) and N(0, 2): 2 Phi(lambda/sqrt(8))
+    - 1.
+
+    It is a lower bound for A and W themselves, for every n.
+    """
+    return math.erf(strength / 4)
+
+
+def second_moment(n: int | None, strength: float) -> float:
+    """E L^2 of the likelihood ratio L of A over W, under W: E exp(lambda^2 n R^2/2) over the overlap R = <x, x'>/n of
+    two independent sign vectors; None for the limit (1 - lambda^2)^(-1/2) as n grows, lambda < 1.
+
+    The total variation is (1/2) E|L - 1| <= (1/2) (E L^2 - 1)^(1/2).
+    """
+    if n is None:
+        return (1 - strength**2) ** -0.5
+    agree = numpy.arange(n + 1)
+    factorials = numpy.array([math.lgamma(k + 1) for k in range(n + 1)])
+    log_chance = factorials[n] - factorials - factorials[::-1] - n * math.log(2)
+    return float(numpy.exp(log_chance + 0.5 * strength**2 * (2 * agree - n) ** 2 / n).sum())
+
+
+def likelihood_ratios(n: int, strength: float, count: int, generator):
+    """L of `count` draws of W, (count,): the mean over all sign vectors of exp(lambda/2 <x, W x> - n lambda^2/4)."""
+    vectors = sign_vectors(n)[: 2 ** (n - 1)]  # x and -x have one value
+    found = []
+    for first in range(0, count, _DRAWS):
+        W = torch.stack([sherrington_kirkpatrick(n, generator) for _ in range(min(_DRAWS, count - first))])
+        forms = ((vectors @ W) * vectors).sum(2)
+        found.append(torch.exp(0.5 * strength * forms - n * strength**2 / 4).mean(1))
+    return torch.cat(found)
