@@ -29,6 +29,10 @@ def test_a_mistake_gives_a_message_a_status_and_nothing_else(tmp_path):
         "denoiser=foo": "Available options in 'denoiser'",
         "stage=plot": "run=DIR is needed",
         "hydra.run.dir=taken": "exists and is not empty",
+        "target=null": "error: target=null: a group takes the name of one of its options",
+        "seed=${missing.key}": "error: seed: Interpolation key 'missing.key' not found",
+        "setting=2": "error: setting = 2: goes with a preset",
+        "a=" + "[" * 2000 + "]" * 2000: "error: ",
     }
     for (override,), answer in answers_of(*([override] for override in says), cwd=tmp_path):
         assert answer["status"] != 0, override
@@ -37,6 +41,14 @@ def test_a_mistake_gives_a_message_a_status_and_nothing_else(tmp_path):
         assert not answer["imported"], override
     assert [path.name for path in tmp_path.iterdir()] == ["taken"]
     assert [path.name for path in (tmp_path / "taken").iterdir()] == ["mine"]
+
+
+def test_a_mistake_in_hydras_own_keys_leaves_no_directory(tmp_path):
+    calls = [["hydra.job_logging.root.level=NOPE", "hydra.run.dir=here"]]
+    ((_, answer),) = answers_of(*calls, cwd=tmp_path)
+    assert answer["status"] == 2
+    assert answer["err"] == "error: ValueError: Unable to configure root logger (Unknown level: 'NOPE')\n"
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_only_answers_does_not_import_torch(tmp_path):

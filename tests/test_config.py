@@ -54,6 +54,14 @@ MISTAKES = (
     ("target.a=[1,2]", "a has 2 entries, n = 128"),
     ("target.a=foo", "target.a = foo: allowed are a number, a list of n numbers"),
     ("target.a={norm:-1}", "norm"),
+    ("target.a=0", "the modes lie on each other"),
+    ("target.a=1e300", "target.a = 1e+300: allowed are numbers up to 1e+15"),
+    ("target.n=123456789012345678901234567890", "allowed is an integer >= 1 and <= 1e+09"),
+    ("sampler.count=1", "sampler.count = 1: allowed is an integer >= 2"),
+    ("sampler.steps=1e30", "sampler.steps = 1e+30: allowed is an integer >= 1 and <= 1e+09"),
+    ("training.lr=1e300", "training.lr = 1e+300: allowed is a number > 0 and <= 1e+15"),
+    ("threads=true", "threads = True: a number is needed"),
+    ("threads=100000", "threads = 100000: allowed is an integer >= 1 and <= 512"),
     ("training.N=0", "training.N = 0: allowed is an integer >= 1"),
     ("training.N=abc", "training.N = abc: allowed is an integer >= 1"),
     ("training.N=1.5", "training.N = 1.5"),
@@ -95,6 +103,18 @@ def test_a_mistake_is_one_line_that_names_key_value_and_what_is_allowed():
         text = refused(ConfigError, check, with_values(override))
         assert says in text, override
         assert "\n" not in text, override
+
+
+def test_two_modes_that_are_one_are_refused():
+    for means, std in (("[1.0,1.0,2.0]", "1.0"), ("[[1.0,1.0],1.0,2.0]", "1.0"), ("[2.0,1.0,1.0]", "[1.0,3.0,3.0]")):
+        data = composed("target=mixture", "target.n=2", f"target.means={means}", f"target.std={std}")
+        assert "have one mean and one std" in refused(ConfigError, check, data), (means, std)
+    check(composed("target=mixture", "target.n=2", "target.means=[1.0,1.0,2.0]", "target.std=[1.0,2.0,1.0]"))
+
+
+def test_one_switch_needs_no_list():
+    data = composed("denoiser=phase_aware", "denoiser.switches=speciation")
+    assert check(data).data["denoiser"]["switches"] == ["speciation"]
 
 
 def test_log_t_grid_needs_t_min_below_the_end():

@@ -199,7 +199,7 @@ def test_the_denoiser_of_another_network_is_refused(copy, small, tmp_path):
 
 
 def test_a_failed_run_is_marked_and_its_log_says_why(small, tmp_path):
-    overrides = [*small, "training.lr=1e38", "training.clip=null", "training.warmup=0", "denoiser=relu"]
+    overrides = [*small, "training.lr=1e15", "training.clip=null", "training.warmup=0", "denoiser=relu"]
     with pytest.raises(ScorelabError, match="the loss is"):
         scorelab.run(overrides, directory=tmp_path / "run")
     status = Run(tmp_path / "run").status

@@ -139,9 +139,15 @@ def test_training_lowers_the_excess_risk_towards_zero():
 
 @pytest.mark.parametrize("objective", ["velocity", "explicit", "implicit", "implicit_hutchinson", "sliced"])
 def test_a_loss_that_is_not_a_number_says_where(objective):
-    run = trainer(objective=objective, lr=1e30, clip=None, optimizer="sgd", warmup=0, lr_schedule="constant")
+    run = trainer(objective=objective, lr=1e15, clip=None, optimizer="sgd", warmup=0, lr_schedule="constant")
     with pytest.raises(TrainingDiverged, match=r"step \d+ \(epoch \d+\), at .*angle.*rad"):
         run.run()
+
+
+def test_weights_that_are_not_finite_after_the_last_step_are_not_kept():
+    run = trainer(averaging=0.0)
+    with pytest.raises(TrainingDiverged, match=f"after the last step, {run.options.total_steps}"):
+        run.run(on_epoch=lambda trainer: trainer.flat.value.data[:1].fill_(math.inf))
 
 
 def test_held_out_samples_do_not_train():

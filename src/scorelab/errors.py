@@ -1,5 +1,7 @@
 """Errors that a user can mend: each is one line that names the key, the value and what is allowed."""
 
+import re
+
 
 def printable(text: str) -> str:
     """A text as one line that a terminal only shows: whitespace becomes single blanks, and what steers a terminal or
@@ -21,6 +23,16 @@ class ConfigError(ScorelabError):
 
 class TrainingDiverged(ScorelabError):
     """A training loss that is no longer a number."""
+
+
+def out_of_memory(error: BaseException) -> ScorelabError | None:
+    """The line for an allocation that failed; None for any other error."""
+    text = str(error)
+    if not isinstance(error, MemoryError) and "allocate memory" not in text and "out of memory" not in text:
+        return None
+    asked = re.search(r"allocate (\d+) bytes", text)
+    size = f" ({int(asked[1]) / 2**30:.3g} GiB were asked for at once)" if asked else ""
+    return ScorelabError(f"not enough memory{size}; smaller counts, a smaller batch or a smaller network would fit")
 
 
 def one_line(error: BaseException) -> str:

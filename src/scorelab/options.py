@@ -37,22 +37,31 @@ def _no_bool(value):
     return value
 
 
+#: the upper ends of counts and of magnitudes: what lies above overflows somewhere, or would not end
+MOST, LARGEST = 10**9, 1e15
 #: an integer >= 1; `1e4` counts as an integer
-Count = Annotated[int, BeforeValidator(_no_bool), Field(ge=1)]
+Count = Annotated[int, BeforeValidator(_no_bool), Field(ge=1, le=MOST)]
 #: an integer >= 2, for a number of values whose mean has a standard error
-Several = Annotated[int, BeforeValidator(_no_bool), Field(ge=2)]
+Several = Annotated[int, BeforeValidator(_no_bool), Field(ge=2, le=MOST)]
 #: an integer >= 0
-Natural = Annotated[int, BeforeValidator(_no_bool), Field(ge=0)]
-#: a finite number > 0
-Positive = Annotated[float, BeforeValidator(_no_bool), Field(gt=0)]
-#: a finite number >= 0
-NonNegative = Annotated[float, BeforeValidator(_no_bool), Field(ge=0)]
+Natural = Annotated[int, BeforeValidator(_no_bool), Field(ge=0, le=MOST)]
+#: the seed of a named stream of random numbers
+Seed = Annotated[int, BeforeValidator(_no_bool), Field(ge=0, le=10**18)]
+#: a number > 0
+Positive = Annotated[float, BeforeValidator(_no_bool), Field(gt=0, le=LARGEST)]
+#: a number >= 0
+NonNegative = Annotated[float, BeforeValidator(_no_bool), Field(ge=0, le=LARGEST)]
 #: a number strictly between 0 and 1
 OpenUnit = Annotated[float, BeforeValidator(_no_bool), Field(gt=0, lt=1)]
 #: a number in [0, 1)
 Fraction = Annotated[float, BeforeValidator(_no_bool), Field(ge=0, lt=1)]
 #: an angle in [0, pi/2)
 Angle = Annotated[float, BeforeValidator(_no_bool), Field(ge=0, lt=math.pi / 2)]
+
+
+def as_list(value):
+    """A list of one number or word for the number or word alone; anything else stays."""
+    return [value] if isinstance(value, (int, float, str)) else value
 
 
 def in_order(values):
@@ -118,15 +127,18 @@ def _fields_at(fields, path):
 
 def _range(field) -> str:
     """The values that a numeric field allows, as "allowed is an integer >= 1"; empty if the field has no bounds."""
-    whole = field.annotation in (int, int | None)
-    # the bounds of a type that may be null stand in the type
-    optional = (rule for part in get_args(field.annotation) for rule in getattr(part, "__metadata__", ()))
-    bounds = [
-        f"{sign} {getattr(rule, name):.6g}"
-        for rule in (*field.metadata, *(bound for rule in optional for bound in getattr(rule, "metadata", ())))
-        for name, sign in (("gt", ">"), ("ge", ">="), ("lt", "<"), ("le", "<="))
-        if getattr(rule, name, None) is not None
-    ]
+    parts = [part for part in get_args(field.annotation) if part is not type(None)]  # of a type that may be null
+    whole = int in (field.annotation, *parts, *(get_args(part)[0] for part in parts if get_args(part)))
+    optional = (rule for part in parts for rule in getattr(part, "__metadata__", ()))
+    rules = [bound for rule in (*field.metadata, *optional) for bound in getattr(rule, "metadata", (rule,))]
+
+    def ends(**signs):
+        return sorted(
+            (getattr(rule, name), sign) for rule in rules for name, sign in signs.items() if hasattr(rule, name)
+        )
+
+    tightest = [*ends(gt=">", ge=">=")[-1:], *ends(lt="<", le="<=")[:1]]
+    bounds = [f"{sign} {value:.6g}" for value, sign in tightest]
     return f"allowed is {'an integer' if whole else 'a number'} {' and '.join(bounds)}" if bounds else ""
 
 

@@ -1,14 +1,15 @@
 """What `conf/denoiser` may say."""
 
 import abc
+import math
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, model_serializer, model_validator
+from pydantic import BeforeValidator, Field, model_serializer, model_validator
 
 from scorelab.denoisers.convention import Convention, Prediction, State, Time
 from scorelab.errors import ConfigError, ScorelabError
 from scorelab.nodes import HERE, Component, Node
-from scorelab.options import Count, NonNegative, Options, Positive, Several
+from scorelab.options import Count, NonNegative, Options, Positive, Several, as_list
 
 
 class DenoiserOptions(Options):
@@ -165,8 +166,8 @@ class PhaseAware(_Several):
     speciation time of the target. overlap: the angle in radians that each network trains beyond its phase.
     """
 
-    switches: list[Positive | Literal["speciation"]] = Field(min_length=1)
-    overlap: NonNegative
+    switches: Annotated[list[Positive | Literal["speciation"]], BeforeValidator(as_list), Field(min_length=1)]
+    overlap: Annotated[NonNegative, Field(lt=math.pi / 2)]
 
     def needs_of_target(self):
         """The speciation time, if a network takes over there."""
@@ -187,7 +188,7 @@ class MixtureAware(_Several):
     """
 
     split: Literal["principal_component", "kmeans"]
-    sides: Several
+    sides: Annotated[Several, Field(le=1000)]
 
     @model_validator(mode="after")
     def _sides(self):

@@ -4,7 +4,9 @@ import contextlib
 import logging
 import os
 import re
+import shutil
 import sys
+import traceback
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -66,7 +68,6 @@ class ReserveDirectory(Callback):
     def on_run_start(self, config, **_):
         """Reserve a directory for a new run, or go back to the directory of an existing run."""
         with one_line_errors():
-            wanted = Path(config.hydra.run.dir)
             existing = existing_run(config)
             if existing is not None:
                 opened = runs.Run.open(existing)
@@ -84,9 +85,19 @@ class ReserveDirectory(Callback):
                 print(listing)
                 sys.exit(0)
             chosen = any(str(override).startswith("hydra.run.dir=") for override in config.hydra.overrides.hydra)
+            wanted = Path(config.hydra.run.dir)
             directory = runs.claim(wanted) if chosen else runs.reserve(wanted)
             ReserveDirectory.lock = Lock(directory)
             config.hydra.run.dir = str(directory)
+
+    @classmethod
+    def give_back(cls):
+        """Remove the directory that was reserved, if the run did not begin and nothing was written into it."""
+        lock, cls.lock = cls.lock, None
+        if lock is not None:
+            lock.release()
+            if all(path.is_file() and not path.stat().st_size for path in lock.directory.iterdir()):  # an empty log
+                shutil.rmtree(lock.directory)
 
 
 def job(config: DictConfig):
@@ -154,14 +165,33 @@ class one_line_errors:
     def __exit__(self, kind, error, _):
         if isinstance(error, KeyboardInterrupt):
             sys.exit(130)
-        if _TRACEBACKS or not isinstance(error, (ScorelabError, OmegaConfBaseException, HydraException)):
+        known = isinstance(error, (ScorelabError, OmegaConfBaseException, HydraException, RecursionError))
+        if error is None or _TRACEBACKS or not (known or _before_scorelab(error)):
             return
-        print(f"error: {_refused_by_hydra(error) or one_line(error)}", file=sys.stderr)
+        ReserveDirectory.give_back()
+        cause = f" ({error.__cause__})" if isinstance(error, ValueError) and error.__cause__ else ""
+        print(f"error: {_refused_by_hydra(error) or one_line(error) + cause}", file=sys.stderr)
         sys.exit(1 if isinstance(error, ScorelabError) and not isinstance(error, ConfigError) else 2)
+
+
+def _before_scorelab(error: BaseException) -> bool:
+    """Whether an error was raised by Hydra alone, which composes a configuration and sets up the log before it calls
+    anything of scorelab."""
+    frames = [frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return (
+        isinstance(error, Exception)
+        and "hydra.main" in frames
+        and not any(
+            name.startswith(("scorelab.", "hydra_plugins.scorelab")) for name in frames[frames.index("hydra.main") :]
+        )
+    )
 
 
 def _refused_by_hydra(error: BaseException) -> str | None:
     """The text for an error that Hydra raised, with the nearest key for an unknown key; None for any other error."""
+    if isinstance(error, ValueError) and str(error).startswith("Config group override must be"):
+        words = (word for word in sys.argv[1:] if word.partition("=")[0].lstrip("+~") in GROUPS)
+        return f"{', '.join(words)}: a group takes the name of one of its options, as in target=mixture"
     if not isinstance(error, HydraException):
         return None
     cause = error.__cause__
@@ -191,7 +221,13 @@ def plain(config) -> dict:
         raise ConfigError(f"{error.full_key}: a value is needed") from None
     except OmegaConfBaseException as error:
         text = one_line(error).split(": ", 1)[-1].split(" full_key: ")[0]
-        raise ConfigError(re.sub(r"^\w*Error raised while resolving interpolation: ", "", text)) from None
+        text = re.sub(r"^\w*Error raised while resolving interpolation: ", "", text)
+        raise ConfigError(f"{error.full_key}: {text}" if text.startswith("Interpolation") else text) from None
+    except RecursionError:
+        raise ConfigError("the configuration is nested too deeply") from None
+    presets = ["any"] if of_hydra is None else [name for name in of_hydra.runtime.choices if "experiment" in name]
+    if data.get("setting") is not None and not presets:
+        raise ConfigError(f"setting = {data['setting']}: goes with a preset, as in +experiment=fig02_relu")
     schedule = data.get("schedule")
     if of_hydra is not None and isinstance(schedule, dict) and "grid" in schedule:
         schedule["grid"] = _own_grid(schedule["grid"], of_hydra.runtime.config_sources)

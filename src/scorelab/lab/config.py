@@ -5,14 +5,14 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from sys import stdlib_module_names
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pydantic
 from pydantic import Field, field_validator
 
 from scorelab.errors import ConfigError
 from scorelab.nodes import GROUPS, Component, component, refuse_unknown, resolve
-from scorelab.options import Natural, Options, explain, nearest, show
+from scorelab.options import Count, Natural, Options, Seed, explain, nearest, show
 from scorelab.samplers.job import JOB_KEYS, Sampling
 from scorelab.studies.base import lookup
 
@@ -41,10 +41,10 @@ class General(Options):
     the preset has variants.
     """
 
-    seed: Natural
+    seed: Seed
     stage: str
     run: str | None
-    threads: int | None = Field(ge=1)
+    threads: Annotated[Count, Field(le=512)] | None
     extensions: list[str]
     setting: Natural | None
     figures: Figures

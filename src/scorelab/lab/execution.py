@@ -9,8 +9,9 @@ from pathlib import Path
 
 import hydra
 
-from scorelab.errors import ConfigError, ScorelabError, one_line
+from scorelab.errors import ConfigError, ScorelabError, one_line, out_of_memory
 from scorelab.lab.config import Config
+from scorelab.lab.room import require_room
 from scorelab.lab.runs import Run
 
 log = logging.getLogger("scorelab")
@@ -40,6 +41,7 @@ def execute(run: Run, config: Config):
     started, threads = time.perf_counter(), torch.get_num_threads()
     try:
         torch.set_num_threads(config.general.threads or threads)
+        require_room(config, run.path)
         context = Context(run, config)
         if config.uses("target"):
             require_of_target(config, context.target)
@@ -57,11 +59,12 @@ def execute(run: Run, config: Config):
         log.error("interrupted; training.resume=%s goes on", run.path)
         raise
     except (Exception, SystemExit) as error:
-        run.mark("failed", error=one_line(error))
-        if isinstance(error, ScorelabError):
-            _to_log_file(f"error: {one_line(error)}")
-        else:
-            _to_log_file(traceback.format_exc())
+        shown = out_of_memory(error) or error
+        run.mark("failed", error=one_line(shown))
+        if isinstance(shown, ScorelabError):
+            _to_log_file(f"error: {one_line(shown)}")
+            raise shown from None
+        _to_log_file(traceback.format_exc())
         raise
     finally:
         torch.set_num_threads(threads)  # the next job of a sweep, or a notebook, finds the number that was there

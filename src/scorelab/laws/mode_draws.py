@@ -1,11 +1,21 @@
 """Expectations over pairs of modes by quasi-random points, at many angles, each with its standard error.
 
-There are two unbiased estimators of E sum_{k<l} gamma_k gamma_l apart_kl, see `mode_pairs`. Both use the same points at
-all angles.
+There are three unbiased estimators of E sum_{k<l} gamma_k gamma_l apart_kl, see `mode_pairs`. All use the same points
+at all angles.
 
-`States`: x is drawn from the mixture. This is good where many modes overlap. Functions of x whose expectation is known
-follow the values, and the part of the values that is linear in them is replaced by its expectation. This takes away up
-to 99 per cent of the variance at small angles, and 70 to 90 per cent where the modes come apart.
+`Crossed`: the modes have one variance v. Each noise z is used with every mode, as x_k = sin mu_k + sqrt(v) z. The
+posterior weights at x_k are
+
+    gamma_l(x_k) = E_kl e_l / sum_j E_kj e_j,    E_kl = w_l exp(-sin^2 |mu_k - mu_l|^2/(2v)),
+                                                 e_l = exp(sin <z, mu_l>/sqrt(v)),
+
+so that matrix products with E do for all modes what needs an exponential for each pair otherwise. As the mode of x is
+known, the value can be linear in the weights: E sum_{k<l} gamma_k gamma_l apart_kl = E sum_l gamma_l(x_k) apart_kl/2.
+
+`States`: x is drawn from the mixture, whose modes have any widths. This is good where many modes overlap. Functions of
+x whose expectation is known follow the values, and the part of the values that is linear in them is replaced by its
+expectation. This takes away up to 99 per cent of the variance at small angles, and 70 to 90 per cent where the modes
+come apart. `Crossed` has such functions too.
 
 `Bridges`: a pair of modes is drawn, and x between them. This is good where modes hardly overlap, so that a state that
 two modes claim is rare. Let b_kl be the normal density, and M_kl its mass, in sqrt(p_k p_l) = M_kl b_kl. Then
@@ -19,8 +29,8 @@ around the root of L, and has a weight.
 Nearly all of the time goes into posterior weights, so that they are in single precision; the first points, which are
 also computed in double precision, tell whether that is enough, and their mean difference is given back.
 
-An estimate is the mean over 16 scrambles of a Sobol sequence; their spread is its error. The number of points doubles
-until the error is small enough. All angles share one allowance of posterior weights: what the easy ones leave is for
+An estimate is the mean over 32 scrambles of a Sobol sequence; their spread is its error. Points are added until the
+error is small enough. All angles share one allowance of posterior weights: what the easy ones leave is for
 the others.
 """
 
@@ -32,13 +42,13 @@ import torch
 
 from scorelab.quadrature import Scrambles, chi_squared_quantile
 
-_SCRAMBLES, _FIRST = 16, 2**7  # scrambles; points of each at first
+_SCRAMBLES, _FIRST = 32, 2**6  # scrambles; points of each at first
 _ENTRIES, _LEAST = 2**23, 2**26  # posterior weights that may be computed for each angle on average, and at least in all
 _BLOCK, _CHUNK = 2**20, 2**18  # inner products that are kept, and posterior weights at a time
-_PILOT = 2**10  # points that choose an estimator
+_STEEP, _STEEP_SINGLE = 50.0, 6.5  # largest deviation of an exponent whose square is finite in double, single precision
 _WANTED = 1e-4  # a standard error that is small enough, as a share of the answer
 _NORMAL = 0.2  # share of the points along a bridge that are normal
-_RARE, _ALONE = 0.15, 0.4  # bridges are for sums below this share of the largest, if `alone` is above this on average
+_ALONE = 0.4  # bridges are for sums that are rare, if `alone` is above this on average
 
 
 def sampled(states):
@@ -48,35 +58,36 @@ def sampled(states):
     block = max(_BLOCK // each, 1)
     scrambles, tallies = Scrambles(span.places.shape[1] + 3, _SCRAMBLES), []
     within = torch.tensor([pairs.within for pairs in states], dtype=torch.float64)
-    active, points, fresh = range(len(states)), 0, _FIRST
+    found = torch.zeros(2, len(states), dtype=torch.float64)
+    active, points, fresh = list(range(len(states))), 0, _FIRST
     while True:
         for start in range(0, fresh, block):
             drawn = _Points.of(span, scrambles.draw(min(block, fresh - start)))
             tallies = tallies or [_tally(pairs, drawn) for pairs in states]
             for number in active:
                 tallies[number].add(drawn)
-        allowed -= len(active) * fresh * each
-        points = fresh = points + fresh
-        found = torch.stack([tally.result() for tally in tallies], 1)
+        allowed -= fresh * each * sum(tallies[number].cost for number in active)
+        points, fresh = points + fresh, (points + fresh) // 4
+        found[:, active] = torch.stack([tallies[number].result() for number in active], 1)
         active = (found[1] > _WANTED * (within + found[0])).nonzero().flatten().tolist()
-        if not active or len(active) * fresh * each > allowed:
+        if not active or fresh * each * sum(tallies[number].cost for number in active) > allowed:
             return found
 
 
 def _tally(pairs, points):
-    """The tally of the estimator that suits an angle: `States` unless its values would be rare, in single precision if
-    that gives the same values."""
-    kind, pilot = States, points.first(_PILOT)
-    values = pilot.values(States(pairs))
-    if values[0].mean() < _RARE * pairs.largest or not pairs.largest:
-        parts = pilot.values(Bridges(pairs).parts)
+    """The tally of the estimator that suits an angle: `Crossed` or `States` unless its values would be rare, in single
+    precision if that gives the same values."""
+    kind = Crossed if Crossed.fits(pairs) else States
+    values = points.first(kind.pilot).values(kind(pairs))
+    if values[0].mean() < kind.rare * pairs.largest or not pairs.largest:
+        parts = points.first(Bridges.pilot).values(Bridges(pairs).parts)
         together, alone = parts.mean(1)
         if together > _ALONE * alone or not pairs.largest:
             kind, values = Bridges, parts[:1]
     single = kind(pairs, single=True)
-    lost = values - pilot.single.values(single)
+    lost = values - points.first(kind.pilot).single.values(single)
     same = lost[0].abs().mean() < 0.1 * _WANTED * (pairs.within + values[0].mean())
-    return _Tally(single, lost) if same else _Tally(kind(pairs))
+    return _Tally(single, lost) if same and single.finite else _Tally(kind(pairs))
 
 
 class _Tally:
@@ -87,7 +98,8 @@ class _Tally:
     """
 
     def __init__(self, estimator, lost=None):
-        self.estimator, self.sums, self.products, self.rows = estimator, 0.0, 0.0, 0
+        self.estimator, self.cost = estimator, estimator.cost
+        self.sums, self.products, self.rows = 0.0, 0.0, 0
         lost = torch.zeros(1, 2) if lost is None else lost
         self.lost, self.variance = lost.mean(1, keepdim=True), lost[0].var() / lost.shape[1]
 
@@ -117,7 +129,8 @@ class _Tally:
 class _Points:
     """Quasi-random points: label and place (rows,), uniform; mode (rows,), drawn with the weights; q (rows, K), the
     inner products of a normal vector z with the places; z2 (rows,), the squared length of z with its part outside the
-    span; own (rows,), the q of the mode; powers (rows, 4), polynomials of it that have the expectation 0."""
+    span; own (rows,), the q of the mode; powers (rows, 4), polynomials of it that have the expectation 0; shared
+    (rows, 5), polynomials of all q, averaged over the modes, and of z2, likewise."""
 
     label: torch.Tensor
     place: torch.Tensor
@@ -126,6 +139,7 @@ class _Points:
     z2: torch.Tensor
     own: torch.Tensor
     powers: torch.Tensor
+    shared: torch.Tensor
 
     @classmethod
     def of(cls, span, uniform):
@@ -139,7 +153,11 @@ class _Points:
         scale = torch.where(scale > 0, scale, 1.0)
         t, norm = own / scale.sqrt(), (norms / scale)[mode]
         powers = torch.stack([t, t**2 - norm, t**3, t.square().square() - 3 * norm**2], 1)
-        return cls(label, place, mode, q, z2, own, powers)
+        t, norm, size = q / scale.sqrt(), norms / scale, span.places.shape[1] + span.outside
+        square = t.square()
+        each = [polynomial @ span.weights for polynomial in (square - norm, square * t, square.square() - 3 * norm**2)]
+        shared = torch.stack([*each, z2 - size, z2.square() - size * (size + 2)], 1)
+        return cls(label, place, mode, q, z2, own, powers, shared)
 
     def columns(self):
         """The tensors."""
@@ -162,9 +180,48 @@ class _Points:
         return torch.cat([function(_Points(*chunk)) for chunk in chunks], -1)
 
 
+class Crossed:
+    """The sum at the states of all modes that one noise makes, averaged with the weights, and controls: gamma_k less
+    sum_l gamma_l^2, and polynomials in <z, mu_k> and z2."""
+
+    pilot, rare = 2**7, 0.002
+
+    def __init__(self, pairs, single=False):
+        span, variance = pairs.span, float(pairs.variance[0])
+        self.single, self.pairs, self.slope = single, pairs, pairs.sin / math.sqrt(variance)
+        self.finite = self.steepness(pairs) < _STEEP_SINGLE
+        self.cost = 1 + len(span.weights) / 60  # by measurement, in posterior weights of `States`
+        dtype, table = torch.float32 if single else torch.float64, torch.exp(-0.5 * self.slope**2 * span.squares)
+        table *= span.weights
+        each = (table, table * span.squares, table.square())
+        self.table, self.squares, self.table2 = (one.T.to(dtype).contiguous() for one in each)
+        self.weights, self.own = span.weights.to(dtype), table.diag().to(dtype)
+
+    @classmethod
+    def fits(cls, pairs):
+        """Whether the modes have one width, and e is finite in double precision."""
+        return pairs.span.equal and cls.steepness(pairs) < _STEEP
+
+    @staticmethod
+    def steepness(pairs):
+        """The standard deviation of log e of the mode that is farthest from the mean."""
+        return pairs.sin * float((pairs.span.products.diag() / pairs.variance).max()) ** 0.5
+
+    def __call__(self, points):
+        """The mean sum of each noise, and the controls, (7, rows)."""
+        e, dot = torch.exp(self.slope * points.q), torch.linalg.vecdot
+        inverse = (e @ self.table).reciprocal_()
+        share = inverse * self.weights
+        own, squares = dot(e * self.own, share), dot(e @ self.squares, share)
+        repeated = dot((e.square_() @ self.table2).mul_(inverse), share)
+        return torch.cat([torch.stack([self.pairs.from_mode(own, squares), own - repeated]), points.shared.T])
+
+
 class States:
     """sum_{k<l} gamma_k gamma_l apart_kl at states of the mixture, and controls: |x|^2, E[|mu|^2 | x], E[<x, mu> | x]
     and polynomials in <z, mu_k>, less their expectations."""
+
+    pilot, rare, cost, finite = 2**10, 0.15, 1, True
 
     def __init__(self, pairs, single=False):
         norm = float(pairs.span.weights @ pairs.span.products.diag())
@@ -194,6 +251,8 @@ class Bridges:
     mean in standard deviations of b_kl; log_weight, the logarithm of sqrt(w_k w_l) M_kl; log_chance, that of the
     probability that the pair is drawn.
     """
+
+    pilot, cost, finite = 2**10, 2, True
 
     def __init__(self, pairs, single=False):
         self.single, self.pairs = single, pairs.single() if single else pairs

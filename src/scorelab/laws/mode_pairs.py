@@ -109,6 +109,11 @@ class Centres(ModePairs):
         square = square + (kept_k - kept_l) * (kept_k * norms[k] - kept_l * norms[l])
         return square + 2 * shrunk * (kept_k * inner_k - kept_l * inner_l) + shrunk**2 * length2
 
+    def from_mode(self, own, squares):
+        """sum_l gamma_l apart_kl/2 at a state of mode k, for modes of one width; own: gamma_k; squares: sum_l gamma_l
+        |mu_k - mu_l|^2, or means of the two."""
+        return 0.5 * float(self.kept[0]) ** 2 * squares
+
     def typical(self):
         """The size of apart, (K, K)."""
         shrunk = self.shrink.unsqueeze(1) - self.shrink
@@ -137,6 +142,10 @@ class Labels(ModePairs):
     def apart(self, k, l, inner_k, inner_l, length2):
         """2, with the shape of k and l together."""
         return torch.full(torch.broadcast_shapes(k.shape, l.shape), 2.0, dtype=torch.float64)
+
+    def from_mode(self, own, squares):
+        """1 - gamma_k."""
+        return 1 - own
 
     def typical(self):
         """The size of apart, (K, K)."""

@@ -130,6 +130,10 @@ class Study(Options):
     def require(self, config) -> None:
         """Raise ConfigError if the study cannot run with the rest of a checked configuration."""
 
+    def memory_needed(self, n: int) -> dict[str, float]:
+        """Keys of the study -> the bytes of memory that their values ask for at once, for samples of n entries."""
+        return {}
+
     def listing(self, config) -> str | None:
         """What to print instead of running, for a checked configuration that asks for a list; None to run."""
 

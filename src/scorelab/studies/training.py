@@ -55,8 +55,16 @@ def run(study, context):
 
 
 def _warn(context):
-    """Log a line if the samples will go on to angles that the denoiser is not trained at."""
+    """Log a line if the step size will not reach its value, and one if the samples will go on to angles that the
+    denoiser is not trained at."""
     options = context.training
+    if options.warmup > options.total_steps:
+        log.warning(
+            "training: %d steps of warmup, and %d steps in all: the step size ends at %.2g of training.lr",
+            options.warmup,
+            options.total_steps,
+            options.total_steps / options.warmup,
+        )
     if options.angles in ("native", "single") or not context.config.uses("schedule"):
         return
     end = context.schedule.end_angle

@@ -1,11 +1,12 @@
 """What `conf/target` may say."""
 
 import abc
+import itertools
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, model_validator
 
-from scorelab.options import Count, OpenUnit, Options, Positive
+from scorelab.options import LARGEST, Count, OpenUnit, Options, Positive
 
 
 class RandomDirection(Options):
@@ -21,6 +22,8 @@ def _vector(value: Any) -> Any:
     entries = value if isinstance(value, (list, tuple)) else [value]
     if not entries or any(isinstance(v, bool) or not isinstance(v, (int, float)) or v - v != 0 for v in entries):
         raise ValueError("allowed are a number, a list of n numbers, or {norm: r} for a random direction of norm r")
+    if max(map(abs, entries)) > LARGEST:
+        raise ValueError(f"allowed are numbers up to {LARGEST:g}")
     return [float(v) for v in value] if isinstance(value, (list, tuple)) else float(value)
 
 
@@ -57,9 +60,11 @@ class TwoModes(TargetOptions):
     a: Vector
 
     @model_validator(mode="after")
-    def _length(self):
+    def _difference(self):
         if isinstance(self.a, list) and len(self.a) != self.n:
             raise ValueError(f"a has {len(self.a)} entries, n = {self.n}: n entries are needed")
+        if self.a == 0 or (isinstance(self.a, list) and not any(self.a)):
+            raise ValueError(f"a = {self.a}: the modes lie on each other; a vector other than 0 is needed")
         return self
 
     def build(self, generator):
@@ -96,6 +101,13 @@ class Mixture(TargetOptions):
         for mode, mean in enumerate(self.means):
             if isinstance(mean, list) and len(mean) != self.n:
                 raise ValueError(f"means[{mode}] has {len(mean)} entries, n = {self.n}: n entries are needed")
+        widths = self.std if isinstance(self.std, list) else [self.std] * modes
+        fixed = [mean if isinstance(mean, list) else [mean] * self.n for mean in self.means]
+        for (one, first), (other, second) in itertools.combinations(enumerate(zip(fixed, widths, strict=True)), 2):
+            if first == second and not isinstance(self.means[one], RandomDirection):
+                raise ValueError(
+                    f"modes {one} and {other} have one mean and one std: one mode with both weights does it"
+                )
         return self
 
     def build(self, generator):

@@ -168,7 +168,8 @@ class Trainer:
         """Train to the end; afterwards the denoiser holds the weights that are kept.
 
         checkpoint: the file that the state is written to every `checkpoint_every` epochs. on_epoch(trainer), if given,
-        is called after each epoch. Raises TrainingDiverged when the loss is not a finite number.
+        is called after each epoch. Raises TrainingDiverged when the loss, or a weight at the end, is not a finite
+        number.
         """
         options = self.options
         record_every = -(-options.epochs // options.records)
@@ -192,6 +193,10 @@ class Trainer:
                 on_epoch(self)
         with self.kept_weights():
             final = self.flat.value.detach().clone()
+        if not bool(torch.isfinite(final).all()):
+            raise TrainingDiverged(
+                f"training: the weights are not finite after the last step, {self.step}; {self._advice}"
+            )
         self.flat.value.data.copy_(final)
 
     def _checkpoint_is_due(self, pending):
@@ -261,10 +266,12 @@ class Trainer:
         where = f"angle {float(angle[worst]):.6f} rad"
         if bool(bad.all()):
             where = f"every angle of the batch, the first {where}"
-        return TrainingDiverged(
-            f"training: the loss is {value} at step {self.step + 1} (epoch {self.epoch + 1}), at {where}; "
-            f"a smaller training.lr (now {self.options.lr:g}) or training.clip may help"
-        )
+        when = f"at step {self.step + 1} (epoch {self.epoch + 1})"
+        return TrainingDiverged(f"training: the loss is {value} {when}, at {where}; {self._advice}")
+
+    @property
+    def _advice(self):
+        return f"a smaller training.lr (now {self.options.lr:g}) or training.clip may help"
 
     # Checkpoints. ---------------------------------------------------------------------------------------------------
 

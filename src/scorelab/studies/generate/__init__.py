@@ -86,6 +86,11 @@ class Generate(Study):
             raise ValueError("0, or an integer >= 2, is needed: one path has no spread")
         return count
 
+    def memory_needed(self, n):
+        """The states of each angle: clean, noise, mixed and their posterior means."""
+        states = {name: 16.0 * n * getattr(self, name) for name in ("path_kl_draws", "posterior_mean_draws")}
+        return states | {"path_kl_angles": 200.0 * self.path_kl_angles, "trajectories": 4.0 * n * self.trajectories}
+
     def closing(self, metrics):
         """The headline, and the angle at which the posterior mean is worst."""
         table = super().closing(metrics)

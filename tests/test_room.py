@@ -1,0 +1,40 @@
+"""What does not fit into the memory or onto the disk is said before anything is computed."""
+
+import pytest
+from helpers import composed, refused
+
+from scorelab.errors import ConfigError, out_of_memory
+from scorelab.lab import room
+from scorelab.lab.config import check
+
+
+def test_what_does_not_fit_into_the_memory_names_its_key(tmp_path, monkeypatch):
+    monkeypatch.setattr(room, "_free_memory", lambda: 8e9)
+    room.require_room(check(composed()), tmp_path)
+    for override, says in (
+        ("training.N=1e8", "training.N = 100000000: about 102 GB of memory are needed, 8 GB are free"),
+        ("target.n=1e9", "target.n = 1000000000: about 16 GB"),
+        ("sampler.steps=1e9", "sampler.steps = 1000000000: about 200 GB"),
+        ("sampler.batch_size=1e9 sampler.count=1e8", "sampler.batch_size = 1000000000: about 410 GB"),
+        ("study.path_kl_draws=1e9", "study.path_kl_draws = 1000000000: about 2.05 TB"),
+        ("denoiser=tanh denoiser.m=1e6", "denoiser = OuterProduct: about"),
+    ):
+        overrides = override.split()
+        assert says in refused(ConfigError, room.require_room, check(composed(*overrides)), tmp_path), override
+
+
+def test_what_does_not_fit_onto_the_disk_names_its_size(tmp_path, monkeypatch):
+    monkeypatch.setattr(room, "_free_memory", lambda: None)
+    text = refused(ConfigError, room.require_room, check(composed("sampler.count=1e9", "target.n=1e4")), tmp_path)
+    assert text.startswith("sampler.count = 1000000000: samples.npy takes 40 TB, the disk has")
+
+
+def test_an_allocation_that_fails_is_one_line():
+    import numpy
+    import torch
+
+    for allocate in (lambda: torch.empty(2**50), lambda: numpy.empty(2**55), lambda: bytearray(2**55)):
+        with pytest.raises((RuntimeError, MemoryError)) as error:
+            allocate()
+        assert "not enough memory" in str(out_of_memory(error.value))
+    assert out_of_memory(RuntimeError("something else")) is None
