@@ -11,6 +11,7 @@ from scorelab.channel import mix
 from scorelab.errors import ScorelabError
 from scorelab.movable import Movable
 from scorelab.randomness import stream
+from scorelab.targets import finite
 
 #: numbers of exact samples on which the Bayes risk and the share of a side are measured
 _RISK_DRAWS, _SIDE_DRAWS = 4096, 65536
@@ -57,6 +58,16 @@ CAPABILITIES = {
         ("orthogonal_variance",),
         ("direction",),
     ),
+    "states": Capability("the target has no list of states", ("states",)),
+    "spins": Capability("the coordinates of the target are not spins, which are -1 or 1", ("spins",)),
+    "tilted_mean": Capability("the mean of the target under a tilt is not known", ("tilted_mean",), (), ("states",)),
+    "conditionals": Capability(
+        "the conditional laws of the target's coordinates are not known",
+        ("conditional_mean", "conditional_draw"),
+        (),
+        ("states",),
+    ),
+    "count_mean": Capability("the mean of the target given Poisson counts is not known", ("count_mean",)),
 }
 
 
@@ -76,6 +87,7 @@ class Target(Movable, abc.ABC):
     """
 
     direction: torch.Tensor | None = None
+    spins: bool | None = None
 
     def __init_subclass__(cls, **options):
         super().__init_subclass__(**options)
@@ -242,6 +254,45 @@ class Target(Movable, abc.ABC):
         if output not in ("scaled", "posterior_mean", "posterior_draw") or not 0 < angle <= math.pi / 2:
             raise ValueError(f"output = {output}, angle = {angle}")
         return self if angle >= math.pi / 2 else None
+
+    # What observation processes need, for vectors (`scorelab.processes`). ---------------------------------------------
+
+    def states(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """`states`: all values that a sample may have, (S, n), and the logarithms of their weights, (S,), float64, up
+        to a constant. `spins` = True says that every coordinate is -1 or 1."""
+        raise self._without("states")
+
+    def tilted_mean(self, linear: torch.Tensor, precision: torch.Tensor | None = None) -> torch.Tensor:
+        """`tilted_mean`: the mean of the law mu(dx) exp(<b, x> - <x, Q x>/2), shape (count, n), dtype of `linear`.
+
+        linear: b (count, n). precision: Q, symmetric and positive semidefinite, (n, n) or (count, n, n); None for 0.
+        If a subclass does not define it, it is the sum over the states.
+        """
+        return finite.tilted_mean(self.states(), linear, precision)
+
+    def conditional_mean(self, values: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
+        """`conditionals`: E[X | the known coordinates], shape (count, n), dtype of `values`.
+
+        values (count, n), of which only the known ones count. known: (count, n), True or 1 for known. If a subclass
+        does not define it, it is the sum over the states. Raises ScorelabError for values that no state has.
+        """
+        return finite.conditional_mean(self.states(), values, known)
+
+    def conditional_draw(self, values: torch.Tensor, known: torch.Tensor, noise) -> torch.Tensor:
+        """`conditionals`: a draw of each coordinate from its law given the known ones, shape (count, n).
+
+        The draws of different coordinates are independent of each other given the known ones; a known coordinate keeps
+        its value. values, known: as in `conditional_mean`. noise: a function without argument that returns standard
+        normal draws (count, n).
+        """
+        return finite.conditional_draw(self.states(), values, known, noise)
+
+    def count_mean(self, counts: torch.Tensor, time) -> torch.Tensor:
+        """`count_mean`: E[X | Y], shape (count, n), where Y_i is Poisson with mean t X_i, independently given X.
+
+        counts: Y (count, n). time: t, a number or a tensor (count,).
+        """
+        raise self._without("count_mean")
 
     def restricted(self, side_of, side: int) -> tuple[float, "Target"]:
         """The share of the samples that lie on one side, and the law of these samples.
