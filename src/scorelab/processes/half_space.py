@@ -11,7 +11,7 @@ from scorelab.errors import ScorelabError
 from scorelab.processes.base import Process, column
 from scorelab.randomness import uniform
 from scorelab.samplers.base import Step
-from scorelab.targets.finite import choose
+from scorelab.targets.listed import choose
 
 
 class HalfSpace(Process):

@@ -7,7 +7,9 @@ __getattr__, __dir__, __all__ = lazy_exports(
     {
         "base": ["CAPABILITIES", "Capability", "Target"],
         "anisotropic_mixture": ["AnisotropicMixture"],
+        "finite": ["FiniteTarget"],
         "gaussian_mixture": ["GaussianMixture"],
+        "ising": ["Ising"],
         "options": ["TargetOptions", "TwoModes", "Mixture"],
     },
 )

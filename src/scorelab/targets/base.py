@@ -11,7 +11,7 @@ from scorelab.channel import mix
 from scorelab.errors import ScorelabError
 from scorelab.movable import Movable
 from scorelab.randomness import stream
-from scorelab.targets import finite
+from scorelab.targets import listed
 
 #: numbers of exact samples on which the Bayes risk and the share of a side are measured
 _RISK_DRAWS, _SIDE_DRAWS = 4096, 65536
@@ -58,7 +58,7 @@ CAPABILITIES = {
         ("orthogonal_variance",),
         ("direction",),
     ),
-    "states": Capability("the target has no list of states", ("states",)),
+    "states": Capability("the target has no short list of states", ("states",)),
     "spins": Capability("the coordinates of the target are not spins, which are -1 or 1", ("spins",)),
     "tilted_mean": Capability("the mean of the target under a tilt is not known", ("tilted_mean",), (), ("states",)),
     "conditionals": Capability(
@@ -259,7 +259,7 @@ class Target(Movable, abc.ABC):
 
     def states(self) -> tuple[torch.Tensor, torch.Tensor]:
         """`states`: all values that a sample may have, (S, n), and the logarithms of their weights, (S,), float64, up
-        to a constant. `spins` = True says that every coordinate is -1 or 1."""
+        to a constant; a few thousand at most. `spins` = True says that every coordinate is -1 or 1."""
         raise self._without("states")
 
     def tilted_mean(self, linear: torch.Tensor, precision: torch.Tensor | None = None) -> torch.Tensor:
@@ -268,7 +268,7 @@ class Target(Movable, abc.ABC):
         linear: b (count, n). precision: Q, symmetric and positive semidefinite, (n, n) or (count, n, n); None for 0.
         If a subclass does not define it, it is the sum over the states.
         """
-        return finite.tilted_mean(self.states(), linear, precision)
+        return listed.tilted_mean(self.states(), linear, precision)
 
     def conditional_mean(self, values: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
         """`conditionals`: E[X | the known coordinates], shape (count, n), dtype of `values`.
@@ -276,7 +276,7 @@ class Target(Movable, abc.ABC):
         values (count, n), of which only the known ones count. known: (count, n), True or 1 for known. If a subclass
         does not define it, it is the sum over the states. Raises ScorelabError for values that no state has.
         """
-        return finite.conditional_mean(self.states(), values, known)
+        return listed.conditional_mean(self.states(), values, known)
 
     def conditional_draw(self, values: torch.Tensor, known: torch.Tensor, noise) -> torch.Tensor:
         """`conditionals`: a draw of each coordinate from its law given the known ones, shape (count, n).
@@ -285,7 +285,7 @@ class Target(Movable, abc.ABC):
         its value. values, known: as in `conditional_mean`. noise: a function without argument that returns standard
         normal draws (count, n).
         """
-        return finite.conditional_draw(self.states(), values, known, noise)
+        return listed.conditional_draw(self.states(), values, known, noise)
 
     def count_mean(self, counts: torch.Tensor, time) -> torch.Tensor:
         """`count_mean`: E[X | Y], shape (count, n), where Y_i is Poisson with mean t X_i, independently given X.

@@ -1,66 +1,230 @@
-"""Posteriors of a law on finitely many states, as sums over all of them, in float64.
+"""Targets on alphabet^n, such as spins, whose posterior is computed by exact sums over all states."""
 
-Each function takes `states`, the pair of the points (S, n) and the logarithms of their weights (S,), and returns
-tensors of the dtype of its argument. Memory grows like count S.
-"""
+import math
+from functools import cached_property
 
 import torch
 
+from scorelab.channel import mix, posterior_mean_to_score, sin_cos
 from scorelab.errors import ScorelabError
-from scorelab.randomness import uniform
+from scorelab.laws.atoms import Atoms
+from scorelab.laws.spin_sums import SpinSums, too_many
+from scorelab.randomness import stream, uniform
+from scorelab.targets.base import CAPABILITIES, Target
+from scorelab.targets.listed import choose
 
-#: squared distance, over the largest squared coordinate, up to which a value is that of a state
-_SAME = 1e-9
-
-
-def tilted_weights(states, linear, precision=None):
-    """The weights of the states under mu(dx) exp(<b, x> - <x, Q x>/2), (count, S); see `Target.tilted_mean`."""
-    points, log_weights = states
-    exponent = linear.double() @ points.T + log_weights
-    if precision is not None:
-        precision = precision.double()
-        if precision.dim() == 2:
-            exponent = exponent - 0.5 * ((points @ precision) * points).sum(1)
-        else:
-            products = (points.unsqueeze(2) * points.unsqueeze(1)).flatten(1)
-            exponent = exponent - 0.5 * precision.flatten(1) @ products.T
-    return torch.softmax(exponent, 1)
-
-
-def tilted_mean(states, linear, precision=None):
-    """The mean of the tilted law, (count, n)."""
-    return (tilted_weights(states, linear, precision) @ states[0]).to(linear.dtype)
+#: sums that the measured Bayes risk takes for an angle: this many noisy states for 2^16 states or fewer
+_RISK_DRAWS, _RISK_STATES = 4096, 2**16
+#: the most atoms of a projection whose law with noise is given, a mixture with a mode an atom
+_FEW_ATOMS = 512
+#: what needs the sums over all states
+_SUMMED = (
+    *("sample", "posterior_mean", "noisy_log_prob", "noisy_score", "projection", "noisy_projection"),
+    *("orthogonal_variance", "correlations", "states", "tilted_mean", "conditional_mean", "conditional_draw"),
+)
+#: the most states that are listed
+_LISTED = 2**14
 
 
-def conditional_weights(states, values, known):
-    """The weights of the states given the known coordinates, (count, S). Raises ScorelabError where there is none."""
-    points, log_weights = states
-    values, known = values.double(), known.double()
-    missed = known @ points.square().T - 2 * (known * values) @ points.T + (known * values.square()).sum(1, keepdim=True)
-    fits = missed < _SAME * points.square().max()
-    if not bool(fits.any(1).all()):
-        raise ScorelabError("the known coordinates are those of no state of the target")
-    return torch.softmax(torch.where(fits, log_weights, -torch.inf), 1)
+class FiniteTarget(Target):
+    """A law on alphabet^n, where alphabet has few letters: {-1, 1} by default.
+
+    A subclass sets `n`, and `make_sums`, which returns the `SpinSums` of the law. All capabilities that need the sums
+    are given up where there are more than 2^22 states, which is n > 22 for spins; the reason is one line. There is no
+    density at the angle pi/2, where the law has atoms.
+    """
+
+    alphabet: tuple[float, ...] = (-1.0, 1.0)
+
+    def make_sums(self) -> SpinSums:
+        """The sums over all states, made once."""
+        raise NotImplementedError
+
+    @cached_property
+    def sums(self) -> SpinSums:
+        """The sums over all states. Raises ScorelabError if there are too many."""
+        if self.too_many is not None:
+            raise ScorelabError(self.too_many)
+        return self.make_sums()
+
+    @property
+    def too_many(self) -> str | None:
+        """Why nothing is summed over the states; None if it is."""
+        return too_many(self.n, len(self.alphabet))
+
+    def _own(self, attribute):
+        if attribute in _SUMMED and self.too_many is not None:
+            return False
+        if attribute == "states" and len(self.alphabet) ** self.n > _LISTED:
+            return False
+        return super()._own(attribute) and (attribute != "noisy_projection" or self._has_few_atoms())
+
+    def lacks(self, *names):
+        for name in names:
+            if (why := super().lacks(name)) is not None:
+                needed = {name, *CAPABILITIES[name].derived_from}
+                summed = any(attribute in _SUMMED for each in needed for attribute in CAPABILITIES[each].attributes)
+                return (self.too_many if summed else None) or why
+        return None
+
+    # The law itself. ------------------------------------------------------------------------------------------------
+
+    def sample(self, count, generator, dtype=torch.float32):
+        return self.sums.sample(count, generator).to(dtype)
+
+    def log_partition(self, tilt=None) -> torch.Tensor:
+        """The logarithm of the sum of the weights of all states; () for no tilt, or (B,), see `SpinSums`."""
+        found = self.sums.log_partition(tilt)
+        return found[0] if tilt is None else found
+
+    def marginals(self) -> torch.Tensor:
+        """E x_i, (n,); for spins P(x_i = 1) = (1 + E x_i)/2."""
+        return self.sums.means()[0]
+
+    def correlations(self) -> torch.Tensor:
+        """E[x x^T], (n, n)."""
+        return self.sums.pair_moments()[0]
+
+    def entropy(self) -> float:
+        """-E log P(x), in nats."""
+        return float(self.sums.entropy())
+
+    # The noisy state. -----------------------------------------------------------------------------------------------
+
+    def tilt(self, x, angle) -> torch.Tensor:
+        """What x_phi = x (count, n) says of the coordinates: a tilt of `sums`.
+
+        For the alphabet {-a, a} it is the field x sin/cos^2, (count, n), infinite at pi/2. For any other it is the
+        logarithms sin a (x - sin a/2)/cos^2 of the factors of the letters a, (count, n, letters); at pi/2 the letter
+        nearest to x is certain.
+        """
+        x = x.double()
+        sin, cos = sin_cos(angle, x)
+        letters = torch.tensor(self.alphabet, dtype=torch.float64, device=x.device)
+        if len(letters) == 2 and float(letters.sum()) == 0:
+            return torch.where((x == 0) & (cos == 0), 0.0, x * sin / cos**2)
+        if not bool((cos == 0).any()):
+            return (
+                sin.unsqueeze(-1)
+                * letters
+                * (x.unsqueeze(-1) - 0.5 * sin.unsqueeze(-1) * letters)
+                / cos[..., None] ** 2
+            )
+        distance = (x.unsqueeze(-1) - letters).abs()
+        nearest = torch.nn.functional.one_hot(distance.argmin(-1), len(letters)).bool()
+        return torch.where(nearest, 0.0, -torch.inf)
+
+    def posterior_mean(self, x, angle):
+        return self.sums.means(self.tilt(x, angle)).to(x.dtype)
+
+    def posterior_pair_moments(self, x, angle) -> torch.Tensor:
+        """E[X X^T | x_phi = x], (count, n, n)."""
+        return self.sums.pair_moments(self.tilt(x, angle)).to(x.dtype)
+
+    def posterior_sample(self, x, angle, generator) -> torch.Tensor:
+        """One exact draw of X given x_phi = x for each row of x, (count, n)."""
+        return self.sums.sample(len(x), generator, self.tilt(x, angle)).to(x.dtype)
+
+    def noisy_log_prob(self, x, angle):
+        """`density`: log p_phi(x), (count,), the law of noise with a mode at each state. Raises ValueError at pi/2."""
+        noisy = x.double()
+        sin, cos = sin_cos(angle, noisy)
+        if bool((cos == 0).any()):
+            raise ValueError("angle = pi/2: a law with finitely many states has no density")
+        letters = torch.tensor(self.alphabet, dtype=torch.float64, device=x.device)
+        squared = ((noisy.unsqueeze(-1) - sin.unsqueeze(-1) * letters) / cos.unsqueeze(-1)) ** 2
+        found = self.sums.log_partition(-0.5 * squared) - self.sums.log_partition()
+        scale = torch.log(cos.expand(len(x), self.n)) if cos.dim() else cos.log().expand(len(x), self.n)
+        return (found - 0.5 * self.n * math.log(2 * math.pi) - scale.sum(1)).to(x.dtype)
+
+    def noisy_score(self, x, angle):
+        """`score`: grad log p_phi(x). Raises ValueError at pi/2, where there is no density."""
+        return posterior_mean_to_score(self.posterior_mean(x, angle), x, angle)
+
+    def bayes_risk_and_error(self, angle):
+        """The Bayes risk and its standard error, each with the shape of `angle`: the mean posterior variance of exact
+        noisy states, 4096 for n <= 16 and fewer for more, but at least 256. All angles share their samples."""
+        angle = torch.as_tensor(angle, dtype=torch.float64)
+        states = self.sums.weights.numel()
+        draws = max(_RISK_DRAWS // 16, min(_RISK_DRAWS, _RISK_DRAWS * _RISK_STATES // states))
+        generator = stream(0, "bayes risk")
+        clean = self.sample(draws, generator, torch.float64)
+        noise = torch.randn(clean.shape, generator=generator, dtype=torch.float64)
+        found = []
+        for value in angle.flatten().tolist():
+            left = self.sums.means_and_variances(self.tilt(mix(clean, noise, value), value))[1].sum(1)
+            found.append(torch.stack([left.mean(), left.std() / math.sqrt(draws)]))
+        risk, error = torch.stack(found).T.reshape(2, *angle.shape)
+        return risk, error
+
+    # Other observations. --------------------------------------------------------------------------------------------
+
+    @property
+    def spins(self):
+        """Whether every coordinate is -1 or 1; None if not."""
+        return True if tuple(self.alphabet) == (-1.0, 1.0) else None
+
+    def states(self):
+        return self.sums.states(), self.sums.log_weights.flatten()
+
+    def tilted_mean(self, linear, precision=None):
+        if precision is not None and precision.dim() == 3:  # a matrix for each sample
+            return super().tilted_mean(linear, precision)
+        sums = self.sums if precision is None else self.sums.tilted(precision)
+        return sums.means(linear).to(linear.dtype)
+
+    def _given(self, values, known):
+        """The tilt that keeps the states which have the known coordinates, (count, n, letters)."""
+        letters = torch.tensor(self.alphabet, dtype=torch.float64)
+        other = known.bool().unsqueeze(2) & ((values.double().unsqueeze(2) - letters).abs() > 1e-6)
+        return torch.where(other, -torch.inf, 0.0).double()
+
+    def conditional_mean(self, values, known):
+        return self.sums.means(self._given(values, known)).to(values.dtype)
+
+    def conditional_draw(self, values, known, noise):
+        letter = choose(self.sums.marginals(self._given(values, known)), uniform(noise()))
+        return torch.where(known.bool(), values, torch.tensor(self.alphabet, dtype=values.dtype)[letter])
+
+    # Projections. ---------------------------------------------------------------------------------------------------
+
+    def projection(self, direction) -> Atoms:
+        """`projection`: the exact law of <X, d>/|d|^2, which has atoms; values that agree up to rounding are one."""
+        direction = torch.as_tensor(direction, dtype=torch.float64)
+        return self.sums.projection(direction / direction.square().sum())
+
+    def noisy_projection(self, direction, angle):
+        """`noisy_projection`: exact, where <X, d> has at most 512 values."""
+        direction = torch.as_tensor(direction, dtype=torch.float64)
+        sin, cos = (float(value) for value in sin_cos(angle, direction.new_zeros(())))
+        return self.projection(direction).noisy(sin, (cos / float(direction.norm())) ** 2)
+
+    def _has_few_atoms(self) -> bool:
+        """Whether the projection on the target's own direction has few values."""
+        direction = self.direction
+        if len(self.alphabet) ** self.n <= _FEW_ATOMS:
+            return True
+        return direction is not None and bool((direction == direction.abs().max()).all())
+
+    def orthogonal_variance(self, direction):
+        if self.n == 1:
+            return 0.0
+        unit = torch.as_tensor(direction, dtype=torch.float64)
+        unit = unit / unit.norm()
+        mean = self.marginals()
+        covariance = self.correlations() - torch.outer(mean, mean)
+        return float(covariance.trace() - unit @ covariance @ unit) / (self.n - 1)
 
 
-def conditional_mean(states, values, known):
-    """The mean given the known coordinates, (count, n)."""
-    mean = (conditional_weights(states, values, known) @ states[0]).to(values.dtype)
-    return torch.where(known.bool(), values, mean)
-
-
-def conditional_draw(states, values, known, noise):
-    """A draw of each coordinate given the known ones, (count, n): for each coordinate the value of a state."""
-    weights = conditional_weights(states, values, known)
-    chosen = choose(weights.unsqueeze(1), uniform(noise()))
-    drawn = torch.gather(states[0].T.expand(len(values), -1, -1), 2, chosen.unsqueeze(2)).squeeze(2)
-    return torch.where(known.bool(), values, drawn.to(values.dtype))
-
-
-def choose(weights, chance):
-    """Places drawn with probabilities `weights` (..., S) by uniform numbers `chance` (...); shapes may broadcast."""
-    heights = weights.cumsum(-1)
-    heights = heights.expand(*chance.shape, weights.shape[-1]).contiguous()
-    return torch.searchsorted(heights, (chance * heights[..., -1]).unsqueeze(-1), right=True).squeeze(-1).clamp_max(
-        weights.shape[-1] - 1
-    )
+def leading_direction(matrix) -> torch.Tensor:
+    """The leading eigenvector d (n,) of a symmetric matrix (n, n), with |d|^2 = n, so that <x, d>/|d|^2 is the overlap
+    of x with d. Its largest entry in size, the first of several, is positive; (1, ..., 1) for a matrix of zeros."""
+    n = len(matrix)
+    if not bool(matrix.any()):
+        return torch.ones(n, dtype=torch.float64)
+    vector = torch.linalg.eigh(matrix).eigenvectors[:, -1]
+    size = vector.abs()
+    first = int(torch.nonzero(size >= float(size.max()) * (1 - 1e-9))[0, 0])
+    vector = vector * torch.sign(vector[first]) * math.sqrt(n)
+    rounded = vector.sign()  # a vector of signs comes out as one exactly
+    return rounded if bool((vector - rounded).abs().max() < 1e-9) else vector
