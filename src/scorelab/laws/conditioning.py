@@ -4,7 +4,7 @@ Under mu(dx) exp(<b, x> - <x, Q x>/2) mode k of a mixture sum_k w_k N(mu_k, C_k)
 r_k = b - Q mu_k,
 
     m_k = mu_k + C_k (I + Q C_k)^-1 r_k
-    log gamma_k = log w_k + <b, mu_k> - <mu_k, Q mu_k>/2 + <r_k, C_k (I + Q C_k)^-1 r_k>/2 - log det(I + Q C_k)/2 + const
+    log gamma_k = log w_k + <b, mu_k> - <mu_k, Q mu_k>/2 + <r_k, C_k (I + Q C_k)^-1 r_k>/2 - log det(I + Q C_k)/2 + c
 
 which holds for any positive semidefinite Q. Given the coordinates x_S the mode has the mean mu_k + C_kS C_SS^-1 (x_S -
 mu_kS) and the covariance C_k - C_kS C_SS^-1 C_Sk. Here `law` is a `laws.mixture.Mixture`.
@@ -76,4 +76,3 @@ def conditional_draw(law, values, known, noise):
     mode = (uniform(noise()).unsqueeze(2) > heights[..., :-1]).sum(2, keepdim=True)  # (count, n, 1)
     mean, variance = (part.movedim(1, 2).gather(2, mode).squeeze(2) for part in (means, variances))
     return (mean + variance.clamp_min(0).sqrt() * noise().double()).to(values.dtype)
-

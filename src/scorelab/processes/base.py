@@ -31,6 +31,9 @@ class Process(Movable, abc.ABC):
     #: advice for the error message when a state diverges
     remedy: ClassVar[str] = "more steps may help"
 
+    #: whether the law of the samples depends on the number of steps; if not, every path is exact
+    refines: bool = True
+
     n: int
     shape: tuple[int, ...]
     draws: int
@@ -56,10 +59,6 @@ class Process(Movable, abc.ABC):
     def angles(self, steps: int) -> torch.Tensor:
         """The angles that a path visits, float64, about `steps + 1` of them."""
         return torch.linspace(self.start_angle, self.end_angle, steps + 1, dtype=torch.float64)
-
-    def takes(self, steps: int) -> int:
-        """How many steps a path really has when `steps` are asked for."""
-        return len(self.angles(steps)) - 1
 
     def begin(self, schedule, angles):
         """What the first step gets as `memory`."""

@@ -27,7 +27,7 @@ class Erasure(Process):
 
     def __init__(self, n: int, order: str, leap: bool):
         self.n, self.order, self.leap = n, order, leap
-        self.shape, self.draws = (2, n), n
+        self.shape, self.draws, self.refines = (2, n), n, leap
 
     def known_at(self, angle):
         """How many coordinates are known, with the shape of the angle."""

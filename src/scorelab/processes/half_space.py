@@ -1,6 +1,6 @@
 """Half-spaces: the k-th observation says on which side of a hyperplane x lies (Montanari 2023, section 4).
 
-    Y_k = sign(<g_k, x> - level_k),     k = 1 ... K, at the angles k/K pi/2.
+Y_k = sign(<g_k, x> - level_k),     k = 1 ... K, at the angles k/K pi/2.
 """
 
 import math
@@ -25,6 +25,7 @@ class HalfSpace(Process):
     """
 
     needs = ("states",)
+    refines = False
 
     def __init__(self, normals, levels):
         self.normals, self.levels = normals, levels
@@ -45,7 +46,7 @@ class HalfSpace(Process):
 
     def sides(self, points):
         """The sides of points (count, n), (count, K), each 1 or -1."""
-        return torch.where(points.double() @ self.normals.T > self.levels, 1.0, -1.0)
+        return torch.where(points.double() @ self.normals.T > self.levels, 1.0, -1.0).double()
 
     def observe(self, clean, angle, generator):
         seen = torch.arange(len(self.levels)) < column(self.seen_at(angle), clean)
@@ -56,7 +57,10 @@ class HalfSpace(Process):
         points, log_weights = target.states()
         state = state.double()
         missed = state.abs().sum(1, keepdim=True) - state @ self.sides(points).T
-        return torch.softmax(torch.where(missed < 0.5, log_weights, -torch.inf), 1)
+        fits = missed < 0.5
+        if not bool(fits.any(1).all()):
+            raise ScorelabError("process HalfSpace: no state of the target lies on the sides that were seen")
+        return torch.softmax(torch.where(fits, log_weights, -torch.inf), 1)
 
     def posterior_mean(self, target, state, angle):
         return (self.weights(target, state) @ target.states()[0]).to(state.dtype)

@@ -165,8 +165,8 @@ class Poisson(_Timed):
 class HalfSpace(ProcessOptions):
     """Sides of random hyperplanes {<g, x> = level}, for targets on finitely many states.
 
-    count: hyperplanes; their normals g are normal vectors. level_std: standard deviation of the levels, normal too; with
-    0 all of them contain the point 0.
+    count: hyperplanes; the entries of their normals g are standard normal. level_std: standard deviation of the levels,
+    normal too; with 0 all of them contain the point 0.
     """
 
     count: Count

@@ -20,10 +20,11 @@ class Poisson(Process):
     """
 
     needs = ("count_mean",)
+    first_angle = 0.02
 
     def __init__(self, n: int, leap: bool, end_angle: float, grid):
         self.n, self.leap, self.end_angle, self.grid = n, leap, end_angle, grid
-        self.shape, self.draws, self.first_angle = (n,), max(n, 3), 0.02
+        self.shape, self.draws, self.refines = (n,), max(n, 3), leap
 
     def time(self, angle):
         """t, float64, with the shape of the angle."""

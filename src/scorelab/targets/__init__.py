@@ -8,8 +8,9 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "base": ["CAPABILITIES", "Capability", "Target"],
         "anisotropic_mixture": ["AnisotropicMixture"],
         "finite": ["FiniteTarget"],
+        "gamma_mixture": ["GammaMixture"],
         "gaussian_mixture": ["GaussianMixture"],
         "ising": ["Ising"],
-        "options": ["TargetOptions", "TwoModes", "Mixture"],
+        "options": ["TargetOptions", "TwoModes", "Mixture", "MixtureOfGammas"],
     },
 )

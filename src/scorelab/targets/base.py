@@ -58,6 +58,7 @@ CAPABILITIES = {
         ("orthogonal_variance",),
         ("direction",),
     ),
+    "covariance": Capability("the covariance of the target is not known", ("covariance",)),
     "states": Capability("the target has no short list of states", ("states",)),
     "spins": Capability("the coordinates of the target are not spins, which are -1 or 1", ("spins",)),
     "tilted_mean": Capability("the mean of the target under a tilt is not known", ("tilted_mean",), (), ("states",)),
@@ -256,6 +257,11 @@ class Target(Movable, abc.ABC):
         return self if angle >= math.pi / 2 else None
 
     # What observation processes need, for vectors (`scorelab.processes`). ---------------------------------------------
+
+    @cached_property  # a subclass may override it, or set it as an attribute
+    def covariance(self) -> torch.Tensor:
+        """`covariance`: Cov X, (n, n), float64."""
+        raise self._without("covariance")
 
     def states(self) -> tuple[torch.Tensor, torch.Tensor]:
         """`states`: all values that a sample may have, (S, n), and the logarithms of their weights, (S,), float64, up

@@ -10,6 +10,7 @@ from scorelab.errors import ScorelabError
 from scorelab.laws.atoms import Atoms
 from scorelab.laws.spin_sums import SpinSums, too_many
 from scorelab.randomness import stream, uniform
+from scorelab.targets import listed
 from scorelab.targets.base import CAPABILITIES, Target
 from scorelab.targets.listed import choose
 
@@ -20,7 +21,15 @@ _FEW_ATOMS = 512
 #: what needs the sums over all states
 _SUMMED = (
     *("sample", "posterior_mean", "noisy_log_prob", "noisy_score", "projection", "noisy_projection"),
-    *("orthogonal_variance", "correlations", "states", "tilted_mean", "conditional_mean", "conditional_draw"),
+    *(
+        "orthogonal_variance",
+        "correlations",
+        "covariance",
+        "states",
+        "tilted_mean",
+        "conditional_mean",
+        "conditional_draw",
+    ),
 )
 #: the most states that are listed
 _LISTED = 2**14
@@ -84,6 +93,12 @@ class FiniteTarget(Target):
     def correlations(self) -> torch.Tensor:
         """E[x x^T], (n, n)."""
         return self.sums.pair_moments()[0]
+
+    @property
+    def covariance(self) -> torch.Tensor:
+        """Cov X, (n, n)."""
+        mean = self.marginals()
+        return self.correlations() - torch.outer(mean, mean)
 
     def entropy(self) -> float:
         """-E log P(x), in nats."""
@@ -168,8 +183,15 @@ class FiniteTarget(Target):
         return self.sums.states(), self.sums.log_weights.flatten()
 
     def tilted_mean(self, linear, precision=None):
-        if precision is not None and precision.dim() == 3:  # a matrix for each sample
-            return super().tilted_mean(linear, precision)
+        if (
+            precision is not None
+            and self.spins
+            and not bool((precision - precision.diagonal(dim1=-2, dim2=-1).diag_embed()).any())
+        ):
+            precision = None  # x_i^2 = 1
+        if precision is not None and (precision.dim() == 3 or self.gives("states")):
+            # a field and a matrix that nearly cancel: their sum is taken for each state
+            return listed.tilted_mean((self.sums.states(), self.sums.log_weights.flatten()), linear, precision)
         sums = self.sums if precision is None else self.sums.tilted(precision)
         return sums.means(linear).to(linear.dtype)
 
@@ -211,8 +233,7 @@ class FiniteTarget(Target):
             return 0.0
         unit = torch.as_tensor(direction, dtype=torch.float64)
         unit = unit / unit.norm()
-        mean = self.marginals()
-        covariance = self.correlations() - torch.outer(mean, mean)
+        covariance = self.covariance
         return float(covariance.trace() - unit @ covariance @ unit) / (self.n - 1)
 
 

@@ -11,6 +11,8 @@ from scorelab.randomness import uniform
 
 #: squared distance, over the largest squared coordinate, up to which a value is that of a state
 _SAME = 1e-9
+#: entries of a table of samples and states that are made at a time
+_BLOCK = 2**22
 
 
 def tilted_weights(states, linear, precision=None):
@@ -29,14 +31,21 @@ def tilted_weights(states, linear, precision=None):
 
 def tilted_mean(states, linear, precision=None):
     """The mean of the tilted law, (count, n)."""
-    return (tilted_weights(states, linear, precision) @ states[0]).to(linear.dtype)
+    rows = torch.arange(len(linear)).split(max(_BLOCK // len(states[0]), 1))
+    shared = precision is None or precision.dim() == 2
+    means = [
+        tilted_weights(states, linear[some], precision if shared else precision[some]) @ states[0] for some in rows
+    ]
+    return torch.cat(means).to(linear.dtype)
 
 
 def conditional_weights(states, values, known):
     """The weights of the states given the known coordinates, (count, S). Raises ScorelabError where there is none."""
     points, log_weights = states
     values, known = values.double(), known.double()
-    missed = known @ points.square().T - 2 * (known * values) @ points.T + (known * values.square()).sum(1, keepdim=True)
+    missed = (
+        known @ points.square().T - 2 * (known * values) @ points.T + (known * values.square()).sum(1, keepdim=True)
+    )
     fits = missed < _SAME * points.square().max()
     if not bool(fits.any(1).all()):
         raise ScorelabError("the known coordinates are those of no state of the target")
@@ -61,6 +70,8 @@ def choose(weights, chance):
     """Places drawn with probabilities `weights` (..., S) by uniform numbers `chance` (...); shapes may broadcast."""
     heights = weights.cumsum(-1)
     heights = heights.expand(*chance.shape, weights.shape[-1]).contiguous()
-    return torch.searchsorted(heights, (chance * heights[..., -1]).unsqueeze(-1), right=True).squeeze(-1).clamp_max(
-        weights.shape[-1] - 1
+    return (
+        torch.searchsorted(heights, (chance * heights[..., -1]).unsqueeze(-1), right=True)
+        .squeeze(-1)
+        .clamp_max(weights.shape[-1] - 1)
     )

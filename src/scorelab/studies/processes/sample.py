@@ -1,0 +1,47 @@
+"""Stage `sample`: processes.csv, one row for each process, posterior and number of steps."""
+
+import logging
+
+from scorelab.errors import ScorelabError
+from scorelab.processes import Exact, Learned
+from scorelab.progress import Progress
+from scorelab.randomness import stream, stream_seed
+from scorelab.studies.processes.measurements import distance_of, end_of, floor_of, sampled
+
+log = logging.getLogger("scorelab")
+
+
+def run(study, context):
+    """Measure every setting; the log names each process that the target does not allow."""
+    target, distance = context.target, distance_of(context.target, study.count)
+    processes = study.allowed(context)
+    floor = floor_of(distance, target, study.count, study.floor_repeats, stream(context.seed, "floors"))
+    posteriors = {(name, "exact"): Exact(process, target) for name, process in processes.items()}
+    for name in study.learn:
+        posteriors[name, "learned"] = Learned(processes[name], context.load_denoiser(f"denoiser-{name}"), target)
+    jobs = [
+        (name, kind, steps)
+        for name, kind in posteriors
+        for steps in (sorted(set(study.steps)) if processes[name].refines else [max(study.steps)])
+    ]
+    ends = {}
+    rows = []
+    with Progress("processes", len(jobs), "settings") as progress:
+        for done, (name, kind, steps) in enumerate(jobs):
+            progress.update(done, f"{name} {kind} {steps}")
+            process = processes[name]
+            if name not in ends:
+                seed = stream_seed(context.seed, "processes", name)
+                ends[name] = end_of(process, target, distance, study.count, seed, study.repeats).keys("end_error")
+            seed = stream_seed(context.seed, "processes", name, steps)
+            try:
+                found = sampled(process, posteriors[name, kind], distance, study.count, steps, study.repeats, seed)
+            except ScorelabError as error:
+                log.info("%s with %d steps left out: %s", name, steps, error)
+                continue
+            row = {"process": name, "posterior": kind, "steps": len(process.angles(steps)) - 1}
+            rows.append(row | {"exact_paths": not process.refines} | found | ends[name] | floor.keys("error"))
+        progress.update(len(jobs))
+    if not rows:
+        raise ScorelabError("study: no process could be sampled")
+    context.write_table("processes.csv", rows)
