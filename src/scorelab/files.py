@@ -135,3 +135,14 @@ def _finite(content):
     if isinstance(content, (list, tuple)):
         return [_finite(value) for value in content]
     return None if isinstance(content, float) and not math.isfinite(content) else content
+
+
+def read_numbers(path: Path | str) -> list:
+    """The numbers of an npy file as nested lists, and no other objects. Raises ScorelabError if it has none."""
+    import numpy
+
+    try:
+        found = numpy.load(path, allow_pickle=False)
+        return found.astype(float, casting="safe").tolist()
+    except (OSError, ValueError, TypeError, AttributeError, EOFError) as error:
+        raise ScorelabError(f"{path}: a file of numbers in the npy format is needed ({one_line(error)})") from None

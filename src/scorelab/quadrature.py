@@ -204,7 +204,7 @@ def converged(rule, step: float, tolerance, halvings: int = 12):
     for _ in range(halvings):
         step, coarse = 0.5 * step, value
         value = rule(step)
-        error = float(torch.as_tensor(value - coarse).abs().max())
+        error = float(torch.as_tensor(value - coarse).detach().abs().max())
         if error <= (tolerance(value) if callable(tolerance) else tolerance):
             return value, error
     raise NotResolved(f"two resolutions of an integral differ by {error:.1e} after {halvings} halvings of the step")

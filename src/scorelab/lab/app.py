@@ -20,7 +20,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
 
 from scorelab.errors import ConfigError, ScorelabError, one_line
-from scorelab.files import own_logs, write_text
+from scorelab.files import own_logs, read_numbers, write_text
 from scorelab.lab import runs
 from scorelab.lab.config import Config, check, differences
 from scorelab.lab.execution import execute
@@ -46,8 +46,10 @@ def override_names(overrides) -> str:
     return f"-{name[:100]}" if name else ""
 
 
-# conf/config.yaml uses this resolver beside Hydra's own resolvers.
+# conf/config.yaml uses the first resolver beside Hydra's own resolvers. The second one is for the command line and for
+# option files: ${npy:FILE} is the numbers of the file, which a run saves in its configuration in place of the name.
 OmegaConf.register_new_resolver("override_names", override_names, replace=True)
+OmegaConf.register_new_resolver("npy", read_numbers, replace=True)
 
 
 class ReserveDirectory(Callback):
@@ -274,7 +276,7 @@ class Result:
 
     directory: the run directory. metrics: the content of metrics.json. config: the checked configuration. arrays:
     figure name -> arrays that the figure is drawn from. figures: figure name -> matplotlib Figure. samples: (count, n)
-    float32, read as needed.
+    float32, read as needed. target: the `Target` of the run, built anew from its configuration.
     """
 
     directory: Path
@@ -302,6 +304,11 @@ class Result:
         import numpy
 
         return numpy.load(self.directory / "samples.npy", mmap_mode="r")
+
+    @cached_property
+    def target(self):
+        """The target of the run, with its exact answers. Raises ConfigError if the study uses none."""
+        return self._context.target
 
 
 def run(overrides=(), directory: Path | str | None = None, config_dir: Path | str | None = None) -> Result:
@@ -340,6 +347,16 @@ def run(overrides=(), directory: Path | str | None = None, config_dir: Path | st
     return Result(opened.path, opened.metrics, config)
 
 
+def load(directory: Path | str, extensions=()) -> Result:
+    """The result of a run that is done; nothing in its directory is executed.
+
+    extensions: the packages whose classes the run's configuration may name, as for a new run. Raises ScorelabError for
+    a directory without a finished run, and for a configuration that names other extensions.
+    """
+    opened = runs.Run.open(directory)
+    return Result(opened.path, opened.metrics, opened.checked(extensions))
+
+
 @contextlib.contextmanager
 def _log_file(path: Path):
     """Write the log of the enclosed block to a file, as Hydra does for the command line; the console stays quiet."""
@@ -364,4 +381,4 @@ def config_folder() -> Path:
     raise ScorelabError(f"conf: not found beside {here}")
 
 
-__all__ = ["Result", "job", "run"]
+__all__ = ["Result", "job", "load", "run"]

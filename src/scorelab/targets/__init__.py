@@ -11,6 +11,8 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "gamma_mixture": ["GammaMixture"],
         "gaussian_mixture": ["GaussianMixture"],
         "ising": ["Ising"],
+        "spiked": ["SpikedModel"],
+        "spin_options": ["IsingModel", "SpikedMatrix", "Z2Synchronization"],
         "options": ["TargetOptions", "TwoModes", "Mixture", "MixtureOfGammas"],
     },
 )

@@ -13,8 +13,8 @@ from scorelab.movable import Movable
 from scorelab.randomness import stream
 from scorelab.targets import listed
 
-#: numbers of exact samples on which the Bayes risk and the share of a side are measured
-_RISK_DRAWS, _SIDE_DRAWS = 4096, 65536
+#: number of exact samples on which the share of a side is measured
+_SIDE_DRAWS = 65536
 
 
 @dataclass(frozen=True)
@@ -89,6 +89,8 @@ class Target(Movable, abc.ABC):
 
     direction: torch.Tensor | None = None
     spins: bool | None = None
+    #: number of exact samples on which the Bayes risk is measured, if a subclass does not define it
+    risk_draws: int = 4096
 
     def __init_subclass__(cls, **options):
         super().__init_subclass__(**options)
@@ -195,28 +197,33 @@ class Target(Movable, abc.ABC):
         """`bayes_risk`: E |X - E[X | x_phi]|^2, the least squared error of any denoiser, with the shape of `angle`,
         float64.
 
-        If a subclass does not define it, it is the mean over 4096 exact samples; see `bayes_risk_and_error`.
+        If a subclass does not define it, it is a mean over exact samples; see `bayes_risk_and_error`.
         """
         return self.bayes_risk_and_error(angle)[0]
 
     def bayes_risk_and_error(self, angle) -> tuple[torch.Tensor, torch.Tensor | None]:
         """The Bayes risk and its standard error, each with the shape of `angle`.
 
-        The error is None if the subclass defines `bayes_risk`. All angles share their samples, so their errors are not
+        The error is None if the subclass defines `bayes_risk`. Otherwise the risk is the mean of `posterior_risk` over
+        `risk_draws` exact samples, 4096 by default. All angles share their samples, so their errors are not
         independent.
         """
         if self.gives("bayes_risk"):
             return self.bayes_risk(angle), None
         angle = torch.as_tensor(angle, dtype=torch.float64)
         generator = stream(0, "bayes risk")
-        clean = self.sample(_RISK_DRAWS, generator, torch.float64)
+        clean = self.sample(self.risk_draws, generator, torch.float64)
         noise = torch.randn(clean.shape, generator=generator, dtype=torch.float64)
         found = []
         for value in angle.flatten().tolist():
-            squared = (clean - self.posterior_mean(mix(clean, noise, value), value)).square().flatten(1).sum(1)
+            squared = self.posterior_risk(clean, mix(clean, noise, value), value)
             found.append(torch.stack([squared.mean(), squared.std() / math.sqrt(len(squared))]))
         risk, error = torch.stack(found).double().T.reshape(2, *angle.shape)
         return risk, error
+
+    def posterior_risk(self, clean: torch.Tensor, x: torch.Tensor, angle) -> torch.Tensor:
+        """|X - m(x)|^2 for the clean states of x, or another function with the same mean given x, (count,)."""
+        return (clean - self.posterior_mean(x, angle)).square().flatten(1).sum(1)
 
     def signal_risk(self, angles: torch.Tensor) -> torch.Tensor:
         """`signal_risk`: the Bayes risk of <X, a>/|a| at angles (points,) in [0, pi/2), float64.

@@ -5,17 +5,15 @@ from functools import cached_property
 
 import torch
 
-from scorelab.channel import mix, posterior_mean_to_score, sin_cos
+from scorelab.channel import posterior_mean_to_score, sin_cos
 from scorelab.errors import ScorelabError
 from scorelab.laws.atoms import Atoms
 from scorelab.laws.spin_sums import SpinSums, too_many
-from scorelab.randomness import stream, uniform
+from scorelab.randomness import uniform
 from scorelab.targets import listed
 from scorelab.targets.base import CAPABILITIES, Target
 from scorelab.targets.listed import choose
 
-#: sums that the measured Bayes risk takes for an angle: this many noisy states for 2^16 states or fewer
-_RISK_DRAWS, _RISK_STATES = 4096, 2**16
 #: the most atoms of a projection whose law with noise is given, a mixture with a mode an atom
 _FEW_ATOMS = 512
 #: what needs the sums over all states
@@ -156,39 +154,28 @@ class FiniteTarget(Target):
         """`score`: grad log p_phi(x). Raises ValueError at pi/2, where there is no density."""
         return posterior_mean_to_score(self.posterior_mean(x, angle), x, angle)
 
-    def bayes_risk_and_error(self, angle):
-        """The Bayes risk and its standard error, each with the shape of `angle`: the mean posterior variance of exact
-        noisy states, 4096 for n <= 16 and fewer for more, but at least 256. All angles share their samples."""
-        angle = torch.as_tensor(angle, dtype=torch.float64)
-        states = self.sums.weights.numel()
-        draws = max(_RISK_DRAWS // 16, min(_RISK_DRAWS, _RISK_DRAWS * _RISK_STATES // states))
-        generator = stream(0, "bayes risk")
-        clean = self.sample(draws, generator, torch.float64)
-        noise = torch.randn(clean.shape, generator=generator, dtype=torch.float64)
-        found = []
-        for value in angle.flatten().tolist():
-            left = self.sums.means_and_variances(self.tilt(mix(clean, noise, value), value))[1].sum(1)
-            found.append(torch.stack([left.mean(), left.std() / math.sqrt(draws)]))
-        risk, error = torch.stack(found).T.reshape(2, *angle.shape)
-        return risk, error
+    @property
+    def risk_draws(self):
+        """4096 for 2^16 states or fewer, as many sums in all for more states, and at least 256."""
+        return max(256, min(4096, 4096 * 2**16 // len(self.alphabet) ** self.n))
+
+    def posterior_risk(self, clean, x, angle):
+        """The posterior variance, which has the mean of the squared error and less noise, (count,)."""
+        return self.sums.means_and_variances(self.tilt(x, angle))[1].sum(1)
 
     # Other observations. --------------------------------------------------------------------------------------------
 
     @property
     def spins(self):
         """Whether every coordinate is -1 or 1; None if not."""
-        return True if tuple(self.alphabet) == (-1.0, 1.0) else None
+        return tuple(self.alphabet) == (-1.0, 1.0) or None
 
     def states(self):
         return self.sums.states(), self.sums.log_weights.flatten()
 
     def tilted_mean(self, linear, precision=None):
-        if (
-            precision is not None
-            and self.spins
-            and not bool((precision - precision.diagonal(dim1=-2, dim2=-1).diag_embed()).any())
-        ):
-            precision = None  # x_i^2 = 1
+        if precision is not None and self.spins and not bool((precision.tril(-1) != 0).any()):
+            precision = None  # a diagonal changes nothing, as x_i^2 = 1
         if precision is not None and (precision.dim() == 3 or self.gives("states")):
             # a field and a matrix that nearly cancel: their sum is taken for each state
             return listed.tilted_mean((self.sums.states(), self.sums.log_weights.flatten()), linear, precision)

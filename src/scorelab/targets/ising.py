@@ -6,6 +6,7 @@ import torch
 
 from scorelab.laws.spin_sums import SpinSums
 from scorelab.targets.finite import FiniteTarget, leading_direction
+from scorelab.targets.priors import Rademacher
 
 
 class Ising(FiniteTarget):
@@ -20,19 +21,10 @@ class Ising(FiniteTarget):
     Source: 001_4ca3c1340e19a977.txt, section 3, with the sign +.
     """
 
+    prior = Rademacher()
+
     def __init__(self, A, beta, h=None):
-        A = torch.as_tensor(A, dtype=torch.float64)
-        if A.dim() != 2 or A.shape[0] != A.shape[1] or not len(A):
-            raise ValueError(f"A has shape {tuple(A.shape)}: a square matrix (n, n) is needed")
-        if not bool(torch.isfinite(A).all()):
-            raise ValueError("A: a matrix of finite numbers is needed")
-        off = (A - A.T).abs()
-        if float(off.max()) > 1e-12 * float(A.abs().max()):
-            i, j = divmod(int(off.argmax()), len(A))
-            raise ValueError(
-                f"A is not symmetric: A[{i}, {j}] = {float(A[i, j]):g}, A[{j}, {i}] = {float(A[j, i]):g}; "
-                "a symmetric matrix is needed"
-            )
+        A = symmetric(A)
         beta = float(beta)
         if not (0 <= beta < math.inf):
             raise ValueError(f"beta = {beta:g}: a finite number >= 0 is needed")
@@ -41,7 +33,7 @@ class Ising(FiniteTarget):
             raise ValueError(f"h has shape {tuple(h.shape)}: a number, or the shape ({len(A)},) of a sample, is needed")
         if not bool(torch.isfinite(h).all()):
             raise ValueError("h: finite numbers are needed")
-        self.n, self.A, self.beta = len(A), 0.5 * (A + A.T), beta
+        self.n, self.A, self.beta = len(A), A, beta
         self.h = h.expand(self.n).clone()
         self.direction = leading_direction(self.A)
 
@@ -61,6 +53,23 @@ class Ising(FiniteTarget):
     def mean_energy(self) -> float:
         """The exact mean of `energy`."""
         return float((self.A * self.correlations()).sum()) / self.n
+
+
+def symmetric(A) -> torch.Tensor:
+    """A symmetric matrix (n, n), float64. Raises ValueError for anything else, and for numbers that are not finite."""
+    A = torch.as_tensor(A, dtype=torch.float64)
+    if A.dim() != 2 or A.shape[0] != A.shape[1] or not len(A):
+        raise ValueError(f"A has shape {tuple(A.shape)}: a square matrix (n, n) is needed")
+    if not bool(torch.isfinite(A).all()):
+        raise ValueError("A: a matrix of finite numbers is needed")
+    off = (A - A.T).abs()
+    if float(off.max()) > 1e-12 * float(A.abs().max()):
+        i, j = divmod(int(off.argmax()), len(A))
+        raise ValueError(
+            f"A is not symmetric: A[{i}, {j}] = {float(A[i, j]):g}, A[{j}, {i}] = {float(A[j, i]):g}; "
+            "a symmetric matrix is needed"
+        )
+    return 0.5 * (A + A.T)
 
 
 def sherrington_kirkpatrick(n: int, generator: torch.Generator) -> torch.Tensor:

@@ -76,8 +76,10 @@ class Processes(Study):
         return made.build(n=target.n, target=target, generator=stream(context.seed, "process", name))
 
     def allowed(self, context) -> dict:
-        """Name -> process, for the processes that the target allows. Raises ConfigError if there are none, and if one of
-        `learn` is not among them."""
+        """Name -> process, for the processes that the target allows.
+
+        Raises ConfigError if there are none, and if one of `learn` is not among them.
+        """
         found, why = {}, {}
         for name in self.processes:
             try:

@@ -1,0 +1,119 @@
+"""What `conf/target` may say of spins and of spiked matrices."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, model_validator
+
+from scorelab.options import Count, Natural, NonNegative, OpenUnit
+from scorelab.targets.options import TargetOptions
+
+
+def _number_or_list(value: Any) -> Any:
+    """Check a number or a list of numbers; the length is checked where n is known."""
+    entries = value if isinstance(value, (list, tuple)) else [value]
+    if not entries or any(isinstance(v, bool) or not isinstance(v, (int, float)) or v - v != 0 for v in entries):
+        raise ValueError("allowed are a number, or a list of n numbers")
+    return [float(v) for v in value] if isinstance(value, (list, tuple)) else float(value)
+
+
+def _rows(value: Any) -> Any:
+    """Check the rows of a symmetric matrix of finite numbers, or None."""
+    if value is None:
+        return None
+    if not isinstance(value, (list, tuple)) or not value or not all(isinstance(row, (list, tuple)) for row in value):
+        raise ValueError("allowed is a list of n rows of n numbers; ${npy:FILE.npy} reads them from a file")
+    rows = [_number_or_list(row) for row in value]
+    n = len(rows)
+    for i, row in enumerate(rows):
+        if len(row) != n:
+            raise ValueError(f"row {i} has {len(row)} numbers, and there are {n} rows: a square matrix is needed")
+    largest = max(abs(entry) for row in rows for entry in row)
+    for i in range(n):
+        for j in range(i):
+            if abs(rows[i][j] - rows[j][i]) > 1e-12 * largest:
+                found = f"entry ({j}, {i}) is {rows[j][i]:g}, entry ({i}, {j}) is {rows[i][j]:g}"
+                raise ValueError(f"{found}: a symmetric matrix is needed")
+    return rows
+
+
+class IsingModel(TargetOptions):
+    """exp(beta/2 <x, A x> + <h, x>) on {-1, 1}^n; see `scorelab.targets.Ising`.
+
+    n: number of spins. beta: inverse temperature, >= 0. couplings: how A is made, `sk` (Sherrington-Kirkpatrick:
+    symmetric, N(0, 1/n) off the diagonal, N(0, 2/n) on it), `ferromagnet` (1/n each), `hopfield` (sum_k xi_k xi_k^T/n
+    for random patterns xi_k) or `matrix` (the rows of `matrix`). disorder_seed: the seed of random couplings, apart
+    from the seed of the run. patterns: number of patterns of `hopfield`. field: h, a number or n numbers.
+    """
+
+    n: Count
+    beta: NonNegative
+    couplings: Literal["sk", "ferromagnet", "hopfield", "matrix"]
+    disorder_seed: Natural
+    patterns: Count
+    matrix: Annotated[Any, BeforeValidator(_rows)]
+    field: Annotated[Any, BeforeValidator(_number_or_list)]
+
+    @model_validator(mode="after")
+    def _fitting(self):
+        if (self.couplings == "matrix") != (self.matrix is not None):
+            raise ValueError("matrix: goes with couplings = matrix, and with no other couplings")
+        if self.matrix is not None and len(self.matrix) != self.n:
+            raise ValueError(f"matrix has {len(self.matrix)} rows, n = {self.n}: n rows are needed")
+        if isinstance(self.field, list) and len(self.field) != self.n:
+            raise ValueError(f"field has {len(self.field)} entries, n = {self.n}: n entries are needed")
+        return self
+
+    def build(self):
+        from scorelab.randomness import stream
+        from scorelab.targets import ising
+
+        generator = stream(self.disorder_seed, "disorder")
+        if self.couplings == "sk":
+            couplings = ising.sherrington_kirkpatrick(self.n, generator)
+        elif self.couplings == "ferromagnet":
+            couplings = ising.ferromagnet(self.n)
+        elif self.couplings == "hopfield":
+            couplings = ising.hopfield(self.n, self.patterns, generator)
+        else:
+            couplings = self.matrix
+        return ising.Ising(couplings, self.beta, self.field)
+
+
+class Z2Synchronization(TargetOptions):
+    """The posterior of signs theta given (strength/n) theta theta^T + W; see `scorelab.targets.SpikedModel`.
+
+    n: number of signs. strength: >= 0; 1 is the threshold as n grows. disorder_seed: the seed of theta and W, apart
+    from the seed of the run.
+    """
+
+    n: Count
+    strength: NonNegative
+    disorder_seed: Natural
+
+    def make_prior(self):
+        """The law of one coordinate of theta."""
+        from scorelab.targets.priors import Rademacher
+
+        return Rademacher()
+
+    def build(self):
+        from scorelab.randomness import stream
+        from scorelab.targets.spiked import SpikedModel
+
+        return SpikedModel.draw(self.n, self.strength, self.make_prior(), stream(self.disorder_seed, "disorder"))
+
+
+class SpikedMatrix(Z2Synchronization):
+    """The same for other priors of the coordinates of theta, each with mean 0 and variance 1.
+
+    prior: `rademacher` (signs), `sparse_rademacher` (0, or +-1/sqrt(sparsity) with probability `sparsity`) or
+    `gaussian`. sparsity: strictly between 0 and 1; other priors do not use it.
+    """
+
+    prior: Literal["rademacher", "sparse_rademacher", "gaussian"]
+    sparsity: OpenUnit
+
+    def make_prior(self):
+        from scorelab.targets.priors import prior_named
+
+        return prior_named(self.prior, self.sparsity)
