@@ -36,10 +36,13 @@ def conditional_modes(law, values, known):
 
     A known coordinate has its value as its mean, and variance 0. values: (count, n). known: (count, n), bool.
     """
-    values, covariances = values.double(), law.covariances
+    values, known = values.double(), known.bool()
+    if law.axes is None:
+        return _independent_coordinates(law, values, known)
+    covariances = law.covariances
     weights = values.new_empty(len(values), len(law.means))
     means, variances = (values.new_empty(len(values), *law.means.shape) for _ in range(2))
-    patterns, which = torch.unique(known.bool(), dim=0, return_inverse=True)
+    patterns, which = torch.unique(known, dim=0, return_inverse=True)
     for number, seen in enumerate(patterns):
         rows, unseen = which == number, ~seen
         within, across = covariances[:, seen][:, :, seen], covariances[:, unseen][:, :, seen]
@@ -55,6 +58,17 @@ def conditional_modes(law, values, known):
         variance[:, unseen] = covariances.diagonal(dim1=1, dim2=2)[:, unseen] - halved.square().sum(1)
         means[rows], variances[rows] = mean, variance
     return weights, means, variances
+
+
+def _independent_coordinates(law, values, known):
+    """`conditional_modes` for modes whose coordinates are independent."""
+    variances = law.variances.expand(law.means.shape)
+    offsets = values.unsqueeze(1) - law.means
+    each = -0.5 * (offsets.square() / variances + variances.log())
+    log_density = (each * known.unsqueeze(1)).sum(2)
+    weights = torch.softmax(law.weights.log() + log_density, 1)
+    hidden = ~known.unsqueeze(1)
+    return weights, torch.where(hidden, law.means, values.unsqueeze(1)), hidden * variances
 
 
 def tilted_mean(law, linear, precision=None):

@@ -84,6 +84,16 @@ class Mixture:
         return x.add_(self.means.to(dtype)[mode])
 
     @property
+    def variances(self):
+        """The variances of a mode along its axes, (K, n) or (K, 1), float64."""
+        return self._variances
+
+    @property
+    def axes(self):
+        """The axes of each mode, (K, n, n) with an axis in each column; None if they are the coordinates."""
+        return self._axes
+
+    @property
     def covariances(self):
         """C_k, shape (K, n, n), float64."""
         if self._axes is None:

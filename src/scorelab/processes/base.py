@@ -31,6 +31,8 @@ class Process(Movable, abc.ABC):
     #: advice for the error message when a state diverges
     remedy: ClassVar[str] = "more steps may help"
 
+    #: whether a step takes a random number of draws of the noise
+    jumps: bool = False
     #: whether the law of the samples depends on the number of steps; if not, every path is exact
     refines: bool = True
 

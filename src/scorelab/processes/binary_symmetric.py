@@ -32,7 +32,7 @@ class BinarySymmetric(Process):
 
     def __init__(self, n: int, leap: bool, first: float = 0.02, last: float = 1e-3):
         self.n, self.leap, self.first, self.last = n, leap, first, last
-        self.shape, self.draws, self.refines = (n,), max(n, 3), leap
+        self.shape, self.draws, self.refines, self.jumps = (n,), max(n, 3), leap, not leap
         self.end_angle = math.pi / 2 if leap else math.asin(1 - last)
 
     def correlation(self, angle):

@@ -6,7 +6,7 @@ import torch
 
 from scorelab.errors import ScorelabError
 from scorelab.processes.base import Process
-from scorelab.randomness import BLOCK, BlockNoise
+from scorelab.randomness import BLOCK, BlockNoise, stream_seed
 from scorelab.samplers.loop import simulate
 
 
@@ -32,9 +32,31 @@ def draw_samples(
     batch_size = max(batch_size // BLOCK, 1) * BLOCK
     for first in range(0, count, batch_size):
         size = min(batch_size, count - first)
-        noise = BlockNoise(seed, first, size, (process.draws,), dtype)
-        state = simulate(process, posterior, angles, process.start(noise), noise, observe)
+        noise = (NoiseOfSteps if process.jumps else BlockNoise)(seed, first, size, (process.draws,), dtype)
+        hooks = [hook for hook in (observe, getattr(noise, "begin", None)) if hook is not None]
+
+        def each(k, angle, state, hooks=hooks):
+            for hook in hooks:
+                hook(k, angle, state)
+
+        state = simulate(process, posterior, angles, process.start(noise), noise, each)
         samples = process.output(posterior, state, float(angles[-1]), noise)
         if not bool(torch.isfinite(samples).all()):
             raise ScorelabError(f"process {type(process).__name__}: a sample is not finite")
         yield samples
+
+
+class NoiseOfSteps:
+    """`BlockNoise` with streams of its own for each step. So a sample whose step takes few draws is the same beside
+    samples whose steps take many."""
+
+    def __init__(self, seed: int, first: int, count: int, shape, dtype):
+        self.seed, self.rest = seed, (first, count, shape, dtype)
+        self.noise = BlockNoise(seed, *self.rest)
+
+    def begin(self, k, angle, state):
+        """Begin the step after the grid point k."""
+        self.noise = BlockNoise(stream_seed(self.seed, "step", k), *self.rest)
+
+    def __call__(self):
+        return self.noise()

@@ -24,7 +24,7 @@ class Poisson(Process):
 
     def __init__(self, n: int, leap: bool, end_angle: float, grid):
         self.n, self.leap, self.end_angle, self.grid = n, leap, end_angle, grid
-        self.shape, self.draws, self.refines = (n,), max(n, 3), leap
+        self.shape, self.draws, self.refines, self.jumps = (n,), max(n, 3), leap, not leap
 
     def time(self, angle):
         """t, float64, with the shape of the angle."""

@@ -24,13 +24,15 @@ class Capability:
     lacking: the reason why a number that needs the capability is not measured. attributes: the attributes and methods
     that a target with the capability defines. needs: the other capabilities that the target must have as well.
     derived_from: the capabilities from which `Target` computes this one if a subclass does not define it; empty if
-    `Target` cannot compute it.
+    `Target` cannot compute it. final: whether `lacking` is the reason also where a capability that it could be derived
+    from is missing; else the reason of that one is given.
     """
 
     lacking: str
     attributes: tuple[str, ...]
     needs: tuple[str, ...] = ()
     derived_from: tuple[str, ...] = ()
+    final: bool = False
 
 
 CAPABILITIES = {
@@ -61,12 +63,15 @@ CAPABILITIES = {
     "covariance": Capability("the covariance of the target is not known", ("covariance",)),
     "states": Capability("the target has no short list of states", ("states",)),
     "spins": Capability("the coordinates of the target are not spins, which are -1 or 1", ("spins",)),
-    "tilted_mean": Capability("the mean of the target under a tilt is not known", ("tilted_mean",), (), ("states",)),
+    "tilted_mean": Capability(
+        "the mean of the target under a tilt is not known", ("tilted_mean",), (), ("states",), final=True
+    ),
     "conditionals": Capability(
         "the conditional laws of the target's coordinates are not known",
         ("conditional_mean", "conditional_draw"),
         (),
         ("states",),
+        final=True,
     ),
     "count_mean": Capability("the mean of the target given Poisson counts is not known", ("count_mean",)),
 }
@@ -143,7 +148,7 @@ class Target(Movable, abc.ABC):
             if not self.gives(name):
                 why = self.lacks(*capability.derived_from) if capability.derived_from else None
                 if why is not None or not capability.derived_from:
-                    return why or capability.lacking
+                    return capability.lacking if capability.final or why is None else why
             elif (why := self.lacks(*capability.needs)) is not None:
                 return why
         return None

@@ -1,7 +1,6 @@
 """Observation processes on one target: the error of each against the evaluations of the posterior that it takes."""
 
 import dataclasses
-import logging
 from typing import Annotated
 
 from pydantic import Field, field_validator, model_validator
@@ -11,8 +10,6 @@ from scorelab.nodes import Component, Node
 from scorelab.options import Count, Options, Several, nearest, with_identifiers
 from scorelab.randomness import stream
 from scorelab.studies.base import Number, Study, Table, cells, draw_figures, not_measured
-
-log = logging.getLogger("scorelab")
 
 
 class Localization(Options):
@@ -75,8 +72,8 @@ class Processes(Study):
         made = dataclasses.replace(node, key=f"study.processes.{name}")
         return made.build(n=target.n, target=target, generator=stream(context.seed, "process", name))
 
-    def allowed(self, context) -> dict:
-        """Name -> process, for the processes that the target allows.
+    def allowed(self, context) -> tuple[dict, list[str]]:
+        """Name -> process, for the processes that the target allows; and why it does not allow the others.
 
         Raises ConfigError if there are none, and if one of `learn` is not among them.
         """
@@ -90,9 +87,7 @@ class Processes(Study):
             raise ConfigError(why[name])
         for name in self.learn:
             found[name].require_learned(context.target)
-        for reason in why.values():
-            log.info("left out: %s", reason)
-        return found
+        return found, list(why.values())
 
     def closing(self, metrics):
         """A row for each process with an exact posterior, and with a learned one."""

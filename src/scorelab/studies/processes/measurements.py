@@ -87,9 +87,10 @@ def localization(process, target, angles, draws: int, generator) -> dict:
         left = (clean - means).square().sum(1)
         risk = float(left.mean() / spread.mean())
         error = float((left - risk * spread).std() / spread.mean()) / math.sqrt(draws)
-        # E[X - m] = 0; at the beginning m is a constant, and at the end it is X
-        gap = clean - means
-        drift = gap.mean(0).abs() * math.sqrt(draws) / gap.std(0).clamp_min(1e-9)
+        gap = clean - means  # E[X - m] = 0
+        # near the end a few samples decide on the deviation of the gap, which is not trusted below a tenth of that of X
+        deviation = torch.maximum(gap.std(0), 0.1 * clean.std(0))
+        drift = gap.mean(0).abs() * math.sqrt(draws) / deviation
         rows.append((risk, error, float(drift.max())))
     risk, error, drift = torch.tensor(rows, dtype=torch.float64).T.numpy()
     return {"risk": risk, "risk_standard_error": error, "drift": drift}

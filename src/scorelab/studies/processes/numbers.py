@@ -14,8 +14,8 @@ _ERRORS = (
     (
         "evaluations_at_floor",
         "evaluations",
-        "least number of evaluations from which on the error is above the floor by less than four standard errors; "
-        "`null` where it is not",
+        "least number of evaluations from which on the error is above the floor by at most four standard errors of the "
+        "distance of exact sets; `null` where it is not",
     ),
     (
         "largest_drift",

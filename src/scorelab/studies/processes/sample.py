@@ -12,18 +12,14 @@ log = logging.getLogger("scorelab")
 
 
 def run(study, context):
-    """Measure every setting; the log names each process that the target does not allow."""
+    """Measure every setting of the processes that the target allows."""
     target, distance = context.target, distance_of(context.target, study.count)
-    processes = study.allowed(context)
+    processes, _ = study.allowed(context)
     floor = floor_of(distance, target, study.count, study.floor_repeats, stream(context.seed, "floors"))
     posteriors = {(name, "exact"): Exact(process, target) for name, process in processes.items()}
     for name in study.learn:
         posteriors[name, "learned"] = Learned(processes[name], context.load_denoiser(f"denoiser-{name}"), target)
-    jobs = [
-        (name, kind, steps)
-        for name, kind in posteriors
-        for steps in (sorted(set(study.steps)) if processes[name].refines else [max(study.steps)])
-    ]
+    jobs = [(name, kind, steps) for name, kind in posteriors for steps in budgets(processes[name], study.steps)]
     ends = {}
     rows = []
     with Progress("processes", len(jobs), "settings") as progress:
@@ -45,3 +41,10 @@ def run(study, context):
     if not rows:
         raise ScorelabError("study: no process could be sampled")
     context.write_table("processes.csv", rows)
+
+
+def budgets(process, steps) -> list[int]:
+    """The numbers of steps that make different paths, in increasing order; the largest alone where paths are exact."""
+    if not process.refines:
+        return [max(steps)]
+    return sorted({len(process.angles(number)): number for number in sorted(steps, reverse=True)}.values())

@@ -15,7 +15,9 @@ log = logging.getLogger("scorelab")
 def run(study, context):
     """Check that the target allows what is asked for, then train a network for each process of `study.learn`."""
     distance_of(context.target, study.count)
-    processes = study.allowed(context)
+    processes, left_out = study.allowed(context)
+    for why in left_out:
+        log.info("left out: %s", why)
     metrics = {}
     for name in study.learn:
         denoiser = context.new_denoiser()
