@@ -6,7 +6,7 @@ import numpy
 import pytest
 import torch
 from helpers import assert_close, refused, seeded
-from scipy import integrate, stats
+from scipy import stats
 
 from scorelab.laws.gamma import GammaLaw
 from scorelab.targets import GammaMixture, MixtureOfGammas
@@ -16,7 +16,11 @@ TARGET = GammaMixture([0.6, 0.4], [[2.0, 5.0], [6.0, 1.0]], [2.0, 3.0])
 
 
 def integral(function, low, high):
-    return integrate.quad(function, low, high, epsabs=1e-12, epsrel=1e-9)[0]
+    """By Gauss-Legendre in the fifth root, in which a Gamma density is smooth at 0."""
+    nodes, weights = numpy.polynomial.legendre.leggauss(200)
+    first, last = low**0.2, high**0.2
+    root = first + 0.5 * (last - first) * (nodes + 1)
+    return float(0.5 * (last - first) * weights * 5 * root**4 @ function(root**5))
 
 
 def box():

@@ -33,7 +33,7 @@ CLASSES = {
     "Erasure": {"order": "random", "leap": False},
     "BinarySymmetric": {"leap": False, "first": 0.02, "last": 1e-3},
     "Poisson": TIMED | {"leap": False, "alpha_max": 1.2},
-    "HalfSpace": {"count": 20, "level_std": 1.0},
+    "HalfSpace": {"count": 40, "level_std": 1.0},
 }
 
 
@@ -88,7 +88,7 @@ def test_equal_ratios_along_any_axes_are_the_isotropic_process(name, options):
     one = isotropic.step(Exact(isotropic, target), state.clone(), 0.5, 0.8, lambda: noise, None).x
     turned = other.step(Exact(other, target), state @ other.rows.T, 0.5, 0.8, lambda: noise @ other.rows.T, None).x
     assert_close(turned @ other.rows, one, rtol=1e-11, atol=1e-12)
-    assert_close(other.rows @ other.rows.T, torch.eye(4), rtol=0, atol=1e-14)
+    assert_close(other.rows @ other.rows.T, torch.eye(4).double(), rtol=0, atol=1e-14)
 
 
 # Posteriors against Bayes' rule. ------------------------------------------------------------------------------------
@@ -104,8 +104,8 @@ GAUSSIAN = [
 @over(("name", "options"), GAUSSIAN)
 def test_a_gaussian_posterior_is_bayes_rule_on_a_grid(name, options):
     target = correlated_mixture()
-    process = made(name, target, **options)
-    points, _ = product_grid([-9, -9], [9, 9], 0.06)
+    process = made(name, target, alpha_max=1.2, **options)
+    points, _ = product_grid([-14, -14], [14, 14], 0.08)
     points = torch.from_numpy(points)
     clean = target.sample(4, seeded(4), torch.float64)
     for angle in (0.3, 0.7, torch.tensor([0.0, 0.4, 0.6, 0.8]).double()):
@@ -189,7 +189,7 @@ def test_conditional_laws_of_a_mixture_are_the_limit_of_sharp_tilts_and_are_draw
 @over(("name", "options"), [("Erasure", {"order": "in_order"}), ("HalfSpace", {})])
 def test_posterior_means_are_a_martingale_over_the_next_observation(name, options):
     process = made(name, SPINS, **options)
-    width = math.pi / 2 / (4 if name == "Erasure" else 20)
+    width = math.pi / 2 / (4 if name == "Erasure" else 40)
     state = process.observe(STATES, 2 * width, seeded(0))
     now = process.posterior_mean(SPINS, state, 2 * width)
     mean = torch.zeros_like(now)
@@ -334,7 +334,7 @@ def test_the_posterior_is_a_martingale_that_localizes(name, target):
     assert found["drift"].max() < 4.5
     assert found["risk"][0] == pytest.approx(1, abs=0.05)
     assert (numpy.diff(found["risk"]) < 3 * found["risk_standard_error"][1:] + 1e-3).all()
-    assert found["risk"][-1] < (0.1 if name == "Poisson" else 0.02)
+    assert found["risk"][-1] < (0.15 if name == "Poisson" else 0.02)
     assert process.posterior_mean(target, process.start(noise_of(5, process.draws)), 0.0).std(0).max() < 1e-6
 
 

@@ -59,6 +59,10 @@ class Erasure(Process):
     def seen(self, state, angle):
         return state[:, 0]
 
+    def inside(self, mean):
+        """Of spins: any other target takes the exact posterior."""
+        return mean.clamp(-1, 1)
+
     def step(self, posterior, state, angle, next_angle, noise, memory):
         values, known = state.unbind(1)
         drawn = self._draw(posterior, state, angle, noise)
