@@ -142,7 +142,8 @@ def read_numbers(path: Path | str) -> list:
     import numpy
 
     try:
-        found = numpy.load(path, allow_pickle=False)
-        return found.astype(float, casting="safe").tolist()
-    except (OSError, ValueError, TypeError, AttributeError, EOFError) as error:
+        return numpy.load(path, allow_pickle=False).astype(float, casting="safe").tolist()
+    except OSError as error:
+        raise ScorelabError(f"{path}: cannot be read ({error.strerror or error})") from None
+    except (ValueError, TypeError, AttributeError, EOFError) as error:  # AttributeError: a zip file of arrays
         raise ScorelabError(f"{path}: a file of numbers in the npy format is needed ({one_line(error)})") from None

@@ -41,9 +41,14 @@ _TRACEBACKS = os.environ.get("HYDRA_FULL_ERROR") == "1"
 
 def override_names(overrides) -> str:
     """The end of a directory name: "-denoiser=tanh,training.N=5000"; other characters are left out."""
-    words = [re.sub(r"[^\w.=+-]", "", str(override).lstrip("+~")) for override in overrides]
+    words = [re.sub(r"[^\w.=+-]", "", str(override).lstrip("+~")) for override in _as_given(overrides)]
     name = ",".join(word for word in words if not word.startswith("hydra."))
     return f"-{name[:100]}" if name else ""
+
+
+def _as_given(overrides) -> list[str]:
+    """Overrides as they were written, whose interpolations stay as they are."""
+    return OmegaConf.to_container(overrides, resolve=False) if OmegaConf.is_list(overrides) else list(overrides)
 
 
 # conf/config.yaml uses the first resolver beside Hydra's own resolvers. The second one is for the command line and for
@@ -65,7 +70,7 @@ class ReserveDirectory(Callback):
             existing = existing_run(config)
             if existing is not None:
                 opened = runs.Run.open(existing)
-                merge(opened, plain(config), list(config.hydra.overrides.task), _option_groups(config.hydra))
+                merge(opened, plain(config), _as_given(config.hydra.overrides.task), _option_groups(config.hydra))
                 ReserveDirectory.lock = Lock(existing)
                 own_logs(existing)
                 with open_dict(config):
@@ -93,7 +98,7 @@ def job(config: DictConfig):
     lock, ReserveDirectory.lock = ReserveDirectory.lock, None
     with one_line_errors(), lock or Lock(run.path):
         if existing_run(config) is not None:
-            config = merge(run, plain(config), list(of_hydra.overrides.task), _option_groups(of_hydra))
+            config = merge(run, plain(config), _as_given(of_hydra.overrides.task), _option_groups(of_hydra))
         else:
             config = check(plain(config))
         execute(run, config)
@@ -186,7 +191,7 @@ def plain(config) -> dict:
         raise ConfigError(f"{error.full_key}: a value is needed") from None
     except OmegaConfBaseException as error:
         text = one_line(error).split(": ", 1)[-1].split(" full_key: ")[0]
-        raise ConfigError(text.removeprefix("ConfigError raised while resolving interpolation: ")) from None
+        raise ConfigError(re.sub(r"^\w*Error raised while resolving interpolation: ", "", text)) from None
     schedule = data.get("schedule")
     if of_hydra is not None and isinstance(schedule, dict) and "grid" in schedule:
         schedule["grid"] = _own_grid(schedule["grid"], of_hydra.runtime.config_sources)
@@ -325,7 +330,7 @@ def run(overrides=(), directory: Path | str | None = None, config_dir: Path | st
     with initialize_config_dir(str(config_folder()), version_base="1.3"):
         composed = compose("config", overrides=overrides, return_hydra_config=True)
         groups = _option_groups(composed.hydra)
-        tasks = list(composed.hydra.overrides.task)
+        tasks = _as_given(composed.hydra.overrides.task)
         asked, existing = plain(composed), existing_run(composed)
         # compose() leaves hydra.job unset; the pattern of directory names does not need it.
         wanted = Path(OmegaConf.to_container(composed.hydra.run, resolve=True)["dir"])

@@ -33,11 +33,11 @@ _DEPTH, _TOLERANCE = 42.0, 1e-6
 
 
 class _Given(NamedTuple):
-    """What is known at nodes u of the integral, in the eigenbasis: alpha = a + 2 u and d, (count, points, n), complex;
-    x, sin and cos broadcast to them."""
+    """What is known at nodes u of the integral, in the eigenbasis: alpha = a + 2 u and 1/d, (count, points, n),
+    complex; x, sin and cos broadcast to them."""
 
     alpha: torch.Tensor
-    d: torch.Tensor
+    inverse: torch.Tensor
     x: torch.Tensor
     sin: torch.Tensor
     cos: torch.Tensor
@@ -45,17 +45,17 @@ class _Given(NamedTuple):
     @property
     def mean(self):
         """The posterior mean of X_k given u."""
-        return self.sin * self.x / self.d
+        return self.sin * self.x * self.inverse
 
     @property
     def variance(self):
         """The posterior variance of X_k given u."""
-        return self.cos**2 / self.d
+        return self.cos**2 * self.inverse
 
     @property
     def score(self):
         """The derivative of G in x_k."""
-        return -self.x * self.alpha / self.d
+        return -self.x * self.alpha * self.inverse
 
 
 class GaussianSpike(SpikedModel):
@@ -94,38 +94,48 @@ class GaussianSpike(SpikedModel):
         x: (count, n) in the eigenbasis, float64. measure: function of `_Given` to numbers (count, points, m).
         """
         sin, cos = (each.expand(len(x), 1) for each in sin_cos(angle, x))
-        parts = []
-        size = max(1, _BLOCK // (64 * self.n))
-        for some in torch.arange(len(x)).split(size):
-            parts.append(self._block(x[some], sin[some], cos[some], measure))
+        blocks = torch.arange(len(x)).split(max(1, _BLOCK // (64 * self.n)))
+        parts = [self._block(x[some], sin[some], cos[some], measure) for some in blocks]
         return tuple(torch.cat(each) for each in zip(*parts, strict=True))
 
     def _block(self, x, sin, cos, measure):
         saddle, width = self._saddle(x, sin, cos)
-        reach = float(torch.asinh(math.sqrt(4 * self.kappa * _DEPTH) / width).max())
+        x, sin, cos = (each.unsqueeze(1) for each in (x, sin, cos))
+        alpha = self.precisions + 2 * saddle.unsqueeze(2)
+        d = cos**2 * alpha + sin**2
+        squared = x**2 / d
+        lowest = saddle**2 / (4 * self.kappa) - 0.5 * (torch.log(d) + squared * alpha).sum(2)
 
-        def given(u):
-            alpha = self.precisions + 2 * u.unsqueeze(2)
-            signal, noise = sin.unsqueeze(2), cos.unsqueeze(2)
-            return _Given(alpha, noise**2 * alpha + signal**2, x.unsqueeze(1), signal, noise)
+        def exponent(w):
+            """The real and the imaginary part of G less its value at the saddle, (count, points) each; and the node's d
+            over d at the saddle, 1 - i turned."""
+            tau = width * torch.sinh(w)
+            turned = 2 * cos**2 / d * tau.unsqueeze(2)
+            share = 1 / (1 + turned**2)
+            pull = 2 * sin**2 / d * squared * share * tau.unsqueeze(2)
+            real = -(tau**2) / (4 * self.kappa) - 0.5 * (0.5 * torch.log1p(turned**2) + pull * turned).sum(2)
+            imaginary = 0.5 * (torch.atan(turned) + pull).sum(2) - saddle * tau / (2 * self.kappa)
+            return real, imaginary, turned, share
 
-        def exponent(u, at):
-            return u**2 / (4 * self.kappa) - 0.5 * (torch.log(at.d) + at.x**2 * at.alpha / at.d).sum(2)
-
-        highest = exponent(saddle, given(saddle))
+        far = float(torch.asinh(math.sqrt(4 * self.kappa * _DEPTH) / width).max())
+        coarse = torch.arange(0, far + 0.5, 0.5, dtype=torch.float64)
+        reach = 0.5 * int((exponent(coarse)[0] > -_DEPTH).any(0).sum())
 
         def rule(step):
             w = torch.arange(0, reach + step, step, dtype=torch.float64)
-            u = saddle - 1j * width * torch.sinh(w)
-            at = given(u)
-            weight = width * torch.cosh(w) * torch.exp(exponent(u, at) - highest)
-            weight = weight * torch.where(w == 0, 0.5, 1.0)  # the other half of the line has the conjugate values
+            real, imaginary, turned, share = exponent(w)
+            size = width * torch.cosh(w) * torch.exp(real)
+            size = size * torch.where(w == 0, 0.5, 1.0)  # the other half of the line has the conjugate values
+            weight = torch.polar(size, imaginary)
+            inverse = torch.complex(share / d, share * turned / d)
+            along = -2 * (width * torch.sinh(w)).unsqueeze(2).expand_as(turned)
+            at = _Given(torch.complex(alpha.expand_as(turned), along), inverse, x, sin, cos)
             total = weight.real.sum(1, keepdim=True)
             means = (weight.unsqueeze(2) * measure(at)).real.sum(1) / total
             return torch.cat([torch.log(2 * total * step), means], 1)
 
         found, _ = converged(rule, 0.5, lambda value: _TOLERANCE * max(1.0, float(value.detach().abs().max())))
-        log_density = found[:, :1] + highest - 0.5 * math.log(4 * math.pi * self.kappa)
+        log_density = found[:, :1] + lowest - 0.5 * math.log(4 * math.pi * self.kappa)
         return log_density.squeeze(1), found[:, 1:]
 
     def _rotated(self, x):
@@ -211,7 +221,9 @@ class GaussianSpike(SpikedModel):
     def noisy_log_prob(self, x, angle):
         """`density`: log p_phi(x), (count,)."""
         if self.kappa > 0:
-            found = self._integrals(self._rotated(x), angle, lambda at: at.d[..., :1])[0] - self._prior_integral[0]
+            found = (
+                self._integrals(self._rotated(x), angle, lambda at: at.inverse[..., :1])[0] - self._prior_integral[0]
+            )
         else:
             found = -0.5 * x.double().square().sum(1)
         return (found - 0.5 * self.n * math.log(2 * math.pi)).to(x.dtype)
