@@ -4,7 +4,12 @@ from scorelab.laws.section import Section
 
 _ERRORS = (
     ("evaluations", "evaluations", "evaluations of the posterior for one sample, a list, one entry a number of steps"),
-    ("error _standard_error", "unit of the distance", "distance of the samples to the target, a list over them"),
+    (
+        "error _standard_error",
+        "unit of the distance",
+        "distance of the samples to the target, a list over them; the standard error is that over the sets, and at "
+        "least that of as many sets of exact samples",
+    ),
     ("error_last _standard_error _floor", "unit of the distance", "the last of this list"),
     (
         "end_error _standard_error",

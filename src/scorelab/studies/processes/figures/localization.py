@@ -2,7 +2,7 @@
 
 import numpy
 
-from scorelab.figures.style import EXACT, LEARNED, PAGE, new_figure
+from scorelab.figures.style import EXACT, PAGE, new_figure
 
 _COLUMNS = 3
 
@@ -17,8 +17,12 @@ def figure(arrays):
     count = -(-len(names) // _COLUMNS)
     drawing = new_figure(PAGE, 0.5 + 1.55 * count)
     panels = drawing.subplots(count, _COLUMNS, sharex=True, squeeze=False)
-    for panel, name in zip(panels.flat, names, strict=False):
-        image = _panel(panel, name, arrays)
+    for place, (panel, name) in enumerate(zip(panels.flat, names, strict=False)):
+        image, line = _panel(panel, name, arrays)
+        if place % _COLUMNS == 0:
+            panel.set_ylabel("coordinate", labelpad=1)
+        if place % _COLUMNS == _COLUMNS - 1 or place == len(names) - 1:
+            line.set_ylabel("still unknown (line)", labelpad=-4)
     for panel in panels.flat[len(names) :]:
         panel.set_visible(False)
     drawing.supxlabel("share of the path, from nothing known to everything known", fontsize=8)
@@ -42,7 +46,6 @@ def _panel(panel, name, arrays):
     )
     panel.axvline(1.0, color="white", linewidth=1.5)
     panel.set_title(name.replace("_", " "))
-    panel.set_ylabel("coordinate", labelpad=1)
     panel.set_yticks([])
     panel.set_xticks([0, 0.5, 1.0], ["0", "½", "1"])
     line = panel.twinx()
@@ -50,8 +53,7 @@ def _panel(panel, name, arrays):
     line.plot(arrays[f"{name}.at"] / (numpy.pi / 2), arrays[f"{name}.risk"], color="#F0E442", linewidth=1.2)
     line.set_ylim(0, 1.05)
     line.set_yticks([0, 1])
-    line.set_ylabel("unknown", labelpad=-4, color=LEARNED)
-    return image
+    return image, line
 
 
 def _range(arrays):
