@@ -78,6 +78,8 @@ def test_angles_of_each_sample_and_the_clean_end(target):
     assert torch.allclose(target.posterior_mean(x, angles), each, atol=1e-15)
     assert torch.equal(target.posterior_mean(x.float(), math.pi / 2), x.float())
     assert torch.equal(target.posterior_mean(0.1 * x, math.pi / 2), x)
+    x[1, 0] = math.nan
+    assert target.posterior_mean(x, 1.0).isnan().any(1).tolist() == [False, True, False]
     with pytest.raises(ValueError, match="no density"):
         target.noisy_log_prob(x, math.pi / 2)
 
@@ -167,6 +169,7 @@ def test_more_spins_give_up_what_needs_the_sums_and_say_so():
     for name in ("posterior_mean", "density", "score", "projection", "bayes_risk", "signal_risk"):
         assert target.lacks(name) == why
     assert target.lacks("modes") == "the target has no modes"
+    assert Ising(ferromagnet(5), 1.0).lacks("score") == "the target has atoms, and no score where there is no noise"
     assert target.can("direction")
     assert target.energy(torch.ones(2, 30)).shape == (2,)
     for ask in (

@@ -136,7 +136,7 @@ def test_training_under_the_isotropic_process_is_training_under_the_channel():
 @over(("name", "options"), [("Erasure", {}), ("Linear", {}), ("BinarySymmetric", {"leap": True})])
 def test_a_network_learns_the_posterior_mean_of_a_process(name, options):
     process = made(name, SPINS, **options)
-    training = trainer(network(4), SPINS, process, "training.objective=posterior_mean", "training.epochs=30")
+    training = trainer(network(4), SPINS, process, "training.objective=posterior_mean", "training.batch_size=50")
     before, _ = training.excess_risk()
     training.run()
     after, error = training.excess_risk()

@@ -85,6 +85,8 @@ class Process(Movable, abc.ABC):
     def require(self, target) -> None:
         """Raise ScorelabError unless the exact posterior of the target is known for this process."""
         why = target.lacks(*self.needs)
+        if why is None and tuple(target.shape) != (self.n,):
+            why = f"a sample has the shape {tuple(target.shape)}, and a vector of {self.n} numbers is needed"
         if why is not None:
             raise ScorelabError(f"process {type(self).__name__} cannot run with {type(target).__name__}: {why}")
 

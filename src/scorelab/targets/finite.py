@@ -16,6 +16,7 @@ from scorelab.targets.listed import choose
 
 #: the most atoms of a projection whose law with noise is given, a mixture with a mode an atom
 _FEW_ATOMS = 512
+_NO_SCORE = "the target has atoms, and no score where there is no noise"
 #: what needs the sums over all states
 _SUMMED = (
     *("sample", "posterior_mean", "noisy_log_prob", "noisy_score", "projection", "noisy_projection"),
@@ -37,8 +38,8 @@ class FiniteTarget(Target):
     """A law on alphabet^n, where alphabet has few letters: {-1, 1} by default.
 
     A subclass sets `n`, and `make_sums`, which returns the `SpinSums` of the law. All capabilities that need the sums
-    are given up where there are more than 2^22 states, which is n > 22 for spins; the reason is one line. There is no
-    density at the angle pi/2, where the law has atoms.
+    are given up where there are more than 2^22 states, which is n > 22 for spins; the reason is one line. At the angle
+    pi/2 the law has atoms, and neither a density nor a score, so that it does not have the capability `score`.
     """
 
     alphabet: tuple[float, ...] = (-1.0, 1.0)
@@ -60,8 +61,8 @@ class FiniteTarget(Target):
         return too_many(self.n, len(self.alphabet))
 
     def _own(self, attribute):
-        if attribute in _SUMMED and self.too_many is not None:
-            return False
+        if attribute == "noisy_score" or (attribute in _SUMMED and self.too_many is not None):
+            return False  # a target with the capability `score` has one at pi/2 as well
         if attribute == "states" and len(self.alphabet) ** self.n > _LISTED:
             return False
         return super()._own(attribute) and (attribute != "noisy_projection" or self._has_few_atoms())
@@ -71,7 +72,7 @@ class FiniteTarget(Target):
             if (why := super().lacks(name)) is not None:
                 needed = {name, *CAPABILITIES[name].derived_from}
                 summed = any(attribute in _SUMMED for each in needed for attribute in CAPABILITIES[each].attributes)
-                return (self.too_many if summed else None) or why
+                return (self.too_many if summed else None) or (_NO_SCORE if name == "score" else why)
         return None
 
     # The law itself. ------------------------------------------------------------------------------------------------
@@ -128,7 +129,9 @@ class FiniteTarget(Target):
         return torch.where(nearest, 0.0, -torch.inf)
 
     def posterior_mean(self, x, angle):
-        return self.sums.means(self.tilt(x, angle)).to(x.dtype)
+        lost = x.isnan()  # of a sampler that diverges, which says so itself
+        mean = self.sums.means(self.tilt(torch.where(lost, 0.0, x), angle)).to(x.dtype)
+        return torch.where(lost.any(1, keepdim=True), torch.nan, mean)
 
     def posterior_pair_moments(self, x, angle) -> torch.Tensor:
         """E[X X^T | x_phi = x], (count, n, n)."""
@@ -151,7 +154,7 @@ class FiniteTarget(Target):
         return (found - 0.5 * self.n * math.log(2 * math.pi) - scale.sum(1)).to(x.dtype)
 
     def noisy_score(self, x, angle):
-        """`score`: grad log p_phi(x). Raises ValueError at pi/2, where there is no density."""
+        """grad log p_phi(x), (count, n). Raises ValueError at pi/2, where there is no density."""
         return posterior_mean_to_score(self.posterior_mean(x, angle), x, angle)
 
     @property

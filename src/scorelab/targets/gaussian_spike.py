@@ -23,7 +23,7 @@ import torch
 
 from scorelab.channel import sin_cos
 from scorelab.quadrature import converged
-from scorelab.targets.spiked import SpikedModel
+from scorelab.targets.base import Target
 
 #: numbers in one block of a computation
 _BLOCK = 2**21
@@ -58,15 +58,18 @@ class _Given(NamedTuple):
         return -self.x * self.alpha * self.inverse
 
 
-class GaussianSpike(SpikedModel):
-    """A spiked model with the prior N(0, I)."""
+class GaussianPosterior(Target):
+    """The posterior of theta ~ N(0, I) given A, on R^n; see `scorelab.targets.SpikedModel`.
+
+    A (n, n): symmetric, float64. strength: >= 0.
+    """
 
     risk_draws = 512
 
-    def __init__(self, A, strength, prior="gaussian", theta=None):
-        super().__init__(A, strength, prior, theta)
-        eigenvalues, self.basis = torch.linalg.eigh(self.A)
-        self.precisions, self.kappa = 1 - self.strength * eigenvalues, self.strength**2 / (4 * self.n)
+    def __init__(self, A, strength: float):
+        eigenvalues, self.basis = torch.linalg.eigh(A)
+        self.n = len(A)
+        self.precisions, self.kappa = 1 - strength * eigenvalues, strength**2 / (4 * self.n)
 
     # The integral. --------------------------------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ import torch
 from scorelab.laws.spin_sums import SpinSums
 from scorelab.targets.base import Target
 from scorelab.targets.finite import FiniteTarget, leading_direction
+from scorelab.targets.gaussian_spike import GaussianPosterior
 from scorelab.targets.ising import sherrington_kirkpatrick, symmetric
 from scorelab.targets.priors import Gaussian, Prior, prior_named
 
@@ -32,8 +33,6 @@ class SpikedModel(Target):
 
     def __new__(cls, A=None, strength=None, prior="rademacher", theta=None):
         if cls is SpikedModel:
-            from scorelab.targets.gaussian_spike import GaussianSpike
-
             cls = GaussianSpike if prior == "gaussian" or isinstance(prior, Gaussian) else FiniteSpike
         return super().__new__(cls)
 
@@ -103,3 +102,11 @@ class FiniteSpike(FiniteTarget, SpikedModel):
         above, beside = (chances[torch.searchsorted(letters, each)].sum(1) for each in (sums.rows, sums.columns))
         quartic = self.strength**2 / (4 * self.n) * sums.squares.square()
         return sums.reweighted(above.unsqueeze(1) + beside - quartic)
+
+
+class GaussianSpike(SpikedModel, GaussianPosterior):
+    """A spiked model with the prior N(0, I), by an integral on a line."""
+
+    def __init__(self, A, strength, prior="gaussian", theta=None):
+        SpikedModel.__init__(self, A, strength, prior, theta)
+        GaussianPosterior.__init__(self, self.A, self.strength)

@@ -70,7 +70,9 @@ class Processes(Study):
         if why is not None:
             raise ConfigError(f"study.processes.{name} cannot run with target {type(target).__name__}: {why}")
         made = dataclasses.replace(node, key=f"study.processes.{name}")
-        return made.build(n=target.n, target=target, generator=stream(context.seed, "process", name))
+        process = made.build(n=target.n, target=target, generator=stream(context.seed, "process", name))
+        process.require(target)
+        return process
 
     def allowed(self, context) -> tuple[dict, list[str]]:
         """Name -> process, for the processes that the target allows; and why it does not allow the others.
