@@ -133,10 +133,12 @@ def test_training_under_the_isotropic_process_is_training_under_the_channel():
     assert torch.equal(batch[0], mix(one.data[:8], torch.randn(8, 4, generator=draws), angle))
 
 
-@over(("name", "options"), [("Erasure", {}), ("Linear", {}), ("BinarySymmetric", {"leap": True})])
+@over(("name", "options"), [("Erasure", {}), ("BinarySymmetric", {"leap": True})])
 def test_a_network_learns_the_posterior_mean_of_a_process(name, options):
     process = made(name, SPINS, **options)
-    training = trainer(network(4), SPINS, process, "training.objective=posterior_mean", "training.batch_size=50")
+    training = trainer(
+        network(4), SPINS, process, "training.objective=posterior_mean", "training.batch_size=50", "training.epochs=20"
+    )
     before, _ = training.excess_risk()
     training.run()
     after, error = training.excess_risk()
@@ -144,7 +146,7 @@ def test_a_network_learns_the_posterior_mean_of_a_process(name, options):
     assert "of this process is not known" in training.not_measured["bayes_risk"].not_measured
     posterior = Learned(process, training.denoiser, SPINS)
     states = process.observe(SPINS.sample(500, seeded(0)), 0.7, seeded(1))
-    assert posterior(states, 0.7).abs().max() <= 1 or name == "Linear"
+    assert posterior(states, 0.7).abs().max() <= 1
     drawn = torch.cat(list(draw_samples(process, posterior, 2000, 20, 0)))
     exact = SPINS.marginals()
     assert_close(drawn.double().mean(0), exact, rtol=0, atol=0.3)

@@ -20,15 +20,8 @@ _NO_SCORE = "the target has atoms, and no score where there is no noise"
 #: what needs the sums over all states
 _SUMMED = (
     *("sample", "posterior_mean", "noisy_log_prob", "noisy_score", "projection", "noisy_projection"),
-    *(
-        "orthogonal_variance",
-        "correlations",
-        "covariance",
-        "states",
-        "tilted_mean",
-        "conditional_mean",
-        "conditional_draw",
-    ),
+    *("orthogonal_variance", "correlations", "covariance"),
+    *("states", "tilted_mean", "conditional_mean", "conditional_draw"),
 )
 #: the most states that are listed
 _LISTED = 2**14

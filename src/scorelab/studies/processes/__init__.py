@@ -63,7 +63,7 @@ class Processes(Study):
                 raise ConfigError(f"study.learn = {name}: unknown; {nearest(name, self.processes)}")
         return self
 
-    def build(self, name: str, context):
+    def on_target(self, name: str, context):
         """The process of a name on the run's target. Raises ScorelabError if the target does not allow it."""
         node, target = self.processes[name], context.target
         why = target.lacks(*node.options.needs_of_target())
@@ -82,7 +82,7 @@ class Processes(Study):
         found, why = {}, {}
         for name in self.processes:
             try:
-                found[name] = self.build(name, context)
+                found[name] = self.on_target(name, context)
             except ScorelabError as error:
                 why[name] = str(error)
         for name in [each for each in self.learn if each in why] or (list(why) if not found else []):
