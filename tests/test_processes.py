@@ -354,6 +354,9 @@ def test_a_process_on_a_target_without_its_posterior_is_one_line():
         text = refused(ScorelabError, lambda name=name, target=target: Exact(made(name, target), target))
         assert why in text, name
         assert "\n" not in text, name
+    images = type("Images", (GaussianMixture,), {})([1.0], [[0.0] * 4])
+    images.shape = (2, 2)
+    assert "a vector of 4 numbers is needed" in refused(ScorelabError, made("Isotropic", mixture).require, images)
     for name, target in (("Erasure", mixture), ("HalfSpace", SPINS)):
         text = refused(ScorelabError, lambda n=name, t=target: Learned(made(n, t), None, t))
         assert "cannot run with a learned posterior mean" in text

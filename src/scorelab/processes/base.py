@@ -28,6 +28,8 @@ class Process(Movable, abc.ABC):
 
     #: capabilities of a target whose exact posterior is known under the process
     needs: ClassVar[tuple[str, ...]]
+    #: a state this many times as long as the first has diverged
+    growth: ClassVar[float] = 1e6
     #: advice for the error message when a state diverges
     remedy: ClassVar[str] = "more steps may help"
 

@@ -5,6 +5,8 @@
 and along a path coordinate i jumps by 1 with the rate m_i(Y, t) = E[x_i | Y].
 """
 
+import math
+
 import torch
 
 from scorelab.processes.base import Process, column, require_rates
@@ -20,6 +22,7 @@ class Poisson(Process):
     """
 
     needs = ("count_mean",)
+    growth = math.inf  # counts begin at 0 and grow like the time
     first_angle = 0.02
 
     def __init__(self, n: int, leap: bool, end_angle: float, grid):
