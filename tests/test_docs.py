@@ -63,6 +63,13 @@ def test_the_parts_of_the_readme_stand_alone():
     assert namespace["x"].shape == (1000, 128)
 
 
+def test_the_parts_of_the_page_of_spins_stand_alone():
+    namespace = {}
+    for block in blocks("docs/spins.md", "python"):
+        exec(block, namespace)
+    assert float(namespace["target"].sums.means(namespace["fields"])[0, 4]) == 1.0
+
+
 def test_every_link_of_the_documentation_leads_somewhere():
     for page in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]:
         for link in re.findall(r"\]\((?!http)([^)#]+)\)", page.read_text()):

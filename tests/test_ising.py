@@ -12,7 +12,7 @@ from scorelab.channel import mix
 from scorelab.errors import ConfigError, ScorelabError
 from scorelab.lab.config import check
 from scorelab.laws.spin_sums import all_states
-from scorelab.targets import Ising
+from scorelab.targets import CurieWeiss, Ising
 from scorelab.targets.ising import ferromagnet, hopfield, sherrington_kirkpatrick
 from scorelab.theory import spins as theory
 
@@ -125,23 +125,54 @@ def test_couplings_and_their_directions():
     assert float(direction[0]) == 1.0
 
 
-@pytest.mark.parametrize(("beta", "h"), [(0.7, 0.0), (1.6, 0.05)])
-def test_the_ferromagnet_has_the_binomial_law(beta, h):
-    target, law = Ising(ferromagnet(11), beta, h), theory.curie_weiss(11, beta, h)
-    found = target.projection(target.direction)
-    assert torch.allclose(found.values, law.values, atol=1e-15)
-    assert torch.allclose(found.weights, law.weights, atol=1e-14)
-    assert float(target.log_partition()) == pytest.approx(theory.curie_weiss_log_partition(11, beta, h), rel=1e-13)
+@pytest.mark.parametrize("beta", [0.0, 0.7, 5.0])
+def test_the_ferromagnet_by_an_integral_is_that_by_sums(beta):
+    n, angle = 9, 0.8
+    field = 0.3 * normal(n, seed=1)
+    sums, integral = Ising(ferromagnet(n), beta, field), CurieWeiss(n, beta, field)
+    x = mix(sums.sample(5, seeded(2), torch.float64), normal(5, n, seed=3), angle)
+    for name, given in (
+        *(("marginals", ()), ("correlations", ()), ("log_partition", ()), ("log_partition", (x,))),
+        *((name, (x, angle)) for name in ("posterior_mean", "posterior_pair_moments", "noisy_log_prob")),
+        ("posterior_mean", (x, math.pi / 2)),
+    ):
+        one, other = getattr(sums, name)(*given), getattr(integral, name)(*given)
+        assert torch.allclose(one, other, rtol=1e-12, atol=1e-13), name
+    assert integral.entropy() == pytest.approx(sums.entropy(), abs=1e-12)
+    assert torch.allclose(
+        integral.projection(integral.direction).weights, sums.projection(sums.direction).weights, atol=1e-14
+    )
+    assert torch.allclose(integral.posterior_risk(x, x, angle), sums.posterior_risk(x, x, angle), atol=1e-12)
 
 
-def test_the_ferromagnet_tends_to_its_mean_field_equation():
-    for beta, h in ((0.5, 0.0), (1.5, 0.01), (2.0, 0.3)):
+def test_the_ferromagnet_of_many_spins():
+    """The binomial law of the magnetization for n = 300, exact draws, and the limit as n grows."""
+    n, beta, h = 300, 1.3, 0.01
+    target = CurieWeiss(n, beta, h)
+    up = torch.arange(n + 1, dtype=torch.float64)
+    m = 2 * up / n - 1
+    counted = math.lgamma(n + 1) - torch.lgamma(up + 1) - torch.lgamma(n - up + 1)
+    logs = counted + n * (0.5 * beta * m.square() + h * m)
+    law = target.projection(target.direction)
+    assert torch.allclose(law.weights, torch.softmax(logs, 0), atol=1e-13)
+    assert float(target.log_partition()) == pytest.approx(float(torch.logsumexp(logs, 0)), rel=1e-13)
+    drawn = target.sample(4000, seeded(1), torch.float64).mean(1)
+    for values, exact in ((drawn, law.mean), ((drawn - law.mean).square(), law.variance)):
+        assert abs(float(values.mean()) - exact) < 4 * float(values.std()) / math.sqrt(4000)
+    assert float(law.cdf(0.0)) < 0.02
+    assert float(law.quantile(0.5)) == pytest.approx(theory.magnetization(beta, h), abs=0.02)
+    assert target.can("posterior_mean", "projection", "orthogonal_variance", "noisy_projection")
+    assert target.lacks("noisy_projection", "modes") == "the target has no modes"
+    x = torch.sign(normal(2, n, seed=4))
+    assert torch.equal(target.posterior_sample(x, math.pi / 2, seeded(0)), x)
+
+
+def test_the_magnetization_solves_its_equation():
+    for beta, h in ((0.5, -0.2), (1.5, 0.01), (1.0001, 0.0), (3.0, 0.0)):
         m = theory.magnetization(beta, h)
         assert m == pytest.approx(math.tanh(beta * m + h), abs=1e-12)
-        law = theory.curie_weiss(4000, beta, h)
-        assert law.mean == pytest.approx(m, abs=0.02)
+        assert m * (h or 1) > 0
     assert theory.magnetization(0.99) == 0.0
-    assert theory.magnetization(1.5) > 0.8
 
 
 def test_what_is_known_of_sk_as_n_grows():

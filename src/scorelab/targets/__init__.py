@@ -7,6 +7,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
     {
         "base": ["CAPABILITIES", "Capability", "Target"],
         "anisotropic_mixture": ["AnisotropicMixture"],
+        "curie_weiss": ["CurieWeiss"],
         "finite": ["FiniteTarget"],
         "gamma_mixture": ["GammaMixture"],
         "gaussian_mixture": ["GaussianMixture"],

@@ -40,9 +40,10 @@ class IsingModel(TargetOptions):
     """exp(beta/2 <x, A x> + <h, x>) on {-1, 1}^n; see `scorelab.targets.Ising`.
 
     n: number of spins. beta: inverse temperature, >= 0. couplings: how A is made, `sk` (Sherrington-Kirkpatrick:
-    symmetric, N(0, 1/n) off the diagonal, N(0, 2/n) on it), `ferromagnet` (1/n each), `hopfield` (sum_k xi_k xi_k^T/n
-    for random patterns xi_k) or `matrix` (the rows of `matrix`). disorder_seed: the seed of random couplings, apart
-    from the seed of the run. patterns: number of patterns of `hopfield`. field: h, a number or n numbers.
+    symmetric, N(0, 1/n) off the diagonal, N(0, 2/n) on it), `ferromagnet` (1/n each, exact for any n), `hopfield`
+    (sum_k xi_k xi_k^T/n for random patterns xi_k) or `matrix` (the rows of `matrix`). disorder_seed: the seed of random
+    couplings, apart from the seed of the run. patterns: number of patterns of `hopfield`. field: h, a number or n
+    numbers.
     """
 
     n: Count
@@ -65,13 +66,13 @@ class IsingModel(TargetOptions):
 
     def build(self):
         from scorelab.randomness import stream
-        from scorelab.targets import ising
+        from scorelab.targets import curie_weiss, ising
 
+        if self.couplings == "ferromagnet":
+            return curie_weiss.CurieWeiss(self.n, self.beta, self.field)
         generator = stream(self.disorder_seed, "disorder")
         if self.couplings == "sk":
             couplings = ising.sherrington_kirkpatrick(self.n, generator)
-        elif self.couplings == "ferromagnet":
-            couplings = ising.ferromagnet(self.n)
         elif self.couplings == "hopfield":
             couplings = ising.hopfield(self.n, self.patterns, generator)
         else:

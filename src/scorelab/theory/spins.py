@@ -1,15 +1,11 @@
 """What is known of spin systems in closed form: the limits of the Sherrington-Kirkpatrick model (SK) for beta < 1
-without a field, and the law of the Curie-Weiss ferromagnet for every n.
+without a field, and the magnetization of the Curie-Weiss ferromagnet.
 
 P(x) ~ exp(beta/2 <x, A x> + h <x, 1>) on {-1, 1}^n, as `scorelab.targets.Ising` has it: A symmetric with N(0, 1/n) off
 the diagonal and N(0, 2/n) on it for SK, and all entries 1/n for the ferromagnet.
 """
 
 import math
-
-import torch
-
-from scorelab.laws.atoms import Atoms
 
 # Sherrington and Kirkpatrick. ---------------------------------------------------------------------------------------
 
@@ -33,25 +29,6 @@ def sk_overlap(beta: float) -> float | None:
 
 
 # Curie and Weiss. ---------------------------------------------------------------------------------------------------
-
-
-def _log_weights(n, beta, h):
-    """The sums M = n, n - 2, ... (n + 1,) of spins in increasing order, and the logarithms of their weights."""
-    up = torch.arange(n + 1, dtype=torch.float64)
-    total = 2 * up - n
-    counted = math.lgamma(n + 1) - torch.lgamma(up + 1) - torch.lgamma(n - up + 1)
-    return total, counted + 0.5 * beta * total.square() / n + h * total
-
-
-def curie_weiss(n: int, beta: float, h: float = 0.0) -> Atoms:
-    """The exact law of the magnetization <x, 1>/n, binomial numbers times exp(n (beta m^2/2 + h m))."""
-    total, logs = _log_weights(n, beta, h)
-    return Atoms(total / n, torch.softmax(logs, 0))
-
-
-def curie_weiss_log_partition(n: int, beta: float, h: float = 0.0) -> float:
-    """The logarithm of the sum of the weights of all 2^n states, exact."""
-    return float(torch.logsumexp(_log_weights(n, beta, h)[1], 0))
 
 
 def magnetization(beta: float, h: float = 0.0) -> float:
