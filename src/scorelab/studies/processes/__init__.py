@@ -91,6 +91,11 @@ class Processes(Study):
             found[name].require_learned(context.target)
         return found, list(why.values())
 
+    def memory_needed(self, n: int) -> dict[str, float]:
+        """The samples of a set, the states of the picture, and the angles of a path."""
+        sizes = {"count": 16.0 * n * self.count, "steps": 200.0 * max(self.steps)}
+        return sizes | {"floor_repeats": 8.0 * self.floor_repeats}
+
     def closing(self, metrics):
         """A row for each process with an exact posterior, and with a learned one."""
         found = metrics.get("processes")
