@@ -11,7 +11,7 @@ from helpers import composed, refused, seeded, with_values
 from scorelab.errors import ConfigError
 from scorelab.lab.app import config_folder, override_names
 from scorelab.lab.config import check, differences
-from scorelab.nodes import GROUPS, Component
+from scorelab.nodes import GROUPS, NESTED, Component
 
 
 def options_of(group):
@@ -172,7 +172,7 @@ def test_protocols_say_what_the_paper_and_its_code_say():
 
 
 def test_every_key_of_a_group_is_explained_where_it_stands():
-    for group in GROUPS:
+    for group in (*GROUPS, *NESTED):
         for path in (config_folder() / group).glob("*.yaml"):
             lines = path.read_text().splitlines()
             assert lines[0].startswith("#"), path

@@ -98,6 +98,7 @@ RUNS = (
     ("test_conditional_mean", "QUICK", ()),
     ("test_discretization", "QUICK", ()),
     ("test_langevin_study", "QUICK", ("denoiser=exact",)),
+    ("test_process_study", "QUICK", ()),
     ("test_learning", "QUICK", ()),
     ("test_sampler_accuracy", "STUDY", ()),
     ("test_spin_glass", "QUICK", ()),

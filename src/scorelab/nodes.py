@@ -33,7 +33,10 @@ GROUPS = {
 #: the same for groups whose nodes stand only inside other nodes, and name only classes of the user's own packages
 FOREIGN = {"module": (("torch.nn", "Module"),)}
 #: the same for other groups whose nodes stand only inside other nodes
-NESTED = {"grid": (("scorelab.schedules.grids", "Grid"),)}
+NESTED = {
+    "grid": (("scorelab.schedules.grids", "Grid"),),
+    "process": (("scorelab.processes.options", "ProcessOptions"),),
+}
 #: arguments that a component may ask for by name and that come from the run, not from its configuration
 FROM_RUN = ("n", "target", "generator")
 #: stands in an error message for the key of the node, where only the caller knows this key

@@ -40,6 +40,11 @@ def default_stream(seed: int):
         torch.set_rng_state(before)
 
 
+def uniform(normal):
+    """Uniform numbers in (0, 1), float64, made of standard normal draws by the normal distribution function."""
+    return torch.special.ndtr(normal.double()).clamp(1e-16, 1 - 2**-53)
+
+
 class BlockNoise:
     """Standard normal draws for the samples `first ... first + count - 1` of a run, one stream per block.
 

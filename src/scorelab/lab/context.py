@@ -98,14 +98,18 @@ class Context:
 
     # Files. ---------------------------------------------------------------------------------------------------------
 
-    def save_denoiser(self, denoiser):
-        """Write denoiser.safetensors with the configuration that rebuilds it."""
-        save_denoiser(self.run / "denoiser.safetensors", denoiser, self.config)
+    def save_denoiser(self, denoiser, name: str = "denoiser"):
+        """Write NAME.safetensors with the configuration that rebuilds the denoiser."""
+        save_denoiser(self.run / f"{name}.safetensors", denoiser, self.config)
+
+    def load_denoiser(self, name: str = "denoiser"):
+        """The denoiser of NAME.safetensors. Raises ScorelabError if the file is damaged or holds another network."""
+        return load_denoiser(self.run / f"{name}.safetensors", self.config).eval()
 
     @cached_property
     def denoiser(self):
-        """The trained denoiser of this run. Raises ScorelabError if its file is damaged or holds another network."""
-        return load_denoiser(self.run / "denoiser.safetensors", self.config).eval()
+        """The trained denoiser of this run; see `load_denoiser`."""
+        return self.load_denoiser()
 
     @cached_property
     def samples(self):

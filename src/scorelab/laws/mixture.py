@@ -18,6 +18,7 @@ import math
 import torch
 
 from scorelab.channel import HALF_PI, sin_cos
+from scorelab.laws import conditioning
 from scorelab.laws.projected_law import ProjectedLaw
 
 #: squared length of a mean, over the variance of a mode, from which on the expansion of a square loses too many digits
@@ -81,6 +82,16 @@ class Mixture:
         if self._axes is not None:
             x = (self._axes.to(dtype)[mode] @ x.unsqueeze(-1)).squeeze(-1)
         return x.add_(self.means.to(dtype)[mode])
+
+    @property
+    def variances(self):
+        """The variances of a mode along its axes, (K, n) or (K, 1), float64."""
+        return self._variances
+
+    @property
+    def axes(self):
+        """The axes of each mode, (K, n, n) with an axis in each column; None if they are the coordinates."""
+        return self._axes
 
     @property
     def covariances(self):
@@ -181,6 +192,20 @@ class Mixture:
         sin = sin if sin.dim() == 0 else sin.unsqueeze(-1)
         gained = gamma.double().unsqueeze(-1) * (self._variances * sin / variances * residual)
         return (gamma.double() @ self.means + self._in_coordinates(gained)).to(x.dtype)
+
+    # The posterior under other observations; see `laws.conditioning`. -------------------------------------------------
+
+    def tilted_mean(self, linear, precision=None):
+        """The mean of the law mu(dx) exp(<b, x> - <x, Q x>/2), shape (count, n); see `Target.tilted_mean`."""
+        return conditioning.tilted_mean(self, linear, precision)
+
+    def conditional_mean(self, values, known):
+        """E[X | the known coordinates], shape (count, n); see `Target.conditional_mean`."""
+        return conditioning.conditional_mean(self, values, known)
+
+    def conditional_draw(self, values, known, noise):
+        """A draw of each coordinate given the known ones, shape (count, n); see `Target.conditional_draw`."""
+        return conditioning.conditional_draw(self, values, known, noise)
 
     def noisy_score(self, x, angle):
         """grad log p_phi(x), shape (count, n)."""

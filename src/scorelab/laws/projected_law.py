@@ -4,6 +4,7 @@ import math
 
 import torch
 
+from scorelab.laws.quantile import probabilities, quantile
 from scorelab.movable import Movable
 
 _SQRT_2PI = math.sqrt(2 * math.pi)
@@ -78,30 +79,13 @@ class ProjectedLaw(Movable):
         return (self.weights * self.stds * (torch.exp(-0.5 * z**2) / _SQRT_2PI - z * _ndtr(-z))).sum(-1)
 
     def quantile(self, u):
-        """The x with P(X <= x) = u. Raises ValueError for u outside [0, 1].
-
-        Newton's method is applied to log P(X <= x), which is nearly quadratic in the tail. It stays inside a bracket
-        that every third step halves.
-        """
-        u = torch.as_tensor(u, dtype=torch.float64)
-        if not bool(((u >= 0) & (u <= 1)).all()):
-            raise ValueError("quantile: probabilities must be in [0, 1]")
-        inside = u.clamp(1e-300, 1 - 2**-53)
+        """The x with P(X <= x) = u. Raises ValueError for u outside [0, 1]."""
+        u, inside = probabilities(u)
         by_mode = self.means + self.stds * torch.special.ndtri(inside).unsqueeze(-1)
         slack = 1e-8 * (self.stds.max() + by_mode.abs().max(-1).values)
         # The quantile lies between the quantiles of the modes.
         low, high = by_mode.min(-1).values - slack, by_mode.max(-1).values + slack
-        x = 0.5 * (low + high)
-        for step in range(240):
-            cdf = self.cdf(x)
-            low, high = torch.where(cdf < inside, x, low), torch.where(cdf > inside, x, high)
-            newton = x - cdf * (torch.log(cdf.clamp_min(1e-320)) - torch.log(inside)) / self.pdf(x).clamp_min(1e-320)
-            usable = (newton > low) & (newton < high) & (step % 3 != 2)
-            new = torch.where(cdf == inside, x, torch.where(usable, newton, 0.5 * (low + high)))
-            settled = (new - x).abs() <= 4e-16 * new.abs()
-            x = new
-            if bool(settled.all()):
-                break
+        x = quantile(inside, low, high, self.cdf, self.pdf)
         return torch.where(u == 0, -math.inf, torch.where(u == 1, math.inf, x))
 
     def sample(self, count: int, generator: torch.Generator):

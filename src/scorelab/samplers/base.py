@@ -28,6 +28,8 @@ class Sampler(Options):
     evaluations: ClassVar[int] = 1
     #: whether the rule visits the grid of the schedule; any other rule has its own `angles` and `end_angle`
     visits_grid: ClassVar[bool] = True
+    #: a state this many times as long as the first has diverged
+    growth: ClassVar[float] = 1e6
     #: advice for the error message when the state diverges
     remedy: ClassVar[str] = "more sampler.steps, or a denoiser trained at this angle, may help"
 

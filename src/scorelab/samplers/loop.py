@@ -14,9 +14,6 @@ from scorelab.samplers.base import Sampler, Step
 from scorelab.samplers.job import Sampling
 from scorelab.schedules.base import Schedule
 
-#: a state this many times as long as the first has diverged
-_DIVERGED = 1e6
-
 
 class Found:
     """What the steps of a rule measured, `Step.info`: for each name the mean over the steps, sample by sample.
@@ -65,13 +62,15 @@ def simulate(
 ):
     """Drive x (count, n) along the grid `angles` (steps + 1,) by a rule and return the last state.
 
+    rule: a `Sampler`, or a `scorelab.processes.Process`, whose states x have a shape of their own.
+
     observe(k, angle, x) is called with the state at every grid point, also the first, and must not change x. schedule:
     for rules that work in its native clock. found: gathers what the steps measure. Raises ScorelabError at the step
     where the state diverges.
     """
     grid = [float(angle) for angle in angles]
     state = rule.begin(schedule, grid)
-    largest = _DIVERGED * (1 + float(torch.linalg.vector_norm(x)))
+    largest = rule.growth * (1 + float(torch.linalg.vector_norm(x)))
     if found is not None:
         found.begin()
     if observe is not None:

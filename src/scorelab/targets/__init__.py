@@ -9,10 +9,11 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "anisotropic_mixture": ["AnisotropicMixture"],
         "curie_weiss": ["CurieWeiss"],
         "finite": ["FiniteTarget"],
+        "gamma_mixture": ["GammaMixture"],
         "gaussian_mixture": ["GaussianMixture"],
         "ising": ["Ising"],
         "spiked": ["SpikedModel"],
         "spin_options": ["IsingModel", "SpikedMatrix", "Z2Synchronization"],
-        "options": ["TargetOptions", "TwoModes", "Mixture"],
+        "options": ["TargetOptions", "TwoModes", "Mixture", "MixtureOfGammas"],
     },
 )

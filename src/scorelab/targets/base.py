@@ -11,6 +11,7 @@ from scorelab.channel import mix
 from scorelab.errors import ScorelabError
 from scorelab.movable import Movable
 from scorelab.randomness import stream
+from scorelab.targets import listed
 
 #: number of exact samples on which the share of a side is measured
 _SIDE_DRAWS = 65536
@@ -23,13 +24,15 @@ class Capability:
     lacking: the reason why a number that needs the capability is not measured. attributes: the attributes and methods
     that a target with the capability defines. needs: the other capabilities that the target must have as well.
     derived_from: the capabilities from which `Target` computes this one if a subclass does not define it; empty if
-    `Target` cannot compute it.
+    `Target` cannot compute it. final: whether `lacking` is the reason also where a capability that it could be derived
+    from is missing; else the reason of that one is given.
     """
 
     lacking: str
     attributes: tuple[str, ...]
     needs: tuple[str, ...] = ()
     derived_from: tuple[str, ...] = ()
+    final: bool = False
 
 
 CAPABILITIES = {
@@ -59,6 +62,20 @@ CAPABILITIES = {
         ("direction",),
     ),
     "couplings": Capability("the target has no couplings between its coordinates", ("couplings",)),
+    "covariance": Capability("the covariance of the target is not known", ("covariance",)),
+    "states": Capability("the target has no short list of states", ("states",)),
+    "spins": Capability("the coordinates of the target are not spins, which are -1 or 1", ("spins",)),
+    "tilted_mean": Capability(
+        "the mean of the target under a tilt is not known", ("tilted_mean",), (), ("states",), final=True
+    ),
+    "conditionals": Capability(
+        "the conditional laws of the target's coordinates are not known",
+        ("conditional_mean", "conditional_draw"),
+        (),
+        ("states",),
+        final=True,
+    ),
+    "count_mean": Capability("the mean of the target given Poisson counts is not known", ("count_mean",)),
 }
 
 
@@ -78,6 +95,7 @@ class Target(Movable, abc.ABC):
     """
 
     direction: torch.Tensor | None = None
+    spins: bool | None = None
     #: number of exact samples on which the Bayes risk is measured, if a subclass does not define it
     risk_draws: int = 4096
 
@@ -132,7 +150,7 @@ class Target(Movable, abc.ABC):
             if not self.gives(name):
                 why = self.lacks(*capability.derived_from) if capability.derived_from else None
                 if why is not None or not capability.derived_from:
-                    return why or capability.lacking
+                    return capability.lacking if capability.final or why is None else why
             elif (why := self.lacks(*capability.needs)) is not None:
                 return why
         return None
@@ -256,6 +274,50 @@ class Target(Movable, abc.ABC):
     def couplings(self):
         """`couplings`: a `scorelab.targets.couplings.Couplings`."""
         raise self._without("couplings")
+
+    # What observation processes need, for vectors (`scorelab.processes`). ---------------------------------------------
+
+    @cached_property  # a subclass may override it, or set it as an attribute
+    def covariance(self) -> torch.Tensor:
+        """`covariance`: Cov X, (n, n), float64."""
+        raise self._without("covariance")
+
+    def states(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """`states`: all values that a sample may have, (S, n), and the logarithms of their weights, (S,), float64, up
+        to a constant; a few thousand at most. `spins` = True says that every coordinate is -1 or 1."""
+        raise self._without("states")
+
+    def tilted_mean(self, linear: torch.Tensor, precision: torch.Tensor | None = None) -> torch.Tensor:
+        """`tilted_mean`: the mean of the law mu(dx) exp(<b, x> - <x, Q x>/2), shape (count, n), dtype of `linear`.
+
+        linear: b (count, n). precision: Q, symmetric and positive semidefinite, (n, n) or (count, n, n); None for 0.
+        If a subclass does not define it, it is the sum over the states.
+        """
+        return listed.tilted_mean(self.states(), linear, precision)
+
+    def conditional_mean(self, values: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
+        """`conditionals`: E[X | the known coordinates], shape (count, n), dtype of `values`.
+
+        values (count, n), of which only the known ones count. known: (count, n), True or 1 for known. If a subclass
+        does not define it, it is the sum over the states. Raises ScorelabError for values that no state has.
+        """
+        return listed.conditional_mean(self.states(), values, known)
+
+    def conditional_draw(self, values: torch.Tensor, known: torch.Tensor, noise) -> torch.Tensor:
+        """`conditionals`: a draw of each coordinate from its law given the known ones, shape (count, n).
+
+        The draws of different coordinates are independent of each other given the known ones; a known coordinate keeps
+        its value. values, known: as in `conditional_mean`. noise: a function without argument that returns standard
+        normal draws (count, n).
+        """
+        return listed.conditional_draw(self.states(), values, known, noise)
+
+    def count_mean(self, counts: torch.Tensor, time) -> torch.Tensor:
+        """`count_mean`: E[X | Y], shape (count, n), where Y_i is Poisson with mean t X_i, independently given X.
+
+        counts: Y (count, n). time: t, a number or a tensor (count,).
+        """
+        raise self._without("count_mean")
 
     def restricted(self, side_of, side: int) -> tuple[float, "Target"]:
         """The share of the samples that lie on one side, and the law of these samples.

@@ -9,7 +9,10 @@ from scorelab.channel import posterior_mean_to_score, sin_cos
 from scorelab.errors import ScorelabError
 from scorelab.laws.atoms import Atoms
 from scorelab.laws.spin_sums import SpinSums, too_many
+from scorelab.randomness import uniform
+from scorelab.targets import listed
 from scorelab.targets.base import CAPABILITIES, Target
+from scorelab.targets.listed import choose
 
 #: the most atoms of a projection whose law with noise is given, a mixture with a mode an atom
 _FEW_ATOMS = 512
@@ -17,8 +20,11 @@ _NO_SCORE = "the target has atoms, and no score where there is no noise"
 #: what needs the sums over all states
 _SUMMED = (
     *("sample", "posterior_mean", "noisy_log_prob", "noisy_score", "projection", "noisy_projection"),
-    *("orthogonal_variance", "correlations"),
+    *("orthogonal_variance", "correlations", "covariance"),
+    *("states", "tilted_mean", "conditional_mean", "conditional_draw"),
 )
+#: the most states that are listed
+_LISTED = 2**14
 
 
 class FiniteTarget(Target):
@@ -50,6 +56,8 @@ class FiniteTarget(Target):
     def _own(self, attribute):
         if attribute == "noisy_score" or (attribute in _SUMMED and self.too_many is not None):
             return False  # a target with the capability `score` has one at pi/2 as well
+        if attribute == "states" and len(self.alphabet) ** self.n > _LISTED:
+            return False
         return super()._own(attribute) and (attribute != "noisy_projection" or self._has_few_atoms())
 
     def lacks(self, *names):
@@ -77,6 +85,12 @@ class FiniteTarget(Target):
     def correlations(self) -> torch.Tensor:
         """E[x x^T], (n, n)."""
         return self.sums.pair_moments()[0]
+
+    @property
+    def covariance(self) -> torch.Tensor:
+        """Cov X, (n, n)."""
+        mean = self.marginals()
+        return self.correlations() - torch.outer(mean, mean)
 
     def entropy(self) -> float:
         """-E log P(x), in nats."""
@@ -145,6 +159,38 @@ class FiniteTarget(Target):
         """The posterior variance, which has the mean of the squared error and less noise, (count,)."""
         return self.sums.means_and_variances(self.tilt(x, angle))[1].sum(1)
 
+    # Other observations. --------------------------------------------------------------------------------------------
+
+    @property
+    def spins(self):
+        """Whether every coordinate is -1 or 1; None if not."""
+        return tuple(self.alphabet) == (-1.0, 1.0) or None
+
+    def states(self):
+        return self.sums.states(), self.sums.log_weights.flatten()
+
+    def tilted_mean(self, linear, precision=None):
+        if precision is not None and self.spins and not bool((precision.tril(-1) != 0).any()):
+            precision = None  # a diagonal changes nothing, as x_i^2 = 1
+        if precision is not None and (precision.dim() == 3 or self.gives("states")):
+            # a field and a matrix that nearly cancel: their sum is taken for each state
+            return listed.tilted_mean((self.sums.states(), self.sums.log_weights.flatten()), linear, precision)
+        sums = self.sums if precision is None else self.sums.tilted(precision)
+        return sums.means(linear).to(linear.dtype)
+
+    def _given(self, values, known):
+        """The tilt that keeps the states which have the known coordinates, (count, n, letters)."""
+        letters = torch.tensor(self.alphabet, dtype=torch.float64)
+        other = known.bool().unsqueeze(2) & ((values.double().unsqueeze(2) - letters).abs() > 1e-6)
+        return torch.where(other, -torch.inf, 0.0).double()
+
+    def conditional_mean(self, values, known):
+        return self.sums.means(self._given(values, known)).to(values.dtype)
+
+    def conditional_draw(self, values, known, noise):
+        letter = choose(self.sums.marginals(self._given(values, known)), uniform(noise()))
+        return torch.where(known.bool(), values, torch.tensor(self.alphabet, dtype=values.dtype)[letter])
+
     # Projections. ---------------------------------------------------------------------------------------------------
 
     def projection(self, direction) -> Atoms:
@@ -170,8 +216,7 @@ class FiniteTarget(Target):
             return 0.0
         unit = torch.as_tensor(direction, dtype=torch.float64)
         unit = unit / unit.norm()
-        mean = self.marginals()
-        covariance = self.correlations() - torch.outer(mean, mean)
+        covariance = self.covariance
         return float(covariance.trace() - unit @ covariance @ unit) / (self.n - 1)
 
 

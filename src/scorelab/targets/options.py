@@ -4,7 +4,7 @@ import abc
 import itertools
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from scorelab.options import LARGEST, Count, OpenUnit, Options, Positive
 
@@ -117,3 +117,36 @@ class Mixture(TargetOptions):
 
         means = torch.stack([vector(mean, self.n, generator) for mean in self.means])
         return GaussianMixture(self.weights, means, self.std)
+
+
+class MixtureOfGammas(TargetOptions):
+    """A mixture of K products of Gamma laws on (0, inf)^n.
+
+    n: dimension. weights: K numbers > 0, normalised to sum 1. shapes: K entries, each a number > 0 or a list of n of
+    them. rates: K numbers > 0; coordinate i of mode k has the mean shapes[k][i]/rates[k].
+    """
+
+    n: Count
+    weights: list[Positive] = Field(min_length=1)
+    shapes: list[Positive | list[Positive]]
+    rates: list[Positive]
+
+    @model_validator(mode="after")
+    def _lengths(self):
+        modes = len(self.weights)
+        for name in ("shapes", "rates"):
+            if len(getattr(self, name)) != modes:
+                given = len(getattr(self, name))
+                raise ValueError(f"{name} has {given} entries, weights has {modes}: one per mode is needed")
+        for mode, shape in enumerate(self.shapes):
+            if isinstance(shape, list) and len(shape) != self.n:
+                raise ValueError(f"shapes[{mode}] has {len(shape)} entries, n = {self.n}: n entries are needed")
+        return self
+
+    def build(self, generator):
+        import torch
+
+        from scorelab.targets.gamma_mixture import GammaMixture
+
+        shapes = torch.stack([vector(shape, self.n, generator) for shape in self.shapes])
+        return GammaMixture(self.weights, shapes, self.rates)

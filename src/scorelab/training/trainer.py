@@ -9,14 +9,15 @@ from pathlib import Path
 
 import torch
 
-from scorelab.channel import aligned, mix
-from scorelab.errors import ScorelabError, TrainingDiverged
+from scorelab.channel import aligned
+from scorelab.errors import ConfigError, ScorelabError, TrainingDiverged
 from scorelab.laws.estimate import Estimate, mean_and_error, spelled_out
 from scorelab.randomness import stream
 from scorelab.tensorfile import read_tensors, require_shapes, write_tensors
 from scorelab.training.angles import angle_law
 from scorelab.training.derivatives import require_derivatives
-from scorelab.training.objectives import build_objective
+from scorelab.training.noising import GaussianChannel
+from scorelab.training.objectives import Regression, build_objective
 from scorelab.training.options import Training
 from scorelab.training.parameters import FlatParameters
 
@@ -35,7 +36,8 @@ class Trainer:
     """Minimise an objective over the parameters of a denoiser.
 
     schedule: needed only for angles uniform in its native time. samples (options.N, *shape): None draws them from the
-    target.
+    target. process: how the noisy states are made of the samples, a `scorelab.processes.Process`; by default the
+    Gaussian channel. For another process the objective has to be a regression, and its least value is not known.
 
     The randomness of an epoch is a function of the seed and the epoch's number, and a checkpoint holds everything else
     that the rest of the training depends on. So a training that was stopped and resumed ends with the same weights, bit
@@ -56,10 +58,13 @@ class Trainer:
     known.
     """
 
-    def __init__(self, denoiser, target, options: Training, seed: int, schedule=None, samples=None):
+    def __init__(self, denoiser, target, options: Training, seed: int, schedule=None, samples=None, process=None):
         self.denoiser, self.target, self.options, self.seed = denoiser, target, options, seed
+        self.channel = GaussianChannel() if process is None else process
         self.law = angle_law(options, schedule)
         self.objective = build_objective(options, self.law, target)
+        if process is not None and type(self.objective) is not Regression:
+            raise ConfigError(f"training.objective = {options.objective}: a process is learned by a regression")
         self.flat = FlatParameters(denoiser)
         self.optimizer = self._optimizer()
         self.average = self.flat.value.detach().clone() if options.averaging else None
@@ -71,7 +76,8 @@ class Trainer:
         if self.objective.differentiates:
             require_derivatives(denoiser, *self._some_states(), f"training.objective = {options.objective}")
         self.not_measured = {}
-        if (why := target.lacks("bayes_risk")) is not None:
+        why = target.lacks("bayes_risk") if process is None else "the Bayes risk of this process is not known"
+        if why is not None:
             self.not_measured["bayes_risk"] = Estimate.missing(why)
         self.states = self._states()
 
@@ -80,7 +86,12 @@ class Trainer:
         generator = stream(self.seed, "fit")
         clean = self.data[:8]
         angle = self.law.sample(len(clean), generator)
-        return mix(clean, torch.randn(clean.shape, generator=generator), angle), angle
+        return self._noisy(clean, angle, generator)[0], angle
+
+    def _noisy(self, clean, angle, generator):
+        """What a network sees of samples at angles, and the states of the channel."""
+        state = self.channel.observe(clean, angle, generator)
+        return self.channel.seen(state, angle), state
 
     def _optimizer(self):
         options = self.options
@@ -115,15 +126,15 @@ class Trainer:
 
     def _states(self):
         """Fixed noisy states with their exact posterior means, for the excess risk; None if the means are not known."""
-        why = self.target.lacks("posterior_mean")
+        why = self.target.lacks(*self.channel.needs)
         if why is not None:
             self.not_measured["excess_risk"] = Estimate.missing(why)
             return None
         generator = stream(self.seed, "probes")
         clean = self.target.sample(_STATES, generator)
         angle = self.law.sample(_STATES, generator)
-        x = mix(clean, torch.randn(clean.shape, generator=generator), angle)
-        return x, angle, self.target.posterior_mean(x, angle), self.objective.root_weight(angle)
+        x, state = self._noisy(clean, angle, generator)
+        return x, angle, self.channel.posterior_mean(self.target, state, angle), self.objective.root_weight(angle)
 
     @torch.no_grad()
     def excess_risk(self):
@@ -228,7 +239,7 @@ class Trainer:
         for first in range(0, len(samples), rows):
             clean = samples[first : first + rows] if order is None else samples[order[first : first + rows]]
             angle = self.law.sample(len(clean), generator)
-            x = mix(clean, torch.randn(clean.shape, generator=generator), angle)
+            x, _ = self._noisy(clean, angle, generator)
             columns = (x, angle, *self.objective.columns(clean, x, angle, generator))
             yield from zip(*(values.split(batch_size) for values in columns), strict=True)
 

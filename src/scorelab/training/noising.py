@@ -1,0 +1,27 @@
+"""How a training makes noisy states of its samples."""
+
+import torch
+
+from scorelab.channel import mix
+
+
+class GaussianChannel:
+    """x_phi = sin(phi) X + cos(phi) G, for samples of any shape.
+
+    A `scorelab.processes.Process` of another kind may stand here: it has the same three methods and `needs`, the
+    capabilities of a target whose posterior mean it knows.
+    """
+
+    needs = ("posterior_mean",)
+
+    def observe(self, clean, angle, generator):
+        """The state given samples (count, *shape) at angles (count,)."""
+        return mix(clean, torch.randn(clean.shape, generator=generator), angle)
+
+    def seen(self, state, angle):
+        """What a network sees of the state."""
+        return state
+
+    def posterior_mean(self, target, state, angle):
+        """E[X | state], the shape of the samples."""
+        return target.posterior_mean(state, angle)
