@@ -331,7 +331,7 @@ def test_the_clocks_follow_from_the_target_and_are_the_usual_ones_on_the_default
 def test_an_end_that_is_given_and_does_not_fit_the_target_is_one_line(tmp_path, undrawn):
     target = ["target.a=20.0", "study.budgets=[16]", "study.separations.distances=[]"]
     text = (scorelab.run([*QUICK, "denoiser=exact", *target], tmp_path / "run").directory / "run.log").read_text()
-    lines = [line for line in text.splitlines() if "WARNING" in line]
+    lines = [line for line in text.splitlines() if "no longer noise" in line]
     assert len(lines) == 2
-    assert all("the target is no longer noise; schedule.t_min=" in line for line in lines)
+    assert all("where the target is no longer noise; schedule.t_min=" in line for line in lines)
     assert "study.methods.euler_maruyama: the first step" in lines[0]

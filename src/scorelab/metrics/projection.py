@@ -14,11 +14,10 @@ _BELOW = 1e-9
 
 
 def density(law, x):
-    """The density of a law on the line at x; None for a law without a density."""
-    try:
-        return law.pdf(x)
-    except (AttributeError, TypeError, NotImplementedError):
-        return None
+    """The density of a law on the line at x; None for a law without a density, which has no `pdf`, or None in its
+    place. What a `pdf` raises is a fault, and is not taken for the lack of a density."""
+    pdf = getattr(law, "pdf", None)
+    return None if pdf is None else pdf(x)
 
 
 class LawComparison:
