@@ -16,12 +16,13 @@ import pytest
 import torch
 from helpers import composed, seeded
 from own_targets import Measured
-from test_training import trainer
+from test_training import BASE, network, trainer
 
 from scorelab.denoisers import Denoiser
 from scorelab.denoisers.exact import ExactDenoiser
 from scorelab.figures.files import load_arrays
 from scorelab.lab.config import check
+from scorelab.lab.pages import sections
 from scorelab.laws import mode_draws
 from scorelab.laws.estimate import Estimate
 from scorelab.laws.mode_pairs import Centres, Span
@@ -51,6 +52,7 @@ from scorelab.studies.sampler_accuracy import sample
 from scorelab.studies.two_stage import analyse as two_stage
 from scorelab.studies.two_stage import train as descents
 from scorelab.targets import GaussianMixture, base
+from scorelab.training import Trainer, Training
 
 REPETITIONS = 200
 ONE_WIDTH = GaussianMixture.two_modes(0.7, torch.ones(6))
@@ -137,6 +139,14 @@ def measured_bayes_risk(monkeypatch, seed):
     monkeypatch.setattr(base, "_RISK_DRAWS", 100)
     risk, error = Measured().bayes_risk_and_error(0.8)
     return {"bayes_risk": (float(risk), float(error))}
+
+
+def training_risk(monkeypatch, seed):
+    """Of a training's angles, which all have the same samples: the sum of the errors at each is 1.2 times too large."""
+    monkeypatch.setattr(base, "stream", lambda _, *name: seeded(seed))
+    monkeypatch.setattr(base, "_RISK_DRAWS", 100)
+    measured = Trainer(network(n=16), Measured(), Training(**BASE), 0)
+    return {"bayes_risk": (measured.bayes_risk, measured.bayes_risk_error)}
 
 
 def bayes_risk_of_many_modes(monkeypatch, seed):
@@ -331,7 +341,11 @@ def repetitions(name, monkeypatch, folder):
         schedule = on_target(config.study.schedule("angle", config), ONE_WIDTH)
         comparison = LawComparison(ONE_WIDTH.projection(ONE_WIDTH.direction), 40)
         return partial(accuracy, config.study, job, schedule, comparison)
-    of = {"measured risk": measured_bayes_risk, "risk of many modes": bayes_risk_of_many_modes}
+    of = {
+        "measured risk": measured_bayes_risk,
+        "training risk": training_risk,
+        "risk of many modes": bayes_risk_of_many_modes,
+    }
     if group in of:
         return partial(of[group], monkeypatch)
     plain = {"excess risk": excess_risk, "trade": trade, "commitment": commitment, "chains": chains, "slopes": slopes}
@@ -341,7 +355,14 @@ def repetitions(name, monkeypatch, folder):
 RATIOS = (
     *(f"projection, {name}" for name in TARGETS),
     *(f"floors, {name}" for name in TARGETS),
-    *("path, two widths", "posterior mean, one width", "excess risk", "measured risk", "risk of many modes"),
+    *(
+        "path, two widths",
+        "posterior mean, one width",
+        "excess risk",
+        "measured risk",
+        "training risk",
+        "risk of many modes",
+    ),
     *("concentration, two widths far apart", "concentration, many dimensions"),
     *("floors of concentration, two widths far apart", "floors of concentration, many dimensions"),
     *("shrinkage, shrink", "shrinkage, bias_along", "lost", "trade"),
@@ -358,3 +379,37 @@ def test_what_is_printed_is_the_spread_over_repetitions(name, monkeypatch, tmp_p
         values, errors = numpy.array([row[key] for row in rows], float).T
         ratios[key] = errors.mean() / values.std(ddof=1)
     assert all(0.8 < ratio < 1.25 for ratio in ratios.values()), ratios
+
+
+#: the beginning of a declared name -> the repetitions that its standard error is held against
+CHECKED = {
+    "training.bayes_risk": "training risk",
+    "training.excess_risk": "excess risk",
+    "training.parts.PART.bayes_risk": "training risk",
+    "training.parts.PART.excess_risk": "excess risk",
+    "projection": "projection",
+    "orthogonal": "projection",
+    "path_kl": "path",
+    "posterior_mean.bayes_risk": "measured risk",
+    "posterior_mean": "posterior mean",
+    "collapse.bands": "lost",
+    "collapse.shrinkage": "shrinkage",
+    "collapse.trade": "trade",
+    **dict.fromkeys(("collapse.exact", "collapse.learned", "collapse.kinds", "collapse.memory"), "concentration"),
+    "discretization": "slopes",  # of a regression: its values have no errors of their own
+    "trajectories.law_w1": "projection",
+    "trajectories": "commitment",
+    "langevin.methods.METHOD.w1": "projection",
+    "langevin": "chains",
+    "learning.levels": "two modes",
+    "learning.modes": "several modes",
+    "two_stage": "two stages",
+}
+
+
+def test_every_standard_error_that_is_declared_is_in_the_table():
+    held = {name.partition(",")[0] for name in RATIOS}
+    declared = [key for section in sections() for key in section.keys if key.endswith("standard_error")]
+    assert declared
+    for key in declared:
+        assert held.intersection(check for name, check in CHECKED.items() if f"{key}.".startswith(name)), key
