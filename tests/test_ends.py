@@ -211,6 +211,13 @@ def test_a_trial_finds_the_variance_that_the_rule_makes():
     assert not 1 / 1.2 < exact < 1.2
 
 
+@over("steps", [199, 200, 333])
+def test_a_trial_of_any_number_of_steps_is_made_whole(steps):
+    """Its count of samples need not be a multiple of the size of a batch."""
+    target, schedule = GaussianMixture.two_modes(), configured("localization")
+    assert fault(job(EulerMaruyama(), steps=steps), schedule, schedule.angles(steps), target) is None
+
+
 def test_a_clock_without_any_signal_is_refused_before_anything_is_trained():
     schedule = configured("vp_cosine", "schedule.T=1.0")
     with pytest.raises(ConfigError, match="no signal is left in double precision"):

@@ -9,15 +9,16 @@ import pandas
 import pytest
 import torch
 import yaml
-from helpers import ROOT, copied, measure, over, refused
+from helpers import ROOT, composed, copied, measure, over, refused
 
 import scorelab
 from scorelab.claims import FAILS, HOLDS
 from scorelab.claims.registry import every_claim
 from scorelab.errors import ConfigError
+from scorelab.lab.config import check
 from scorelab.nodes import component
 from scorelab.studies import Langevin, draw
-from scorelab.studies.langevin import claims
+from scorelab.studies.langevin import Plan, claims
 from scorelab.studies.langevin.sample import draws_of_mode, geometric
 from scorelab.studies.langevin.theory import Relaxation, relaxation_of
 from scorelab.targets import GaussianMixture
@@ -302,8 +303,35 @@ def test_the_figure_shows_what_was_not_found(finished):
 
 def test_a_chain_of_a_mixture_of_three_modes_runs_without_a_prediction(tmp_path, undrawn):
     quick = [override for override in QUICK if not override.startswith("target")]
-    more = ["target=mixture", "target.n=4", "denoiser=exact", "study.budgets=[8]", "study.separations.distances=[]"]
+    more = ["target=mixture", "target.n=4", "denoiser=exact", "study.budgets=[16]", "study.separations.distances=[]"]
     result = scorelab.run([*quick, *more, "~study.methods.annealed_10"], directory=tmp_path / "run")
     found = result.metrics["langevin"]["methods"]["ula_first"]
     assert len(found["mode_weights"]) == 3
     assert "weight_predicted" not in found
+
+
+# The clocks of the methods. -----------------------------------------------------------------------------------------
+
+
+def clocks(target):
+    study = check(composed("study=langevin", "denoiser=exact")).study
+    return {name: Plan(name, method).schedule_on(target) for name, method in study.methods.items()}
+
+
+def test_the_clocks_follow_from_the_target_and_are_the_usual_ones_on_the_default_target():
+    usual = clocks(GaussianMixture.two_modes())
+    assert usual["euler_maruyama"].end_angle == 1.4707963267948966
+    assert (usual["annealed_1"].end("sigma_min"), usual["annealed_1"].end("sigma_max")) == (0.1, 50.0)
+    narrow = clocks(GaussianMixture([0.7, 0.3], [[300.0], [-700.0]], 0.02))
+    assert narrow["euler_maruyama"].end_snr >= 99 / 0.02**2 * (1 - 1e-9)
+    assert narrow["annealed_10"].end("sigma_min") <= 0.02 / 99**0.5 * (1 + 1e-9)
+    assert narrow["annealed_10"].first_snr * 700.0**2 <= 0.03 * (1 + 1e-9)
+
+
+def test_an_end_that_is_given_and_does_not_fit_the_target_is_one_line(tmp_path, undrawn):
+    target = ["target.a=20.0", "study.budgets=[16]", "study.separations.distances=[]"]
+    text = (scorelab.run([*QUICK, "denoiser=exact", *target], tmp_path / "run").directory / "run.log").read_text()
+    lines = [line for line in text.splitlines() if "no longer noise" in line]
+    assert len(lines) == 2
+    assert all("where the target is no longer noise; schedule.t_min=" in line for line in lines)
+    assert "study.methods.euler_maruyama: the first step" in lines[0]

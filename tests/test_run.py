@@ -37,6 +37,27 @@ def test_a_run_leaves_what_it_promises(finished):
     assert json.loads((finished.directory / "status.json").read_text())["state"] == "done"
 
 
+@over(
+    ("total", "floor", "steps", "says"),
+    [
+        (2.2, 0.006, 800, "2.2 nats, 367 times its floor, hardly bound the error of the samples; more training.epochs"),
+        (2.2, None, 800, "2.2 nats, with a floor that is not known"),
+        (2.2, 0.006, 0, "hardly bound the error of the samples"),
+        (2.2, 0.3, 800, None),  # few training samples: no estimator would be much better
+        (1.02, 0.006, 800, None),  # four standard errors do not decide
+        (0.09, 0.006, 800, None),  # the default
+    ],
+)
+def test_a_denoiser_far_from_its_floor_is_one_line_and_says_what_to_set(finished, total, floor, steps, says):
+    measured = {"total": total, "standard_error": 0.01, "parametric_floor": floor}
+    metrics = finished.metrics | {"path_kl": measured, "training": {"steps": steps}}
+    lines = [line for line in finished.config.study.closing(metrics).lines if "path KL" in line]
+    assert len(lines) == (says is not None)
+    if lines:
+        assert says in lines[0]
+        assert ("training.epochs" in lines[0]) == (steps > 0)
+
+
 def test_the_log_says_what_happened(finished):
     text = (finished.directory / "run.log").read_text()
     for expected in ("least loss", "training 4/4 epochs", "T = 99.3", "measuring"):

@@ -64,10 +64,15 @@ def test_the_metrics_are_valid_json(run):
 def test_fitted_order_is_the_slope_over_the_points_above_the_noise():
     steps = numpy.array([8, 16, 32, 64, 128])
     errors = 3.0 * steps**-2.0
-    assert fit_order(steps, errors, numpy.zeros(5)) == (pytest.approx(2.0, abs=1e-12), 5)
+    one = numpy.ones(5)
+    assert fit_order(steps, errors, 0 * one, one) == (pytest.approx(2.0, abs=1e-12), 5)
     errors[3:] = 1e-3
-    assert fit_order(steps, errors, numpy.full(5, 5e-4)) == (pytest.approx(2.0, abs=1e-12), 3)
-    assert fit_order(steps, errors, numpy.full(5, 5e-3)) == (None, 1)
+    assert fit_order(steps, errors, 5e-4 * one, one) == (pytest.approx(2.0, abs=1e-12), 3)
+    assert fit_order(steps, errors, 5e-3 * one, one) == (None, 1)
+    errors[:2] = 0.2  # saturated, on the scale of the target
+    saturated = fit_order(steps, errors, 1e-5 * one, 0.1 * one)
+    assert saturated[1] == 3
+    assert fit_order(steps, 1e3 * errors, 1e-2 * one, 1e2 * one) == pytest.approx(saturated, rel=1e-12)
 
 
 def test_the_floor_counts_as_reached_where_it_is_not_left_again():

@@ -44,6 +44,21 @@ class Estimate:
         return cls(*mean_and_error(values)) if len(values) > 1 else cls(float(values.mean()))
 
     @classmethod
+    def share(cls, found, none: str = "there are no values") -> "Estimate":
+        """The share of independent trials that succeed, and its standard error sqrt(p (1 - p)/count).
+
+        Here p = (successes + 1/2)/(count + 1): also the share of trials that all succeed is not known exactly.
+
+        found: true or false for each trial, an array or a tensor (count,). Without trials the share is missing, and
+        `none` is the reason.
+        """
+        count, successes = len(found), float(found.sum())
+        if not count:
+            return cls.missing(none)
+        p = (successes + 0.5) / (count + 1)
+        return cls(successes / count, math.sqrt(p * (1 - p) / count))
+
+    @classmethod
     def together(cls, estimates: Sequence["Estimate"]) -> "Estimate":
         """Several measured numbers as one estimate; its parts are lists in the same order."""
         return cls(

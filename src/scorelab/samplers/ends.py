@@ -52,13 +52,21 @@ def warn(job, schedule, angles, target):
     angles: the grid of the job (steps + 1,).
     """
     if job.rule.visits_grid:
-        ratios = [math.tan(float(angle)) ** 2 for angle in angles]
-        lines = [_start(job, schedule, ratios, target), _noise_left(job, schedule, ratios, target)]
-        if not any(lines):
+        lines = misfits(job, schedule, angles, target)
+        if not lines:
             known = isinstance(target, Mixture) and target.can("modes")
-            lines = [_wrong(job, schedule, angles, target) if known else _leap(job, schedule, ratios, target)]
+            lines = [_wrong(job, schedule, angles, target) if known else _leap(job, schedule, angles, target)]
         for line in filter(None, lines):
             log.warning("sampling: %s", line)
+
+
+def misfits(job, schedule, angles, target) -> list[str]:
+    """A line for each end of a grid that does not fit the target, with what mends it; see `warn`."""
+    if not job.rule.visits_grid:
+        return []
+    ratios = [math.tan(float(angle)) ** 2 for angle in angles]
+    lines = _start(job, schedule, ratios, target), _noise_left(job, schedule, ratios, target)
+    return [line for line in lines if line]
 
 
 def _start(job, schedule, ratios, target):
@@ -76,9 +84,9 @@ def _start(job, schedule, ratios, target):
     return None
 
 
-def _leap(job, schedule, ratios, target):
+def _leap(job, schedule, angles, target):
     """What to say of a later step in which the target turns from noise into modes, where its modes are not known."""
-    spread = scale(target).spread
+    spread, ratios = scale(target).spread, [math.tan(float(angle)) ** 2 for angle in angles]
     for low, high in itertools.pairwise(ratios):
         if low * spread < 1 and (high - low) * spread > _LEAP_INSIDE:
             return (

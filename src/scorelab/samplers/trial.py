@@ -43,7 +43,7 @@ def fault(job, schedule, angles, target) -> Fault | None:
     seed, angle = stream_seed(0, "trial"), float(angles[-1])
     where = {"dtype": torch.float64, "angles": angles}
     try:
-        (x,) = draw_samples(tried, schedule, ExactDenoiser(small), small.n, seed, **where)
+        x = torch.cat(list(draw_samples(tried, schedule, ExactDenoiser(small), small.n, seed, **where)))
     except ScorelabError:
         return Fault("the samples diverge", math.inf, 1.0)
     x *= math.sin(angle)

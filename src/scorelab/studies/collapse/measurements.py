@@ -18,11 +18,7 @@ import torch
 from scorelab.channel import HALF_PI, mix
 from scorelab.laws.estimate import mean_and_error
 from scorelab.samplers.loop import simulate
-
-#: number of groups that the jackknife leaves out, one at a time
-_GROUPS = 20
-#: number of rows of the matrix of distances that are computed at a time
-_ROWS = 1024
+from scorelab.studies.collapse.jackknife import ROWS, neighbour, participation
 
 
 class Concentration:
@@ -65,8 +61,8 @@ class Concentration:
         samples = torch.as_tensor(samples).float()
         scaled, mode = within_modes(samples, self.law)
         squared = scaled.square().mean(1).double()
-        found = {"trace": mean_and_error(squared), "participation": jackknife(participation, scaled, mode)}
-        found["neighbour"] = mean_and_error(nearest(samples).double())
+        found = {"trace": mean_and_error(squared), "participation": participation(scaled, mode)}
+        found["neighbour"] = neighbour(samples)
         if repeated and self.train is not None:
             found["training"] = mean_and_error(nearest(samples, self.train).double())
         return found
@@ -86,37 +82,9 @@ def within_modes(samples, law):
     return scaled, mode
 
 
-def participation(scaled, mode) -> float:
-    """tr(C)^2/(n tr(C^2)) of the second moments C of each mode, averaged with the shares of the modes."""
-    total = 0.0
-    for k in mode.unique().tolist():
-        rows = scaled[mode == k]
-        short = rows if len(rows) > rows.shape[1] else rows.T
-        squared = (short.T @ short).double().square().sum()  # tr(C^2) N^2, from the smaller of the two products
-        if float(squared) > 0:
-            total += len(rows) * float(rows.double().square().sum() ** 2 / (rows.shape[1] * squared))
-    return total / len(scaled)
-
-
-def jackknife(statistic, scaled, mode) -> tuple[float, float]:
-    """The statistic and its standard error, from leaving out one of twenty groups of samples at a time."""
-    group = torch.arange(len(scaled)) % min(_GROUPS, len(scaled))
-    count = int(group.max()) + 1
-    left = numpy.array([statistic(scaled[group != k], mode[group != k]) for k in range(count)])
-    return statistic(scaled, mode), math.sqrt((count - 1) / count * float(((left - left.mean()) ** 2).sum()))
-
-
-def nearest(samples, others=None):
-    """Distances (count,) of samples (count, n) to the nearest of `others` (N, n), by default of the other samples."""
-    found = []
-    for first in range(0, len(samples), _ROWS):
-        block = samples[first : first + _ROWS]
-        distance = torch.cdist(block, samples if others is None else others)
-        if others is None:
-            rows = torch.arange(len(block))
-            distance[rows, first + rows] = math.inf
-        found.append(distance.min(1).values)
-    return torch.cat(found)
+def nearest(samples, others):
+    """Distances (count,) of samples (count, n) to the nearest of `others` (N, n)."""
+    return torch.cat([torch.cdist(block, others).amin(1) for block in samples.split(ROWS)])
 
 
 @torch.no_grad()

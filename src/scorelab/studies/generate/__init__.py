@@ -10,7 +10,8 @@ from scorelab.studies.base import Number, Study, Table, row
 
 #: times of the first and the last angle of the posterior-mean figure
 EARLIEST, LATEST = math.tan(0.1) ** 2, math.tan(math.pi / 2 - 0.1) ** 2
-
+#: a path KL above so many nats, and so many floors, ends a run with a line
+_FAR, _FLOORS = 1.0, 10.0
 
 W1 = Number("projection.w1", "W1 of the projection", "W1", "floor", scale="log")
 W1_FLOOR = Number("projection.w1_floor", "mean W1 of exact samples", "W1 floor")
@@ -92,8 +93,11 @@ class Generate(Study):
         return states | {"path_kl_angles": 200.0 * self.path_kl_angles, "trajectories": 4.0 * n * self.trajectories}
 
     def closing(self, metrics):
-        """The headline, and the angle at which the posterior mean is worst."""
+        """The headline, the angle at which the posterior mean is worst, and a line where the denoiser is far from its
+        floor."""
         table = super().closing(metrics)
+        if table is not None:
+            table = Table(table.headings, table.rows, (*table.lines, *_far(metrics)))
         posterior = metrics.get("posterior_mean", {})
         if "relative_error" not in posterior:  # not measured, or of a run that has only been trained
             return table
@@ -103,3 +107,21 @@ class Generate(Study):
         error, spread = posterior["relative_error"][worst], posterior["relative_error_standard_error"][worst]
         last = row(name, error, spread, "floor", None if floor is None else floor[worst])
         return Table(table.headings, [*table.rows, last], table.lines)
+
+
+def _far(metrics):
+    """A line, and what may help, where the path KL is beyond 1 nat by four standard errors, and ten times its floor.
+
+    A path KL of 1 nat says of the samples no more than that their total variation from exact ones is below
+    sqrt(1 - 1/e) = 0.8 (Bretagnolle and Huber 1979).
+    """
+    found = metrics.get("path_kl", {})
+    total, floor = found.get("total"), found.get("parametric_floor")
+    if total is None or total - 4 * found["standard_error"] <= _FAR or (floor and total <= _FLOORS * floor):
+        return
+    held = f"{total / floor:.3g} times its floor" if floor else "with a floor that is not known"
+    text = f"path KL: {total:.4g} nats, {held}, hardly bound the error of the samples"
+    if metrics.get("training", {}).get("steps"):
+        text += "; more training.epochs or training.weight=likelihood may help"
+        text += ", and for narrow modes denoiser=velocity with denoiser.data_std=null"
+    yield text

@@ -193,12 +193,11 @@ def _quantiles(name, values, exact, repeats, generator):
 
 
 def _share(name, values, exact):
-    """The share of the paths for which `values` is true, with its binomial standard error; None without values."""
+    """The share of the paths for which `values` is true, with its standard error; None without values."""
     metrics = {}
     for suffix, found in (("", values), ("_exact", exact)):
-        share = None if found is None else float(found.mean())
-        error = None if found is None else math.sqrt(share * (1 - share) / len(found))
-        metrics |= {f"{name}{suffix}": share, f"{name}{suffix}_standard_error": error}
+        share = Estimate() if found is None else Estimate.share(found)
+        metrics |= {f"{name}{suffix}": share.value, f"{name}{suffix}_standard_error": share.standard_error}
     return metrics
 
 

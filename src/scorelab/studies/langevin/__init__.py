@@ -19,8 +19,9 @@ class Method(Options):
     """One line of the figure, a sampler on a schedule.
 
     label: name in the figure. sampler: a node with `_target_` and the keys of the rule. schedule: a node as in
-    conf/schedule. start: `prior` (the sampler's own start, which for a chain is N(0, I)), or exact draws of one mode,
-    `first_mode` or `least_mode` (the mode of least weight). largest: budgets above it are left out; null for no limit.
+    conf/schedule, whose ends follow from the target where they are null. start: `prior` (the sampler's own start, which
+    for a chain is N(0, I)), or exact draws of one mode, `first_mode` or `least_mode` (the mode of least weight).
+    largest: budgets above it are left out; null for no limit.
     """
 
     label: str
@@ -61,8 +62,14 @@ class Plan:
 
     @property
     def schedule(self) -> Schedule:
-        """The schedule."""
+        """The schedule, with the ends of the configuration."""
         return self.method.schedule.options
+
+    def schedule_on(self, target, report=None) -> Schedule:
+        """The schedule with ends that follow from the scale of the target where they are not given; see `on_target`."""
+        from scorelab.samplers.ends import on_target
+
+        return on_target(self.schedule, target, report)
 
     def job(self, steps: int, count: int) -> Sampling:
         """The job that makes `count` samples at once in `steps` steps; its output is x/sin(phi) of the last state x."""

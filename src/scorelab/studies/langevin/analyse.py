@@ -95,8 +95,8 @@ class _Prediction:
         if self.relaxation is None:
             return
         if plan.method.start == "prior":
-            sin = math.sin(plan.rule.end_angle(plan.schedule))
-            self.start = 0.0, (plan.schedule.start_std / sin) ** 2
+            schedule = plan.schedule_on(target)
+            self.start = 0.0, (schedule.start_std / math.sin(plan.rule.end_angle(schedule))) ** 2
         else:
             mode = 0 if plan.method.start == "first_mode" else int(target.weights.argmin())
             self.start = self.relaxation.means[mode], self.relaxation.variance

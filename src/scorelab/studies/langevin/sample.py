@@ -14,6 +14,7 @@ from scorelab.figures.files import save_arrays
 from scorelab.metrics.projection import project
 from scorelab.progress import Progress
 from scorelab.randomness import BlockNoise, stream, stream_seed
+from scorelab.samplers.ends import misfits
 from scorelab.samplers.loop import simulate
 from scorelab.samplers.risk import grid_of
 from scorelab.targets import GaussianMixture
@@ -32,6 +33,8 @@ def run(study, context):
     left_out = [name for name in study.methods if name not in [plan.name for plan in plans]]
     if left_out:
         log.info("left out, as they need the exact denoiser: %s", ", ".join(left_out))
+    for plan in plans:
+        _report(plan, plan.jobs(study.budgets, study.count)[-1], context)
     arrays, done = {}, 0
     apart = study.separations
     with Progress("Langevin and diffusion", len(plans) + len(further) * len(apart.distances), "runs") as progress:
@@ -55,6 +58,14 @@ def run(study, context):
     save_arrays(context.run / "langevin.npz", arrays)
 
 
+def _report(plan, job, context):
+    """Log the ends that follow from the target, and a warning for each end that is given and does not fit it."""
+    target, place = context.target, f"study.methods.{plan.name}"
+    schedule = plan.schedule_on(target, lambda line: log.info("%s.%s", place, line))
+    for line in misfits(job, schedule, grid_of(job, schedule, target, context.denoiser), target):
+        log.warning("%s: %s", place, line)
+
+
 def two_modes_apart(apart, distance: float) -> GaussianMixture:
     """p N((1-p) a, I) + (1-p) N(-p a, I) with a = (distance, 0, ..., 0)."""
     a = torch.zeros(apart.n, dtype=torch.float64)
@@ -70,7 +81,7 @@ def geometric(largest: int, ratio: float = 1.15) -> list[int]:
 
 def is_chain(plan, target, denoiser) -> bool:
     """Whether the sampler stays at one noise level: then a long run passes through the ends of all shorter runs."""
-    grid = grid_of(plan.job(3, 2), plan.schedule, target, denoiser)
+    grid = grid_of(plan.job(3, 2), plan.schedule_on(target), target, denoiser)
     return len({float(angle) for angle in grid}) == 1
 
 
@@ -125,7 +136,7 @@ class _Watch:
 
 def _run(plan, job, target, denoiser, seed, observe=None):
     """The last state (count, n) and its angle."""
-    schedule = plan.schedule
+    schedule = plan.schedule_on(target)
     angles = grid_of(job, schedule, target, denoiser)
     noise = BlockNoise(stream_seed(seed, "noise"), 0, job.count, target.n)
     x = noise() * schedule.start_std

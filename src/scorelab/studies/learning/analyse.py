@@ -134,7 +134,10 @@ def _k_modes(modes, context):
         for rule in rules:
             rows = rows_of(table, part="curve", start=start, rule=rule)
             last = rows_of(rows, step=modes.steps)
-            metrics[start][rule] = {key: Estimate.mean(last[key]) for key in ("error", "recovered")}
+            metrics[start][rule] = {
+                "error": Estimate.mean(last["error"]),
+                "recovered": Estimate.share(last["recovered"]),
+            }
             steps = numpy.unique(rows["step"])
             arrays |= {f"{start}.{rule}.step": steps}
             arrays |= {f"{start}.{rule}.error": rows["error"].reshape(len(steps), modes.repeats)}
@@ -145,7 +148,7 @@ def _k_modes(modes, context):
         found = [
             rows_of(table, part="separation", rule=rule, separation=value)["recovered"] for value in modes.separations
         ]
-        recovered = Estimate.together([Estimate.mean(each) for each in found])
+        recovered = Estimate.together([Estimate.share(each) for each in found])
         metrics["separations"][rule] = {"recovered": recovered}
         arrays |= recovered.keys(f"separation.{rule}.recovered")
     context.save_arrays("learning_modes", arrays)

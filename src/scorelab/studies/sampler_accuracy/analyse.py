@@ -2,6 +2,7 @@
 
 import numpy
 
+from scorelab.errors import ScorelabError
 from scorelab.laws.estimate import Estimate
 from scorelab.metrics.tables import first_within
 
@@ -12,10 +13,16 @@ _ABOVE_NOISE = 3.0
 
 
 def run(study, context):
-    """Fit the orders, find the budgets that reach the floor, and write both with the arrays of the figure."""
+    """Fit the orders, find the budgets that reach the floor, and write both with the arrays of the figure.
+
+    Raises ScorelabError for a table of an earlier version, which has no floors of the weight and the variance.
+    """
     table = context.read_table("accuracy.csv")
-    count = context.sampling.count
-    arrays = table | _errors(table, count, context.target.n)
+    if "orthogonal_variance_floor" not in table:
+        raise ScorelabError("accuracy.csv: it is of an earlier version, without all floors; do stage=sample again")
+    law = context.target.projection(context.target.direction)
+    scales = {"w1": numpy.sqrt(float(law.variance)), "orthogonal_variance": table["orthogonal_variance_exact"] / 2}
+    arrays = table | _errors(table)
     settings = list(dict.fromkeys(zip(table["grid"].tolist(), table["sampler"].tolist(), strict=True)))
     metrics, orders = {}, {}
     for grid, sampler in settings:
@@ -24,9 +31,9 @@ def run(study, context):
         reached = first_within(nfe, w1 <= AT_FLOOR * table["w1_floor"][rows])
         values = {"nfe_at_floor": None if reached is None else int(reached)}
         for name in ("w1", "orthogonal_variance"):
-            order, points = fit_order(
-                table["steps"][rows], arrays[f"{name}_error"][rows], arrays[f"{name}_noise"][rows]
-            )
+            largest = numpy.broadcast_to(scales[name], rows.shape)
+            columns = (table["steps"], arrays[f"{name}_error"], arrays[f"{name}_noise"], largest)
+            order, points = fit_order(*(column[rows] for column in columns))
             orders.setdefault(name, []).append(numpy.nan if order is None else order)
             known = (
                 order if order is not None else Estimate.missing(f"{points} points are above the noise, 3 are needed")
@@ -41,24 +48,19 @@ def run(study, context):
     context.save_arrays("sampler_accuracy", arrays)
 
 
-def _errors(table, count, n):
+def _errors(table):
     """The three errors, and the noise of each measurement."""
-    exact, weight = table["orthogonal_variance_exact"], table["mode_weight_exact"]
-    return {
-        # W1 of finitely many samples does not go below its floor: the error is what the sampler adds
-        "w1_error": numpy.sqrt(numpy.maximum(table["w1"] ** 2 - table["w1_floor"] ** 2, 0)),
-        "w1_noise": table["w1_floor"],
-        "mode_weight_error": numpy.abs(table["mode_weight"] - weight),
-        "mode_weight_noise": numpy.sqrt(weight * (1 - weight) / count),
-        "orthogonal_variance_error": numpy.abs(table["orthogonal_variance"] - exact),
-        "orthogonal_variance_noise": exact * numpy.sqrt(2 / (count * max(n - 1, 1))),
-    }
+    names = ("mode_weight", "orthogonal_variance")
+    # W1 of finitely many samples does not go below its floor: the error is what the sampler adds
+    found = {"w1_error": numpy.sqrt(numpy.maximum(table["w1"] ** 2 - table["w1_floor"] ** 2, 0))}
+    found |= {f"{name}_error": numpy.abs(table[name] - table[f"{name}_exact"]) for name in names}
+    return found | {f"{name}_noise": table[f"{name}_floor"] for name in ("w1", *names)}
 
 
-def fit_order(steps, errors, noise):
-    """The slope of log error against log step over the points that are above the noise and below 1/2, and the number of
-    these points; the slope is None with fewer than three points."""
-    use = (errors > _ABOVE_NOISE * noise) & (errors < 0.5)
+def fit_order(steps, errors, noise, largest):
+    """The slope of log error against log step over the points that are above the noise and below the error `largest`,
+    and the number of these points; the slope is None with fewer than three points. All arrays are (points,)."""
+    use = (errors > _ABOVE_NOISE * noise) & (errors < largest)
     if use.sum() < 3:
         return None, int(use.sum())
     slope = numpy.polyfit(numpy.log(steps[use]), numpy.log(errors[use]), 1)[0]

@@ -9,7 +9,7 @@ SECTIONS = (
     Section(
         "sampler_accuracy",
         "Numbers of `study=sampler_accuracy`; accuracy.csv has every measurement with its standard error over "
-        "`study.repeats` sets.",
+        "`study.repeats` sets, and its floor, the standard deviation over sets of as many exact samples.",
         (
             (
                 "w1_floor w1_floor_deviation",
@@ -31,7 +31,8 @@ SECTIONS = (
             (
                 "w1_order orthogonal_variance_order",
                 "1",
-                "slope of log error against log step, over the points above three noise floors; the error of W1 is "
+                "slope of log error against log step, over the points above three noise floors and below the standard "
+                "deviation of the exact projection, or half the exact variance; the error of W1 is "
                 "sqrt(W1^2 - floor^2); not measured with fewer than three points",
             ),
             ("w1_order_points orthogonal_variance_order_points", "points", "number of these points"),

@@ -1,13 +1,14 @@
 """Stage `sample`: accuracy.csv, one row for each grid, sampler and budget."""
 
 import logging
+import math
 import time
 
 import torch
 
 from scorelab.errors import ScorelabError
 from scorelab.laws.estimate import mean_and_error
-from scorelab.metrics.projection import LawComparison, mode_weights, orthogonal_metrics, project
+from scorelab.metrics.projection import LawComparison, mode_weights, orthogonal_floor, orthogonal_metrics, project
 from scorelab.progress import Progress
 from scorelab.randomness import stream, stream_seed
 from scorelab.samplers.ends import on_target
@@ -46,7 +47,8 @@ def run(study, context):
 
 
 def _measure(study, context, job, schedule, comparison):
-    """W1 of the projection, weight of the first mode and orthogonal variance: means over sets, with standard errors."""
+    """W1 of the projection, weight of the first mode and orthogonal variance: means over sets, with standard errors,
+    and for the last two the standard deviation over sets of as many exact samples."""
     target, angles = context.target, grid_of(job, schedule, context.target, context.denoiser)
     law = target.output_law(job.end_angle(schedule), job.output)
     if law is None:
@@ -61,10 +63,17 @@ def _measure(study, context, job, schedule, comparison):
         found.append((w1, weight.value, orthogonal.value))
     seconds = (time.perf_counter() - started) / study.repeats
     means, errors = mean_and_error(torch.tensor(found, dtype=torch.float64))
+    errors = errors / _share_of_deviation(study.repeats)
     columns = ("w1", "mode_weight", "orthogonal_variance")
     row = {}
     for name, mean, error in zip(columns, means.tolist(), errors.tolist(), strict=True):
         row |= {name: mean, f"{name}_standard_error": error}
-    row |= {"mode_weight_exact": weight.exact}
-    row |= {"orthogonal_variance_exact": orthogonal.exact_at_T, "seconds": seconds}
-    return row
+    floor = orthogonal_floor(law, target.direction, job.count, stream(context.seed, "orthogonal variance"))
+    row |= {"mode_weight_exact": weight.exact, "mode_weight_floor": weight.floor}
+    row |= {"orthogonal_variance_exact": orthogonal.exact_at_T, "orthogonal_variance_floor": floor}
+    return row | {"seconds": seconds}
+
+
+def _share_of_deviation(count: int) -> float:
+    """The expected standard deviation of so many normal numbers over their true one, which is 0.8 for two."""
+    return math.sqrt(2 / (count - 1)) * math.exp(math.lgamma(count / 2) - math.lgamma((count - 1) / 2))
