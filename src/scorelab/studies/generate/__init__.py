@@ -56,6 +56,7 @@ class Generate(Study):
         "trajectories": ".figures.trajectories",
         "laws": ".figures.laws",
     }
+    complete = ("projection", "posterior_mean", "errors", "laws", "trajectories")
     sections = ".numbers"
     overviews = {"projection": ".figures.projection"}
     headline = (W1, KS, MODE_WEIGHT, PATH_KL)

@@ -13,7 +13,7 @@ _ABOVE_NOISE = 3.0
 
 def run(study, context):
     """Fit the orders, find the budgets that reach the floor, and write both with the arrays of the figure."""
-    table = context.read_table("accuracy.csv")
+    table = context.read_table("accuracy.csv", texts=("grid", "sampler"))
     count = context.sampling.count
     arrays = table | _errors(table, count, context.target.n)
     settings = list(dict.fromkeys(zip(table["grid"].tolist(), table["sampler"].tolist(), strict=True)))
