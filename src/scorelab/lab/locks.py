@@ -41,7 +41,7 @@ class Lock:
         try:
             _say(self._file)
         except OSError as error:
-            os.close(self._file)
+            self._give_back()
             raise ScorelabError(f"{self.directory / NAME}: cannot be written ({error.strerror})") from None
         self._over = threading.Event()
         self._beat = threading.Thread(target=self._touch, daemon=True)
@@ -65,6 +65,9 @@ class Lock:
         """Give the lock back and remove its file."""
         self._over.set()
         self._beat.join()
+        self._give_back()
+
+    def _give_back(self):
         if _is(self.directory / NAME, self._file):
             with contextlib.suppress(OSError):  # as on a file system that became read-only
                 (self.directory / NAME).unlink()

@@ -93,8 +93,12 @@ def require_name(directory: Path | str):
 
 
 def _remove_start(directory: Path):
-    """Remove what a killed process left that had begun no run and no sweep; its lock file tells that it was one."""
-    if not (directory / locks.NAME).is_file() or not _only_begun(directory) or locks.owner(directory):
+    """Remove what a killed process left that had begun no run and no sweep; its lock file tells that it was one.
+
+    A lock file that is still empty is of a process that has claimed the directory, and is about to lock it.
+    """
+    lock = directory / locks.NAME
+    if not (lock.is_file() and lock.stat().st_size) or not _only_begun(directory) or locks.owner(directory):
         return
     with locks.Lock(directory):
         if _only_begun(directory):
