@@ -3,8 +3,8 @@
 python scripts/soak.py kill --count N [--seed S] [--kinds run sweep workers stage] [--where DIR]
 
 `kill` starts small runs and sweeps in a scratch directory, kills the process at a random moment and resumes. It prints
-a row for each and ends with status 1 if something that was finished is lost, if a number differs in one bit from those of
-a process that nobody disturbed, if something half-written is read as a result, or if a file or a process is left over.
+a row for each and ends with status 1 if something that was finished is lost, if a number differs in one bit from those
+of a process that nobody disturbed, if something half-written is read as a result, or if a file or a process is left.
 """
 
 import argparse
