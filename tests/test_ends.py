@@ -211,6 +211,12 @@ def test_a_trial_finds_the_variance_that_the_rule_makes():
     assert not 1 / 1.2 < exact < 1.2
 
 
+def test_a_trial_has_as_many_samples_as_its_steps_allow():
+    target, schedule = GaussianMixture.two_modes(n=4), configured("vp")
+    for steps in (50, 199):  # their numbers of samples do not fill whole blocks
+        assert fault(job(DPMSolverSDE3M(), steps=steps), schedule, schedule.angles(steps), target) is None, steps
+
+
 def test_a_clock_without_any_signal_is_refused_before_anything_is_trained():
     schedule = configured("vp_cosine", "schedule.T=1.0")
     with pytest.raises(ConfigError, match="no signal is left in double precision"):
