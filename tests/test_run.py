@@ -200,16 +200,14 @@ def test_resuming_nothing_is_refused(tmp_path):
         scorelab.run([f"training.resume={tmp_path}"])
 
 
-def test_a_damaged_denoiser_is_refused(copy):
+def test_a_damaged_denoiser_is_refused(copy, finished):
     path = copy / "denoiser.safetensors"
     whole = path.read_bytes()
     for content in (whole[: len(whole) // 2], b"\x80\x04 something else entirely", b""):
         path.write_bytes(content)
         text = refused(ScorelabError, scorelab.run, ["stage=sample", f"run={copy}"])
         assert "not a whole safetensors file" in text, content[:8]
-    assert Run(copy).state == "failed"
-    with pytest.raises(ScorelabError, match="only a run that is done has results"):
-        _ = Run(copy).metrics
+    assert without_times(Run(copy).metrics) == without_times(finished.metrics)  # the run is what it was
 
 
 def test_the_denoiser_of_another_network_is_refused(copy, small, tmp_path):
@@ -255,7 +253,7 @@ def test_a_full_disk_loses_nothing(copy, monkeypatch):
     with pytest.raises(ScorelabError, match=r"samples.npy: cannot be written \(No space left on device\)"):
         scorelab.run(["stage=sample", f"run={copy}"])
     assert (copy / "samples.npy").read_bytes() == before
-    assert Run(copy).state == "failed"
+    assert Run(copy).state == "done"
     assert not list(copy.glob(".*.part"))
 
 

@@ -1,15 +1,25 @@
 """Files that are written whole or not at all, and directories that are not left by a link."""
 
+import contextlib
+import fcntl
 import json
 import math
 import os
+import re
 import stat
-from collections.abc import Iterable
+import traceback
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+import pydantic
 import yaml
 
 from scorelab.errors import ScorelabError, one_line
+
+#: the name that a file has while it is written; it says whose file it becomes, and which process writes it
+_PART = re.compile(r"\..+\.\d+\.part")
+#: what is read of a text: so many bytes, so deep, and so many values of YAML, whose aliases are written out later
+_MOST_BYTES, _DEPTH, _MOST_VALUES = {"json": 2**28, "yaml": 2**22}, 64, 10**6
 
 
 def write_chunks(path: Path, chunks: Iterable[bytes]):
@@ -24,6 +34,7 @@ def write_chunks(path: Path, chunks: Iterable[bytes]):
     try:
         beside.unlink(missing_ok=True)
         with open(beside, "xb") as file:  # never through a link that waits under this name
+            _lock(file)  # tells `remove_parts` that somebody writes
             for chunk in chunks:
                 file.write(chunk)
             file.flush()
@@ -32,7 +43,41 @@ def write_chunks(path: Path, chunks: Iterable[bytes]):
     except OSError as error:
         raise ScorelabError(f"{path}: cannot be written ({error.strerror or error})") from None
     finally:
-        beside.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # where nothing can be removed, the error above says why
+            beside.unlink(missing_ok=True)
+
+
+def remove_parts(folder: Path | str):
+    """Remove what killed processes left half-written in a folder, but not in the folders below it.
+
+    Only files with a name that `write_chunks` gives, which nobody writes any more, are removed.
+    """
+    for path in Path(folder).glob(".*.part"):
+        if is_part(path) and not path.is_symlink() and path.is_file():
+            with contextlib.suppress(OSError), open(path, "rb") as file:
+                _lock(file)
+                path.unlink()
+
+
+def is_part(path: Path) -> bool:
+    """Whether a file has the name that `write_chunks` gives to a file while it is written."""
+    return _PART.fullmatch(path.name) is not None
+
+
+def make_folder(path: Path | str):
+    """Make a folder and the folders above it. Raises ScorelabError if it cannot be made, as where a file stands."""
+    try:
+        Path(path).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ScorelabError(f"{path}: cannot be made ({error.strerror})") from None
+
+
+def remove(path: Path | str):
+    """Remove a file, if there is one. Raises ScorelabError if it cannot be removed."""
+    try:
+        Path(path).unlink(missing_ok=True)
+    except OSError as error:
+        raise ScorelabError(f"{path}: cannot be removed ({error.strerror})") from None
 
 
 def write_bytes(path: Path, content: bytes):
@@ -51,23 +96,60 @@ def write_json(path: Path, content):
 
 
 def read_json(path: Path):
-    """The content of a JSON file. Raises ScorelabError if it is missing or damaged."""
+    """The content of a JSON file. Raises ScorelabError if it is missing or damaged, or nested too deeply."""
     try:
-        return json.loads(Path(path).read_text())
+        return _plain(json.loads(_text(path, _MOST_BYTES["json"]), parse_constant=_no_number))
     except FileNotFoundError:
         raise ScorelabError(f"{path}: no such file") from None
     except (OSError, ValueError, RecursionError) as error:
-        raise ScorelabError(f"{path}: not a whole JSON file ({error})") from None
+        raise ScorelabError(f"{path}: not a whole JSON file ({_why(error)})") from None
 
 
 def read_yaml(path: Path):
-    """The content of a YAML file, plain data; None if there is no file. Raises ScorelabError if it cannot be read."""
+    """The content of a YAML file, plain data; None if there is no file.
+
+    Raises ScorelabError if it cannot be read, is nested too deeply, or is too large once its aliases are written out.
+    """
     try:
-        return yaml.safe_load(Path(path).read_text())
+        return _plain(yaml.safe_load(_text(path, _MOST_BYTES["yaml"])), _MOST_VALUES)
     except FileNotFoundError:
         return None
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
-        raise ScorelabError(f"{path}: cannot be read ({one_line(error)})") from None
+        raise ScorelabError(f"{path}: cannot be read ({_why(error)})") from None
+
+
+def checked_by(model: type[pydantic.BaseModel], path: Path, content, within: str = "") -> pydantic.BaseModel:
+    """The content of a JSON file, checked. within: the part of the file that it is, for the message.
+
+    Raises ScorelabError with the first place that is not what it has to be.
+    """
+    try:
+        return model.model_validate(content, strict=True)
+    except pydantic.ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise ScorelabError(f"{path}: {within}{f'{where}: ' if where else ''}{_asked(first)}") from None
+
+
+def _asked(error: Mapping) -> str:
+    return "a mapping from keys to values is needed" if error["type"] == "model_type" else error["msg"]
+
+
+@contextlib.contextmanager
+def made_from(path: Path, what: str):
+    """Name the file where a block fails that makes something of what was read from it.
+
+    The content was checked as far as its kind goes, and the block trusts the rest. what: what fails, as "cannot be
+    drawn". Raises ScorelabError, with the kind of the error and the place in the code.
+    """
+    try:
+        yield
+    except (ScorelabError, MemoryError):
+        raise
+    except Exception as error:
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        where = f"{Path(place.filename).name}, line {place.lineno}"
+        raise ScorelabError(f"{path}: {what} ({one_line(error)}; {where})") from error
 
 
 def inside(folder: Path | str, name: str) -> Path:
@@ -127,6 +209,62 @@ def _below(root: Path):
             except FileNotFoundError:
                 continue
             yield path, found
+
+
+def _text(path: Path, most: int) -> str:
+    """The text of a file. Raises OSError, and ValueError for a file that is no UTF-8 or larger than `most` bytes."""
+    with open(path, "rb") as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise ValueError(f"it has more than {most} bytes")
+    return content.decode()
+
+
+def _plain(content, most: float = math.inf):
+    """The content as it is. Raises ValueError if it is nested too deeply or has more than `most` values; an alias of
+    YAML counts with all that it stands for."""
+    known = {}  # an alias is one object in several places, and is counted once
+
+    def measured(value, depth):
+        """The number of values, and the depth below this one."""
+        if depth > _DEPTH:
+            raise ValueError(f"it is nested more than {_DEPTH} deep")
+        if not isinstance(value, (Mapping, list, tuple, set)):
+            return 1, 0
+        if id(value) not in known:
+            inner = [*value, *value.values()] if isinstance(value, Mapping) else value
+            sizes, depths = zip((0, 0), *(measured(one, depth + 1) for one in inner), strict=True)
+            known[id(value)] = 1 + sum(sizes), 1 + max(depths)
+        size, below = known[id(value)]
+        if size > most:
+            raise ValueError(f"it has more than {most} values")
+        if depth + below > _DEPTH + 1:
+            raise ValueError(f"it is nested more than {_DEPTH} deep")
+        return size, below
+
+    measured(content, 0)
+    return content
+
+
+def _no_number(constant: str):
+    raise ValueError(f"{constant} is no number of JSON")
+
+
+def _why(error: BaseException) -> str:
+    """What is wrong with a text, in a few words; RecursionError names no reason of its own."""
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    return one_line(error) if not isinstance(error, ValueError) else " ".join(str(error).split())[:200]
+
+
+def _lock(file):
+    """Lock an open file as long as it is open. Raises BlockingIOError if somebody else has locked it."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise
+    except OSError:
+        return  # a file system without locks
 
 
 def _finite(content):

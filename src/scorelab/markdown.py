@@ -9,7 +9,8 @@ from scorelab.errors import printable
 def text(plain) -> str:
     """Return plain text as one printable line of Markdown: whitespace becomes single blanks, special characters are
     escaped, and nothing is a link."""
-    return re.sub(r"([\\*`]|(?<=\])[(\[:])", r"\\\1", printable(plain)).replace("<", "&lt;")
+    line = re.sub(r"&(?=#?\w+;)", "&amp;", printable(plain))
+    return re.sub(r"([\\*`]|(?<=\])[(\[:])", r"\\\1", line).replace("<", "&lt;")
 
 
 def table(headings: Iterable[str], rows: Iterable[Iterable[str]]) -> list[str]:

@@ -23,7 +23,7 @@ def read_tensors(path: Path):
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dictionary)
     except FileNotFoundError:
         raise ScorelabError(f"{path}: no such file") from None
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
         raise ScorelabError(f"{path}: not a whole safetensors file ({error})") from None
     return tensors, metadata
 
@@ -31,14 +31,25 @@ def read_tensors(path: Path):
 def load_state(path: Path, tensors: dict[str, torch.Tensor], module: torch.nn.Module):
     """Set all parameters and buffers of a module to the tensors that were read from `path`.
 
-    Raises ScorelabError unless the file has the tensors of the module, in their shapes, and no others.
+    Raises ScorelabError unless the file has the tensors of the module, in their shapes, and no others, and for a number
+    that is not finite where the module's own is.
     """
     state = module.state_dict()
     require_shapes(path, tensors, state)
     unknown = sorted(tensors.keys() - state.keys())
     if unknown:
         raise ScorelabError(f"{path}: made by another network: {unknown[0]} is no tensor of {type(module).__name__}")
+    for name, tensor in tensors.items():
+        if bool((~torch.isfinite(tensor) & torch.isfinite(state[name])).any()):  # a mask may have infinities
+            raise ScorelabError(f"{path}: {name} has a number that is not finite")
     module.load_state_dict(tensors)
+
+
+def require_types(path: Path, tensors: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]):
+    """Raise ScorelabError unless the tensors read from `path` have the types of those of the same name."""
+    for name, tensor in tensors.items():
+        if name in expected and tensor.dtype != expected[name].dtype:
+            raise ScorelabError(f"{path}: {name} is {tensor.dtype}, {expected[name].dtype} is needed")
 
 
 def require_shapes(path: Path, tensors: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]):

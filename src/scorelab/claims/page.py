@@ -83,6 +83,11 @@ def _section(result: dict, pictures: list[Path], folder: str) -> list[str]:
 def _compared(comparison: dict) -> tuple[str, ...]:
     true = {True: "yes", False: "no", None: "cannot be told"}[comparison["outcome"]]
     relation = {"=": "=", "<=": "≤", ">=": "≥"}[comparison["relation"]]
-    measured = shown(comparison["value"], comparison["error"], digits=6, error_digits=1)
-    against = shown(comparison["against"], digits=6)
+    measured = _shown(comparison["value"], comparison["error"], digits=6, error_digits=1)
+    against = _shown(comparison["against"], digits=6)
     return text(comparison["statement"]), text(comparison["what"]), measured, relation, against, true
+
+
+def _shown(value, *error, **digits) -> str:
+    """A number as text; null in claims.json is a number that JSON cannot hold."""
+    return "not finite" if value is None else shown(value, *error, **digits)

@@ -342,9 +342,7 @@ class Result:
     @cached_property
     def samples(self):
         """The samples, (count, n) float32, mapped from the file."""
-        import numpy
-
-        return numpy.load(self.directory / "samples.npy", mmap_mode="r")
+        return self._context.samples
 
     @cached_property
     def target(self):

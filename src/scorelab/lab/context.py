@@ -7,8 +7,8 @@ from functools import cached_property
 import numpy
 
 from scorelab.errors import ConfigError, ScorelabError
-from scorelab.figures.files import load_arrays, save_arrays, save_figure, with_full_names
-from scorelab.files import write_bytes, write_json
+from scorelab.figures.files import load_arrays, load_samples, load_table, save_arrays, save_figure
+from scorelab.files import made_from, write_bytes, write_json
 from scorelab.lab.config import Config
 from scorelab.lab.denoiser_file import load_denoiser, save_denoiser
 from scorelab.lab.runs import Run, read_metrics
@@ -113,11 +113,9 @@ class Context:
 
     @cached_property
     def samples(self):
-        """The samples, (count, n) float32, mapped from the file. Raises ScorelabError if the file cannot be read."""
-        try:
-            return numpy.load(self.run / "samples.npy", mmap_mode="r")
-        except (OSError, ValueError) as error:
-            raise ScorelabError(f"{self.run / 'samples.npy'}: cannot be read ({error})") from None
+        """The samples, (count, *shape) float32, mapped from the file. Raises ScorelabError unless these are the
+        samples that the configuration asks for, all finite."""
+        return load_samples(self.run / "samples.npy", (self.sampling.count, *self.target.shape))
 
     def update_metrics(self, section: str, values: dict):
         """Replace one section of metrics.json.
@@ -143,21 +141,23 @@ class Context:
 
         write_bytes(self.run / name, pandas.DataFrame(rows).to_csv(index=False).encode())
 
-    def read_table(self, name: str) -> dict[str, numpy.ndarray]:
-        """Read a CSV file: column name -> values. A column NAME_se of an earlier run is also NAME_standard_error."""
-        import pandas
+    def read_table(self, name: str, texts=()) -> dict[str, numpy.ndarray]:
+        """Read a CSV file: column name -> values. texts: the columns that may hold text.
 
-        table = pandas.read_csv(self.run / name)
-        texts = {column: table[column].dtype.kind not in "biuf" for column in table}
-        return with_full_names({column: table[column].to_numpy(str if texts[column] else None) for column in table})
+        A column NAME_se of an earlier run is also NAME_standard_error. Raises ScorelabError for a table that is
+        damaged or empty, and where a column is asked for that it does not have.
+        """
+        return load_table(self.run / name, texts)
 
     def save_arrays(self, figure: str, arrays: dict):
         """Write the arrays that a figure is drawn from, as figures/<figure>.npz."""
         save_arrays(self.run / "figures" / f"{figure}.npz", arrays)
 
     def all_arrays(self) -> dict[str, dict[str, numpy.ndarray]]:
-        """Figure name -> the arrays that the figure is drawn from."""
-        return {path.stem: load_arrays(path) for path in sorted((self.run / "figures").glob("*.npz"))}
+        """Figure name -> the arrays that the figure is drawn from. Raises ScorelabError for a file that is damaged."""
+        if (self.run / "figures").is_file():
+            raise ScorelabError(f"{self.run / 'figures'}: is a file, where a folder is needed")
+        return {path.stem: load_arrays(path) for path in sorted((self.run / "figures").glob("[!.]*.npz"))}
 
     def all_figures(self):
         """Yield (name, matplotlib Figure) for all arrays that the study declares a figure for, in the house's style."""
@@ -167,11 +167,16 @@ class Context:
             if kind not in study.figures:
                 log.info("figures/%s.npz: not drawn, as %s declares no figure %s", name, study.__name__, kind)
                 continue
-            yield name, draw(study, name, arrays)
+            if kind in study.complete:
+                arrays.require_complete()
+            with made_from(self.run / "figures" / f"{name}.npz", "cannot be drawn"):
+                figure = draw(study, name, arrays)
+            yield name, figure
 
     def draw_figures(self):
         """Draw every figure whose arrays are there, and write it in the configured formats."""
         wanted = self.config.general.figures
         for name, figure in self.all_figures():
             for extension in wanted.formats:
-                save_figure(figure, self.run / "figures" / f"{name}.{extension}", wanted.dpi)
+                with made_from(self.run / "figures" / f"{name}.npz", "cannot be drawn"):
+                    save_figure(figure, self.run / "figures" / f"{name}.{extension}", wanted.dpi)

@@ -7,7 +7,7 @@ from scorelab.errors import ScorelabError
 from scorelab.lab.config import Config, differences
 from scorelab.nodes import component
 from scorelab.randomness import default_stream, stream
-from scorelab.tensorfile import load_state, read_tensors, write_tensors
+from scorelab.tensorfile import load_state, read_tensors, require_types, write_tensors
 
 
 def save_denoiser(path: Path, denoiser, config: Config):
@@ -28,13 +28,16 @@ def load_denoiser(path: Path | str, expected: Config | None = None):
     try:
         origin = json.loads(metadata["scorelab"])
         nodes = {group: origin[group] for group in ("target", "denoiser")}
-        seed = int(origin["seed"])
-    except (KeyError, TypeError, ValueError):
+        seed = origin["seed"]
+        if type(seed) is not int or seed < 0:
+            raise ValueError
+    except (KeyError, TypeError, ValueError, RecursionError):
         raise ScorelabError(f"{path}: not a denoiser saved by scorelab") from None
     extensions = ()
     if expected is not None:
         extensions = expected.general.extensions
-        changed = differences({group: expected.data[group] for group in nodes}, nodes)
+        known = {key: expected.data[key] for key in (*nodes, "seed")}
+        changed = differences(known, nodes | {"seed": seed})
         if changed:
             raise ScorelabError(f"{path}: of another configuration: {'; '.join(changed)}")
     target = component("target", nodes["target"], extensions).build(generator=stream(seed, "target"))
@@ -42,5 +45,6 @@ def load_denoiser(path: Path | str, expected: Config | None = None):
         denoiser = component("denoiser", nodes["denoiser"], extensions).build(
             n=target.n, target=target, pretrained=False
         )
+    require_types(path, tensors, denoiser.state_dict())
     load_state(path, tensors, denoiser)
     return denoiser

@@ -3,6 +3,7 @@
 It works on a sweep that is finished, running or interrupted, and on any folder of single runs.
 """
 
+from numbers import Real
 from pathlib import Path
 
 import numpy
@@ -11,12 +12,13 @@ import yaml
 from rich.console import Console
 
 from scorelab.errors import ScorelabError, printable
-from scorelab.files import require_closed, write_text
+from scorelab.files import made_from, require_closed, write_text
 from scorelab.lab.runs import Run, asked, below
 from scorelab.laws.estimate import Estimate, shown
 from scorelab.markdown import table as markdown_table
 from scorelab.markdown import text
 from scorelab.nodes import GROUPS, resolve
+from scorelab.options import show
 from scorelab.studies.base import Study, function_of, lookup
 
 #: swept parameters that do not make another configuration
@@ -60,6 +62,7 @@ def gather(directory: Path | str, extensions=()) -> pandas.DataFrame:
             _configured(run, name) if pandas.isna(value) else value
             for run, value in zip(runs, table[name], strict=True)
         ]
+    _require_numbers(directory, table)
     leading = ["job", "state", *parameters]
     table = table[[*leading, *(name for name in table if name not in leading and name != "error"), "error"]]
     table.attrs["parameters"] = parameters
@@ -88,6 +91,16 @@ def _declared(table: pandas.DataFrame, what: str) -> list:
     """The numbers that the studies of the runs declare in the class variable `what`, without repetitions."""
     numbers = dict.fromkeys(one for study in table.attrs["studies"] for one in getattr(study, what))
     return [each for number in numbers for each in number.among(table.columns)]
+
+
+def _require_numbers(directory: Path, table: pandas.DataFrame):
+    """Raise ScorelabError for a job whose metrics.json has something else where a study declares a number."""
+    for number in dict.fromkeys([*_declared(table, "columns"), *_declared(table, "compared")]):
+        for key in {number.key, number.error_key, number.reference_key} & {*table.columns}:
+            for job, value in zip(table["job"], table[key], strict=True):
+                if not (value is None or (isinstance(value, Real) and not isinstance(value, bool))):
+                    path = directory / job / "metrics.json"
+                    raise ScorelabError(f"{path}: {key} = {show(value)}: a number is needed")
 
 
 def _columns(table: pandas.DataFrame) -> dict[str, str]:
@@ -269,16 +282,19 @@ def _draw(directory: Path, table: pandas.DataFrame) -> list[str]:
                 if path.is_file():
                     title = ", ".join(f"{_short(key)}={row[key]}" for key in table.attrs["parameters"])
                     panels.append((title or row["job"], load_arrays(path)))
+                    if name in study.complete:
+                        panels[-1][1].require_complete()
             if panels and name not in drawn:
-                with house_style():
-                    grid = function_of(study, "overviews", name, "grid")(panels)
-                    save_figure(grid, directory / "figures" / f"{name}.png")
+                path = directory / "figures" / f"{name}.png"
+                with house_style(), made_from(path, f"cannot be drawn from */figures/{name}.npz"):
+                    save_figure(function_of(study, "overviews", name, "grid")(panels), path)
                 drawn.append(name)
     numbers = _compared(table)
     if numbers:
         arrays = _comparison(table, numbers)
         save_arrays(directory / "figures" / "comparison.npz", arrays)
-        with house_style():
+        path = directory / "figures" / "comparison.npz"
+        with house_style(), made_from(path, "cannot be drawn"):
             save_figure(comparison.figure(arrays), directory / "figures" / "comparison.png")
         drawn.append("comparison")
     return drawn

@@ -18,6 +18,8 @@ import time
 from pathlib import Path
 
 from scorelab.errors import ScorelabError
+from scorelab.files import remove_parts
+from scorelab.lab import before
 
 NAME = ".lock"
 #: seconds between two touches, and after the last one until the owner counts as gone
@@ -29,16 +31,29 @@ PATIENCE = 1.0
 class Lock:
     """The lock of a directory, held from the moment that the object is made until `release`, or the end of `with`.
 
-    Raises ScorelabError if another process holds it, or another object of this process.
+    What a killed process left half-done in the directory is cleared up. Raises ScorelabError if another process holds
+    the lock, or another object of this process.
     """
 
     def __init__(self, directory: Path | str):
         self.directory = Path(directory)
         self._file = _hold(self.directory)
-        _say(self._file)
+        try:
+            _say(self._file)
+        except OSError as error:
+            self._give_back()
+            raise ScorelabError(f"{self.directory / NAME}: cannot be written ({error.strerror})") from None
         self._over = threading.Event()
         self._beat = threading.Thread(target=self._touch, daemon=True)
         self._beat.start()
+        try:
+            for folder in (self.directory, self.directory / "figures"):
+                remove_parts(folder)
+            if (self.directory / before.NAME).exists():
+                before.settle(self.directory)
+        except ScorelabError:
+            self.release()
+            raise
 
     def __enter__(self) -> "Lock":
         return self
@@ -50,8 +65,12 @@ class Lock:
         """Give the lock back and remove its file."""
         self._over.set()
         self._beat.join()
+        self._give_back()
+
+    def _give_back(self):
         if _is(self.directory / NAME, self._file):
-            (self.directory / NAME).unlink()
+            with contextlib.suppress(OSError):  # as on a file system that became read-only
+                (self.directory / NAME).unlink()
         os.close(self._file)
 
     def _touch(self):

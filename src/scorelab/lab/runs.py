@@ -9,17 +9,40 @@ A directory is a result if, and only if, its state is `done`. Every file is writ
 """
 
 import datetime
+import logging
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Annotated
 
+import pydantic
 import yaml
 
 from scorelab.errors import ConfigError, ScorelabError
-from scorelab.files import read_json, read_yaml, require_closed, write_json, write_text
-from scorelab.lab import locks
+from scorelab.files import checked_by, is_part, read_json, read_yaml, require_closed, write_json, write_text
+from scorelab.lab import before, locks
 from scorelab.lab.config import Config, General, check
 from scorelab.laws.estimate import spelled_out
 from scorelab.options import show
+
+log = logging.getLogger("scorelab")
+
+#: what a directory has before a run has its status.json, and what the directory of a job has before the job starts
+_OF_START, _OF_WAITING_JOB = {".lock", ".hydra", "run.log", "config.yaml"}, {"config.yaml", "status.json"}
+
+
+#: the ends of the names of errors, and the largest integer that a number of metrics.json may be
+_ERRORS, _LARGEST = ("_standard_error", "standard_error", "_floor_deviation"), 1e300
+
+
+class _Status(pydantic.BaseModel, extra="allow"):
+    """What has to be true of status.json."""
+
+    state: str
+    stages: list[str] = []
+    wall_seconds: Annotated[float, pydantic.Field(ge=0, allow_inf_nan=False)] = 0.0
+    error: str | None = None
+    overrides: list[str] | None = None
 
 
 def reserve(wanted: Path) -> Path:
@@ -28,6 +51,7 @@ def reserve(wanted: Path) -> Path:
     mkdir either makes a directory or fails, so that two runs never get the same directory. Raises ScorelabError if no
     directory can be made.
     """
+    require_name(wanted)
     for number in range(1, 10_000):
         directory = wanted if number == 1 else wanted.with_name(f"{wanted.name}-{number}")
         try:
@@ -44,9 +68,12 @@ def claim(directory: Path) -> Path:
     """Make and return exactly this directory. Raises ScorelabError if it exists and is not empty.
 
     The first file in it is made exclusively, so that one of two runs gets an empty directory, and the other an error.
+    What a process left that was killed before its run or its sweep could be resumed does not count, and is removed.
     """
+    require_name(directory)
     try:
         directory.mkdir(parents=True, exist_ok=True)
+        _remove_start(directory)
         if any(directory.iterdir()):
             raise FileExistsError
         (directory / locks.NAME).touch(exist_ok=False)
@@ -59,9 +86,40 @@ def claim(directory: Path) -> Path:
     return directory
 
 
+def require_name(directory: Path | str):
+    """Raise ScorelabError for a directory that Hydra cannot work in: it takes `${` in a path for a reference."""
+    if "${" in str(Path(directory).absolute()):
+        raise ScorelabError(f"{directory}: a path with ${{ in it cannot be used; rename it")
+
+
+def _remove_start(directory: Path):
+    """Remove what a killed process left that had begun no run and no sweep; its lock file tells that it was one.
+
+    A lock file that is still empty is of a process that has claimed the directory, and is about to lock it.
+    """
+    lock = directory / locks.NAME
+    if not (lock.is_file() and lock.stat().st_size) or not _only_begun(directory) or locks.owner(directory):
+        return
+    with locks.Lock(directory):
+        if _only_begun(directory):
+            for path in directory.iterdir():
+                if path.name != locks.NAME:
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def _only_begun(directory: Path) -> bool:
+    """Whether a directory has nothing but what comes before status.json of a run, or sweep.json of a sweep."""
+    for path in directory.iterdir():
+        folder = path.is_dir() and not path.is_symlink()
+        of_job = path.name.isdigit() and folder and {one.name for one in path.iterdir()} <= _OF_WAITING_JOB
+        if not (path.name in _OF_START or is_part(path) or (of_job and Run(path).waits)):
+            return False
+    return True
+
+
 def below(directory: Path) -> list["Run"]:
     """The runs in the folders of a directory; jobs of a sweep are in the order of their numbers."""
-    found = (path.parent for path in directory.glob("*/status.json"))
+    found = (path.parent for path in directory.glob("[!.]*/status.json"))
     return [Run(path) for path in sorted(found, key=lambda path: in_order_of(path.name))]
 
 
@@ -79,7 +137,8 @@ def asked(overrides) -> dict[str, str]:
 def read_metrics(path: Path) -> dict:
     """The content of a metrics.json; a key NAME_se of an earlier run becomes NAME_standard_error.
 
-    Raises ScorelabError if the file is missing or damaged, or has no sections.
+    Raises ScorelabError if the file is missing or damaged, has no sections, or has a standard error that is none of the
+    number of its name.
     """
     metrics = read_json(path)
     sections = metrics.values() if isinstance(metrics, dict) else [None]
@@ -87,7 +146,37 @@ def read_metrics(path: Path) -> dict:
         raise ScorelabError(f"{path}: sections are needed, each with its numbers")
     if not all(isinstance(why, str) for why in metrics.get("not_measured", {}).values()):
         raise ScorelabError(f"{path}: not_measured has a key without a reason")
-    return spelled_out(metrics)
+    metrics = spelled_out(metrics)
+    _require_errors(path, metrics)
+    return metrics
+
+
+def _require_errors(path: Path, metrics: Mapping, prefix: str = ""):
+    """Raise ScorelabError for a number beyond double precision, and for a standard error, or the deviation of a floor,
+    that is negative or not of the form of its number: one number, or a list of as many."""
+    for key, value in metrics.items():
+        where = f"{path}: {prefix}{key} = {show(value)}"
+        if isinstance(value, Mapping):
+            _require_errors(path, value, f"{prefix}{key}.")
+            continue
+        values = value if isinstance(value, list) else [value]
+        if any(isinstance(one, int) and abs(one) > _LARGEST for one in values):
+            raise ScorelabError(f"{where}: beyond the numbers of double precision")
+        of = next((key.removesuffix(end) for end in _ERRORS if key.endswith(end)), None)
+        if of is None:
+            continue
+        if not all(one is None or (_is_number(one) and one >= 0) for one in values):
+            raise ScorelabError(f"{where}: a number >= 0 is needed, or a list of them")
+        number = metrics.get(of.removesuffix("_floor")) if of else None
+        others = number if isinstance(number, list) else [number]
+        if not all(one is None or _is_number(one) for one in others):
+            raise ScorelabError(f"{path}: {prefix}{of} = {show(number)}: has a standard error, and is not a number")
+        if isinstance(value, list) and isinstance(number, list) and len(value) != len(number):
+            raise ScorelabError(f"{where}: {prefix}{of} has {len(number)} values, and this has {len(value)}")
+
+
+def _is_number(value) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 class Run:
@@ -105,6 +194,7 @@ class Run:
         run = cls(directory)
         if not (run / "status.json").is_file():
             raise ScorelabError(f"{directory}: not a run directory (it has no status.json)")
+        require_name(directory)
         require_closed(directory)
         return run
 
@@ -112,35 +202,54 @@ class Run:
     def status(self) -> dict:
         """The content of status.json; a run that no process works at is `interrupted`. Raises ScorelabError if the file
         is missing or damaged."""
-        status = read_json(self / "status.json")
-        if not isinstance(status, dict) or not isinstance(status.get("state"), str):
-            raise ScorelabError(f"{self / 'status.json'}: has no state")
-        if not isinstance(status.setdefault("stages", []), list):
-            raise ScorelabError(f"{self / 'status.json'}: has no list of stages")
-        if not isinstance(status.setdefault("wall_seconds", 0.0), (int, float)):
-            raise ScorelabError(f"{self / 'status.json'}: wall_seconds is no number")
+        path = self / "status.json"
+        status = checked_by(_Status, path, read_json(path)).model_dump(exclude_unset=True)
+        status = {"stages": [], "wall_seconds": 0.0} | status
         if status["state"] == "running" and locks.owner(self.path) is None:
             status["state"] = "interrupted"
         return status
 
     def mark(self, state: str, **more):
-        """Write the state and the entries `more` into status.json; other entries stay."""
-        known = read_json(self / "status.json") if (self / "status.json").is_file() else {"stages": []}
-        cleared = {"error": None} if state in ("running", "done") else {}
-        write_json(self / "status.json", {**known, **cleared, "state": state, "time": _now(), **more})
+        """Write the state and the entries `more` into status.json; other entries stay.
+
+        A run that was done before a stage of it failed or was interrupted is again what it was; see `begin`.
+        """
+        failed = state in ("failed", "interrupted")
+        try:
+            if failed and before.put_back(self.path):
+                return
+            known = read_json(self / "status.json") if (self / "status.json").is_file() else {"stages": []}
+            cleared = {"error": None} if state in ("running", "done") else {}
+            write_json(self / "status.json", {**known, **cleared, "state": state, "time": _now(), **more})
+        except ScorelabError as error:
+            if not failed:
+                raise
+            log.error("%s", error)  # whoever calls has the reason, and is about to tell it
+        if state == "done":
+            before.forget(self.path)
 
     @property
     def state(self) -> str:
         """The state; `pending` if there is no status.json yet."""
         return self.status["state"] if (self / "status.json").is_file() else "pending"
 
+    @property
+    def waits(self) -> bool:
+        """Whether this is a job of a sweep that no process has begun; False where its status cannot be read."""
+        try:
+            return locks.owner(self.path) is None and self.state in ("pending", "failed")
+        except ScorelabError:
+            return False
+
     def begin(self, config: Config, stages):
         """Mark the run as running and save its configuration. stages: the stages that are asked for now.
 
         If a stage is done again, this stage and the stages after it no longer count as done. An unfinished training
-        goes on where it stopped. Raises ConfigError if a stage before them is not done.
+        goes on where it stopped. A run that is done is kept as it is until it is done again, and if it comes to no
+        end it is put back. Raises ConfigError if a stage before them is not done.
         """
-        done = self.status["stages"] if (self / "status.json").is_file() else []
+        known = self.status if (self / "status.json").is_file() else {"stages": [], "state": "pending"}
+        done = known["stages"]
         if config.general.stage != "all":
             every = tuple(config.study.stages)
             needed = every[: every.index(stages[0])]
@@ -148,8 +257,15 @@ class Run:
             if missing:
                 raise ConfigError(f"stage = {stages[0]}: {self.path} has no finished stage {missing[0]}")
             done = [stage for stage in done if stage in needed]
-        self.save_config(config)
-        self.mark("running", stages=done, fingerprint=config.fingerprint)
+        if known["state"] == "done":
+            before.keep(self.path)
+            self.mark("running")  # from here on, a process that is killed leaves a run that is put back
+        try:
+            self.save_config(config)
+            self.mark("running", stages=done, fingerprint=config.fingerprint)
+        except ScorelabError:
+            before.put_back(self.path)
+            raise
 
     def needs(self, stage: str) -> bool:
         """Whether a stage is still to be done."""

@@ -5,13 +5,15 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from scorelab.files import made_from
 from scorelab.lab.runs import Run
 
 
 def summary(run: Run, study):
     """Print the closing table of a finished run, and the paths of its pages, its figures and its numbers."""
     console = Console()
-    closing = study.closing(run.metrics)
+    with made_from(run / "metrics.json", "its numbers do not make the closing table"):
+        closing = study.closing(run.metrics)
     if closing is not None:
         if closing.rows:
             table = Table(*closing.headings, box=None, pad_edge=False)
@@ -20,7 +22,7 @@ def summary(run: Run, study):
             console.print(table)
         for line in closing.lines:
             console.print(line, soft_wrap=True, highlight=False, markup=False)
-    figures = sorted(path for path in (run / "figures").glob("*") if path.suffix != ".npz")
+    figures = sorted(path for path in (run / "figures").glob("[!.]*") if path.suffix != ".npz")
     pages = sorted(run.path.glob("*.md"))
     for path in [*pages, *figures, run / "metrics.json"]:
         console.print(_short(path), soft_wrap=True, highlight=False, markup=False)

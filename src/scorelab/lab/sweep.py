@@ -14,7 +14,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
 from hydra._internal.config_repository import CachingConfigRepository
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -23,12 +22,12 @@ from omegaconf import OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from scorelab.errors import ConfigError, ScorelabError, one_line
-from scorelab.files import own_logs, read_json, require_closed, write_json
+from scorelab.files import make_folder, own_logs, read_json, read_yaml, require_closed, write_json
 from scorelab.lab import locks
 from scorelab.lab.app import one_line_errors, plain
 from scorelab.lab.config import Config, Sweep, check, differences, sweep_options
 from scorelab.lab.locks import Lock
-from scorelab.lab.runs import Run, below, claim, reserve
+from scorelab.lab.runs import Run, below, claim, require_name, reserve
 from scorelab.options import show
 
 log = logging.getLogger("scorelab")
@@ -219,9 +218,11 @@ def read_jobs(path: Path) -> list[list[str]]:
     Raises ConfigError if the file cannot be read, has no such list, or sets what belongs to the whole command.
     """
     try:
-        content = yaml.safe_load(path.read_text())
-    except (OSError, yaml.YAMLError) as error:
-        raise ConfigError(f"sweep.jobs = {path}: cannot be read ({one_line(error)})") from None
+        content = read_yaml(path)
+    except ScorelabError as error:
+        raise ConfigError(f"sweep.jobs = {error}") from None
+    if content is None and not path.is_file():
+        raise ConfigError(f"sweep.jobs = {path}: no such file")
     if not isinstance(content, list) or not content or not all(isinstance(one, dict) and one for one in content):
         raise ConfigError(f"sweep.jobs = {path}: a list of jobs is needed, each a mapping such as {{training.N: 5000}}")
     jobs = [[f"{key}={_as_override(value)}" for key, value in one.items()] for one in content]
@@ -254,7 +255,7 @@ def _parsed(where: str, overrides: list[str]):
     """The overrides of a file, parsed. Raises ConfigError for one that is not in the grammar of the command line."""
     try:
         return OverridesParser.create().parse_overrides(overrides)
-    except (HydraException, OmegaConfBaseException) as error:
+    except (HydraException, OmegaConfBaseException, RecursionError) as error:
         raise ConfigError(f"{where}: {one_line(error)}") from None
 
 
@@ -265,8 +266,13 @@ def _as_override(value) -> str:
     if isinstance(value, list):
         return "[" + ",".join(map(_as_override, value)) + "]"
     if isinstance(value, str):
-        return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'" if not value.isidentifier() else value
+        # a backslash is an ordinary character, but before a quotation mark
+        return value if value.isidentifier() else "'" + re.sub(r"(\\*)('|$)", _before_quote, value) + "'"
     return "null" if value is None else str(value).lower() if isinstance(value, bool) else repr(value)
+
+
+def _before_quote(found: re.Match) -> str:
+    return found[1] * 2 + found[2].replace("'", "\\'")
 
 
 def _join(number: int, listed: list[str], swept: list[str]) -> list[str]:
@@ -280,7 +286,7 @@ def _freeze(directory: Path, jobs):
     """Write every job's checked configuration into its directory; this file alone decides later what the job does."""
     for job in jobs:
         run = Run(directory / str(job.number))
-        run.path.mkdir()
+        make_folder(run.path)
         if job.error is None:
             run.save_config(job.config)
             run.mark("pending", fingerprint=job.config.fingerprint, overrides=job.overrides)
@@ -293,6 +299,7 @@ def _require_sweep(directory: Path):
     """Raise ScorelabError unless a directory is a sweep that no link leads out of."""
     if not (directory / "sweep.json").is_file():
         raise ScorelabError(f"sweep.resume = {directory}: not a sweep directory (it has no sweep.json)")
+    require_name(directory)
     require_closed(directory)
 
 

@@ -3,9 +3,11 @@
 import re
 import statistics
 import urllib.parse
+from dataclasses import replace
 from pathlib import Path
 
-from scorelab.files import inside, require_closed, write_bytes, write_text
+from scorelab.errors import ScorelabError, one_line
+from scorelab.files import inside, made_from, make_folder, remove, require_closed, write_bytes, write_text
 from scorelab.laws.estimate import shown
 from scorelab.reproduction import conclusions
 from scorelab.reproduction.collect import FIGURES, Entry, Figure, collect, published_numbers
@@ -24,7 +26,8 @@ def write_report(directory: Path | str, docs: Path | str | None = None) -> list[
     """
     directory = Path(directory)
     require_closed(directory)
-    blocks = contents(collect(directory), directory.resolve().name)
+    entries = [_tried(entry, directory) for entry in collect(directory)]
+    blocks = contents(entries, directory.resolve().name)
     paths = [directory / "report.md", directory / "report.html"]
     write_text(paths[0], markdown(blocks, directory))
     write_text(paths[1], page(blocks, blocks[0].text))
@@ -38,13 +41,13 @@ def _publish(blocks: list, folder: Path) -> Path:
 
     The pictures of an earlier report that lie directly in the folder are deleted.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     before = inside(folder, "report.md")
-    links = re.findall(r"!\[[^]]*\]\(([^)/]*)\)", before.read_text()) if before.is_file() else []
+    links = re.findall(r"!\[[^]]*\]\(([^)/]*)\)", before.read_text(errors="replace")) if before.is_file() else []
     earlier = {urllib.parse.unquote(link) for link in links}
     for path in folder.glob("*.png"):
         if path.name in earlier:
-            path.unlink()
+            remove(path)
     own = []
     for block in blocks:
         if isinstance(block, Pictures):
@@ -55,6 +58,18 @@ def _publish(blocks: list, folder: Path) -> Path:
         own.append(block)
     write_text(folder / "report.md", markdown(own, folder))
     return folder / "report.md"
+
+
+def _tried(entry: Entry, home: Path) -> Entry:
+    """A run as it is, or without numbers where its numbers make no report: then it takes no other run with it."""
+    if entry.metrics is None:
+        return entry
+    try:
+        with made_from(entry.path / "metrics.json", "its numbers make no report"):
+            markdown(contents([entry], ""), home)
+    except ScorelabError as error:
+        return replace(entry, state="unreadable", error=one_line(error), metrics=None)
+    return entry
 
 
 def contents(entries: list[Entry], name: str) -> list:

@@ -8,7 +8,7 @@ import torch
 from scorelab.denoisers.exact import ExactDenoiser
 from scorelab.errors import ScorelabError
 from scorelab.laws.mixture import IsotropicMixture
-from scorelab.randomness import stream_seed
+from scorelab.randomness import BLOCK, stream_seed
 from scorelab.samplers.loop import draw_samples
 from scorelab.targets.gaussian_mixture import GaussianMixture
 
@@ -39,7 +39,7 @@ def fault(job, schedule, angles, target) -> Fault | None:
     """
     small = _in_span(target)
     count = max(_LEAST, min(_MOST, _NUMBERS // max(small.n, job.steps)))
-    tried = job.model_copy(update={"count": count, "batch_size": count, "output": "scaled"})
+    tried = job.model_copy(update={"count": count, "batch_size": count + BLOCK, "output": "scaled"})
     seed, angle = stream_seed(0, "trial"), float(angles[-1])
     where = {"dtype": torch.float64, "angles": angles}
     try:

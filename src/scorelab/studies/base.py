@@ -111,6 +111,8 @@ class Study(Options):
     #: figure -> function from its arrays to a matplotlib Figure, or the module whose function `figure` it is; the
     #: figure NAME also draws the arrays that are named NAME-DETAIL
     figures: ClassVar[Mapping[str, Place]] = {}
+    #: figures whose arrays have no nan; in other figures nan marks what was not measured
+    complete: ClassVar[tuple[str, ...]] = ()
     #: the sections of metrics.json that the study writes, or the module whose tuple `SECTIONS` has the sections
     sections: ClassVar[str | tuple[Section, ...]] = ()
     #: numbers of the table that closes a run

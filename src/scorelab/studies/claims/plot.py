@@ -3,16 +3,17 @@
 from pathlib import Path
 
 from scorelab.claims.page import page
+from scorelab.claims.results import read_results
 from scorelab.errors import ScorelabError
-from scorelab.files import inside, read_json, write_bytes, write_text
+from scorelab.files import inside, make_folder, write_bytes, write_text
 from scorelab.studies.claims.analyse import unexpected
 
 
 def run(study, context):
     """Draw and write everything. Then raise ScorelabError if a verdict is not the recorded one."""
     context.draw_figures()
-    results = read_json(context.run / "claims.json")
-    drawn = sorted((context.run / "figures").glob("*.png"))
+    results = read_results(context.run / "claims.json")
+    drawn = sorted((context.run / "figures").glob("[!.]*.png"))
     pictures = {
         result["id"]: [path for path in drawn if path.stem.partition("-")[2] == result["id"]] for result in results
     }
@@ -20,7 +21,7 @@ def run(study, context):
     if study.docs is not None:
         folder = Path(study.docs)
         images = inside(folder, "images/claims")
-        images.mkdir(parents=True, exist_ok=True)
+        make_folder(images)
         for picture in (path for paths in pictures.values() for path in paths):
             write_bytes(inside(images, picture.name), picture.read_bytes())
         write_text(folder / "claims.md", page(results, pictures, "images/claims", study.quick))

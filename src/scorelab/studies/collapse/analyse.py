@@ -9,6 +9,8 @@ from scorelab.metrics.projection import weight_floor
 from scorelab.randomness import stream
 from scorelab.studies.collapse.theory import influence
 
+#: columns of text
+_TEXTS = ("part", "method", "name")
 #: statistics of concentration.csv
 _STATISTICS = ("trace", "participation", "neighbour", "training")
 _BANDS = ("high_noise", "low_noise", "all")
@@ -17,7 +19,9 @@ _SEVERAL_WIDTHS = "the modes differ in their standard deviation"
 
 def run(study, context):
     """Write the numbers of the tables to metrics.json, and the arrays of the figure."""
-    bands, concentration, trade = (context.read_table(f"{name}.csv") for name in ("bands", "concentration", "trade"))
+    bands, concentration, trade = (
+        context.read_table(f"{name}.csv", _TEXTS) for name in ("bands", "concentration", "trade")
+    )
     std = float(context.target.std[0])
     metrics = {"count": study.count, "size": study.injected.size, "crossing_angle": math.atan(1 / std)}
     metrics |= {"mode_weight": _exact_weight(context, study.count), "floor": _floors(concentration, "exact")}
@@ -27,7 +31,7 @@ def run(study, context):
         methods = [name for name in study.methods if (rows & (concentration["method"] == name)).any()]
         metrics[part] = {name: _statistics(concentration, rows & (concentration["method"] == name)) for name in methods}
     if (context.run / "shrinkage.csv").is_file():
-        metrics["shrinkage"] = _shrinkage(study, context.read_table("shrinkage.csv"))
+        metrics["shrinkage"] = _shrinkage(study, context.read_table("shrinkage.csv", _TEXTS))
     elif context.denoiser.exact:
         metrics["shrinkage"] = Estimate.missing("the run's denoiser is the exact one")
     else:

@@ -57,6 +57,7 @@ class Generate(Study):
         "trajectories": ".figures.trajectories",
         "laws": ".figures.laws",
     }
+    complete = ("projection", "posterior_mean", "errors", "laws", "trajectories")
     sections = ".numbers"
     overviews = {"projection": ".figures.projection"}
     headline = (W1, KS, MODE_WEIGHT, PATH_KL)
@@ -101,11 +102,10 @@ class Generate(Study):
         posterior = metrics.get("posterior_mean", {})
         if "relative_error" not in posterior:  # not measured, or of a run that has only been trained
             return table
-        worst = max(range(len(posterior["t"])), key=lambda k: posterior["relative_error"][k])
-        floor = posterior.get("relative_error_floor")
-        name = f"largest relative error, at t = {posterior['t'][worst]:.3g}"
-        error, spread = posterior["relative_error"][worst], posterior["relative_error_standard_error"][worst]
-        last = row(name, error, spread, "floor", None if floor is None else floor[worst])
+        keys = ("relative_error", "t", "relative_error_standard_error", "relative_error_floor")
+        columns = [posterior[key] for key in keys if key in posterior]
+        error, t, spread, *floor = max(zip(*columns, strict=True))
+        last = row(f"largest relative error, at t = {t:.3g}", error, spread, "floor", *floor)
         return Table(table.headings, [*table.rows, last], table.lines)
 
 

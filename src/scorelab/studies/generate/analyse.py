@@ -4,6 +4,7 @@ import logging
 
 import torch
 
+from scorelab.files import remove
 from scorelab.laws.estimate import Estimate, flatten
 from scorelab.metrics.floors import estimated_means
 from scorelab.metrics.path_kl import path_kl
@@ -28,7 +29,7 @@ def run(study, context):
         _without_posterior_mean(context, why)
     _trajectories(study, context)
     if (context.run / "training.csv").is_file():
-        context.save_arrays("training", context.read_table("training.csv"))
+        context.save_arrays("training", context.read_table("training.csv", texts=("part",)))
 
 
 def _trained_on(context):
@@ -95,7 +96,7 @@ def _trajectories(study, context):
     """Draw the first samples of the run once more, and observe their paths."""
     figures = ("trajectories", "laws")
     for path in (path for name in figures for path in (context.run / "figures").glob(f"{name}.*")):
-        path.unlink()  # an earlier run of this stage may have left them, and this run may have no paths
+        remove(path)  # an earlier run of this stage may have left them, and this run may have no paths
     angles, target = context.angles, context.target
     if not study.trajectories or not float(angles[-1]) > float(angles[0]):
         context.update_metrics("trajectories", {"count": 0})

@@ -4,7 +4,7 @@ import io
 
 import numpy
 
-from scorelab.files import write_bytes
+from scorelab.files import remove, write_bytes
 
 
 def run(study, context):
@@ -12,7 +12,7 @@ def run(study, context):
     context.draw_figures()
     every = context.all_arrays()
     moving = context.run / "figures" / "trajectories.gif"
-    moving.unlink(missing_ok=True)  # an earlier run of this stage may have left it
+    remove(moving)  # an earlier run of this stage may have left it
     if study.animation and "trajectories" in every:
         _animate(every["trajectories"], moving)
 

@@ -62,7 +62,7 @@ def run(study, context):
     context.update_metrics("langevin", metrics)
     context.save_arrays("langevin", arrays | of_separations)
     if (context.run / "training.csv").is_file():
-        context.save_arrays("training", context.read_table("training.csv"))
+        context.save_arrays("training", context.read_table("training.csv", texts=("part",)))
 
 
 def _weight(weights):

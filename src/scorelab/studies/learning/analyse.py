@@ -48,7 +48,7 @@ def _cells(norm, found):
 
 def _two_modes(study, context):
     """The metrics of two modes; the arrays of the figure are saved."""
-    table = context.read_table("two_modes.csv")
+    table = context.read_table("two_modes.csv", texts=("level", "loss_over", "rule"))
     metrics = {name: getattr(study, name) for name in ("n", "norm", "samples", "starts", "objectives")}
     metrics |= {"floor": labelled_floor(1, study.n, study.samples), "levels": {}}
     rules = [*study.objectives, "power", "em"]
@@ -114,7 +114,7 @@ def _path(prefix, rows, starts):
 
 def _k_modes(modes, context):
     """The metrics of K modes; the arrays of the figure are saved."""
-    table = context.read_table("k_modes.csv")
+    table = context.read_table("k_modes.csv", texts=("part", "start", "rule"))
     table["recovered"] = table["worst"] <= modes.tolerance * table["separation"]
     metrics = {name: getattr(modes, name) for name in ("K", "n", "separation", "samples", "repeats", "t", "annealed")}
     means = simplex(modes.K, modes.n, modes.separation)

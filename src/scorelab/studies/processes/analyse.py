@@ -12,7 +12,7 @@ from scorelab.studies.processes.measurements import distance_of, localization, p
 
 def run(study, context):
     """Write the errors, the evaluations that reach the floor, and how the processes localize."""
-    table = context.read_table("processes.csv")
+    table = context.read_table("processes.csv", texts=("process", "posterior", "exact_paths"))
     distance = distance_of(context.target, study.count)
     processes, _ = study.allowed(context)
     metrics = {"distance": distance.name}

@@ -17,7 +17,7 @@ def run(study, context):
 
     Raises ScorelabError for a table of an earlier version, which has no floors of the weight and the variance.
     """
-    table = context.read_table("accuracy.csv")
+    table = context.read_table("accuracy.csv", texts=("grid", "sampler"))
     if "orthogonal_variance_floor" not in table:
         raise ScorelabError("accuracy.csv: it is of an earlier version, without all floors; do stage=sample again")
     law = context.target.projection(context.target.direction)
