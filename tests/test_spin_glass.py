@@ -19,6 +19,7 @@ from scorelab.studies import SpinGlass, draw
 from scorelab.studies.spin_glass import chains, theory
 from scorelab.targets import Ising
 from scorelab.targets.ising import sherrington_kirkpatrick
+from scorelab.theory.spins import sk_energy, sk_overlap
 
 QUICK = (
     "study=spin_glass",
@@ -159,8 +160,8 @@ def test_a_large_glass_has_its_limits_below_one_and_coupled_runs_part_above():
         if beta < 1:
             x = signs(means, seeded(1))
             energy, overlap = spins.energy(target, x), spins.squared_overlap(x)
-            assert abs(energy.value - theory.limiting_energy(beta)) < 4 * energy.standard_error + 0.01
-            assert abs(overlap.value - theory.limiting_overlap(beta)) < 4 * overlap.standard_error + 0.05
+            assert abs(energy.value - sk_energy(beta)) < 4 * energy.standard_error + 0.01
+            assert abs(overlap.value - sk_overlap(beta)) < 4 * overlap.standard_error + 0.05
 
 
 def test_coupled_runs_with_the_exact_mean_are_near_each_other():

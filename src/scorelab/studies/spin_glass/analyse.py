@@ -14,6 +14,7 @@ from scorelab.samplers.spins import Paths, localize, signs, times
 from scorelab.studies.spin_glass import chains, theory
 from scorelab.studies.spin_glass.measurements import iterates
 from scorelab.targets.ising import Ising, sherrington_kirkpatrick
+from scorelab.theory.spins import sk_energy, sk_overlap
 
 #: matrices on which the iterates of AMP are measured, and draws for each
 _MATRICES, _DRAWS = 8, 4
@@ -123,9 +124,9 @@ def _against_limits(study, seed, n, beta):
         "beta": beta,
         "n": n,
         "energy": spins.energy(target, x),
-        "energy_limit": theory.limiting_energy(beta),
+        "energy_limit": sk_energy(beta),
         "overlap": spins.squared_overlap(x),
-        "overlap_limit": theory.limiting_overlap(beta),
+        "overlap_limit": sk_overlap(beta),
         "half_the_steps": spins.distance(means, localize(denoiser, paths, stride=2)),
         "half_the_iterations": spins.distance(means, localize(study.amp.half.on(target), paths)),
     }
@@ -150,7 +151,7 @@ def _chains(study, seed):
     budget = _products(study, max(options.steps))
     for beta in options.betas:
         target = _model(seed, options.n, beta)
-        limit = {"overlap_limit": theory.limiting_overlap(beta), "energy_limit": theory.limiting_energy(beta)}
+        limit = {"overlap_limit": sk_overlap(beta), "energy_limit": sk_energy(beta)}
 
         def look(method, cost, x, beta=beta, target=target, limit=limit):
             x = torch.as_tensor(x).clone()

@@ -1,21 +1,10 @@
-"""The model of Sherrington and Kirkpatrick (SK): its limits as n grows, and the exact speed of Glauber dynamics.
+"""The exact speed of Glauber dynamics in the model of Sherrington and Kirkpatrick (SK), and a bound of it.
 
 P(x) ~ exp(beta/2 <x, A x>) on {-1, 1}^n, A symmetric with N(0, 1/n) off the diagonal. 001_4ca3c1340e19a977.txt, section
 3, writes exp(-beta/2 <x, W x>): W and -W have one law.
 """
 
 import numpy
-
-
-def limiting_energy(beta: float) -> float | None:
-    """The limit of E <x, A x>/n as n grows, beta for beta < 1; None from beta = 1 on, where it has no simple form."""
-    return beta if beta < 1 else None
-
-
-def limiting_overlap(beta: float) -> float | None:
-    """The limit of n E R^2 for the overlap R = <x, x'>/n of two draws, 1/(1 - beta^2); None from beta = 1 on, where R
-    does not vanish."""
-    return 1 / (1 - beta**2) if beta < 1 else None
 
 
 def glauber_rate(target) -> float:
