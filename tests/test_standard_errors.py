@@ -318,6 +318,7 @@ QUICK_TWO_STAGE = (
     "stage1.steps=2",
     "stage2.steps=2",
 )
+LADDER = {"objective": "posterior_mean", "angles": "ladder", "angle_min": 0.2, "angle_max": 1.4, "levels": 5}
 
 
 def checked(study, values, *more):
@@ -355,7 +356,7 @@ def repetitions(name, monkeypatch, folder):
         return partial(
             training_risk,
             monkeypatch,
-            Trainer(network(n=16), Measured(), Training(**BASE | {"objective": "posterior_mean"}), 0),
+            Trainer(network(n=16), Measured(), Training(**BASE | LADDER), 0),
         )
     of = {"measured risk": measured_bayes_risk, "risk of many modes": bayes_risk_of_many_modes}
     if group in of:
