@@ -59,7 +59,7 @@ ONE_WIDTH = GaussianMixture.two_modes(0.7, torch.ones(6))
 WIDE_AND_NARROW = GaussianMixture([0.5, 0.5], [[1.0] * 6, [-1.0] * 6], [0.2, 1.5])
 OFF_A_LINE = GaussianMixture([0.5, 0.3, 0.2], [[3.0, 0, 0, 0], [-3.0, 0, 0, 0], [0, 9.0, 0, 0]])
 APART = GaussianMixture([0.6, 0.4], torch.tensor([[4.0] * 4, [-4.0] * 4]), 0.5)
-MANY = GaussianMixture(torch.ones(5), 3 * torch.randn(5, 5, generator=seeded(2), dtype=torch.float64))
+MANY = GaussianMixture(torch.ones(4), 3 * torch.randn(4, 4, generator=seeded(2), dtype=torch.float64))
 TARGETS = {"one width": ONE_WIDTH, "two widths": WIDE_AND_NARROW, "three modes off a line": OFF_A_LINE}
 CLUSTERS = {
     "two widths far apart": GaussianMixture([0.5, 0.5], [[4.0] * 6, [-4.0] * 6], [0.2, 1.5]),
@@ -141,11 +141,11 @@ def measured_bayes_risk(monkeypatch, seed):
     return {"bayes_risk": (float(risk), float(error))}
 
 
-def training_risk(monkeypatch, seed):
-    """Of a training's angles, which all have the same samples: the sum of the errors at each is 1.2 times too large."""
+def training_risk(monkeypatch, measured, seed):
+    """Of a training's angles, which all have the same samples, so that the sum of their errors is not quite theirs."""
     monkeypatch.setattr(base, "stream", lambda _, *name: seeded(seed))
-    monkeypatch.setattr(base, "_RISK_DRAWS", 100)
-    measured = Trainer(network(n=16), Measured(), Training(**BASE), 0)
+    monkeypatch.setattr(base, "_RISK_DRAWS", 50)
+    vars(measured).pop("_least", None)
     return {"bayes_risk": (measured.bayes_risk, measured.bayes_risk_error)}
 
 
@@ -171,7 +171,7 @@ def bayes_risk_of_many_modes(monkeypatch, seed):
 
 def concentration(target, seed):
     draws = seeded(seed)
-    measured = Concentration(target, 100, 6, draws, target.sample(50, draws)).measure(target.sample(100, draws))
+    measured = Concentration(target, 60, 4, draws, target.sample(30, draws)).measure(target.sample(60, draws))
     names = ("trace", "participation", "neighbour", "training", "mode_weight")
     return {name: (measured[name], measured[f"{name}_standard_error"]) for name in names}
 
@@ -179,9 +179,9 @@ def concentration(target, seed):
 def concentration_floors(target, seed):
     """The statistics of exact samples over their means, and their floors."""
     draws = seeded(seed)
-    train = target.sample(50, seeded(0))
-    found = Concentration(target, 100, 6, draws, train)
-    measured = found.measure(target.sample(100, draws))
+    train = target.sample(30, seeded(0))
+    found = Concentration(target, 60, 4, draws, train)
+    measured = found.measure(target.sample(60, draws))
     return {
         name: (measured[name] * found.exact[name], floor * found.exact[name]) for name, floor in found.floor.items()
     }
@@ -259,9 +259,19 @@ def accuracy(study, job, schedule, comparison, seed):
     return {name: (row[name], row[f"{name}_standard_error"]) for name in names}
 
 
-def starts_of_two_modes(study, seed):
-    jobs = (job for job in two_modes.jobs(study, seed) if job.args[0] == "em" and job.func.__self__.kind == "samples")
-    ends = learning._ends(study, study.levels["low"], columns(row for job in jobs for row in job()))
+def starts_of_two_modes(monkeypatch, study, seed):
+    """Where EM ends, which takes less time than the descents that are measured in the same way. The starts are on mu*:
+    of random ones one in hundreds ends at -mu*, which decides the spread."""
+
+    def near(study, generator, star):
+        return 0.3 * star, drawn(study, generator, star)[1]
+
+    drawn = two_modes._draw
+    with monkeypatch.context() as patched:
+        patched.setattr(two_modes, "_draw", near)
+        paths = [job for job in two_modes.jobs(study, seed) if job.args[0] == "em"]
+    (job,) = (job for job in paths if (job.func.__self__.name, job.func.__self__.kind) == ("low", "samples"))
+    ends = learning._ends(study, study.levels["low"], columns(job()))
     return printed({name: ends[name] for name in ("cosine", "norm_ratio", "error")})
 
 
@@ -295,10 +305,10 @@ def columns(rows):
 
 # The table of ratios. -----------------------------------------------------------------------------------------------
 
-QUICK_COLLAPSE = ("injected.steps=8", "injected.bands=2", "injected.count=100")
-QUICK_LEARNING = ("n=3", "norm=2", "samples=40", "starts=10", "objectives=[ddpm]", "levels.low.rate=1")
-QUICK_LEARNING += ("levels.low.steps=25", "modes.K=3", "modes.n=3", "modes.separation=5", "modes.samples=40")
-QUICK_LEARNING += ("modes.repeats=8", "modes.cold=8", "modes.steps=8", "modes.sizes=[30,60]", "modes.separations=[5]")
+QUICK_COLLAPSE = ("injected.steps=4", "injected.bands=2", "injected.count=60")
+QUICK_LEARNING = ("n=3", "norm=3", "samples=20", "starts=6", "levels.low.rate=1")
+QUICK_LEARNING += ("levels.low.steps=2", "modes.K=3", "modes.n=3", "modes.separation=5", "modes.samples=30")
+QUICK_LEARNING += ("modes.repeats=6", "modes.cold=6", "modes.steps=4", "modes.sizes=[30,60]", "modes.separations=[5]")
 QUICK_TWO_STAGE = (
     "n=4",
     "constant=1",
@@ -308,6 +318,7 @@ QUICK_TWO_STAGE = (
     "stage1.steps=2",
     "stage2.steps=2",
 )
+LADDER = {"objective": "posterior_mean", "angles": "ladder", "angle_min": 0.2, "angle_max": 1.4, "levels": 5}
 
 
 def checked(study, values, *more):
@@ -330,7 +341,7 @@ def repetitions(name, monkeypatch, folder):
         config = checked("collapse", QUICK_COLLAPSE)
         return partial(lost, config.study, config)
     if group == "two modes":
-        return partial(starts_of_two_modes, checked("learning", QUICK_LEARNING).study)
+        return partial(starts_of_two_modes, monkeypatch, checked("learning", QUICK_LEARNING).study)
     if group == "several modes":
         return partial(repeats_of_several_modes, monkeypatch, checked("learning", QUICK_LEARNING).study.modes)
     if group == "two stages":
@@ -341,11 +352,13 @@ def repetitions(name, monkeypatch, folder):
         schedule = on_target(config.study.schedule("angle", config), ONE_WIDTH)
         comparison = LawComparison(ONE_WIDTH.projection(ONE_WIDTH.direction), 40)
         return partial(accuracy, config.study, job, schedule, comparison)
-    of = {
-        "measured risk": measured_bayes_risk,
-        "training risk": training_risk,
-        "risk of many modes": bayes_risk_of_many_modes,
-    }
+    if group == "training risk":
+        return partial(
+            training_risk,
+            monkeypatch,
+            Trainer(network(n=16), Measured(), Training(**BASE | LADDER), 0),
+        )
+    of = {"measured risk": measured_bayes_risk, "risk of many modes": bayes_risk_of_many_modes}
     if group in of:
         return partial(of[group], monkeypatch)
     plain = {"excess risk": excess_risk, "trade": trade, "commitment": commitment, "chains": chains, "slopes": slopes}
@@ -353,8 +366,8 @@ def repetitions(name, monkeypatch, folder):
 
 
 RATIOS = (
-    *(f"projection, {name}" for name in TARGETS),
-    *(f"floors, {name}" for name in TARGETS),
+    *("projection, two widths", "projection, three modes off a line"),
+    *("floors, one width", "floors, three modes off a line"),
     *(
         "path, two widths",
         "posterior mean, one width",
@@ -364,8 +377,7 @@ RATIOS = (
         "risk of many modes",
     ),
     *("concentration, two widths far apart", "concentration, many dimensions"),
-    *("floors of concentration, two widths far apart", "floors of concentration, many dimensions"),
-    *("shrinkage, shrink", "shrinkage, bias_along", "lost", "trade"),
+    *("floors of concentration, two widths far apart", "shrinkage, shrink", "shrinkage, bias_along", "lost", "trade"),
     *("commitment", "chains", "slopes", "accuracy", "two modes", "several modes", "two stages"),
 )
 
