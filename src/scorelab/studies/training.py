@@ -21,6 +21,9 @@ def run(study, context):
         trained = context.training.trains(denoiser)
     except ValueError as error:
         raise ConfigError(f"training.{error}") from None
+    if context.process is not None and denoiser.chooses:
+        pair = f"denoiser {context.config['denoiser'].cls.__name__} with process {context.config.other_process}"
+        raise ConfigError(f"{pair}: a denoiser that is one function of the state is needed")
     why = context.target.lacks("samples")
     learns = trained or type(denoiser).parts is not Denoiser.parts
     if why is not None and learns:
@@ -70,9 +73,13 @@ def _warn(context):
             options.total_steps,
             options.total_steps / options.warmup,
         )
-    if options.angles in ("native", "single") or not context.config.uses("schedule"):
+    if context.process is not None:
+        asked = context.process.angles(context.sampling.steps)
+        end = float(asked[-1] if asked[-1] < math.pi / 2 else asked[-2])  # at pi/2 all is known
+    elif options.angles in ("native", "single") or not context.config.uses("schedule"):
         return
-    end = context.schedule.end_angle
+    else:
+        end = context.schedule.end_angle
     if end > options.angle_max + 1e-9:
         log.warning(
             "training: its angles end at %.6g, and sampling goes on to %.6g; training.angle_max=%.6g would do",
@@ -104,7 +111,7 @@ def _rows(trainer, part):
 
 def _options(context, part):
     """The training options of a part, with the number of its samples and with its angles."""
-    options = context.training
+    options = context.training if context.process is None else context.training.of_process()
     change = {"N": len(part.samples)}
     if part.angles is not None:
         low, high = max(options.angle_min, part.angles[0]), min(options.angle_max, part.angles[1])
@@ -120,7 +127,8 @@ def _options(context, part):
 def _train(context, part, last):
     options, checkpoint = _options(context, part), _checkpoint(context, part)
     seed = stream_seed(context.seed, part.name) if part.name else context.seed
-    trainer = Trainer(part.denoiser, part.target, options, seed, context.schedule, part.samples)
+    schedule = context.schedule if context.process is None else None
+    trainer = Trainer(part.denoiser, part.target, options, seed, schedule, part.samples, context.process)
     if checkpoint.is_file():
         trainer.load(checkpoint)
         log.info("training goes on after epoch %d of %d", trainer.epoch, options.epochs)
