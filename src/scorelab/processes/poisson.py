@@ -55,9 +55,10 @@ class Poisson(Process):
 
     def lacks_learned(self, target):
         """A mean is enough where all coordinates are >= 0, which a thousand samples show."""
-        lowest = float(target.sample(1000, stream(0, "intensities")).min())
-        why = f"a sample has the coordinate {lowest:.3g}, and counts need coordinates >= 0"
-        return super().lacks_learned(target) or (why if lowest < 0 else None)
+        why = target.lacks("samples") or super().lacks_learned(target)
+        if why is None and (lowest := float(target.sample(1000, stream(0, "intensities")).min())) < 0:
+            why = f"a sample has the coordinate {lowest:.3g}, and counts need coordinates >= 0"
+        return why
 
     def step(self, posterior, state, angle, next_angle, noise, memory):
         if self.leap:
