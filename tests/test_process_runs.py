@@ -145,7 +145,7 @@ def test_an_exact_posterior_needs_what_its_process_needs(tmp_path, undrawn):
         (("process=erasure", *SPINS, "training.angles=native"), "training.angles = native: a process needs uniform"),
         (("process=erasure", *SPINS, "training.objective=sliced"), "training.objective = sliced: a process is learned"),
         (("process=erasure", *SPINS[:2], "denoiser=mixture_aware", "training.N=100"), "one function of the state"),
-        (("process=erasure", *SPINS[:2], "denoiser=amp"), "denoiser AMP with process Erasure: exact is needed"),
+        (("process=erasure", *SPINS[:2], "denoiser=amp"), "denoiser Amp with process Erasure: exact is needed"),
         (("process=erasure", *SPINS, "process.leap=2"), "process.leap = 2"),
     ],
 )

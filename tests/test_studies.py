@@ -20,7 +20,7 @@ STUDIES = sorted(path.stem for path in (config_folder() / "study").glob("*.yaml"
 GROUPS = ("target", "denoiser", "schedule", "sampler", "process", "training")
 #: another option of each group that every study can have
 OTHER = {
-    "target": "target.p=0.6",
+    "target": "target.n=6",
     "denoiser": "denoiser=relu",
     "schedule": "schedule.T=50",
     "sampler": "sampler.steps=7",
