@@ -2,6 +2,7 @@
 
 import importlib
 import math
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,10 @@ COMPANIONS = {
 }
 
 
+#: what options build, where it is no contract of a node
+MADE = defaultdict(tuple, process=(("scorelab.processes.base", "Process"),))
+
+
 @pytest.mark.parametrize("group", GROUPS)
 def test_every_option_composes_and_builds(group):
     default = check(with_values())["target"].build(generator=seeded(0))
@@ -38,13 +43,13 @@ def test_every_option_composes_and_builds(group):
         component, own = config[group], any("target=" in each for each in COMPANIONS.get(name, ()))
         target = config["target"].build(generator=seeded(0)) if own else default
         built = component.build(n=target.n, target=target, generator=seeded(0))
-        contracts = [getattr(importlib.import_module(home), contract) for home, contract in GROUPS[group]]
+        contracts = [getattr(importlib.import_module(home), contract) for home, contract in GROUPS[group] + MADE[group]]
         assert isinstance(built, tuple(contracts)), name
 
 
 def test_conf_mirrors_the_package():
     for group in GROUPS:
-        package = {"study": "studies", "training": "training"}.get(group, f"{group}s")
+        package = {"study": "studies", "process": "processes", "training": "training"}.get(group, f"{group}s")
         for name in options_of(group):
             content = yaml.safe_load((config_folder() / group / f"{name}.yaml").read_text())
             if "_target_" in content:

@@ -17,13 +17,14 @@ from scorelab.lab.runs import Run
 from scorelab.studies.base import Number, function_of
 
 STUDIES = sorted(path.stem for path in (config_folder() / "study").glob("*.yaml"))
-GROUPS = ("target", "denoiser", "schedule", "sampler", "training")
+GROUPS = ("target", "denoiser", "schedule", "sampler", "process", "training")
 #: another option of each group that every study can have
 OTHER = {
-    "target": "target.p=0.6",
+    "target": "target.n=6",
     "denoiser": "denoiser=relu",
     "schedule": "schedule.T=50",
     "sampler": "sampler.steps=7",
+    "process": "process=erasure",
     "training": "training.lr=1e-5",
 }
 

@@ -28,15 +28,17 @@ GROUPS = {
     "schedule": (("scorelab.schedules.base", "Schedule"),),
     "sampler": (("scorelab.samplers.base", "Sampler"),),
     "training": (("scorelab.training.options", "Training"),),
+    "process": (("scorelab.processes.options", "ProcessOptions"),),
     "study": (("scorelab.studies.base", "Study"),),
 }
-#: the same for groups whose nodes stand only inside other nodes, and name only classes of the user's own packages
+#: group -> the node that a configuration has where it does not name the group, as those of earlier versions do not;
+#: with this node the group is no part of a run's identity
+DEFAULTS = {"process": {"_target_": "scorelab.processes.Isotropic"}}
+#: the same as `GROUPS` for groups whose nodes stand only inside other nodes, and name only classes of the user's own
+#: packages
 FOREIGN = {"module": (("torch.nn", "Module"),)}
 #: the same for other groups whose nodes stand only inside other nodes
-NESTED = {
-    "grid": (("scorelab.schedules.grids", "Grid"),),
-    "process": (("scorelab.processes.options", "ProcessOptions"),),
-}
+NESTED = {"grid": (("scorelab.schedules.grids", "Grid"),)}
 #: arguments that a component may ask for by name and that come from the run, not from its configuration
 FROM_RUN = ("n", "target", "generator")
 #: stands in an error message for the key of the node, where only the caller knows this key

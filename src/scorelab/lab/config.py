@@ -11,7 +11,7 @@ import pydantic
 from pydantic import Field, field_validator
 
 from scorelab.errors import ConfigError
-from scorelab.nodes import GROUPS, Component, component, refuse_unknown, resolve
+from scorelab.nodes import DEFAULTS, GROUPS, Component, component, refuse_unknown, resolve
 from scorelab.options import Count, Natural, Options, Seed, explain, nearest, show
 from scorelab.samplers.job import JOB_KEYS, Sampling
 from scorelab.studies.base import lookup
@@ -64,8 +64,9 @@ class Config:
     """A checked configuration.
 
     general: the keys that are not groups. components: group -> Component, for the study and the groups that it uses.
-    data: the configuration as plain data, each value in its checked type; a run saves it. sampling: the job that
-    samples, whose rule is the component `sampler`; None if the study does not use this group.
+    data: the configuration as plain data, each value in its checked type, with the groups that are idle in it; a run
+    saves it. sampling: the job that samples, whose rule is the component `sampler`; None if the study does not use this
+    group.
     """
 
     general: General
@@ -108,6 +109,12 @@ class Config:
                 )
 
     @property
+    def other_process(self) -> str | None:
+        """The name of the process by which x is learned; None for the Gaussian channel of the schedule."""
+        channel = not self.uses("process") or self.options("process").of_schedule
+        return None if channel else self["process"].cls.__name__
+
+    @property
     def fingerprint(self) -> str:
         """A digest of everything that the results depend on."""
         return hashlib.sha256(json.dumps(self.essential, sort_keys=True).encode()).hexdigest()[:16]
@@ -118,6 +125,7 @@ class Config:
         parts = {
             group: {key: value for key, value in self.data[group].items() if key not in part.bookkeeping}
             for group, part in self.components.items()
+            if group not in DEFAULTS or part.data != component(group, DEFAULTS[group]).data
         }
         return parts | {key: self.data[key] for key in ("seed", "extensions")}
 
@@ -125,7 +133,7 @@ class Config:
 def check(data: Mapping[str, Any]) -> Config:
     """Check a composed configuration, given as plain data. Raises ConfigError with the first mistake.
 
-    Groups that the study does not use are not checked.
+    Groups that the study does not use are not checked. A group that is missing has its node of `DEFAULTS`.
     """
     general = _general(data)
     extensions = general.extensions
@@ -145,6 +153,8 @@ def check(data: Mapping[str, Any]) -> Config:
     places = dict.fromkeys(nodes) | {"study": study_class.keys}
     components = {group: component(group, node, extensions, places[group]) for group, node in nodes.items()}
     checked = {group: item.data for group, item in components.items()}
+    for group in study_class.idle(components):
+        del components[group]
     sampling = None
     if "sampler" in components:
         sampling = _job(components["sampler"].options, job)
@@ -186,7 +196,7 @@ def _check_declaration(study: type) -> None:
 
 
 def _node(data, group) -> Mapping:
-    node = data.get(group)
+    node = data.get(group, DEFAULTS.get(group))
     if not isinstance(node, Mapping):
         raise ConfigError(f"{group}: an option of this group is needed, as in {group}=NAME")
     return node

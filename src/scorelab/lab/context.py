@@ -59,6 +59,14 @@ class Context:
             return on_target(self.config["schedule"].build(), self.target, log.info)
 
     @cached_property
+    def process(self):
+        """The observation process, built on the target; None for the Gaussian channel of the schedule."""
+        if self.config.other_process is None:
+            return None
+        generator = stream(self.seed, "process")
+        return self.config["process"].build(n=self.target.n, target=self.target, generator=generator)
+
+    @cached_property
     def sampling(self):
         """The job that samples."""
         if self.config.sampling is None:
@@ -81,6 +89,13 @@ class Context:
     def plan(self):
         """Make what needs no denoiser: what is impossible is found before anything is trained, and the log says where
         sampling will start and stop."""
+        if self.process is not None:
+            exact = self.config["denoiser"].cls.exact
+            why = self.process.lacks(self.target) if exact else self.process.lacks_learned(self.target)
+            if why is not None:
+                what = "" if exact else "a learned posterior mean of "
+                what = f"{what}target {type(self.target).__name__}"
+                raise ConfigError(f"process {self.config.other_process} cannot run with {what}: {why}")
         if not self.config.uses("target", "schedule"):
             return
         learned = self.schedule.grid.adapts_to == "learned"

@@ -73,6 +73,8 @@ def execute(run: Run, config: Config):
 def require_of_target(config: Config, target):
     """Raise ConfigError if a part of the configuration needs a capability that the target does not have."""
     for group, part in config.components.items():
+        if group == "denoiser" and part.cls.exact and config.other_process:
+            continue  # the process knows what its exact posterior needs
         needs = () if part.options is None else part.options.needs_of_target()
         why = target.lacks(*needs)
         if why is not None:

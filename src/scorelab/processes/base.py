@@ -28,6 +28,8 @@ class Process(Movable, abc.ABC):
 
     #: capabilities of a target whose exact posterior is known under the process
     needs: ClassVar[tuple[str, ...]]
+    #: capabilities of a target on which a learned posterior mean is enough for the process
+    needs_learned: ClassVar[tuple[str, ...]] = ()
     #: a state this many times as long as the first has diverged
     growth: ClassVar[float] = 1e6
     #: advice for the error message when a state diverges
@@ -84,16 +86,30 @@ class Process(Movable, abc.ABC):
         """Bring a learned posterior mean (count, n) to values that a posterior mean can have."""
         return mean
 
+    def lacks(self, target) -> str | None:
+        """Why the exact posterior of the target is not known for this process; None if it is."""
+        return target.lacks(*self.needs) or self._misfit(target)
+
+    def lacks_learned(self, target) -> str | None:
+        """Why a learned posterior mean is not enough for this process on the target; None if it is."""
+        return target.lacks(*self.needs_learned) or self._misfit(target)
+
+    def _misfit(self, target):
+        if tuple(target.shape) != (self.n,):
+            return f"a sample has the shape {tuple(target.shape)}, and a vector of {self.n} numbers is needed"
+        return None
+
     def require(self, target) -> None:
         """Raise ScorelabError unless the exact posterior of the target is known for this process."""
-        why = target.lacks(*self.needs)
-        if why is None and tuple(target.shape) != (self.n,):
-            why = f"a sample has the shape {tuple(target.shape)}, and a vector of {self.n} numbers is needed"
-        if why is not None:
-            raise ScorelabError(f"process {type(self).__name__} cannot run with {type(target).__name__}: {why}")
+        self._allow(self.lacks(target), target, "")
 
     def require_learned(self, target) -> None:
         """Raise ScorelabError unless a learned posterior mean is enough for this process on the target."""
+        self._allow(self.lacks_learned(target), target, "a learned posterior mean on ")
+
+    def _allow(self, why, target, what):
+        if why is not None:
+            raise ScorelabError(f"process {type(self).__name__} cannot run with {what}{type(target).__name__}: {why}")
 
 
 class Posterior(abc.ABC):

@@ -29,6 +29,7 @@ class BinarySymmetric(Process):
     """
 
     needs = ("spins", "tilted_mean")
+    needs_learned = ("spins",)
 
     def __init__(self, n: int, leap: bool, first: float = 0.02, last: float = 1e-3):
         self.n, self.leap, self.first, self.last = n, leap, first, last

@@ -4,7 +4,6 @@ import math
 
 import torch
 
-from scorelab.errors import ScorelabError
 from scorelab.processes.base import Process, column
 from scorelab.randomness import uniform
 from scorelab.samplers.base import Step
@@ -24,6 +23,7 @@ class Erasure(Process):
     """
 
     needs = ("conditionals",)
+    needs_learned = ("spins",)
 
     def __init__(self, n: int, order: str, leap: bool):
         self.n, self.order, self.leap = n, order, leap
@@ -83,8 +83,3 @@ class Erasure(Process):
     def output(self, posterior, state, angle, noise):
         """The values, all of which are known."""
         return state[:, 0]
-
-    def require_learned(self, target):
-        why = target.lacks("spins")
-        if why is not None:
-            raise ScorelabError(f"process Erasure cannot run with a learned posterior mean: {why}")

@@ -83,5 +83,5 @@ class HalfSpace(Process):
         points = posterior.target.states()[0]
         return points[choose(weights, uniform(noise()[:, 0]))].to(state.dtype)
 
-    def require_learned(self, target):
-        raise ScorelabError("process HalfSpace cannot run with a learned posterior mean: its steps need the weights")
+    def lacks_learned(self, target):
+        return "its steps need the weights of the states"

@@ -2,21 +2,28 @@
 
 import abc
 import math
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
 from scorelab.options import Count, Fraction, NonNegative, Options, Positive
-from scorelab.schedules.grids import GridOption
+from scorelab.schedules.grids import Angle, GridOption
 
 #: the last angle of a path, in (0, pi/2)
 EndAngle = Annotated[float, Field(gt=0, lt=math.pi / 2)]
+#: the last angle of the isotropic process where none is given: the time 10^4
+_LAST_ANGLE = math.pi / 2 - 0.01
 #: a factor >= 1
 Factor = Annotated[float, Field(ge=1)]
 
 
 class ProcessOptions(Options):
-    """Base of the options that build a `Process`."""
+    """Base of the options that build a `Process`. `needs_of_target` names what building needs of the target; what the
+    exact posterior needs is `Process.needs`."""
+
+    #: whether the process is the Gaussian channel of a run's schedule, which the main job follows with the run's grid
+    #: and sampler
+    of_schedule: ClassVar[bool] = False
 
     @abc.abstractmethod
     def build(self, n: int, target, generator):
@@ -32,7 +39,7 @@ class _Timed(ProcessOptions):
     @field_validator("grid")
     @classmethod
     def _plain(cls, grid):
-        if grid.name not in ("angle", "log_snr", "karras"):
+        if grid is not None and grid.name not in ("angle", "log_snr", "karras"):
             raise ValueError("a process has the grids angle, log_snr and karras, which need no clock and no risk")
         return grid
 
@@ -40,16 +47,19 @@ class _Timed(ProcessOptions):
 class Isotropic(_Timed):
     """Y_t = t x + B_t, the Gaussian channel.
 
-    alpha_max: last angle; t = tan^2. grid: where the steps lie.
+    alpha_max: last angle; t = tan^2. grid: where the steps lie. With null the path ends at t = 10^4, on a grid that is
+    uniform in the angle; in the main job, which has both from the schedule, they stay null.
     """
 
-    def needs_of_target(self):
-        return ("posterior_mean",)
+    of_schedule: ClassVar[bool] = True
+
+    alpha_max: EndAngle | None = None
+    grid: GridOption | None = None
 
     def build(self, n):
         from scorelab.processes.gaussian import Isotropic as Made
 
-        return Made(n, self.alpha_max, self.grid)
+        return Made(n, self.alpha_max or _LAST_ANGLE, self.grid or Angle())
 
 
 class Anisotropic(_Timed):
@@ -66,7 +76,8 @@ class Anisotropic(_Timed):
     overlap: Fraction
 
     def needs_of_target(self):
-        return ("tilted_mean", *(("covariance",) if self.axes == "principal" else ()))
+        """The covariance, if its axes are taken."""
+        return ("covariance",) if self.axes == "principal" else ()
 
     def build(self, n, target):
         import torch
@@ -92,9 +103,6 @@ class Linear(_Timed):
     transform: Literal["coordinates", "haar", "dct", "pooling"]
     coarse_gain: Factor
 
-    def needs_of_target(self):
-        return ("tilted_mean",)
-
     def build(self, n):
         import torch
 
@@ -116,9 +124,6 @@ class Erasure(ProcessOptions):
     order: Literal["in_order", "random"]
     leap: bool
 
-    def needs_of_target(self):
-        return ("conditionals",)
-
     def build(self, n):
         from scorelab.processes.erasure import Erasure as Made
 
@@ -136,9 +141,6 @@ class BinarySymmetric(ProcessOptions):
     first: Annotated[float, Field(gt=0, le=0.2)]
     last: Annotated[float, Field(gt=0, le=0.2)]
 
-    def needs_of_target(self):
-        return ("spins", "tilted_mean")
-
     def build(self, n):
         from scorelab.processes.binary_symmetric import BinarySymmetric as Made
 
@@ -152,9 +154,6 @@ class Poisson(_Timed):
     """
 
     leap: bool
-
-    def needs_of_target(self):
-        return ("count_mean",)
 
     def build(self, n):
         from scorelab.processes.poisson import Poisson as Made
@@ -171,9 +170,6 @@ class HalfSpace(ProcessOptions):
 
     count: Count
     level_std: NonNegative
-
-    def needs_of_target(self):
-        return ("states",)
 
     def build(self, n, generator):
         import torch

@@ -10,7 +10,7 @@ import math
 import torch
 
 from scorelab.processes.base import Process, column, require_rates
-from scorelab.randomness import uniform
+from scorelab.randomness import stream, uniform
 from scorelab.samplers.base import Step
 
 
@@ -52,6 +52,13 @@ class Poisson(Process):
 
     def inside(self, mean):
         return mean.clamp_min(0)
+
+    def lacks_learned(self, target):
+        """A mean is enough where all coordinates are >= 0, which a thousand samples show."""
+        why = target.lacks("samples") or super().lacks_learned(target)
+        if why is None and (lowest := float(target.sample(1000, stream(0, "intensities")).min())) < 0:
+            why = f"a sample has the coordinate {lowest:.3g}, and counts need coordinates >= 0"
+        return why
 
     def step(self, posterior, state, angle, next_angle, noise, memory):
         if self.leap:

@@ -129,6 +129,12 @@ class Study(Options):
     #: node of the configuration that has the study's keys: `study`, or another node that only this study has
     keys: ClassVar[str] = "study"
 
+    @classmethod
+    def idle(cls, components: Mapping) -> tuple[str, ...]:
+        """Groups of `uses` that have no use beside these components, group -> `scorelab.nodes.Component`; they are no
+        part of the run's identity."""
+        return ()
+
     def require(self, config) -> None:
         """Raise ConfigError if the study cannot run with the rest of a checked configuration."""
 

@@ -41,7 +41,11 @@ SAMPLING = Section(
     "sampling",
     "",
     (
-        ("nfe", "evaluations", "evaluations of the denoiser for one sample"),
+        (
+            "nfe",
+            "evaluations",
+            "evaluations of the denoiser for one sample, or of an exact posterior; the mean where samples differ",
+        ),
         ("count", "samples", "number of samples"),
         ("steps", "steps", "steps of the sampler"),
         ("output", "name", "what is taken of the last state, as configured"),

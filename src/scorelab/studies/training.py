@@ -21,6 +21,9 @@ def run(study, context):
         trained = context.training.trains(denoiser)
     except ValueError as error:
         raise ConfigError(f"training.{error}") from None
+    if context.process is not None and (denoiser.chooses or not (denoiser.exact or denoiser.trainable)):
+        pair = f"denoiser {context.config['denoiser'].cls.__name__} with process {context.config.other_process}"
+        raise ConfigError(f"{pair}: exact is needed, or a network that is one function of the state")
     why = context.target.lacks("samples")
     learns = trained or type(denoiser).parts is not Denoiser.parts
     if why is not None and learns:
@@ -70,16 +73,24 @@ def _warn(context):
             options.total_steps,
             options.total_steps / options.warmup,
         )
-    if options.angles in ("native", "single") or not context.config.uses("schedule"):
-        return
-    end = context.schedule.end_angle
-    if end > options.angle_max + 1e-9:
+    end = _last_angle(context)
+    if end is not None and end > options.angle_max + 1e-9:
         log.warning(
             "training: its angles end at %.6g, and sampling goes on to %.6g; training.angle_max=%.6g would do",
             options.angle_max,
             end,
             math.ceil(1e5 * end) / 1e5 if end < math.pi / 2 - 1e-4 else end,
         )
+
+
+def _last_angle(context):
+    """The last angle at which the samples will ask the denoiser; None for angles of training that have no end."""
+    if context.process is not None:
+        angles = context.process.angles(context.sampling.steps)
+        return float(angles[-1] if angles[-1] < math.pi / 2 else angles[-2])  # at pi/2 all is known
+    if context.training.angles in ("native", "single") or not context.config.uses("schedule"):
+        return None
+    return context.schedule.end_angle
 
 
 def _checkpoint(context, part):
@@ -104,7 +115,7 @@ def _rows(trainer, part):
 
 def _options(context, part):
     """The training options of a part, with the number of its samples and with its angles."""
-    options = context.training
+    options = context.training if context.process is None else context.training.of_process()
     change = {"N": len(part.samples)}
     if part.angles is not None:
         low, high = max(options.angle_min, part.angles[0]), min(options.angle_max, part.angles[1])
@@ -120,7 +131,8 @@ def _options(context, part):
 def _train(context, part, last):
     options, checkpoint = _options(context, part), _checkpoint(context, part)
     seed = stream_seed(context.seed, part.name) if part.name else context.seed
-    trainer = Trainer(part.denoiser, part.target, options, seed, context.schedule, part.samples)
+    schedule = context.schedule if context.process is None else None
+    trainer = Trainer(part.denoiser, part.target, options, seed, schedule, part.samples, context.process)
     if checkpoint.is_file():
         trainer.load(checkpoint)
         log.info("training goes on after epoch %d of %d", trainer.epoch, options.epochs)

@@ -4,7 +4,11 @@ from typing import ClassVar, Literal
 
 from pydantic import model_validator
 
+from scorelab.errors import ConfigError
 from scorelab.options import Angle, Count, Fraction, Natural, NonNegative, Options, Positive, Several
+
+#: objectives that are a squared error of the posterior mean, each with a weight of its own
+_REGRESSIONS = ("posterior_mean", "velocity", "noise", "score", "dsm")
 
 
 class Training(Options):
@@ -95,6 +99,19 @@ class Training(Options):
         if self.enabled and not denoiser.trainable:
             raise ValueError("enabled = true: the denoiser has no parameters to train")
         return denoiser.trainable if self.enabled is None else self.enabled
+
+    def of_process(self) -> "Training":
+        """The same protocol for the posterior mean of an observation process: its squared error, with the weight that
+        is configured, or the same at all angles. Raises ConfigError for an objective that is no regression, and for
+        angles that only a schedule has.
+        """
+        if self.objective not in _REGRESSIONS:
+            allowed = f"a process is learned by a regression: {', '.join(_REGRESSIONS)}"
+            raise ConfigError(f"training.objective = {self.objective}: {allowed}")
+        if self.angles not in ("uniform", "log_t", "ladder"):
+            raise ConfigError(f"training.angles = {self.angles}: a process needs uniform, log_t or ladder")
+        # with the weight of another objective, states near the end would count for nearly everything
+        return self.model_copy(update={"objective": "posterior_mean"})
 
     def needs_of_target(self):
         """The exact posterior mean, for `explicit`, which is trained on the exact score."""

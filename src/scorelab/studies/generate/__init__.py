@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
+from scorelab.errors import ConfigError
 from scorelab.options import Natural, Positive, Several
 from scorelab.studies.base import Number, Study, Table, row
 
@@ -41,8 +42,12 @@ class Generate(Study):
     floor_repeats: sets of exact samples that noise floors are measured on, and bootstrap sets for standard errors.
     trajectories: number of the first samples whose paths are measured and drawn, 0 or >= 2; there are no paths where
     the sampler stays at one angle. animation: whether the paths are also drawn as figures/trajectories.gif.
+
+    With a process other than the channel of the schedule, the training draws its states from the process, and the
+    process draws the samples; what belongs to the channel is not measured.
     """
 
+    uses = (*Study.uses, "process")
     stages = {
         "train": "scorelab.studies.training",
         "sample": "scorelab.studies.sampling",
@@ -92,6 +97,23 @@ class Generate(Study):
         """The states of each angle: clean, noise, mixed and their posterior means."""
         states = {name: 16.0 * n * getattr(self, name) for name in ("path_kl_draws", "posterior_mean_draws")}
         return states | {"path_kl_angles": 200.0 * self.path_kl_angles, "trajectories": 4.0 * n * self.trajectories}
+
+    @classmethod
+    def idle(cls, components):
+        """The schedule, under another process than its channel."""
+        process = components["process"]
+        return () if process.options.of_schedule else ("schedule",)
+
+    def require(self, config):
+        """Raise ConfigError for a channel with an end or a grid of its own, and for a training that no process has."""
+        process, training = config.options("process"), config.options("training")
+        if config.other_process is None:
+            for name, value in process:
+                if value is not None:
+                    why = "in the main job the schedule says where the isotropic process ends and steps; null is needed"
+                    raise ConfigError(f"process.{name} = {config.data['process'][name]}: {why}")
+        elif not config["denoiser"].cls.exact and training.enabled is not False:
+            training.of_process()
 
     def closing(self, metrics):
         """The headline, the angle at which the posterior mean is worst, and a line where the denoiser is far from its

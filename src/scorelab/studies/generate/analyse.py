@@ -4,6 +4,7 @@ import logging
 
 import torch
 
+from scorelab.channel import HALF_PI
 from scorelab.files import remove
 from scorelab.laws.estimate import Estimate, flatten
 from scorelab.metrics.floors import estimated_means
@@ -19,9 +20,10 @@ log = logging.getLogger("scorelab")
 
 def run(study, context):
     """Measure everything that the target allows; each number has its floor and its standard error."""
-    log.info("measuring: projection, path KL at %d angles, posterior mean", study.path_kl_angles)
+    other = context.config.other_process
+    log.info("measuring: projection%s", "" if other else f", path KL at {study.path_kl_angles} angles, posterior mean")
     _projection(study, context)
-    why = context.denoiser.incomparable(context.target)
+    why = f"the process is {other}" if other else context.denoiser.incomparable(context.target)
     if why is None:
         floor = estimated_means(context.denoiser, context.target, _trained_on(context))
         context.save_arrays("errors", _path_kl(study, context, *floor) | _posterior_mean(study, context, *floor))
@@ -38,8 +40,7 @@ def _trained_on(context):
 
 def _projection(study, context):
     target, generator = context.target, stream(context.seed, "floors")
-    end = context.sampling.end_angle(context.schedule)
-    output_law = target.output_law(end, context.sampling.output)
+    output_law = _output_law(context)
     metrics, arrays = projection_metrics(context.samples, target, output_law, study.floor_repeats, generator)
     context.update_metrics("projection", metrics)
     context.update_metrics("orthogonal", orthogonal_metrics(context.samples, target, output_law))
@@ -47,10 +48,20 @@ def _projection(study, context):
         context.save_arrays("projection", arrays)
 
 
+def _output_law(context):
+    """The law that the samples of an exact sampler have, a target; None if it is not known."""
+    target, process = context.target, context.process
+    if process is None:
+        return target.output_law(context.sampling.end_angle(context.schedule), context.sampling.output)
+    return target if process.end_angle >= HALF_PI else None  # at the end of which all is known
+
+
 def _without_posterior_mean(context, why):
     """Write why the denoiser cannot be compared with the exact posterior mean, in place of the numbers."""
     missing = Estimate.missing(why)
-    end = {"end_angle": context.schedule.end_angle, "T": context.schedule.end_snr}
+    end = {}
+    if context.process is None:
+        end = {"end_angle": context.schedule.end_angle, "T": context.schedule.end_snr}
     context.update_metrics("path_kl", {"total": missing, "parametric_floor": missing} | end)
     names = ("relative_error", "squared_error", "bayes_risk")
     context.update_metrics("posterior_mean", dict.fromkeys(names, missing))
@@ -97,11 +108,12 @@ def _trajectories(study, context):
     figures = ("trajectories", "laws")
     for path in (path for name in figures for path in (context.run / "figures").glob(f"{name}.*")):
         remove(path)  # an earlier run of this stage may have left them, and this run may have no paths
-    angles, target = context.angles, context.target
-    if not study.trajectories or not float(angles[-1]) > float(angles[0]):
+    target, other = context.target, context.config.other_process
+    angles = context.angles if other is None else None
+    if not study.trajectories or (other is None and not float(angles[-1]) > float(angles[0])):
         context.update_metrics("trajectories", {"count": 0})
         return
-    why = target.lacks("direction")
+    why = target.lacks("direction") if other is None else f"the process is {other}"
     if why is not None:
         context.update_metrics("trajectories", {"count": Estimate.missing(why)})
         return

@@ -67,11 +67,12 @@ class Processes(Study):
         """The process of a name on the run's target. Raises ScorelabError if the target does not allow it."""
         node, target = self.processes[name], context.target
         why = target.lacks(*node.options.needs_of_target())
+        if why is None:
+            made = dataclasses.replace(node, key=f"study.processes.{name}")
+            process = made.build(n=target.n, target=target, generator=stream(context.seed, "process", name))
+            why = process.lacks(target)
         if why is not None:
             raise ConfigError(f"study.processes.{name} cannot run with target {type(target).__name__}: {why}")
-        made = dataclasses.replace(node, key=f"study.processes.{name}")
-        process = made.build(n=target.n, target=target, generator=stream(context.seed, "process", name))
-        process.require(target)
         return process
 
     def allowed(self, context) -> tuple[dict, list[str]]:

@@ -23,10 +23,7 @@ def run(study, context):
         denoiser = context.new_denoiser()
         if not denoiser.trainable:
             raise ConfigError("study.learn: a denoiser with parameters is needed, as denoiser=velocity")
-        # with the weight of another objective, states near the end would count for nearly everything
-        options = context.training.model_copy(update={"objective": "posterior_mean", "weight": "unit"})
-        if options.angles not in ("uniform", "log_t", "ladder"):
-            raise ConfigError(f"training.angles = {options.angles}: a process needs uniform, log_t or ladder")
+        options = context.training.of_process()
         seed = stream_seed(context.seed, "process", name)
         trainer = Trainer(denoiser, context.target, options, seed, process=processes[name])
         log.info("training the posterior mean of %s: N = %d, %d epochs", name, options.N, options.epochs)
