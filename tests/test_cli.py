@@ -57,7 +57,7 @@ def test_what_only_answers_does_not_import_torch(tmp_path):
         assert (answer["status"], answer["imported"]) == (0, []), (arguments, answer["err"])
         if "--help" in arguments:
             for expected in (
-                "denoiser: exact, mixture_aware, module, phase_aware, relu, student, tanh",
+                "denoiser: amp, exact, mean_field, mixture_aware, module, phase_aware, relu, student, tanh",
                 "schedule: ddpm, edm, localization",
                 "stage=plot run=DIR",
             ):

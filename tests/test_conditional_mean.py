@@ -391,7 +391,7 @@ def test_two_modes_of_another_width_and_place_have_a_run(tmp_path):
             ["target=mixture", "target.weights=[1,1]", "target.means=[0,1]", "target.std=[1,2]"],
             r"std = \[1.0, 2.0\]; two modes of one standard deviation",
         ),
-        (["target=mixture", "target.weights=[1,1]", "target.means=[1,1]"], "two modes with one mean"),
+        (["target=mixture", "target.weights=[1,1]", "target.means=[1,1]"], "have one mean and one std"),
         (["study.t_min=10", "study.t_max=1"], "t_min = 10, t_max = 1: t_min < t_max"),
         (["study.thresholds=[0]"], "study.thresholds"),
         (["study.times=[]"], "study.times"),
