@@ -50,7 +50,7 @@ def at(node, path):
 
 
 @some.composite
-def configurations(draw, groups=("target", "denoiser", "schedule", "sampler", "training", "study"), most=3):
+def configurations(draw, groups=("target", "denoiser", "process", "schedule", "sampler", "training", "study"), most=3):
     """A configuration as plain data: any option of each group, and up to `most` of its values changed."""
     data = copy.deepcopy(composed_once())
     for group in groups:
