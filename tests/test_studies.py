@@ -1,5 +1,6 @@
 """What a study declares is what the laboratory does: groups, stages, figures, identity."""
 
+import functools
 import subprocess
 import sys
 
@@ -18,19 +19,30 @@ from scorelab.studies.base import Number, function_of
 
 STUDIES = sorted(path.stem for path in (config_folder() / "study").glob("*.yaml"))
 GROUPS = ("target", "denoiser", "schedule", "sampler", "process", "training")
-#: another option of each group that every study can have
+#: keys of each group that every study can have otherwise; an empty dictionary stands for another option
 OTHER = {
-    "target": "target.n=6",
-    "denoiser": "denoiser=relu",
-    "schedule": "schedule.T=50",
-    "sampler": "sampler.steps=7",
-    "process": "process=erasure",
-    "training": "training.lr=1e-5",
+    "target": {"n": 6},
+    "denoiser": {},
+    "schedule": {"T": 50},
+    "sampler": {"steps": 7},
+    "process": {},
+    "training": {"lr": 1e-5},
 }
 
 
+@functools.cache
+def data(name):
+    return composed(f"study={name}")
+
+
+@functools.cache
+def others():
+    return composed("denoiser=relu", "process=erasure")
+
+
+@functools.cache
 def config(name, *overrides):
-    return check(composed(f"study={name}", *overrides))
+    return check(composed(f"study={name}", *overrides) if overrides else data(name))
 
 
 def test_what_a_study_uses_is_its_identity_and_nothing_else():
@@ -38,19 +50,19 @@ def test_what_a_study_uses_is_its_identity_and_nothing_else():
         reference = config(name)
         assert set(reference.components) == {*reference.study.uses, "study"}
         assert set(reference.study.uses) <= set(GROUPS)
-        for group, override in OTHER.items():
-            same = config(name, override).fingerprint == reference.fingerprint
+        for group, keys in OTHER.items():
+            other = data(name)[group] | keys if keys else others()[group]
+            same = check(data(name) | {group: other}).fingerprint == reference.fingerprint
             assert same == (group not in reference.study.uses), (name, group)
 
 
 def test_a_group_that_a_study_does_not_use_is_not_checked():
     for name in STUDIES:
-        composed_data = composed(f"study={name}")
         for group in set(GROUPS) - set(config(name).study.uses):
-            assert group not in check({**composed_data, group: {"_target_": "nobody.Knows", "x": None}}).data, name
+            assert group not in check({**data(name), group: {"_target_": "nobody.Knows", "x": None}}).data, name
         for group in config(name).study.uses:
             with pytest.raises(ConfigError, match=rf"^{group}\._target_ = nobody\.Knows: allowed"):
-                check({**composed_data, group: {"_target_": "nobody.Knows"}})
+                check({**data(name), group: {"_target_": "nobody.Knows"}})
 
 
 def test_everything_that_a_study_declares_can_be_had():
