@@ -57,7 +57,8 @@ TRAJECTORIES = Section(
             "switched_after_speciation _standard_error _exact _exact_standard_error",
             "1",
             "share of the paths whose leading mode was not their final one at some time of observation from the "
-            "speciation time on; standard error of a share, which is not 0 where all paths agree; both for the exact paths",
+            "speciation time on; standard error of a share, which is not 0 where all paths agree; both for the "
+            "exact paths",
         ),
         (
             "law_angle",
