@@ -1,4 +1,4 @@
-"""The jackknife of the statistics of concentration, against every set of samples without one or two parts."""
+"""The jackknife of statistics that are no means, against every set of samples without one or two parts."""
 
 import itertools
 import math
@@ -8,6 +8,7 @@ import pytest
 import torch
 from helpers import normal, over
 
+from scorelab.metrics.spins import correlation_error, squared_overlap
 from scorelab.studies.collapse.jackknife import neighbour, participation
 
 
@@ -52,6 +53,32 @@ def test_the_error_of_the_participation_is_that_of_every_set_without_one_or_two_
     assert participation(x, mode) == pytest.approx(brute_force(of, min(count, 20)), rel=1e-9)
 
 
+@over("count", [4, 25])
+def test_the_error_of_the_squared_overlap_is_that_of_every_set_without_one_or_two_samples(count):
+    x = torch.sign(normal(count, 5, seed=count))
+
+    def mean(kept):
+        pairs = list(itertools.combinations(sorted(kept), 2))
+        return sum(float(x[i] @ x[j]) ** 2 / 5 for i, j in pairs) / len(pairs)
+
+    found, (value, error) = squared_overlap(x), brute_force(mean, count)
+    assert (found.value, found.standard_error) == pytest.approx((value, error), rel=1e-9)
+
+
+def test_the_error_of_the_correlations_is_that_of_every_set_without_one_or_two_parts():
+    x, exact = torch.sign(normal(65, 4, seed=1)), torch.eye(4, dtype=torch.float64) + 0.1
+    parts = x.tensor_split(20)
+
+    def rms(kept):
+        rows = torch.cat([parts[k] for k in sorted(kept)])
+        gap = (rows.T @ rows / len(rows) - exact)[torch.ones(4, 4).triu(1).bool()]
+        return float(gap.square().mean().sqrt())
+
+    found = correlation_error(x, exact)
+    assert (found.value, found.standard_error) == pytest.approx(brute_force(rms, 20), rel=1e-9)
+
+
 def test_sets_that_are_too_small_for_an_error_have_none():
     assert math.isnan(neighbour(normal(3, 2, seed=1))[1])
     assert math.isnan(participation(normal(2, 2, seed=1), torch.tensor([0, 1]))[1])
+    assert squared_overlap(torch.ones(3, 2)).standard_error is None

@@ -114,19 +114,6 @@ def test_statistics_of_exact_samples_are_within_their_errors():
         assert abs(found.value - found.floor) < 4 * found.standard_error
 
 
-def test_the_squared_overlap_is_a_mean_over_pairs_and_its_error_a_jackknife():
-    x = signs(torch.zeros(7, 5), seeded(0))
-
-    def direct(rows):
-        pairs = list(itertools.combinations(rows, 2))
-        return sum(float(x[i] @ x[j]) ** 2 / 5 for i, j in pairs) / len(pairs)
-
-    found = spins.squared_overlap(x)
-    without = numpy.array([direct([j for j in range(7) if j != i]) for i in range(7)])
-    assert found.value == pytest.approx(direct(range(7)), rel=1e-6)
-    assert found.standard_error == pytest.approx(math.sqrt(6 / 7 * ((without - without.mean()) ** 2).sum()), rel=1e-5)
-
-
 def test_paths_are_the_same_brownian_motion_for_coarser_steps():
     paths = Paths(times(4.0, 12), (3, 2), seed=1, dtype=torch.float64)
     fine, coarse = paths.noise(1), paths.noise(3)

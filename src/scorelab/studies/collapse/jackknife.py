@@ -1,29 +1,15 @@
-"""Standard errors of the statistics of a set of samples that are not means of independent numbers.
-
-The jackknife leaves out one part of a sample after the other. To second order a statistic is a sum of what each part
-adds and of what each pair of parts adds together, with the variance V = V_1 + V_2, and the jackknife's variance has the
-expectation V_1 + 2 V_2. The second part is the larger one where C is near a multiple of the identity, as there
-tr(C)^2/tr(C^2) is at its maximum, and it is there for distances to nearest neighbours. Efron and Stein (The Annals of
-Statistics 9, 1981, section 5) subtract an estimate of V_2, from the statistic without each pair of parts. V is at least
-half of the jackknife's variance, which holds the difference above 0.
-"""
+"""The distances to the nearest neighbours and the participation, with the jackknife's standard errors."""
 
 import math
 
 import torch
 
+from scorelab.metrics.jackknife import corrected_error, interactions
+
 #: number of groups of samples that are left out, one or two at a time
 _GROUPS = 20
 #: number of rows of a matrix of pairs of samples that are computed at a time
 ROWS = 1024
-
-
-def corrected_error(left, squared_interactions: float) -> float:
-    """The standard error of a statistic. left: the statistic (count,) without each part, float64. squared_interactions:
-    sum over pairs i < j of (Q_ij - mean of Q)^2, where Q_ij = count S - (count - 1)(S_i + S_j) + (count - 2) S_ij."""
-    count = len(left)
-    variance = (count - 1) / count * float((left - left.mean()).square().sum())
-    return math.sqrt(max(variance - squared_interactions / (count * (count - 1)), variance / 2))
 
 
 def participation(scaled, mode) -> tuple[float, float]:
@@ -50,9 +36,7 @@ def participation(scaled, mode) -> tuple[float, float]:
     whole, one, two = (total / number for total, number in zip(sums, _without(torch.bincount(group)), strict=True))
     if groups < 3:
         return float(whole), math.nan
-    paired = groups * whole - (groups - 1) * (one + one.unsqueeze(1)) + (groups - 2) * two
-    paired = paired[torch.ones(groups, groups).triu(1).bool()]
-    return float(whole), corrected_error(one, float((paired - paired.mean()).square().sum()))
+    return float(whole), corrected_error(one, interactions(whole, one, two))
 
 
 def _without(sums):

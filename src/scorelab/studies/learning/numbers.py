@@ -3,6 +3,11 @@
 from scorelab.laws.section import Section
 
 _ERROR = ("error _standard_error", "unit of x", "root mean square error over means, after pairing, at the last step")
+_RECOVERED = (
+    "recovered _standard_error",
+    "1",
+    "share of the starts that recover every mean; its error is not 0 where all do",
+)
 _FLOORS = (
     (
         "floor_labelled",
