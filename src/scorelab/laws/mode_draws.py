@@ -41,6 +41,7 @@ from dataclasses import dataclass, fields
 import torch
 
 from scorelab.quadrature import Scrambles, chi_squared_quantile
+from scorelab.workers import side_by_side
 
 _SCRAMBLES, _FIRST = 32, 2**6  # scrambles; points of each at first
 _ENTRIES, _LEAST = 2**23, 2**26  # posterior weights that may be computed for each angle on average, and at least in all
@@ -53,6 +54,12 @@ _ALONE = 0.4  # bridges are for sums that are rare, if `alone` is above this on 
 
 def sampled(states):
     """The expectation and its standard error at several angles, (2, angles), for the `ModePairs` of each angle."""
+    with side_by_side() as each_of:
+        return _sampled(states, each_of)
+
+
+def _sampled(states, each_of):
+    """each_of: function (function, items) -> the list of their results."""
     span, allowed = states[0].span, max(_ENTRIES * len(states), _LEAST)
     each = _SCRAMBLES * len(span.weights)  # posterior weights of one point of all scrambles
     block = max(_BLOCK // each, 1)
@@ -63,9 +70,8 @@ def sampled(states):
     while True:
         for start in range(0, fresh, block):
             drawn = _Points.of(span, scrambles.draw(min(block, fresh - start)))
-            tallies = tallies or [_tally(pairs, drawn) for pairs in states]
-            for number in active:
-                tallies[number].add(drawn)
+            tallies = tallies or each_of(functools.partial(_tally, points=drawn), states)
+            each_of(functools.partial(_Tally.add, points=drawn), [tallies[number] for number in active])
         allowed -= fresh * each * sum(tallies[number].cost for number in active)
         points, fresh = points + fresh, (points + fresh) // 4
         found[:, active] = torch.stack([tallies[number].result() for number in active], 1)
