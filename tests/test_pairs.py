@@ -44,8 +44,13 @@ NULL = ("metrics.trajectories.", "metrics.path_kl.parametric_floor", "metrics.sa
 DRAWN = 15
 
 
+#: options that are another one with other numbers
+ALIKE = {"mean_field", "ising_small", "z2_synchronization", "author"}
+
+
 def options(group):
-    return [f"{group}={path.stem}" for path in sorted((ROOT / "conf" / group).glob("*.yaml"))]
+    names = sorted({path.stem for path in (ROOT / "conf" / group).glob("*.yaml")} - ALIKE)
+    return [f"{group}={name}" for name in names]
 
 
 def choices(cls, key, group):

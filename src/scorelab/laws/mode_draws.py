@@ -45,7 +45,8 @@ from scorelab.workers import side_by_side
 
 _SCRAMBLES, _FIRST = 32, 2**6  # scrambles; points of each at first
 _ENTRIES, _LEAST = 2**23, 2**26  # posterior weights that may be computed for each angle on average, and at least in all
-_BLOCK, _CHUNK = 2**20, 2**18  # inner products that are kept, and posterior weights at a time
+_BLOCK, _CHUNK = 2**20, 2**17  # inner products that are kept, and posterior weights at a time
+_PART = 2**11  # points that are made at a time
 _STEEP, _STEEP_SINGLE = 50.0, 6.5  # largest deviation of an exponent whose square is finite in double, single precision
 _WANTED = 1e-4  # a standard error that is small enough, as a share of the answer
 _NORMAL = 0.2  # share of the points along a bridge that are normal
@@ -69,12 +70,13 @@ def _sampled(states, each_of):
     active, points, fresh = list(range(len(states))), 0, _FIRST
     while True:
         for start in range(0, fresh, block):
-            drawn = _Points.of(span, scrambles.draw(min(block, fresh - start)))
+            parts = scrambles.draw(min(block, fresh - start)).split(_PART)
+            drawn = _Points.joined(each_of(functools.partial(_Points.of, span), parts))
             tallies = tallies or each_of(functools.partial(_tally, points=drawn), states)
             each_of(functools.partial(_Tally.add, points=drawn), [tallies[number] for number in active])
         allowed -= fresh * each * sum(tallies[number].cost for number in active)
         points, fresh = points + fresh, (points + fresh) // 4
-        found[:, active] = torch.stack([tallies[number].result() for number in active], 1)
+        found[:, active] = torch.stack(each_of(_Tally.result, [tallies[number] for number in active]), 1)
         active = (found[1] > _WANTED * (within + found[0])).nonzero().flatten().tolist()
         if not active or fresh * each * sum(tallies[number].cost for number in active) > allowed:
             return found
@@ -164,6 +166,11 @@ class _Points:
         each = [polynomial @ span.weights for polynomial in (square - norm, square * t, square.square() - 3 * norm**2)]
         shared = torch.stack([*each, z2 - size, z2.square() - size * (size + 2)], 1)
         return cls(label, place, mode, q, z2, own, powers, shared)
+
+    @classmethod
+    def joined(cls, parts):
+        """All points of several parts."""
+        return cls(*(torch.cat(each) for each in zip(*(part.columns() for part in parts), strict=True)))
 
     def columns(self):
         """The tensors."""
