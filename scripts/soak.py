@@ -1,10 +1,14 @@
 """Disturb scorelab for a while, and check that it keeps what docs/reliability.md promises.
 
 python scripts/soak.py kill --count N [--seed S] [--kinds run sweep workers stage] [--where DIR]
+python scripts/soak.py fuzz --count N [--seed S]
 
 `kill` starts small runs and sweeps in a scratch directory, kills the process at a random moment and resumes. It prints
 a row for each and ends with status 1 if something that was finished is lost, if a number differs in one bit from those
 of a process that nobody disturbed, if something half-written is read as a result, or if a file or a process is left.
+
+`fuzz` changes values of configurations at random; each has to be refused in one line, or to run to finite numbers or to
+one line.
 """
 
 import argparse
@@ -19,6 +23,8 @@ import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from soak_fuzz import fuzz
 
 from scorelab.errors import ScorelabError
 from scorelab.lab.gather import gather
@@ -264,6 +270,10 @@ def main() -> int:
     killing.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS), help="what is killed, in turn")
     killing.add_argument("--where", type=Path, help="folder for the scratch directory")
     killing.set_defaults(call=kill)
+    fuzzing = commands.add_parser("fuzz", help="check odd configurations, and run those that are accepted and small")
+    fuzzing.add_argument("--count", type=int, default=100, help="configurations")
+    fuzzing.add_argument("--seed", type=int, default=0, help="of the configurations")
+    fuzzing.set_defaults(call=fuzz)
     options = parser.parse_args()
     return min(options.call(options), 1)
 

@@ -26,7 +26,7 @@ def options(group):
 
 
 @functools.cache
-def _node(group, name):
+def node_of(group, name):
     """One option of a group, as it is composed; None for an option that needs keys beside it."""
     try:
         return composed(f"{group}={name}")[group]
@@ -55,8 +55,8 @@ def configurations(draw, groups=("target", "denoiser", "process", "schedule", "s
     data = copy.deepcopy(composed_once())
     for group in groups:
         name = draw(some.sampled_from(options(group)))
-        if _node(group, name) is not None:
-            data[group] = copy.deepcopy(_node(group, name))
+        if node_of(group, name) is not None:
+            data[group] = copy.deepcopy(node_of(group, name))
     for _ in range(draw(some.integers(0, most))):
         path = draw(some.sampled_from(list(places(data))))
         holder, old = at(data, path[:-1]), at(data, path)
