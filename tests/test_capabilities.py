@@ -389,7 +389,16 @@ def test_distances_to_a_law_with_atoms_agree_with_independent_ones(noise):
         assert brute_force < 0.07
 
 
-@over("error", [AttributeError, TypeError, NotImplementedError])
+@over("error", [TypeError, NotImplementedError])
+def test_a_law_may_say_that_it_has_no_density_when_it_is_asked(error):
+    class Asked(Atoms):
+        def pdf(self, x):
+            raise error("no density")
+
+    assert LawComparison(Asked(), 10).below > 0
+
+
+@over("error", [AttributeError, ValueError, ZeroDivisionError])
 def test_a_fault_of_a_density_is_not_taken_for_a_law_without_one(error):
     class Faulty(Atoms):
         def pdf(self, x):

@@ -244,7 +244,7 @@ def test_wrong_input_is_one_line_that_names_the_key(arguments, said):
     [
         ("target.beta=-1", "target.beta = -1: allowed is a number >= 0"),
         ("target.couplings=spin", "target.couplings = spin: must be"),
-        ("target.couplings=matrix", "target: matrix: goes with couplings = matrix"),
+        ("target.couplings=matrix", "target: matrix = null: couplings = matrix needs n rows of n numbers"),
         ("target.matrix=[[0,1],[2,0]]", "entry (0, 1) is 1, entry (1, 0) is 2: a symmetric matrix is needed"),
         ("target.matrix=[[0,nan],[nan,0]]", "allowed are a number, or a list of n numbers"),
         ("target.matrix=[[0,1]]", "row 0 has 2 numbers, and there are 1 rows"),

@@ -14,10 +14,13 @@ _BELOW = 1e-9
 
 
 def density(law, x):
-    """The density of a law on the line at x; None for a law without a density, which has no `pdf`, or None in its
-    place. What a `pdf` raises is a fault, and is not taken for the lack of a density."""
+    """The density of a law on the line at x; None for a law without a density, which has no `pdf`, None in its place,
+    or one that raises TypeError or NotImplementedError. Any other error is a fault and comes through."""
     pdf = getattr(law, "pdf", None)
-    return None if pdf is None else pdf(x)
+    try:
+        return None if pdf is None else pdf(x)
+    except (TypeError, NotImplementedError):
+        return None
 
 
 class LawComparison:

@@ -183,7 +183,7 @@ class Target(Movable, abc.ABC):
     def projection(self, direction: torch.Tensor):
         """`projection`: the exact law of <X, d>/|d|^2 on the line, an object with the methods of `ProjectedLaw`.
 
-        A law without a density has no `pdf`; a class that inherits one gives it up with `pdf = None`.
+        A law without a density has no `pdf`, `pdf = None`, or a `pdf` that raises TypeError or NotImplementedError.
         """
         raise self._without("projection")
 

@@ -56,8 +56,10 @@ class IsingModel(TargetOptions):
 
     @model_validator(mode="after")
     def _fitting(self):
-        if (self.couplings == "matrix") != (self.matrix is not None):
-            raise ValueError("matrix: goes with couplings = matrix, and with no other couplings")
+        if self.couplings == "matrix" and self.matrix is None:
+            raise ValueError("matrix = null: couplings = matrix needs n rows of n numbers, or '${npy:FILE.npy}'")
+        if self.couplings != "matrix" and self.matrix is not None:
+            raise ValueError(f"matrix: goes with couplings = matrix, and not with couplings = {self.couplings}")
         if self.matrix is not None and len(self.matrix) != self.n:
             raise ValueError(f"matrix has {len(self.matrix)} rows, n = {self.n}: n rows are needed")
         if isinstance(self.field, list) and len(self.field) != self.n:
