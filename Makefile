@@ -19,7 +19,7 @@ demo: $(READY) ## the main job: train, sample, project, measure, draw
 	$(BIN)/python run.py
 
 test: $(READY) ## run the test suite
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(READY) ## check style and format
 	$(BIN)/ruff check .

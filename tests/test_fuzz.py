@@ -16,7 +16,7 @@ def accepted(data):
 
 
 @given(data=configurations())
-@settings(max_examples=120)
+@settings(max_examples=80)
 def test_a_configuration_is_accepted_or_refused_in_one_line(data):
     config, line = accepted(data)
     assert len(line.splitlines()) <= 1
