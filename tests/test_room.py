@@ -23,6 +23,13 @@ def test_what_does_not_fit_into_the_memory_names_its_key(tmp_path, monkeypatch):
         assert says in refused(ConfigError, room.require_room, check(composed(*overrides)), tmp_path), override
 
 
+def test_samples_of_a_training_count_only_where_something_is_trained(tmp_path, monkeypatch):
+    monkeypatch.setattr(room, "_free_memory", lambda: 8e9)
+    overrides = ("target.n=1e6", "study.path_kl_draws=10", "study.posterior_mean_draws=10", "sampler.count=50")
+    assert "training.N" in refused(ConfigError, room.require_room, check(composed(*overrides)), tmp_path)
+    room.require_room(check(composed(*overrides, "denoiser=exact")), tmp_path)
+
+
 def test_what_does_not_fit_onto_the_disk_names_its_size(tmp_path, monkeypatch):
     monkeypatch.setattr(room, "_free_memory", lambda: None)
     text = refused(ConfigError, room.require_room, check(composed("sampler.count=1e9", "target.n=1e4")), tmp_path)

@@ -36,7 +36,8 @@ def _in_memory(config, n):
     """Yield (key, value, bytes) of what is held in memory."""
     if config.uses("target") and config.options("target") is not None:
         yield "target.n", n, 8.0 * n * len(getattr(config.options("target"), "weights", (0, 0)))
-    if config.uses("training"):
+    parameters = _parameters(config, n) if config.uses("denoiser", "target") else 0
+    if config.uses("training") and parameters:  # else no samples are drawn
         N = config.options("training").N
         yield "training.N", N, 8.0 * n * N
     job = config.sampling
@@ -45,7 +46,7 @@ def _in_memory(config, n):
         yield "sampler.steps", job.steps, float(_STEP) * job.steps
     for key, needed in config.study.memory_needed(n).items():
         yield f"study.{key}", getattr(config.study, key), float(needed)
-    if config.uses("denoiser", "target") and (parameters := _parameters(config, n)):
+    if parameters:
         path = config["denoiser"].path.rpartition(".")[2]
         yield "denoiser", path, 4.0 * parameters * (_COPIES_OF_PARAMETER if config.uses("training") else 1)
 
