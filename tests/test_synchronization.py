@@ -14,10 +14,12 @@ from scorelab.claims import FAILS
 from scorelab.denoisers import AMPDenoiser
 from scorelab.denoisers.state_evolution import fixed_point
 from scorelab.errors import ConfigError
+from scorelab.laws.spin_sums import all_states
 from scorelab.samplers.spins import times
 from scorelab.studies import Synchronization, draw
 from scorelab.studies.synchronization import measurements
 from scorelab.studies.synchronization import theory as spiked
+from scorelab.targets.spiked import spectral_limit
 
 QUICK = (
     "study=synchronization",
@@ -39,7 +41,7 @@ QUICK = (
 @pytest.mark.parametrize("symmetric", [True, False])
 def test_the_posterior_is_calibrated(symmetric):
     """With theta drawn from the prior, <x, theta>^2 of two draws of the posterior and of one and theta agree."""
-    vectors, draws, beta, count = spiked.sign_vectors(5), seeded(3), 1.5, 40
+    vectors, draws, beta, count = all_states(5), seeded(3), 1.5, 40
     gaps = []
     for theta in vectors:
         law = spiked.bayes(spiked.observe(theta, beta, symmetric, count, draws), vectors, beta, symmetric)
@@ -78,7 +80,7 @@ def test_the_ratios_are_those_of_the_densities_of_the_entries():
     W = spiked.observe(torch.ones(4), 0.0, True, 1, seeded(3))[0]
     (ratio,) = spiked.likelihood_ratios(4, 0.0, 1, seeded(0))
     assert float(ratio) == pytest.approx(1)
-    vectors = spiked.sign_vectors(4)
+    vectors = all_states(4)
     logs = []
     for x in vectors:
         mean = 0.8 / 4 * torch.outer(x, x)
@@ -106,11 +108,11 @@ def test_amp_from_the_eigenvector_has_the_best_overlap_and_the_eigenvector_its_l
         target = measurements.model(250, 2.0, 0, matrix)
         found.append(measurements.estimated(target, AMPDenoiser(target.couplings, 40, 0))["estimate"])
         own.append(measurements.spectral(target))
-    for values, limit in ((found, float(fixed_point(2.0, 0.0))), (own, float(spiked.spectral_limit(2.0)))):
+    for values, limit in ((found, float(fixed_point(2.0, 0.0))), (own, float(spectral_limit(2.0)))):
         values = numpy.array(values)
         assert abs(values.mean() - limit) < 4 * values.std() / math.sqrt(12) + 0.01
     assert numpy.mean(found) > numpy.mean(own) + 0.1
-    assert list(spiked.spectral_limit(numpy.array([0.5, 1.0, 2.0]))) == [0, 0, 0.75]
+    assert list(spectral_limit(numpy.array([0.5, 1.0, 2.0]))) == [0, 0, 0.75]
 
 
 def test_samples_of_the_posterior_are_as_near_to_theta_as_to_each_other():
@@ -126,7 +128,7 @@ def test_samples_of_the_posterior_are_as_near_to_theta_as_to_each_other():
 
 def test_the_summed_overlaps_are_those_of_the_enumerated_posterior():
     target = measurements.model(6, 1.4, 0, 0)
-    vectors = spiked.sign_vectors(6)
+    vectors = all_states(6)
     law = torch.softmax(0.7 * ((vectors @ target.A) * vectors).sum(1), 0)
     found = measurements.summed(target)
     assert found["with_theta"] == pytest.approx(float(spiked.overlaps(law[None], vectors, target.theta)[0]))

@@ -118,6 +118,18 @@ def read_yaml(path: Path):
         raise ScorelabError(f"{path}: cannot be read ({_why(error)})") from None
 
 
+def read_numbers(path: Path | str) -> list:
+    """The numbers of an npy file as nested lists, and no other objects. Raises ScorelabError if it has none."""
+    import numpy
+
+    try:
+        return numpy.load(path, allow_pickle=False).astype(float, casting="safe").tolist()
+    except OSError as error:
+        raise ScorelabError(f"{path}: cannot be read ({error.strerror or error})") from None
+    except (ValueError, TypeError, AttributeError, EOFError) as error:  # AttributeError: a zip file of arrays
+        raise ScorelabError(f"{path}: a file of numbers in the npy format is needed ({one_line(error)})") from None
+
+
 def checked_by(model: type[pydantic.BaseModel], path: Path, content, within: str = "") -> pydantic.BaseModel:
     """The content of a JSON file, checked. within: the part of the file that it is, for the message.
 
@@ -273,15 +285,3 @@ def _finite(content):
     if isinstance(content, (list, tuple)):
         return [_finite(value) for value in content]
     return None if isinstance(content, float) and not math.isfinite(content) else content
-
-
-def read_numbers(path: Path | str) -> list:
-    """The numbers of an npy file as nested lists, and no other objects. Raises ScorelabError if it has none."""
-    import numpy
-
-    try:
-        return numpy.load(path, allow_pickle=False).astype(float, casting="safe").tolist()
-    except OSError as error:
-        raise ScorelabError(f"{path}: cannot be read ({error.strerror or error})") from None
-    except (ValueError, TypeError, AttributeError, EOFError) as error:  # AttributeError: a zip file of arrays
-        raise ScorelabError(f"{path}: a file of numbers in the npy format is needed ({one_line(error)})") from None

@@ -45,6 +45,15 @@ def uniform(normal):
     return torch.special.ndtr(normal.double()).clamp(1e-16, 1 - 2**-53)
 
 
+def choose(weights, chance):
+    """Places (...) drawn with probabilities in proportion to weights (..., places), by uniform numbers (...) in [0, 1);
+    the shapes may broadcast. A place without weight is never drawn."""
+    heights = weights.cumsum(-1).expand(*chance.shape, weights.shape[-1]).contiguous()
+    total = heights[..., -1:].contiguous()
+    place = torch.searchsorted(heights, chance.unsqueeze(-1) * total, right=True)
+    return torch.minimum(place, torch.searchsorted(heights, total)).squeeze(-1)
+
+
 class BlockNoise:
     """Standard normal draws for the samples `first ... first + count - 1` of a run, one stream per block.
 

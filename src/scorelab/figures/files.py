@@ -11,6 +11,12 @@ from scorelab.errors import ScorelabError, one_line
 from scorelab.files import make_folder, write_bytes
 from scorelab.laws.estimate import spelled_out
 
+#: what numpy and zipfile raise for a file that is no npz file of arrays; RuntimeError: an encrypted or unknown entry
+_DAMAGED = (
+    *(OSError, ValueError, TypeError, EOFError, AttributeError, MemoryError, OverflowError, RuntimeError),
+    *(zipfile.BadZipFile, zlib.error),
+)
+
 
 def save_figure(figure, path: Path, dpi: int = 200):
     """Write a Figure in the format that the path ends with."""
@@ -50,9 +56,7 @@ def load_arrays(path: Path) -> Arrays:
     try:
         with open(path, "rb") as file, numpy.load(file, allow_pickle=False) as arrays:
             return Arrays(path, {name: arrays[name] for name in arrays.files})
-    except (OSError, ValueError, TypeError, EOFError, AttributeError, MemoryError, OverflowError) as error:
-        raise ScorelabError(f"{path}: not a whole npz file of arrays ({one_line(error)})") from None
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:
+    except _DAMAGED as error:
         raise ScorelabError(f"{path}: not a whole npz file of arrays ({one_line(error)})") from None
 
 

@@ -225,8 +225,8 @@ def plain(config) -> dict:
         raise ConfigError(f"{error.full_key}: {text}" if text.startswith("Interpolation") else text) from None
     except RecursionError:
         raise ConfigError("the configuration is nested too deeply") from None
-    presets = ["any"] if of_hydra is None else [name for name in of_hydra.runtime.choices if "experiment" in name]
-    if data.get("setting") is not None and not presets:
+    chosen = of_hydra.runtime.choices if of_hydra is not None else ()
+    if of_hydra is not None and data.get("setting") is not None and not any("experiment" in name for name in chosen):
         raise ConfigError(f"setting = {data['setting']}: goes with a preset, as in +experiment=fig02_relu")
     schedule = data.get("schedule")
     if of_hydra is not None and isinstance(schedule, dict) and "grid" in schedule:

@@ -3,6 +3,7 @@
 import torch
 
 from scorelab.laws.projected_law import ProjectedLaw
+from scorelab.laws.quantile import probabilities
 from scorelab.movable import Movable
 
 #: how far above an atom, as a part of the largest |value|, a number still counts as the atom
@@ -52,9 +53,7 @@ class Atoms(Movable):
 
     def quantile(self, u):
         """The least atom x with P(X <= x) >= u. Raises ValueError for u outside [0, 1]."""
-        u = torch.as_tensor(u, dtype=torch.float64)
-        if not bool(((u >= 0) & (u <= 1)).all()):
-            raise ValueError("quantile: probabilities must be in [0, 1]")
+        u, _ = probabilities(u)
         return self.values[torch.searchsorted(self._below[1:], u).clamp_max(len(self.values) - 1)]
 
     def sample(self, count: int, generator: torch.Generator):

@@ -76,6 +76,14 @@ class Estimate:
         return {key: value for key, value in suffixed.items() if value is not None}
 
 
+def columns(rows: Sequence[Mapping[str, Any]]) -> dict[str, Value]:
+    """A list for each key of rows that have the same keys; estimates are together in one."""
+    found = {key: [row[key] for row in rows] for key in rows[0]}
+    return {
+        key: Estimate.together(values) if isinstance(values[0], Estimate) else values for key, values in found.items()
+    }
+
+
 def flatten(values: Mapping[str, Any], prefix: str = "") -> tuple[dict[str, Any], dict[str, str]]:
     """Turn a dictionary of numbers, estimates and dictionaries into plain data.
 

@@ -137,8 +137,8 @@ class _Tally:
 class _Points:
     """Quasi-random points: label and place (rows,), uniform; mode (rows,), drawn with the weights; q (rows, K), the
     inner products of a normal vector z with the places; z2 (rows,), the squared length of z with its part outside the
-    span; own (rows,), the q of the mode; powers (rows, 4), polynomials of it that have the expectation 0; shared
-    (rows, 5), polynomials of all q, averaged over the modes, and of z2, likewise."""
+    span; own (rows,), the q of the mode; powers (rows, 4), polynomials of it that have the expectation 0; shared,
+    polynomials of z2, (rows, 2), and, for modes of one width, of all q, averaged over the modes, (rows, 5)."""
 
     label: torch.Tensor
     place: torch.Tensor
@@ -162,9 +162,12 @@ class _Points:
         t, norm = own / scale.sqrt(), (norms / scale)[mode]
         powers = torch.stack([t, t**2 - norm, t**3, t.square().square() - 3 * norm**2], 1)
         t, norm, size = q / scale.sqrt(), norms / scale, span.places.shape[1] + span.outside
-        square = t.square()
-        each = [polynomial @ span.weights for polynomial in (square - norm, square * t, square.square() - 3 * norm**2)]
-        shared = torch.stack([*each, z2 - size, z2.square() - size * (size + 2)], 1)
+        shared = [z2 - size, z2.square() - size * (size + 2)]
+        if span.equal:
+            square = t.square()
+            each = (square - norm, square * t, square.square() - 3 * norm**2)
+            shared += [polynomial @ span.weights for polynomial in each]
+        shared = torch.stack(shared, 1)
         return cls(label, place, mode, q, z2, own, powers, shared)
 
     @classmethod

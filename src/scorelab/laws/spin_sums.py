@@ -19,6 +19,7 @@ import torch
 from scorelab.errors import ScorelabError
 from scorelab.laws.atoms import Atoms
 from scorelab.movable import Movable
+from scorelab.randomness import choose
 
 #: the most states that are summed: spins up to n = 22
 LARGEST = 2**22
@@ -310,8 +311,8 @@ class _Piece:
         for some in torch.arange(chance.shape[1]).split(max(1, _BLOCK // len(self.sums.rows))):
             law = some if len(self.u) > 1 else torch.zeros_like(some)
             masses = self.row_masses if len(self.u) == 1 else self.row_masses[law]
-            row = _pick(masses, chance[0, some])
-            column = _pick(self.weights[row] * self.v[law], chance[1, some])
+            row = choose(masses, chance[0, some])
+            column = choose(self.weights[row] * self.v[law], chance[1, some])
             found.append(torch.cat([self.sums.rows[row], self.sums.columns[column]], 1))
         return torch.cat(found)
 
@@ -330,13 +331,3 @@ def _sums(log_factors):
     for each in log_factors.unbind(1):
         found = (found.unsqueeze(2) + each.unsqueeze(1)).flatten(1)
     return found
-
-
-def _pick(masses, chance):
-    """Places drawn in proportion to masses (count, places), or (1, places) for all draws, from uniform numbers (count,)
-    in [0, 1); a place without mass is never drawn."""
-    heights = masses.cumsum(1)
-    heights = heights if len(heights) == len(chance) else heights.expand(len(chance), -1)
-    total = heights[:, -1:].contiguous()
-    place = torch.searchsorted(heights.contiguous(), chance.unsqueeze(1) * total, right=True)
-    return torch.minimum(place, torch.searchsorted(heights.contiguous(), total)).squeeze(1)

@@ -13,6 +13,7 @@ time of a process is t = tan^2(angle). A step with the frozen posterior mean m i
 - linear: Y = t A x + B_t for a matrix A, so that w_j/|w_j| are the rows of A and q_j = gain_j^2 t.
 """
 
+import abc
 import math
 
 import torch
@@ -38,9 +39,9 @@ class Gaussian(Process):
         self.draws, self.n = rows.shape
         self.shape = (self.draws,)
 
+    @abc.abstractmethod
     def ratios(self, angle) -> torch.Tensor:
         """The signal-to-noise ratios q at an angle, (m,), or (count, m) for angles (count,), float64."""
-        raise NotImplementedError
 
     def angles(self, steps):
         return self.grid.angles(self, steps)

@@ -9,9 +9,8 @@ import torch
 
 from scorelab.errors import ScorelabError
 from scorelab.processes.base import Process, column
-from scorelab.randomness import uniform
+from scorelab.randomness import choose, uniform
 from scorelab.samplers.base import Step
-from scorelab.targets.listed import choose
 
 
 class HalfSpace(Process):
@@ -70,8 +69,9 @@ class HalfSpace(Process):
 
     def step(self, posterior, state, angle, next_angle, noise, memory):
         target = posterior.target
+        right = (self.sides(target.states()[0]) > 0).double()
         for k in range(int(self.seen_at(angle)), int(self.seen_at(next_angle))):
-            chance = self.weights(target, state) @ (self.sides(target.states()[0])[:, k] > 0).double()
+            chance = self.weights(target, state) @ right[:, k]
             state[:, k] = torch.where(uniform(noise()[:, 0]) < chance, 1.0, -1.0).to(state.dtype)
             posterior.evaluated += len(state)
         return Step(state)

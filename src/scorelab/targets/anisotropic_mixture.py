@@ -8,6 +8,7 @@ from scorelab.channel import sin_cos
 from scorelab.laws.mixture import Mixture
 from scorelab.targets.base import Target
 from scorelab.targets.gaussian_mixture import signal_direction
+from scorelab.targets.signal import orthogonal_variance
 from scorelab.targets.speciation import overlap
 
 
@@ -31,11 +32,7 @@ class AnisotropicMixture(Mixture, Target):
         return float(self.weights[here].sum()), self._with(here, self.covariances[here])
 
     def orthogonal_variance(self, direction):
-        if self.n == 1:
-            return 0.0
-        unit = torch.as_tensor(direction, dtype=torch.float64)
-        unit = unit / unit.norm()
-        return float(self.covariance.trace() - unit @ self.covariance @ unit) / (self.n - 1)
+        return orthogonal_variance(self.covariance, direction)
 
     def output_law(self, angle, output):
         """See `Target.output_law`; None for `posterior_mean` where the modes `overlap` at the angle, and for

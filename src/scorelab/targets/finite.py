@@ -1,5 +1,6 @@
 """Targets on alphabet^n, such as spins, whose posterior is computed by exact sums over all states."""
 
+import abc
 import math
 from functools import cached_property
 
@@ -9,10 +10,10 @@ from scorelab.channel import posterior_mean_to_score, sin_cos
 from scorelab.errors import ScorelabError
 from scorelab.laws.atoms import Atoms
 from scorelab.laws.spin_sums import SpinSums, too_many
-from scorelab.randomness import uniform
+from scorelab.randomness import choose, uniform
 from scorelab.targets import listed
 from scorelab.targets.base import CAPABILITIES, Target
-from scorelab.targets.listed import choose
+from scorelab.targets.signal import orthogonal_variance
 
 #: the most atoms of a projection whose law with noise is given, a mixture with a mode an atom
 _FEW_ATOMS = 512
@@ -37,9 +38,9 @@ class FiniteTarget(Target):
 
     alphabet: tuple[float, ...] = (-1.0, 1.0)
 
+    @abc.abstractmethod
     def make_sums(self) -> SpinSums:
         """The sums over all states, made once."""
-        raise NotImplementedError
 
     @cached_property
     def sums(self) -> SpinSums:
@@ -174,7 +175,7 @@ class FiniteTarget(Target):
             precision = None  # a diagonal changes nothing, as x_i^2 = 1
         if precision is not None and (precision.dim() == 3 or self.gives("states")):
             # a field and a matrix that nearly cancel: their sum is taken for each state
-            return listed.tilted_mean((self.sums.states(), self.sums.log_weights.flatten()), linear, precision)
+            return listed.tilted_mean(self.states(), linear, precision)
         sums = self.sums if precision is None else self.sums.tilted(precision)
         return sums.means(linear).to(linear.dtype)
 
@@ -212,12 +213,7 @@ class FiniteTarget(Target):
         return direction is not None and bool((direction == direction.abs().max()).all())
 
     def orthogonal_variance(self, direction):
-        if self.n == 1:
-            return 0.0
-        unit = torch.as_tensor(direction, dtype=torch.float64)
-        unit = unit / unit.norm()
-        covariance = self.covariance
-        return float(covariance.trace() - unit @ covariance @ unit) / (self.n - 1)
+        return orthogonal_variance(self.covariance, direction)
 
 
 def leading_direction(matrix) -> torch.Tensor:

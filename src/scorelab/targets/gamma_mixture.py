@@ -4,6 +4,7 @@ import torch
 
 from scorelab.laws.gamma import GammaLaw, gamma_draws
 from scorelab.targets.base import Target
+from scorelab.targets.signal import orthogonal_variance
 
 
 class GammaMixture(Target):
@@ -80,9 +81,4 @@ class GammaMixture(Target):
         return GammaLaw(self.mode_weights, self.alpha[:, some].sum(1), self.beta * length * some.sum())
 
     def orthogonal_variance(self, direction):
-        if self.n == 1:
-            return 0.0
-        unit = torch.as_tensor(direction, dtype=torch.float64)
-        unit = unit / unit.norm()
-        covariance = self.covariance
-        return float(covariance.trace() - unit @ covariance @ unit) / (self.n - 1)
+        return orthogonal_variance(self.covariance, direction)

@@ -24,6 +24,7 @@ import torch
 from scorelab.channel import sin_cos
 from scorelab.quadrature import converged
 from scorelab.targets.base import Target
+from scorelab.targets.signal import orthogonal_variance
 
 #: numbers in one block of a computation
 _BLOCK = 2**21
@@ -167,11 +168,7 @@ class GaussianPosterior(Target):
         return self.basis @ torch.diag(self._prior_integral[1]) @ self.basis.T
 
     def orthogonal_variance(self, direction):
-        if self.n == 1:
-            return 0.0
-        unit = torch.as_tensor(direction, dtype=torch.float64)
-        unit, covariance = unit / unit.norm(), self.correlations()
-        return float(covariance.trace() - unit @ covariance @ unit) / (self.n - 1)
+        return orthogonal_variance(self.correlations(), direction)
 
     def sample(self, count, generator, dtype=torch.float32):
         """Exact draws, by rejection: without the factor exp(-kappa (r - r_0)^2) the law is Gaussian, and this factor is

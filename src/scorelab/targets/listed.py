@@ -7,7 +7,7 @@ tensors of the dtype of its argument. Memory grows like count S.
 import torch
 
 from scorelab.errors import ScorelabError
-from scorelab.randomness import uniform
+from scorelab.randomness import choose, uniform
 
 #: squared distance, over the largest squared coordinate, up to which a value is that of a state
 _SAME = 1e-9
@@ -64,14 +64,3 @@ def conditional_draw(states, values, known, noise):
     chosen = choose(weights.unsqueeze(1), uniform(noise()))
     drawn = torch.gather(states[0].T.expand(len(values), -1, -1), 2, chosen.unsqueeze(2)).squeeze(2)
     return torch.where(known.bool(), values, drawn.to(values.dtype))
-
-
-def choose(weights, chance):
-    """Places drawn with probabilities `weights` (..., S) by uniform numbers `chance` (...); shapes may broadcast."""
-    heights = weights.cumsum(-1)
-    heights = heights.expand(*chance.shape, weights.shape[-1]).contiguous()
-    return (
-        torch.searchsorted(heights, (chance * heights[..., -1]).unsqueeze(-1), right=True)
-        .squeeze(-1)
-        .clamp_max(weights.shape[-1] - 1)
-    )

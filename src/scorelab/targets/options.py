@@ -19,9 +19,15 @@ def _vector(value: Any) -> Any:
     """Check a number, a list of numbers or {norm: r}; the length of a list is checked where n is known."""
     if isinstance(value, dict):
         return RandomDirection.model_validate(value)
+    return number_or_list(value, "a number, a list of n numbers, or {norm: r} for a random direction of norm r")
+
+
+def number_or_list(value: Any, allowed: str = "a number, or a list of n numbers") -> float | list[float]:
+    """Check a number or a list of numbers, whose length is checked where n is known. Raises ValueError, which says what
+    is allowed."""
     entries = value if isinstance(value, (list, tuple)) else [value]
     if not entries or any(isinstance(v, bool) or not isinstance(v, (int, float)) or v - v != 0 for v in entries):
-        raise ValueError("allowed are a number, a list of n numbers, or {norm: r} for a random direction of norm r")
+        raise ValueError(f"allowed are {allowed}")
     if max(map(abs, entries)) > LARGEST:
         raise ValueError(f"allowed are numbers up to {LARGEST:g}")
     return [float(v) for v in value] if isinstance(value, (list, tuple)) else float(value)

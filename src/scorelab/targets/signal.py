@@ -1,4 +1,5 @@
-"""The Bayes risk of the signal <X, a>/|a| at each noise level, which adaptive grids adapt to."""
+"""The signal <X, a>/|a|: its Bayes risk at each noise level, which adaptive grids adapt to, and the variance beside
+it."""
 
 import math
 
@@ -15,6 +16,13 @@ def along(mixture) -> ProjectedLaw:
     """The exact law of <X, a>/|a| for a Gaussian mixture with the signal direction a."""
     law, length = mixture.projection(mixture.direction), float(mixture.direction.norm())
     return ProjectedLaw(law.weights, length * law.means, length * law.stds)
+
+
+def orthogonal_variance(covariance, direction) -> float:
+    """The mean variance of a coordinate orthogonal to a direction (n,), for a covariance (n, n); 0 if n = 1."""
+    n, unit = len(covariance), torch.as_tensor(direction, dtype=torch.float64)
+    unit = unit / unit.norm()
+    return float(covariance.trace() - unit @ covariance @ unit) / (n - 1) if n > 1 else 0.0
 
 
 def between_modes(law: ProjectedLaw, angles, risk):

@@ -9,6 +9,7 @@ where the last term is constant for signs.
 
 import math
 
+import numpy
 import torch
 
 from scorelab.laws.spin_sums import SpinSums
@@ -84,14 +85,19 @@ class SpikedModel(Target):
         return leading_direction(self.A)
 
     def spectral_overlap(self) -> float:
-        """The limit of the squared overlap of the spectral estimator with theta as n grows: 1 - 1/strength^2 above the
-        threshold 1, and 0 below (Benaych-Georges and Nadakuditi 2011)."""
-        return max(0.0, 1 - self.strength**-2) if self.strength > 0 else 0.0
+        """The limit of the squared overlap of the spectral estimator with theta as n grows; see `spectral_limit`."""
+        return float(spectral_limit(self.strength))
 
     def bayes_overlap(self) -> float:
         """The limit of E|E[theta | A]|^2/n as n grows; see `Prior.bayes_overlap`. It is 0 up to the strength 1 for the
         Rademacher and the Gaussian prior."""
         return self.prior.bayes_overlap(self.strength)
+
+
+def spectral_limit(strength):
+    """The limit of <v, theta>^2/n^2 for the leading eigenvector v of A with |v|^2 = n: 1 - 1/strength^2 above the
+    threshold 1, and 0 below (Benaych-Georges and Nadakuditi 2011). strength: a number or an array."""
+    return numpy.maximum(0.0, 1 - 1 / numpy.maximum(strength, 1.0) ** 2)
 
 
 class FiniteSpike(FiniteTarget, SpikedModel):

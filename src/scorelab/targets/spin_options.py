@@ -5,15 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, model_validator
 
 from scorelab.options import Count, Natural, NonNegative, OpenUnit
-from scorelab.targets.options import TargetOptions
-
-
-def _number_or_list(value: Any) -> Any:
-    """Check a number or a list of numbers; the length is checked where n is known."""
-    entries = value if isinstance(value, (list, tuple)) else [value]
-    if not entries or any(isinstance(v, bool) or not isinstance(v, (int, float)) or v - v != 0 for v in entries):
-        raise ValueError("allowed are a number, or a list of n numbers")
-    return [float(v) for v in value] if isinstance(value, (list, tuple)) else float(value)
+from scorelab.targets.options import TargetOptions, number_or_list
 
 
 def _rows(value: Any) -> Any:
@@ -22,7 +14,7 @@ def _rows(value: Any) -> Any:
         return None
     if not isinstance(value, (list, tuple)) or not value or not all(isinstance(row, (list, tuple)) for row in value):
         raise ValueError("allowed is a list of n rows of n numbers; ${npy:FILE.npy} reads them from a file")
-    rows = [_number_or_list(row) for row in value]
+    rows = [number_or_list(row) for row in value]
     n = len(rows)
     for i, row in enumerate(rows):
         if len(row) != n:
@@ -52,7 +44,7 @@ class IsingModel(TargetOptions):
     disorder_seed: Natural
     patterns: Count
     matrix: Annotated[Any, BeforeValidator(_rows)]
-    field: Annotated[Any, BeforeValidator(_number_or_list)]
+    field: Annotated[Any, BeforeValidator(number_or_list)]
 
     @model_validator(mode="after")
     def _fitting(self):

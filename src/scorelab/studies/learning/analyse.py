@@ -4,7 +4,7 @@ import numpy
 
 from scorelab.errors import ScorelabError
 from scorelab.files import read_json
-from scorelab.laws.estimate import Estimate
+from scorelab.laws.estimate import Estimate, columns
 from scorelab.metrics.tables import rows_of
 from scorelab.randomness import stream
 from scorelab.studies.learning.regimes import regime_map, summary
@@ -158,7 +158,7 @@ def _k_modes(modes, context):
 def _sizes(modes, table, floors):
     """Numbers by N, from warm starts: the error of each rule, the error of descent over the error of EM on the same
     data, and the two floors."""
-    metrics = {"samples": modes.sizes} | _columns([floors(count) for count in modes.sizes])
+    metrics = {"samples": modes.sizes} | columns([floors(count) for count in modes.sizes])
     found = {}
     for rule in ("ddpm", "em", "sklearn"):
         found[rule] = [rows_of(table, part="size", rule=rule, samples=count)["error"] for count in modes.sizes]
@@ -177,7 +177,3 @@ def _slope(sizes, errors):
     if len(sizes) < 2:
         return Estimate.missing("a slope needs two sizes")
     return Estimate.mean(log_slopes(sizes, numpy.stack(errors)))
-
-
-def _columns(rows):
-    return {key: [row[key] for row in rows] for key in rows[0]}

@@ -121,10 +121,7 @@ SECTIONS = (
         "learning.modes.START.RULE",
         "START is `warm` or `cold`. RULE is `ddpm` (one noise level), `annealed` (several, one after the other) or "
         "`em`.",
-        (
-            _ERROR,
-            ("recovered _standard_error", "1", "share of the starts that recover every mean; its error is never 0"),
-        ),
+        (_ERROR, _RECOVERED),
     ),
     Section(
         "learning.modes.sizes",

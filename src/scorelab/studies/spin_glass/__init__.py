@@ -1,11 +1,12 @@
 """Sampling the model of Sherrington and Kirkpatrick by AMP and stochastic localization. The stages are `analyse` and
 `plot`."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 
-from scorelab.options import Count, Natural, Options, Positive, Several, in_order
+from scorelab.options import Count, Options, Positive, Several, in_order
+from scorelab.studies.amp import Amp
 from scorelab.studies.base import Number, Study, draw_figures
 
 #: n of the model, whose couplings join at least two spins; exact sums end at 22
@@ -29,27 +30,6 @@ class Large(Options):
 
     sizes: Annotated[list[Size], BeforeValidator(in_order)] = Field(min_length=1)
     samples: Annotated[Several, Field(ge=3)]
-
-
-class Amp(Options):
-    """The denoiser; see `scorelab.denoisers.Amp`. step_size is 1/2 and there is no damping."""
-
-    iterations: Count
-    descent_steps: Natural
-    onsager: Literal["mean", "entries", "none"]
-
-    @property
-    def half(self) -> "Amp":
-        """Half as many iterations of both kinds."""
-        return self.model_copy(
-            update={"iterations": max(self.iterations // 2, 1), "descent_steps": self.descent_steps // 2}
-        )
-
-    def on(self, target):
-        """The denoiser of a target."""
-        from scorelab.denoisers.amp import AMPDenoiser
-
-        return AMPDenoiser(target.couplings, **self.model_dump())
 
 
 class Chains(Options):

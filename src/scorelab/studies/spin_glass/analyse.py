@@ -6,7 +6,7 @@ import numpy
 import torch
 
 from scorelab.denoisers.exact import ExactDenoiser
-from scorelab.laws.estimate import Estimate, flatten
+from scorelab.laws.estimate import Estimate, columns, flatten
 from scorelab.metrics import spins
 from scorelab.progress import Progress
 from scorelab.randomness import stream, stream_seed
@@ -31,21 +31,13 @@ def run(study, context):
             progress.update(number, name)
             rows = part(study, context.seed)
             context.write_table(f"{name}.csv", [flatten(row)[0] for row in rows])
-            columns = _columns(rows)
-            found[name] = columns | _SUMMARIES.get(name, lambda *_: {})(rows, study)
-            arrays |= {f"{name}.{key}": numpy.asarray(values) for key, values in flatten(columns)[0].items()}
+            table = columns(rows)
+            found[name] = table | _SUMMARIES.get(name, lambda *_: {})(rows, study)
+            arrays |= {f"{name}.{key}": numpy.asarray(values) for key, values in flatten(table)[0].items()}
         progress.update(len(parts))
     scale = {"T": study.T, "steps": study.steps, "products": _products(study, study.steps)}
     context.update_metrics("spin_glass", scale | found)
     context.save_arrays("spin_glass", {key: _numbers(values) for key, values in arrays.items()})
-
-
-def _columns(rows):
-    """A list for each key of the rows; estimates together."""
-    columns = {key: [row[key] for row in rows] for key in rows[0]}
-    return {
-        key: Estimate.together(values) if isinstance(values[0], Estimate) else values for key, values in columns.items()
-    }
 
 
 def _numbers(values):

@@ -1,11 +1,12 @@
 """Z2 synchronization: sampling the signs behind a noisy outer product, beside the best overlap that there is. The
 stages are `analyse` and `plot`."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 
-from scorelab.options import Count, Natural, Options, Positive, Several, in_order
+from scorelab.options import Count, Options, Positive, Several, in_order
+from scorelab.studies.amp import Amp
 from scorelab.studies.base import Number, Study, draw_figures
 
 
@@ -21,20 +22,6 @@ class Small(Sizes):
     """Sizes whose posterior is summed exactly; n is at most 20."""
 
     n: Annotated[Several, Field(le=20)]
-
-
-class Amp(Options):
-    """The denoiser; see `scorelab.denoisers.Amp`. step_size is 1/2 and there is no damping."""
-
-    iterations: Count
-    descent_steps: Natural
-    onsager: Literal["mean", "entries", "none"]
-
-    def on(self, target):
-        """The denoiser of a target."""
-        from scorelab.denoisers.amp import AMPDenoiser
-
-        return AMPDenoiser(target.couplings, **self.model_dump())
 
 
 class Synchronization(Study):

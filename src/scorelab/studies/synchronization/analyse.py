@@ -5,12 +5,12 @@ import torch
 
 from scorelab.denoisers.amp import AMPDenoiser
 from scorelab.denoisers.state_evolution import fixed_point
-from scorelab.laws.estimate import Estimate, flatten
+from scorelab.laws.estimate import Estimate, columns, flatten
 from scorelab.progress import Progress
 from scorelab.randomness import stream_seed
 from scorelab.samplers.spins import times
 from scorelab.studies.synchronization import measurements
-from scorelab.studies.synchronization.theory import spectral_limit
+from scorelab.targets.spiked import spectral_limit
 
 
 def run(study, context):
@@ -23,9 +23,9 @@ def run(study, context):
                 progress.update(place * len(study.strengths) + number, f"{name}, lambda = {strength:g}")
                 rows.append({"strength": strength} | part(study, context.seed, strength))
             context.write_table(f"{name}.csv", [flatten(row)[0] for row in rows])
-            columns = _columns(rows)
-            found[name] = {"n": getattr(study, name).n} | columns | _summary(rows)
-            arrays |= {f"{name}.{key}": numpy.asarray(values, float) for key, values in flatten(columns)[0].items()}
+            table = columns(rows)
+            found[name] = {"n": getattr(study, name).n} | table | _summary(rows)
+            arrays |= {f"{name}.{key}": numpy.asarray(values, float) for key, values in flatten(table)[0].items()}
         progress.update(2 * len(study.strengths))
     context.update_metrics("synchronization", {"T": study.T, "steps": study.steps} | found)
     strengths = numpy.linspace(0, 1.05 * max(study.strengths), 211)
@@ -36,14 +36,6 @@ def run(study, context):
 def _bayes(strengths):
     """The Bayes overlap at strengths (count,)."""
     return numpy.array([float(fixed_point(float(strength), 0.0)) for strength in strengths])
-
-
-def _columns(rows):
-    """A list for each key of the rows; estimates together."""
-    columns = {key: [row[key] for row in rows] for key in rows[0]}
-    return {
-        key: Estimate.together(values) if isinstance(values[0], Estimate) else values for key, values in columns.items()
-    }
 
 
 def _over_matrices(rows):

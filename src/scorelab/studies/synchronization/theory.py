@@ -4,12 +4,12 @@
 001_4ca3c1340e19a977.txt, section 3.
 """
 
-import itertools
 import math
 
 import numpy
 import torch
 
+from scorelab.laws.spin_sums import all_states
 from scorelab.targets.ising import sherrington_kirkpatrick
 
 #: matrices whose forms are computed at once
@@ -29,11 +29,6 @@ def log_posterior_of_symmetric_noise(forms, beta):
 def log_posterior_of_independent_noise(forms, beta):
     """beta <x, A x>, for a W with n^2 independent entries N(0, 1/n); forms: <x, A x>."""
     return beta * forms
-
-
-def sign_vectors(n):
-    """All of {-1, 1}^n, shape (2^n, n), float64."""
-    return torch.tensor(list(itertools.product((-1.0, 1.0), repeat=n)), dtype=torch.float64)
 
 
 def observe(theta, beta, symmetric, count, generator):
@@ -73,12 +68,6 @@ def overlaps(law, vectors, theta):
     return law @ (vectors @ theta / len(theta)).square()
 
 
-def spectral_limit(strength):
-    """The limit of <v, theta>^2/n^2 for the leading eigenvector v of A with |v|^2 = n: 1 - 1/lambda^2 above the
-    threshold lambda = 1, else 0 (Benaych-Georges and Nadakuditi 2011). strength: a number or an array."""
-    return numpy.maximum(0.0, 1 - 1 / numpy.maximum(strength, 1.0) ** 2)
-
-
 def trace_variation(strength: float) -> float:
     """The total variation between the laws of the traces of A and of W, N(lambda, 2) and N(0, 2): 2 Phi(lambda/sqrt(8))
     - 1.
@@ -104,7 +93,7 @@ def second_moment(n: int | None, strength: float) -> float:
 
 def likelihood_ratios(n: int, strength: float, count: int, generator):
     """L of `count` draws of W, (count,): the mean over all sign vectors of exp(lambda/2 <x, W x> - n lambda^2/4)."""
-    vectors = sign_vectors(n)[: 2 ** (n - 1)]  # x and -x have one value
+    vectors = all_states(n)[: 2 ** (n - 1)]  # x and -x have one value
     found = []
     for first in range(0, count, _DRAWS):
         W = torch.stack([sherrington_kirkpatrick(n, generator) for _ in range(min(_DRAWS, count - first))])

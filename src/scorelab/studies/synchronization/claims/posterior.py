@@ -5,6 +5,7 @@ import torch
 from scorelab.claims import CORRECTED, Evidence, at_least, claim, equal
 from scorelab.claims.panels import panel, panels
 from scorelab.laws.estimate import mean_and_error
+from scorelab.laws.spin_sums import all_states
 from scorelab.studies.synchronization import theory
 
 
@@ -29,7 +30,7 @@ from scorelab.studies.synchronization import theory
 def spiked_posterior(budget):
     """Enumerate all sign vectors."""
     n, betas = budget.of(10, 8), (0.5, 1.0, 2.0, 3.0)
-    vectors, theta = theory.sign_vectors(n), torch.ones(n, dtype=torch.float64)
+    vectors, theta = all_states(n), torch.ones(n, dtype=torch.float64)
     theta[::3] = -1
     distances = {}
     for symmetric in (True, False):
