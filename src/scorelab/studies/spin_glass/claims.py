@@ -232,9 +232,9 @@ def distance(budget):
     (cold_first, cold_first_error), (cold_last, cold_last_error) = (found[1.5, n] for n in sizes)
     what = f"E|x - x'|^2/n at n = {sizes[1]} less that at n = {sizes[0]}, beta = 0.5"
     betas = sorted({beta for beta, _ in found})
-    lines = {f"beta = {beta:g}": [found[beta, n][0] for n in sizes] for beta in betas}
-    errors = {f"beta = {beta:g}": [found[beta, n][1] for n in sizes] for beta in betas}
-    picture = panel("coupled runs", sizes, lines, errors=errors, xlabel="n", ylabel="W2^2/n at most", yscale="log")
+    lines = {rf"$\beta = {beta:g}$": [found[beta, n][0] for n in sizes] for beta in betas}
+    errors = {rf"$\beta = {beta:g}$": [found[beta, n][1] for n in sizes] for beta in betas}
+    picture = panel("coupled runs", sizes, lines, errors=errors, xlabel="$n$", ylabel="$W_2^2/n$ at most", yscale="log")
     return Evidence(
         stated=[at_most(what, last - first, 0, error=math.hypot(first_error, last_error))],
         numbers={

@@ -32,7 +32,17 @@ def _large(axes, arrays):
     axes.plot(x, arrays["limits.spectral"], "--", color=FAINT, linewidth=0.9, label=r"$1-1/\lambda^2$")
     hollow = {"markerfacecolor": "none"}
     _points(axes, arrays, "large", "spectral", fmt="^", color=FAINT, markersize=4, label="leading eigenvector")
-    _points(axes, arrays, "large", "estimate", fmt="s", color=THIRD, markersize=5.5, label="AMP from it", **hollow)
+    _points(
+        axes,
+        arrays,
+        "large",
+        "estimate",
+        fmt="s",
+        color=THIRD,
+        markersize=5.5,
+        label="AMP from the eigenvector",
+        **hollow,
+    )
     _samples(axes, arrays, "large")
 
 

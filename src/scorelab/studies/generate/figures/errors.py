@@ -4,6 +4,9 @@ import numpy
 
 from scorelab.figures.style import COLUMN, EXACT, FAINT, LEARNED, THIRD, new_figure, time_axis
 
+#: what is below this is a zero with rounding
+_ZERO = 1e-12
+
 
 def figure(arrays):
     """arrays: posterior_mean_{angle, relative_error, relative_error_standard_error, relative_error_floor,
@@ -25,8 +28,9 @@ def figure(arrays):
     excess, spread = arrays["posterior_mean_squared_error"], arrays["posterior_mean_squared_error_standard_error"]
     middle.plot(angle, arrays["posterior_mean_bayes_risk"], "s--", color=EXACT, markersize=2.5, label="Bayes risk")
     middle.errorbar(angle, excess, yerr=2 * spread, fmt="o-", color=LEARNED, markersize=3, label="excess risk")
-    _log_or_zero(middle, excess)
-    if middle.get_yscale() == "log":  # the Bayes risk of spins falls below every excess risk
+    if (excess > _ZERO).all():
+        middle.set_yscale("log")
+        # the Bayes risk of spins falls below every excess risk
         middle.set_ylim(bottom=max(middle.get_ylim()[0], 1e-3 * excess.min()))
     middle.set_ylabel("risk (squared norm)")
     middle.legend()
@@ -46,7 +50,7 @@ def figure(arrays):
 
 def _log_or_zero(axes, values):
     """Make the axis logarithmic, unless the values are zero, as they are for an exact denoiser."""
-    if (values > 1e-12).all():
+    if (values > _ZERO).all():
         axes.set_yscale("log")
     else:
         axes.set_ylim(-0.05, 1.0)

@@ -121,8 +121,8 @@ def bayes_optimal(budget):
         {"AMP": [found[beta, 0.3][0] for beta in betas]},
         errors={"AMP": [found[beta, 0.3][1] for beta in betas]},
         dashed={"posterior mean": exact},
-        xlabel="strength beta",
-        ylabel="<m, theta>/n",
+        xlabel=r"strength $\beta$",
+        ylabel=r"$\langle m, \theta \rangle/n$",
     )
     return Evidence(
         stated=comparisons,
