@@ -9,7 +9,7 @@ from scorelab.errors import ConfigError
 from scorelab.lab.app import config_folder
 from scorelab.lab.config import check
 from scorelab.lab.sweep import read_jobs
-from scorelab.reproduction.published import published
+from scorelab.reproduction.semester.published import published
 
 PRESETS = sorted(path.stem for path in (config_folder() / "experiment").glob("*.yaml"))
 OF_SECTION_7 = [name for name in PRESETS if name not in ("fig01_exact", "fig09_two_stage")]
