@@ -80,7 +80,7 @@ class Sgd(Study):
     protocol: Literal["text", "author"]
     optimum: Annotated[list[Coordinate], Field(min_length=2, max_length=10)]
     start: Annotated[list[Coordinate], Field(min_length=2, max_length=10)] | None
-    sigma: Annotated[float, Field(ge=0, le=1e6)]
+    sigma: Annotated[float, Field(ge=1e-6, le=1e6)]
     law: Literal["constant", "decreasing"]
     step: StepSize | None
     steps: Steps

@@ -234,8 +234,6 @@ def _limit(study, g, generator):
     keys = ("mean_square", "covariance", "worst")
     if exact is None:
         return dict.fromkeys(keys, Estimate.missing(_EXPLODES))
-    if study.sigma == 0:
-        return dict.fromkeys(keys, Estimate.missing("without noise the limit is theta*"))
     steps = max(math.ceil(math.log(_FORGOTTEN) / math.log(study.moments.growth(g))), 1)
     if 2 * steps > study.stationary.most:
         why = f"{2 * steps} steps are needed, and stationary.most is {study.stationary.most}"
@@ -271,12 +269,14 @@ def _distance(study, context):
         ends = {}
         for law in LAWS:
             means, second = study.moments.curves(law, [T / count] * count, study.away)
-            ends[law] = (means[-1], second[-1] - numpy.outer(means[-1], means[-1]), float(numpy.trace(second[-1])))
+            with numpy.errstate(invalid="ignore"):
+                covariance = second[-1] - numpy.outer(means[-1], means[-1])
+            ends[law] = (means[-1], covariance, float(numpy.trace(second[-1])))
         mean, covariance, square = ends["sgd"]
         for law in EQUATIONS:
             own_mean, own_covariance, own_square = ends[law]
-            apart[law]["mean_square"].append(_ratio(own_square - square, square))
-            apart[law]["covariance"].append(_ratio(own_covariance - covariance, covariance))
+            apart[law]["mean_square"].append(_ratio(own_square, square))
+            apart[law]["covariance"].append(_ratio(own_covariance, covariance))
             if numpy.isfinite(own_covariance).all() and numpy.isfinite(covariance).all():
                 apart[law]["gelbrich"].append(gelbrich(mean, covariance, own_mean, own_covariance))
             else:
@@ -293,10 +293,10 @@ def _distance(study, context):
     return {"distance": found}, {"models": arrays}
 
 
-def _ratio(difference, whole):
-    """The size of a difference over that of the whole; matrices by their Frobenius norm."""
+def _ratio(value, right):
+    """The size of an error over that of the right value; matrices by their Frobenius norm."""
     with numpy.errstate(invalid="ignore", divide="ignore"):
-        return float(numpy.linalg.norm(difference) / numpy.linalg.norm(whole))
+        return float(numpy.linalg.norm(value - right) / numpy.linalg.norm(right))
 
 
 def _order(g, values):
