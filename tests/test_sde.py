@@ -110,6 +110,10 @@ def test_the_moments_of_the_ou_process_solve_their_odes_and_those_of_the_scheme_
         mean, variance = mean + kappa * (optimum - mean) * dt, (1 - kappa * dt) ** 2 * variance + volatility**2 * dt
     assert paths.scheme_mean(19, kappa, optimum, start, dt) == pytest.approx(mean, rel=1e-12)
     assert paths.scheme_variance(19, kappa, volatility, dt) == pytest.approx(variance, rel=1e-12)
+    starts = numpy.full(20_000, start)
+    *_, x = paths.ornstein_uhlenbeck_paths(kappa, volatility, optimum, starts, dt, 19, numpy.random.default_rng(6))
+    assert abs(x.mean() - mean) < 4 * x.std() / math.sqrt(len(x))
+    assert x.var() == pytest.approx(variance, rel=4 * math.sqrt(2 / len(x)))
 
 
 # The study. -----------------------------------------------------------------------------------------------------------
