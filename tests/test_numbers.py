@@ -101,6 +101,8 @@ RUNS = (
     ("test_process_study", "QUICK", ()),
     ("test_learning", "QUICK", ()),
     ("test_sampler_accuracy", "STUDY", ()),
+    ("test_sde", "QUICK", ()),
+    ("test_sgd_study", "QUICK", ()),
     ("test_spin_glass", "QUICK", ()),
     ("test_synchronization", "QUICK", ()),
     ("test_two_stage", "QUICK", ()),

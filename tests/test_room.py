@@ -17,6 +17,7 @@ def test_what_does_not_fit_into_the_memory_names_its_key(tmp_path, monkeypatch):
         ("sampler.steps=1e9", "sampler.steps = 1000000000: about 200 GB"),
         ("sampler.batch_size=1e9 sampler.count=1e8", "sampler.batch_size = 1000000000: about 410 GB"),
         ("study.path_kl_draws=1e9", "study.path_kl_draws = 1000000000: about 2.05 TB"),
+        ("study=sde study.ou.replicas=1e9", "study.ou.replicas = 1000000000: about 800 GB"),
         ("denoiser=tanh denoiser.m=1e6", "denoiser = OuterProduct: about"),
         ("target=ising target.n=1e5", "target.n = 100000: about 160 GB"),
         ("target=z2_synchronization target.n=1e5", "target.n = 100000: about 160 GB"),

@@ -143,7 +143,8 @@ class Study(Options):
         made is found before anything is trained. Raises ConfigError, which names the key."""
 
     def memory_needed(self, n: int) -> dict[str, float]:
-        """Keys of the study -> the bytes of memory that their values ask for at once, for samples of n entries."""
+        """Keys of the study -> the bytes of memory that their values ask for at once, for samples of n entries; the
+        key of a node inside is dotted."""
         return {}
 
     def listing(self, config) -> str | None:
