@@ -1,5 +1,6 @@
 """What a run takes of the memory and of the disk, before it begins."""
 
+import operator
 import os
 import shutil
 from pathlib import Path
@@ -45,7 +46,7 @@ def _in_memory(config, n):
         yield "sampler.batch_size", job.batch_size, 4.0 * n * min(job.batch_size, job.count) * _COPIES_OF_STATE
         yield "sampler.steps", job.steps, float(_STEP) * job.steps
     for key, needed in config.study.memory_needed(n).items():
-        yield f"study.{key}", getattr(config.study, key), float(needed)
+        yield f"study.{key}", operator.attrgetter(key)(config.study), float(needed)
     if parameters:
         path = config["denoiser"].path.rpartition(".")[2]
         yield "denoiser", path, 4.0 * parameters * (_COPIES_OF_PARAMETER if config.uses("training") else 1)

@@ -194,8 +194,8 @@ class Mixture:
         return (gamma.double() @ self.means + self._in_coordinates(gained)).to(x.dtype)
 
     def posterior_variance(self, x, angle):
-        """tr Cov[X | x_phi = x] = E[|X - E[X | x]|^2 | x], shape (count,): the variance within the modes of the posterior
-        plus the variance between their means."""
+        """tr Cov[X | x_phi = x] = E[|X - E[X | x]|^2 | x], shape (count,): the variance within the modes of the
+        posterior plus the variance between their means."""
         sin, cos = sin_cos(angle, x.double())
         residual, variances = self._standardised(x.double(), sin, cos)
         gamma = self.posterior_weights(x.double(), angle)

@@ -139,7 +139,8 @@ class Study(Options):
         """Raise ConfigError if the study cannot run with the rest of a checked configuration."""
 
     def memory_needed(self, n: int) -> dict[str, float]:
-        """Keys of the study -> the bytes of memory that their values ask for at once, for samples of n entries."""
+        """Keys of the study, dotted where they are inner ones -> the bytes of memory that their values ask for at
+        once, for samples of n entries."""
         return {}
 
     def listing(self, config) -> str | None:

@@ -131,11 +131,15 @@ def require_slopes(denoiser, x, angle, user: str):
     name = f"denoiser {type(denoiser).__name__}"
     copy = _in_double(denoiser, x, angle)
     if copy.mixes_samples():
-        raise ScorelabError(f"{name}: its answer for one state depends on the others of the batch, and {user} needs each alone")
+        raise ScorelabError(
+            f"{name}: its answer for one state depends on the others of the batch, and {user} needs each alone"
+        )
     try:
         wrong = copy.wrong_forms()
     except RuntimeError as error:
-        raise ScorelabError(f"{name} cannot be differentiated, which {user} needs ({str(error).splitlines()[0]})") from error
+        raise ScorelabError(
+            f"{name} cannot be differentiated, which {user} needs ({str(error).splitlines()[0]})"
+        ) from error
     if wrong:
         raise ScorelabError(
             f"{name}: its derivative by torch is not that of finite differences, as where a part of it is under "
