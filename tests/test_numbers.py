@@ -100,6 +100,7 @@ RUNS = (
     ("test_langevin_study", "QUICK", ("denoiser=exact",)),
     ("test_process_study", "QUICK", ()),
     ("test_learning", "QUICK", ()),
+    ("test_likelihood", "QUICK", ()),
     ("test_sampler_accuracy", "STUDY", ()),
     ("test_sde", "QUICK", ()),
     ("test_sgd_study", "QUICK", ()),
