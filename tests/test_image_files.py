@@ -18,6 +18,7 @@ from PIL import Image
 
 import scorelab
 from scorelab.errors import ConfigError, ScorelabError
+from scorelab.lab.denoiser_file import load_denoiser
 from scorelab.nodes import component
 from scorelab.targets.image_files import read_idx, read_images, write_idx
 from scorelab.targets.images import split
@@ -280,3 +281,22 @@ def test_bad_data_end_a_run_in_one_line_that_names_the_key_before_anything_is_tr
     assert text.startswith(f"target.source = {short}: is cut short")
     assert not {"denoiser.safetensors", "training.csv"} & {path.name for path in (tmp_path / "run").iterdir()}
     assert idx.read_bytes() == write_idx(PICTURES)
+
+
+def test_images_outside_of_a_run_are_read_only_where_they_are_given_again(idx, tmp_path, undrawn):
+    little = ["denoiser=exact", "sampler.count=20", "sampler.steps=32", "study.path_kl_angles=2", "threads=1"]
+    little += ["study.path_kl_draws=4", "study.posterior_mean_draws=4", "study.floor_repeats=2"]
+    run = scorelab.run(["target=images", f"target.source={idx}", *little], tmp_path / "run")
+    assert run.target.digest == run.metrics["images"]["data"]
+    for stage in ("sample", "analyse", "plot"):
+        again = [f"run={run.directory}", f"stage={stage}"]
+        assert "a place outside of the directory" in refused(ConfigError, scorelab.run, again), stage
+    assert "of another configuration" in refused(ConfigError, scorelab.run, [*again, "++target.source=digits"])
+    assert scorelab.run([*again, f"++target.source={idx}"]).metrics["images"] == run.metrics["images"]
+    loaded = scorelab.load(tmp_path / "run")
+    assert loaded.metrics["images"]["count"] == 10
+    assert "scorelab.load(..., reads=True)" in refused(ConfigError, lambda: loaded.target)
+    assert scorelab.load(tmp_path / "run", reads=True).target.digest == run.target.digest
+    assert "a place outside of the file" in refused(
+        ScorelabError, load_denoiser, tmp_path / "run" / "denoiser.safetensors"
+    )
