@@ -18,6 +18,7 @@ from PIL import Image
 
 import scorelab
 from scorelab.errors import ConfigError, ScorelabError
+from scorelab.lab import room
 from scorelab.lab.denoiser_file import load_denoiser
 from scorelab.nodes import component
 from scorelab.targets.image_files import read_idx, read_images, write_idx
@@ -281,6 +282,13 @@ def test_bad_data_end_a_run_in_one_line_that_names_the_key_before_anything_is_tr
     assert text.startswith(f"target.source = {short}: is cut short")
     assert not {"denoiser.safetensors", "training.csv"} & {path.name for path in (tmp_path / "run").iterdir()}
     assert idx.read_bytes() == write_idx(PICTURES)
+
+
+def test_room_is_asked_for_by_the_dimension_of_the_images(tmp_path, monkeypatch):
+    monkeypatch.setattr(room, "_free_memory", lambda: 8e9)
+    many = ["sampler.count=10000000", "sampler.batch_size=10000000", "denoiser=exact", "stage=train"]
+    text = refused(ConfigError, scorelab.run, ["target=images", "target.limit=5", *many], tmp_path / "run")
+    assert text.startswith("sampler.batch_size = 10000000: about 20.5 GB of memory are needed, 8 GB are free")
 
 
 def test_images_outside_of_a_run_are_read_only_where_they_are_given_again(idx, tmp_path, undrawn):
