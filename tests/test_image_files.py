@@ -273,6 +273,8 @@ def test_bad_data_end_a_run_in_one_line_that_names_the_key_before_anything_is_tr
             [f"target.source={idx}", "target.held_out_source=/nowhere"],
             "target.held_out_source = /nowhere: no such file",
         ),
+        ([f"target.source={idx}", f"target.held_out_source={single}"], "has one image, and two at least are needed"),
+        ([f"target.source={idx}", "target.held_out_source=digits"], "target.held_out_source = digits: no such file"),
         ([f"target.held_out_source={idx}"], "goes with a source of files"),
         ([f"target.source={idx}", f"target.held_out_labels={labels}"], "goes with held_out_source, which is null"),
         ([f"target.source={idx}", "target.limit=11"], "target.limit = 11: source has 10 images that are not held out"),
