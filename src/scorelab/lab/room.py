@@ -17,14 +17,15 @@ _STEP = 200
 _RATE, _LAUNCH, _YEAR = 1e15, 1e-5, 365.25 * 86400
 
 
-def require_room(config: Config, directory: Path):
+def require_room(config: Config, directory: Path, n: int | None = None):
     """Raise ConfigError for a run that does not fit into the memory that is free, or onto the disk, or into a year.
 
-    Only what the configuration tells is counted: the samples, the batches, the grid, the parameters of the denoiser and
-    what the target and the study declare. The rest may still fail, with one line of its own. The time is what the
-    fastest machine would need, so that a run that is refused would never end.
+    n: the dimension of the target; None takes the one that its options name, or 1 if they name none. Only what the
+    configuration tells is counted: the samples, the batches, the grid, the parameters of the denoiser and what the
+    target and the study declare. The rest may still fail, with one line of its own. The time is what the fastest
+    machine would need, so that a run that is refused would never end.
     """
-    n = _dimension(config)
+    n = _dimension(config) if n is None else n
     parameters = _parameters(config, n) if config.uses("denoiser", "target") else 0
     memory = _free_memory()
     for key, value, needed in _in_memory(config, n, parameters):
@@ -56,9 +57,10 @@ def _times(config, parameters):
 
 def _in_memory(config, n, parameters):
     """Yield (key, value, bytes) of what is held in memory."""
-    if config.uses("target") and config.options("target") is not None:
+    if config.uses("target") and "n" in config["target"].data:
         options = config.options("target")
-        yield "target.n", n, options.memory_needed() or 8.0 * n * len(getattr(options, "weights", (0, 0)))
+        declared = 0.0 if options is None else options.memory_needed()
+        yield "target.n", n, declared or 8.0 * n * len(getattr(options, "weights", (0, 0)))
     if config.uses("training") and parameters:  # else no samples are drawn
         N = config.options("training").N
         yield "training.N", N, 8.0 * n * N

@@ -29,7 +29,7 @@ _STATES = 2000
 
 def training_samples(target, options: Training, seed: int):
     """The N samples of a training, (N, *shape)."""
-    return target.sample(options.N, stream(seed, "data"))
+    return target.training_samples(options.N, stream(seed, "data"))
 
 
 class Trainer:
@@ -330,7 +330,7 @@ def _require_fit(denoiser, samples, angle: float):
     try:
         mean = denoiser(samples, torch.full((len(samples),), angle, dtype=samples.dtype))
     except RuntimeError as error:
-        if "shape" not in str(error) and "size" not in str(error):  # a mistake of another kind
+        if not any(word in str(error) for word in ("shape", "size", "dimension")):  # a mistake of another kind
             raise
         raise ScorelabError(f"{name} cannot take states of shape {shape} ({str(error).splitlines()[0]})") from error
     if tuple(mean.shape) != shape:
