@@ -108,6 +108,18 @@ def native(schedule):
     return law
 
 
+def chain(schedule):
+    """The uniform law on the angles of the times 1 ... T of a discrete chain, as in algorithm 1 of Ho et al. (2020).
+
+    schedule: an object with the number T of `timesteps` and the elementwise map angle(time). Raises ConfigError for any
+    other schedule.
+    """
+    if not hasattr(schedule, "timesteps"):
+        clock = type(schedule).__name__
+        raise ConfigError(f"training.angles = chain: the schedule of a discrete chain is needed, as ddpm, not {clock}")
+    return OneOf(schedule.angle(torch.arange(schedule.timesteps, 0, -1, dtype=torch.float64)))
+
+
 def single(noise_level):
     """The law that has only the angle at which x / sin = X + noise_level G."""
     return OneOf(torch.tensor([math.atan(1 / noise_level)], dtype=torch.float64))
@@ -120,11 +132,11 @@ def ladder(low, high, levels):
 
 
 def angle_law(options, schedule=None) -> AngleLaw:
-    """The law that the training options name. Raises ValueError for `native` without a schedule."""
-    if options.angles == "native":
+    """The law that the training options name. Raises ValueError for `native` and `chain` without a schedule."""
+    if options.angles in ("native", "chain"):
         if schedule is None:
-            raise ValueError("angles = native: a schedule is needed")
-        return native(schedule)
+            raise ValueError(f"angles = {options.angles}: a schedule is needed")
+        return {"native": native, "chain": chain}[options.angles](schedule)
     if options.angles == "single":
         return single(options.noise_level)
     if options.angles == "ladder":
