@@ -88,8 +88,8 @@ def numbers(result):
 # What a target says of itself. --------------------------------------------------------------------------------------
 
 
-#: capabilities of targets with couplings, on few states, or with counts
-OF_OTHERS = {"couplings", "states", "spins", "count_mean"}
+#: capabilities of targets with couplings, on few states, with counts, or made of data
+OF_OTHERS = {"couplings", "states", "spins", "count_mean", "points", "images", "held_out", "labels"}
 
 
 def test_a_mixture_can_everything_but_what_is_of_others_and_samples_alone_nothing_else():

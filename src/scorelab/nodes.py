@@ -101,7 +101,7 @@ class Component:
         """Yield (dotted key, value) of each option that names a place outside of the run directory, in the nodes inside
         this node too. kind: `reads` or `writes`."""
         for name, value in () if self.options is None else self.options:
-            if name in getattr(self.cls, kind) and value is not None:
+            if name in getattr(self.options, kind) and value is not None:
                 yield f"{self.key}.{name}", value
             if isinstance(value, Component):
                 yield from ((f"{self.key}{key.removeprefix(HERE)}", inner) for key, inner in value.places(kind))

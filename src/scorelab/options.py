@@ -22,8 +22,8 @@ class Options(pydantic.BaseModel):
 
     #: keys that no result depends on; they are not part of a run's identity
     bookkeeping: ClassVar[tuple[str, ...]] = ()
-    #: keys that name a place outside of the run directory, which training reads, or which a stage writes to; a saved
-    #: configuration does not choose them
+    #: keys that name a place outside of the run directory, which training reads (and every stage, for a target), or
+    #: which a stage writes to; a saved configuration does not choose them
     reads: ClassVar[tuple[str, ...]] = ()
     writes: ClassVar[tuple[str, ...]] = ()
 

@@ -299,8 +299,8 @@ def merge(run: runs.Run, asked: dict, overrides: list[str], groups: set[str]) ->
     if changed:
         what = "training.resume" if resuming else f"stage={stage}"
         raise ConfigError(f"{run.path}: of another configuration, {what} cannot change {'; '.join(changed)}")
-    for kind in ("reads", "writes") if resuming else ("writes",):  # only training reads
-        config.require_given(given, kind)
+    config.require_given(given, "reads", "" if resuming else "target.")  # every stage reads the data of a target
+    config.require_given(given, "writes")
     return config
 
 
@@ -317,12 +317,14 @@ class Result:
 
     directory: the run directory. metrics: the content of metrics.json. config: the checked configuration. arrays:
     figure name -> arrays that the figure is drawn from. figures: figure name -> matplotlib Figure. samples: (count, n)
-    float32, read as needed. target: the `Target` of the run, built anew from its configuration.
+    float32, read as needed. target: the `Target` of the run, built anew from its configuration. reads: whether it may
+    be built of data outside of the directory, which the configuration names.
     """
 
     directory: Path
     metrics: dict = field(repr=False)
     config: Config = field(repr=False)
+    reads: bool = field(default=True, repr=False)
 
     @cached_property
     def _context(self):
@@ -346,7 +348,11 @@ class Result:
 
     @cached_property
     def target(self):
-        """The target of the run, with its exact answers. Raises ConfigError if the study uses none."""
+        """The target of the run, with its exact answers. Raises ConfigError if the study uses none, and if the target
+        is made of data outside of the directory that may not be read."""
+        for key, value in () if self.reads else self.config["target"].places("reads"):
+            where = f"a place outside of {self.directory}, which no file there chooses"
+            raise ConfigError(f"{key} = {value}: {where}; scorelab.load(..., reads=True) allows it")
         return self._context.target
 
 
@@ -386,14 +392,15 @@ def run(overrides=(), directory: Path | str | None = None, config_dir: Path | st
     return Result(opened.path, opened.metrics, config)
 
 
-def load(directory: Path | str, extensions=()) -> Result:
+def load(directory: Path | str, extensions=(), reads: bool = False) -> Result:
     """The result of a run that is done; nothing in its directory is executed.
 
-    extensions: the packages whose classes the run's configuration may name, as for a new run. Raises ScorelabError for
-    a directory without a finished run, and for a configuration that names other extensions.
+    extensions: the packages whose classes the run's configuration may name, as for a new run. reads: whether the target
+    may be built of data outside of the directory, which the configuration names. Raises ScorelabError for a directory
+    without a finished run, and for a configuration that names other extensions.
     """
     opened = runs.Run.open(directory)
-    return Result(opened.path, opened.metrics, opened.checked(extensions))
+    return Result(opened.path, opened.metrics, opened.checked(extensions), reads)
 
 
 @contextlib.contextmanager

@@ -96,13 +96,14 @@ class Config:
         for part in self.components.values():
             yield from part.places(kind)
 
-    def require_given(self, given: Mapping[str, Any], kind: str):
+    def require_given(self, given: Mapping[str, Any], kind: str, group: str = ""):
         """Raise ConfigError for a place outside of the run directory that the user did not give.
 
         given: the configuration that the user composed now, as plain data. kind: `reads` or `writes`; see `Options`.
+        group: the group whose keys are asked for; all groups by default.
         """
         for key, value in self.places(kind):
-            if lookup(given, key) != value:
+            if key.startswith(group) and lookup(given, key) != value:
                 raise ConfigError(
                     f"{key} = {show(value)}: a place outside of the directory, which no file there chooses; "
                     f"++{key}={show(value)} on the command line allows it"

@@ -40,7 +40,10 @@ def load_denoiser(path: Path | str, expected: Config | None = None):
         changed = differences(known, nodes | {"seed": seed})
         if changed:
             raise ScorelabError(f"{path}: of another configuration: {'; '.join(changed)}")
-    target = component("target", nodes["target"], extensions).build(generator=stream(seed, "target"))
+    law = component("target", nodes["target"], extensions)
+    for key, value in law.places("reads") if expected is None else ():
+        raise ScorelabError(f"{path}: {key} = {value}: a place outside of the file, which it does not choose")
+    target = law.build(generator=stream(seed, "target"))
     with default_stream(0):  # for the initial weights, which the weights of the file replace
         denoiser = component("denoiser", nodes["denoiser"], extensions).build(
             n=target.n, target=target, pretrained=False

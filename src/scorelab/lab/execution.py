@@ -45,6 +45,8 @@ def execute(run: Run, config: Config):
         context = Context(run, config)
         if config.uses("target"):
             require_of_target(config, context.target)
+            if "n" not in config["target"].data:  # only the target itself knows its dimension
+                require_room(config, run.path, context.target.n)
         if stages[0] == next(iter(study.stages)):
             context.plan()
         for stage in stages:

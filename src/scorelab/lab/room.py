@@ -14,13 +14,14 @@ _COPIES_OF_STATE, _COPIES_OF_PARAMETER = 8, 5
 _STEP = 200
 
 
-def require_room(config: Config, directory: Path):
+def require_room(config: Config, directory: Path, n: int | None = None):
     """Raise ConfigError for a run that does not fit into the memory that is free, or onto the disk.
 
-    Only what the configuration tells is counted: the samples, the batches, the grid, the parameters of the denoiser and
-    what the study declares. The rest may still fail, with one line of its own.
+    n: the dimension of the target; None takes the one that its options name, or 1 if they name none. Only what the
+    configuration tells is counted: the samples, the batches, the grid, the parameters of the denoiser and what the
+    study declares. The rest may still fail, with one line of its own.
     """
-    n = _dimension(config)
+    n = _dimension(config) if n is None else n
     memory = _free_memory()
     for key, value, needed in _in_memory(config, n):
         if memory is not None and needed > memory:
@@ -34,7 +35,7 @@ def require_room(config: Config, directory: Path):
 
 def _in_memory(config, n):
     """Yield (key, value, bytes) of what is held in memory."""
-    if config.uses("target") and config.options("target") is not None:
+    if config.uses("target") and "n" in config["target"].data:
         yield "target.n", n, 8.0 * n * len(getattr(config.options("target"), "weights", (0, 0)))
     parameters = _parameters(config, n) if config.uses("denoiser", "target") else 0
     if config.uses("training") and parameters:  # else no samples are drawn

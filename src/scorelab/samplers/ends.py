@@ -98,12 +98,12 @@ def _leap(job, schedule, angles, target):
 
 def _noise_left(job, schedule, ratios, target):
     """What to say of noise that is wider than the narrowest mode."""
-    width = scale(target).width
+    width = scale(target).resolved
     if not width or job.output != "scaled" or ratios[-1] * width**2 >= 1:
         return None
     advice = _advice(schedule, schedule.ends[1], _STOP / width**2, "sampler.output=posterior_draw leaves none")
-    left = 1 / math.sqrt(ratios[-1])
-    return f"the noise that is left, {left:.3g}, is wider than the narrowest mode, {width:.3g}; {advice}"
+    left, what = 1 / math.sqrt(ratios[-1]), "the details of the data" if target.can("points") else "the narrowest mode"
+    return f"the noise that is left, {left:.3g}, is wider than {what}, {width:.3g}; {advice}"
 
 
 def _wrong(job, schedule, angles, target):
@@ -147,12 +147,12 @@ def _finer(job, schedule):
 
 
 def _size(schedule, target):
-    """What the signal-to-noise ratio is compared with, and the width of the narrowest mode.
+    """What the signal-to-noise ratio is compared with, and the width that the last noise is held against.
 
     A clock that does not start at angle 0 starts from a law without the mean of the target.
     """
     found = scale(target)
-    return max(found.spread, found.offset if schedule.start_angle > 0 else 0.0), found.width
+    return max(found.spread, found.offset if schedule.start_angle > 0 else 0.0), found.resolved
 
 
 def _advice(schedule, name, snr, otherwise):

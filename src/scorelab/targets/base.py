@@ -15,6 +15,8 @@ from scorelab.targets import listed
 
 #: number of exact samples on which the share of a side is measured
 _SIDE_DRAWS = 65536
+#: why a law of points lacks the capability `score`
+NO_SCORE = "the target has atoms, and no score where there is no noise"
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,10 @@ CAPABILITIES = {
         final=True,
     ),
     "count_mean": Capability("the mean of the target given Poisson counts is not known", ("count_mean",)),
+    "points": Capability("the target is not the law of a finite data set", ("points", "nearest")),
+    "images": Capability("the samples of the target are not images", ("images",)),
+    "held_out": Capability("the target has no data that are held out", ("held_out",)),
+    "labels": Capability("the data of the target have no labels", ("labels",), ("points",)),
 }
 
 
@@ -88,7 +94,9 @@ class Target(Movable, abc.ABC):
     class with `NAME = None` gives up the attribute or method that it inherits, and gets what `Target` has as NAME.
 
     direction: the signal direction `a` that samples are projected on, with the shape of a sample, float64. means (K, n)
-    and std (K,), float64: the means and standard deviations of isotropic Gaussian modes.
+    and std (K,), float64: the means and standard deviations of isotropic Gaussian modes. For the law of a data set:
+    points (N, *shape), the data; held_out (M, *shape), other data of the same kind; labels (N,), the classes of the
+    points, integers from 0 on. images: True where samples are grey images (1, H, W) with values in [-1, 1].
 
     States x have the shape (count, *shape). An angle is a number or a tensor (count,), in radians, in the channel
     x_phi = sin(phi) X + cos(phi) G. A method raises ScorelabError if the target does not have its capability.
@@ -96,6 +104,10 @@ class Target(Movable, abc.ABC):
 
     direction: torch.Tensor | None = None
     spins: bool | None = None
+    points: torch.Tensor | None = None
+    held_out: torch.Tensor | None = None
+    labels: torch.Tensor | None = None
+    images: bool | None = None
     #: number of exact samples on which the Bayes risk is measured, if a subclass does not define it
     risk_draws: int = 4096
 
@@ -120,6 +132,10 @@ class Target(Movable, abc.ABC):
     @abc.abstractmethod
     def sample(self, count: int, generator: torch.Generator, dtype=torch.float32) -> torch.Tensor:
         """Draw `count` exact samples, shape (count, *shape)."""
+
+    def training_samples(self, count: int, generator: torch.Generator, dtype=torch.float32) -> torch.Tensor:
+        """The samples of a training, (count, *shape): independent, unless the law is that of a data set."""
+        return self.sample(count, generator, dtype)
 
     def check_direction(self) -> None:
         """Take the signal direction to float64. Raises ValueError for one that is 0, not finite or of another shape."""
@@ -274,6 +290,10 @@ class Target(Movable, abc.ABC):
     def couplings(self):
         """`couplings`: a `scorelab.targets.couplings.Couplings`."""
         raise self._without("couplings")
+
+    def nearest(self, x: torch.Tensor):
+        """`points`: the nearest points of the data set, a `scorelab.targets.empirical.Nearest`."""
+        raise self._without("points")
 
     # What observation processes need, for vectors (`scorelab.processes`). ---------------------------------------------
 

@@ -12,12 +12,11 @@ from scorelab.laws.atoms import Atoms
 from scorelab.laws.spin_sums import SpinSums, too_many
 from scorelab.randomness import choose, uniform
 from scorelab.targets import listed
-from scorelab.targets.base import CAPABILITIES, Target
+from scorelab.targets.base import CAPABILITIES, NO_SCORE, Target
 from scorelab.targets.signal import orthogonal_variance
 
 #: the most atoms of a projection whose law with noise is given, a mixture with a mode an atom
 _FEW_ATOMS = 512
-_NO_SCORE = "the target has atoms, and no score where there is no noise"
 #: what needs the sums over all states
 _SUMMED = (
     *("sample", "posterior_mean", "noisy_log_prob", "noisy_score", "projection", "noisy_projection"),
@@ -66,7 +65,7 @@ class FiniteTarget(Target):
             if (why := super().lacks(name)) is not None:
                 needed = {name, *CAPABILITIES[name].derived_from}
                 summed = any(attribute in _SUMMED for each in needed for attribute in CAPABILITIES[each].attributes)
-                return (self.too_many if summed else None) or (_NO_SCORE if name == "score" else why)
+                return (self.too_many if summed else None) or (NO_SCORE if name == "score" else why)
         return None
 
     # The law itself. ------------------------------------------------------------------------------------------------

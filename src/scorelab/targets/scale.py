@@ -9,6 +9,8 @@ from scorelab.laws.mixture import Mixture
 from scorelab.randomness import stream
 
 _DRAWS = 512
+#: the share of the standard deviation of a coordinate that is a detail of data
+_RESOLVED = 0.1
 
 
 class Scale(NamedTuple):
@@ -17,11 +19,15 @@ class Scale(NamedTuple):
     spread: the larger of |Cov X|, the Frobenius norm, and of max_k |mu_k - E X|^2. A sampler that freezes the posterior
     mean at E X up to the signal-to-noise ratio t pays t^2 |Cov X|^2 / 4 nats of path KL, and t |mu_k - E X|^2 / 2 nats
     on the paths to mode k. offset: |E X|^2. width: the least standard deviation of a mode; None where it is not known.
+    For the law of a data set, mu_k is a point of it, and width is the standard deviation of a coordinate, root mean
+    square. resolved: the width that the last noise is held against, which is that of the narrowest mode; for a data set
+    it is a tenth of the width, or that of its kernel if this is larger, as points have no width of their own.
     """
 
     spread: float
     offset: float
     width: float | None
+    resolved: float | None
 
 
 def scale(target) -> Scale:
@@ -34,13 +40,25 @@ def scale(target) -> Scale:
         lengths = gram.diag()
         squared = n * within**2 + 2 * within * float(weights @ lengths) + float(weights @ gram.square() @ weights)
         spread = max(math.sqrt(squared), float(lengths.max()))
-        return Scale(spread, float(mean.square().sum()), float(target.std.min()))
+        width = float(target.std.min())
+        return Scale(spread, float(mean.square().sum()), width, width)
     if isinstance(target, Mixture):
         lengths = (target.means - target.mean).square().sum(1)
         width = float(torch.linalg.eigvalsh(target.covariances).min().sqrt())
         spread = max(float(target.covariance.norm()), float(lengths.max()))
-        return Scale(spread, float(target.mean.square().sum()), width)
-    return measured(target) if target.can("samples") else Scale(math.sqrt(target.n), 0.0, None)
+        return Scale(spread, float(target.mean.square().sum()), width, width)
+    if target.can("points"):
+        return _of_points(target)
+    return measured(target) if target.can("samples") else Scale(math.sqrt(target.n), 0.0, None, None)
+
+
+def _of_points(target) -> Scale:
+    """The scale of the law of a data set; |Cov X| is measured, the rest is exact."""
+    lengths = target.squared_lengths()
+    width = math.sqrt(float(lengths.mean()) / target.n + target.std**2)
+    found = measured(target)
+    resolved = max(_RESOLVED * width, target.std)
+    return Scale(max(found.spread, float(lengths.max())), float(target.mean.square().sum()), width, resolved)
 
 
 def entry_std(target) -> float:
@@ -57,4 +75,4 @@ def measured(target) -> Scale:
     mean = x.mean(0)
     squares = ((x - mean) @ (x - mean).T).square()
     squared = (squares.sum() - squares.trace()) / (_DRAWS * (_DRAWS - 1))
-    return Scale(math.sqrt(squared), float(mean.square().sum()), None)
+    return Scale(math.sqrt(squared), float(mean.square().sum()), None, None)

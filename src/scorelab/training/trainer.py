@@ -29,7 +29,7 @@ _STATES = 2000
 
 def training_samples(target, options: Training, seed: int):
     """The N samples of a training, (N, *shape)."""
-    return target.sample(options.N, stream(seed, "data"))
+    return target.training_samples(options.N, stream(seed, "data"))
 
 
 class Trainer:

@@ -1,0 +1,119 @@
+"""What `conf/target` may say of images."""
+
+from typing import Annotated
+
+from pydantic import Field, model_validator
+
+from scorelab.errors import ConfigError, ScorelabError
+from scorelab.nodes import HERE
+from scorelab.options import Fraction, Natural, NonNegative, Several
+from scorelab.targets.options import TargetOptions
+
+#: a path that is not empty
+_Place = Annotated[str, Field(min_length=1)]
+#: the keys that name files or folders
+_PLACES = ("source", "labels", "test", "test_labels")
+
+
+class ImageData(TargetOptions):
+    """Grey images, as samples (1, H, W) with values in [-1, 1]; see `scorelab.targets.Images`.
+
+    source: `digits` (the 1797 images of 8 x 8 pixels of scikit-learn), the path of an IDX file, as of MNIST, packed by
+    gzip or not, or of a folder of PNG files, whose folders are the labels if it has any. labels: the IDX file with the
+    labels; null takes the file of the usual name beside the images, if it is there. held_out: the share of the images
+    that are not part of the law. test: a source of other images, which are held out in place of this share;
+    test_labels: their labels. split_seed: the seed of the choice of the images that are held out, and of the order of
+    the others, apart from the seed of the run. limit: the number of images of the law, the first ones in this order;
+    null takes all. std: the width of the Gaussian kernel around each image; 0 is the law of the images themselves.
+    """
+
+    source: _Place
+    labels: _Place | None
+    test: _Place | None
+    test_labels: _Place | None
+    held_out: Fraction
+    split_seed: Natural
+    limit: Several | None
+    std: NonNegative
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The keys that name places; the images of scikit-learn are no place."""
+        return _PLACES[1:] if self.source == "digits" else _PLACES
+
+    @model_validator(mode="after")
+    def _fitting(self):
+        if self.source == "digits":
+            for name in ("labels", "test"):
+                if getattr(self, name) is not None:
+                    raise ValueError(
+                        f"{name} = {getattr(self, name)}: goes with a source of files, and not with digits"
+                    )
+        if self.test_labels is not None and self.test is None:
+            raise ValueError(f"test_labels = {self.test_labels}: goes with test, which is null")
+        return self
+
+    def build(self):
+        import torch
+
+        from scorelab.randomness import stream
+        from scorelab.targets.images import Images, scaled, split
+
+        given, top = self._given("source", "labels")
+        test = None if self.test is None else self._given("test", "test_labels")[0]
+        if test is not None and test.images.shape[1:] != given.images.shape[1:]:
+            sizes = [" x ".join(map(str, each.images.shape[1:])) for each in (test, given)]
+            raise ConfigError(
+                f"{HERE}.test = {self.test}: its images have {sizes[0]} pixels, those of source {sizes[1]}"
+            )
+        classes = _classes(given, test)
+        labels, test_labels = _places(given, classes), _places(test, classes)
+        share = 0.0 if test is not None else self.held_out
+        kept, held_out = split(len(given.images), labels, share, stream(self.split_seed, "split"))
+        if self.limit is not None and self.limit > len(kept):
+            raise ConfigError(f"{HERE}.limit = {self.limit}: source has {len(kept)} images that are not held out")
+        if len(kept) < 2 or len(held_out) == 1:
+            found = f"{len(kept)} images are left, and {len(held_out)} held out"
+            raise ConfigError(f"{HERE}.held_out = {self.held_out:g}: of each two are needed, or none held out; {found}")
+        kept = kept[: self.limit]
+        everything = torch.as_tensor(given.images)
+        if test is not None:
+            other, other_labels = scaled(test.images, top), test_labels
+        elif len(held_out):
+            other, other_labels = scaled(everything[held_out], top), None if labels is None else labels[held_out]
+        else:
+            other, other_labels = None, None
+        labels = None if labels is None else labels[kept]
+        return Images(scaled(everything[kept], top), labels, other, other_labels, classes, self.std)
+
+    def _given(self, source, labels):
+        """The labelled images of a source, and their largest value. Raises ConfigError, which names the key."""
+        from scorelab.targets.image_files import LabelledImages, read_images
+
+        if getattr(self, source) == "digits":
+            from sklearn.datasets import load_digits
+
+            digits = load_digits()
+            return LabelledImages(digits.images.astype("uint8"), [str(label) for label in digits.target]), 16.0
+        try:
+            return read_images(getattr(self, source), getattr(self, labels)), 255.0
+        except ScorelabError as error:
+            own = getattr(self, labels)
+            key = labels if own is not None and str(error).startswith(f"{own}:") else source
+            raise ConfigError(f"{HERE}.{key} = {error}") from None
+
+
+def _classes(*given) -> list[str]:
+    """The names of all classes; numbers come first, in their order."""
+    found = {label for each in given if each is not None for label in each.labels or ()}
+    return sorted(found, key=lambda name: (not name.isdigit(), int(name) if name.isdigit() else 0, name))
+
+
+def _places(given, classes):
+    """The places of the labels among the classes, a tensor (count,); None without labels."""
+    import torch
+
+    if given is None or given.labels is None:
+        return None
+    place = {name: number for number, name in enumerate(classes)}
+    return torch.tensor([place[label] for label in given.labels])
