@@ -12,7 +12,7 @@ from scorelab.lab.sweep import read_jobs
 from scorelab.reproduction.published import published
 
 PRESETS = sorted(path.stem for path in (config_folder() / "experiment").glob("*.yaml"))
-OF_SECTION_7 = [name for name in PRESETS if name not in ("fig01_exact", "fig09_two_stage")]
+OF_SECTION_7 = [name for name in PRESETS if name[:3] == "fig" and name not in ("fig01_exact", "fig09_two_stage")]
 JOBS = config_folder().parent / "scripts" / "jobs"
 
 

@@ -20,7 +20,8 @@ from scorelab.lab.config import check
 from scorelab.lab.context import Context
 from scorelab.lab.runs import Run
 from scorelab.randomness import default_stream, stream, stream_seed
-from scorelab.samplers.loop import draw_samples
+from scorelab.samplers import DDPMAncestral
+from scorelab.samplers.loop import OUTPUTS, draw_samples, simulate
 from scorelab.schedules import DDPM, OU, VE
 from scorelab.targets import GaussianMixture
 from scorelab.targets.scale import entry_std
@@ -247,6 +248,25 @@ def test_the_loss_of_the_noise_is_algorithm_1_of_ddpm():
         assert_close(found, distance(noise - outputs[-1]).flatten(1).mean(1), rtol=1e-10)
         columns = minimised.columns(clean, x, angle, None)
         assert_close(minimised.loss(unet, x, angle, *columns), found.mean(), rtol=1e-12)
+
+
+def test_the_ancestral_rule_on_the_chain_is_algorithm_2_of_ddpm():
+    unet, noise = network(parametrization="noise"), normal(20, 6, 1, 4, 4, seed=2)
+    draws = iter(noise)
+    angles = CHAIN.angles(19)
+    with torch.no_grad():
+        last = simulate(DDPMAncestral(variance="posterior"), unet, angles, next(draws).clone(), lambda: next(draws))
+        found = OUTPUTS["posterior_mean"](unet, last, float(angles[-1]), None)
+
+        betas, bar = CHAIN.betas, torch.cumprod(1 - CHAIN.betas, 0)
+        x, draws = noise[0], iter(noise[1:])
+        for k in range(19, -1, -1):  # the time is k + 1
+            angle = torch.asin(bar[k].sqrt())
+            predicted = channel.posterior_mean_to_noise(unet(x, angle), x, angle)
+            x = (x - betas[k] / (1 - bar[k]).sqrt() * predicted) / (1 - betas[k]).sqrt()
+            if k:
+                x = x + (betas[k] * (1 - bar[k - 1]) / (1 - bar[k])).sqrt() * next(draws)
+    assert_close(found, x, rtol=1e-8)
 
 
 def huber(error):
