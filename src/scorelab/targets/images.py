@@ -54,15 +54,14 @@ def scaled(values, top: float) -> torch.Tensor:
 
 
 def split(count: int, labels, share: float, generator):
-    """The places of the images that are kept and of those that are held out, in a random order.
+    """The places of the images that are kept and of those that are held out, each in a random order.
 
-    labels (count,): integers; None counts as one class. Of each class the share is held out, up to one image. The first
-    places of those that are kept are a random choice of images as well.
+    labels (count,): integers; None counts as one class. Of each class the share is held out, up to one image.
     """
     order = torch.randperm(count, generator=generator)
     if labels is not None:
         order = order[torch.as_tensor(labels)[order].argsort(stable=True)]
     marks = (torch.arange(count + 1, dtype=torch.float64) * share + 1e-9).floor()
     chosen = marks[1:] > marks[:-1]  # evenly spaced along the classes
-    kept, held_out = order[~chosen], order[chosen]
-    return kept[torch.randperm(len(kept), generator=generator)], held_out
+    parts = order[~chosen], order[chosen]
+    return tuple(part[torch.randperm(len(part), generator=generator)] for part in parts)

@@ -353,7 +353,7 @@ def _require_fit(denoiser, samples, angle: float):
     try:
         mean = denoiser(samples, torch.full((len(samples),), angle, dtype=samples.dtype))
     except RuntimeError as error:
-        if "shape" not in str(error) and "size" not in str(error):  # a mistake of another kind
+        if not any(word in str(error) for word in ("shape", "size", "dimension")):  # a mistake of another kind
             raise
         raise ScorelabError(f"{name} cannot take states of shape {shape} ({str(error).splitlines()[0]})") from error
     if tuple(mean.shape) != shape:

@@ -13,6 +13,7 @@ from scorelab.metrics.posterior_mean import compare_posterior_means, published_a
 from scorelab.metrics.projection import orthogonal_metrics, projection_metrics
 from scorelab.randomness import BLOCK, stream, stream_seed
 from scorelab.samplers.loop import draw_samples
+from scorelab.studies.generate import images
 from scorelab.studies.generate.trajectories import Record, law_metrics, observed_angles, trajectory_metrics
 
 log = logging.getLogger("scorelab")
@@ -30,6 +31,7 @@ def run(study, context):
     else:
         _without_posterior_mean(context, why)
     _trajectories(study, context)
+    images.measure(study, context, why)
     if (context.run / "training.csv").is_file():
         context.save_arrays("training", context.read_table("training.csv", texts=("part",)))
 

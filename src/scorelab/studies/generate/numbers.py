@@ -80,4 +80,97 @@ TRAJECTORIES = Section(
     ),
 )
 
-SECTIONS = (TRAINING, PARTS, SAMPLING, PROJECTION, ORTHOGONAL, PATH_KL, POSTERIOR_MEAN, TRAJECTORIES)
+IMAGES = Section(
+    "images",
+    "Numbers of generated images, for a target that is a set of images. The floor is the same number of images of the "
+    "same kind: of those that are held out, or of as many training images; `floor_deviation` is its standard error. "
+    "A sampler that copies the training images has `memorised` = 1.",
+    (
+        ("count", "images", "training images: the points of the law"),
+        ("data", "digits", "sixteen digits that tell these training and held-out images from others"),
+        (
+            "memorised _standard_error _floor _floor_deviation",
+            "1",
+            "share of the samples whose nearest training image is at less than 1/3 of the distance to the second "
+            "nearest; the floor is the share of the held-out images",
+        ),
+        (
+            "nearest_ratio _standard_error _floor _floor_deviation",
+            "1",
+            "median of the distance to the nearest training image over that to the second nearest; bootstrap standard "
+            "error; the floor is that of the held-out images",
+        ),
+        (
+            "sliced_w1 _standard_error _floor _floor_deviation",
+            "unit of x",
+            "Wasserstein-1 distance of the projections on a direction, between samples and held-out images, mean over "
+            "128 random directions of length 1; of at most 4096 images of each, and no more samples than training "
+            "images; bootstrap standard error over both sets; the floor is the distance of as many training images to "
+            "the same held-out images",
+        ),
+        (
+            "mmd_squared _standard_error _floor _floor_deviation",
+            "1",
+            "unbiased estimate of the squared maximum mean discrepancy of the same sets, for the mean of three "
+            "Gaussian kernels, of a half, one and two median distances of images; it may be negative; jackknife "
+            "standard error, too large by a root of 2 at most where both sets have one law; the floor is as for "
+            "`sliced_w1`",
+        ),
+        (
+            "classifier_accuracy _standard_error",
+            "1",
+            "share of the held-out images whose class a fixed classifier finds, kernel ridge regression on 4096 "
+            "training images at most",
+        ),
+        (
+            "recognised _standard_error _floor _floor_deviation",
+            "1",
+            "share of the samples whose class the classifier gives with the confidence of at least the 5 per cent "
+            "quantile over the held-out images of the right class; the floor is the share of all held-out images, 0.95 "
+            "of those of the right class by construction",
+        ),
+        (
+            "class_distance _standard_error _floor _floor_deviation",
+            "1",
+            "total variation between the classes that the classifier gives to the samples and those of the training "
+            "images; bootstrap standard error; the floor is its mean for as many draws of the classes themselves",
+        ),
+        ("class_shares _exact", "1", "shares of the classes among the samples, and among the training images"),
+    ),
+)
+
+GENERALISATION = Section(
+    "generalisation",
+    "For a target that is a set of images: lists over angles, squared errors on noisy images. m is the exact posterior "
+    "mean of the law of the training images, which is the optimum of the training loss and copies them. Where "
+    "`error_held_out` is below `optimum_held_out` the denoiser has learned more than its training images.",
+    (
+        ("angle", "radians", "angle of the noisy states"),
+        ("t", "1", "signal-to-noise ratio tan^2 of the angle"),
+        *(
+            row
+            for kind, meaning in (
+                ("gap", "E|m_hat - m|^2, how far the denoiser is from the optimum"),
+                ("error", "E|X - m_hat|^2, the denoising error of the denoiser"),
+                ("optimum", "E|X - m|^2, the denoising error of the optimum"),
+            )
+            for row in (
+                (f"{kind}_train _standard_error", "(unit of x)^2", f"{meaning}, on noisy training images"),
+                (f"{kind}_held_out _standard_error", "(unit of x)^2", "the same on noisy images that are held out"),
+            )
+        ),
+    ),
+)
+
+SECTIONS = (
+    TRAINING,
+    PARTS,
+    SAMPLING,
+    PROJECTION,
+    ORTHOGONAL,
+    PATH_KL,
+    POSTERIOR_MEAN,
+    TRAJECTORIES,
+    IMAGES,
+    GENERALISATION,
+)
