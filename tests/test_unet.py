@@ -26,6 +26,7 @@ from scorelab.schedules import DDPM, OU, VE
 from scorelab.targets import GaussianMixture
 from scorelab.targets.scale import entry_std
 from scorelab.training import Trainer, Training, angle_law
+from scorelab.training.angles import chain
 from scorelab.training.derivatives import require_derivatives
 from scorelab.training.noising import flipped
 
@@ -225,6 +226,11 @@ def test_the_times_of_the_chain_are_its_integers():
     drawn = law.sample(20_000, seeded(0), torch.float64)
     shares = torch.bincount(torch.searchsorted(law.points, drawn - 1e-9), minlength=20) / 20_000
     assert float((shares - 0.05).abs().max()) < 5 * (0.05 * 0.95 / 20_000) ** 0.5
+    long = chain(DDPM(grid="native", timesteps=200, beta="linear", beta_min=1e-4, beta_max=0.02))
+    angles, rule = long.quadrature()
+    assert len(angles) == 64
+    for function in (torch.cos, lambda angle: torch.sin(4 * angle), lambda angle: torch.cos(angle) ** 2 / (angle + 1)):
+        assert_close(rule @ function(angles), function(long.points).mean(), rtol=2e-5, atol=2e-5)
     clock = OU(grid="native", beta=1.0, sigma=1.0, T=2.0, t_min=0.05)
     says = refused(ConfigError, angle_law, Training(**BASE | {"angles": "chain"}), clock)
     assert says == "training.angles = chain: the schedule of a discrete chain is needed, as ddpm, not OU"

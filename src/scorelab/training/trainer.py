@@ -48,8 +48,8 @@ class Trainer:
         bayes_risk               the least expected loss, which the exact posterior mean has; negative for objectives
                                  without the score, and absent for a target without a Bayes risk
         excess_risk, excess_risk_standard_error   expected loss of the weights that would be kept, minus bayes_risk,
-                                 and its standard error, on exact samples; absent for a target without an exact
-                                 posterior mean
+                                 and its standard error, on exact samples; the squared error for any loss; absent for
+                                 a target without an exact posterior mean
         validation_loss          present if samples are held out
         lr, seconds
 
