@@ -25,6 +25,7 @@ COMPANIONS = {
     "mean_field": ["target=ising"],
     "mala": ["denoiser=exact"],
     "module": ["extensions=[torch]", "denoiser.module={_target_: torch.nn.Identity}"],
+    "unet": ["target=images"],
     "annealed_langevin": ["schedule=ve"],
     "reverse_sde": ["schedule=ou"],
     "exponential_integrator": ["schedule=ou"],

@@ -29,8 +29,8 @@ WEIGHTS = ("unit", "noise_variance", "likelihood", "min_snr")
 UNEQUAL = random_mixture(2, 3, "per_mode")
 
 
-def objective(name, target, weight=None, law=LAWS["uniform"], probe="rademacher", probes=1):
-    options = SimpleNamespace(objective=name, weight=weight, probe=probe, probes=probes)
+def objective(name, target, weight=None, law=LAWS["uniform"], probe="rademacher", probes=1, loss="squared"):
+    options = SimpleNamespace(objective=name, weight=weight, probe=probe, probes=probes, loss=loss)
     return build_objective(options, law, target)
 
 

@@ -13,7 +13,7 @@ from helpers import ROOT, answer_here, answers_of, refused, run_py, without_time
 
 import scorelab
 from scorelab.errors import ConfigError, ScorelabError
-from scorelab.figures import comparison
+from scorelab.figures import comparison, losses
 from scorelab.lab.gather import gather, summarise
 from scorelab.lab.runs import Run
 from scorelab.lab.sweep import read_jobs
@@ -96,6 +96,27 @@ def test_of_several_seeds_a_figure_compares_the_configurations(finished):
     assert [text.get_text() for text in left.get_yticklabels()] == list(arrays["labels"])
     errors = [container.lines[0].get_xdata()[0] for container in middle.containers]
     assert errors == pytest.approx([1.6, 2.6, 2.1])
+
+
+def test_trainings_that_differ_by_their_seed_have_a_band_of_losses(finished):
+    for number in range(5):
+        rows = [f"{epoch},{epoch},{10.0 * number + epoch},{number + 0.5},1.0" for epoch in (2, 4, 6)]
+        lines = ["epoch,step,loss,validation_loss,bayes_risk", *rows]
+        (finished / str(number) / "training.csv").write_text("\n".join(lines[: 3 if number == 4 else 4]))
+    gather(finished)
+    arrays = dict(numpy.load(finished / "figures" / "losses.npz"))
+    assert list(arrays["titles"]) == ["tanh"]  # the others have one seed, or trainings of two lengths
+    numpy.testing.assert_array_equal(arrays["0.loss"], [[2, 4, 6], [32, 34, 36]])
+    numpy.testing.assert_array_equal(arrays["0.validation_loss"], [[0.5] * 3, [3.5] * 3])
+    (axes,) = losses.figure(arrays).axes
+    assert [len(line.get_xdata()) for line in axes.lines] == [3] * 6 + [2]  # two runs and a mean each; the least value
+    numpy.testing.assert_array_equal(axes.lines[2].get_ydata(), [17, 19, 21])
+    band = axes.collections[0].get_paths()[0].get_extents()
+    deviation = 30 / 2**0.5
+    assert (band.y0, band.y1) == pytest.approx((17 - deviation, 21 + deviation))
+    assert "![losses](figures/losses.png)" in (finished / "sweep.md").read_text()
+    (finished / "0" / "training.csv").write_text("epoch,step,loss\n1,one,2\n")
+    assert "0/training.csv: column step has text" in refused(ScorelabError, gather, finished)
 
 
 def test_where_many_keys_are_swept_the_table_says_what_each_job_asked_for(finished):

@@ -6,6 +6,7 @@ Every option in `conf/` names one class. If building the thing itself needs torc
 
 import difflib
 import math
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, get_args
 
 import pydantic
@@ -25,6 +26,15 @@ class Options(pydantic.BaseModel):
     #: which a stage writes to; a saved configuration does not choose them
     reads: ClassVar[tuple[str, ...]] = ()
     writes: ClassVar[tuple[str, ...]] = ()
+
+    #: keys that earlier versions did not have -> the values that stand for what these versions did. Such a value is
+    #: left out of the plain data, so that a configuration of an earlier version stays the same configuration
+    added: ClassVar[Mapping[str, Any]] = {}
+
+    @pydantic.model_serializer(mode="wrap")
+    def _without_added(self, write):
+        values = write(self)
+        return {name: value for name, value in values.items() if name not in self.added or value != self.added[name]}
 
     def needs_of_target(self) -> tuple[str, ...]:
         """The capabilities that the run's target has to have, names of `scorelab.targets.CAPABILITIES`."""

@@ -20,9 +20,11 @@ __getattr__, __dir__, __all__ = lazy_exports(
             "OuterProduct",
             "PhaseAware",
             "Student",
+            "UNet",
         ],
         "mixture_aware": ["MixtureAwareDenoiser"],
         "phase_aware": ["PhaseAwareDenoiser"],
         "student": ["StudentDenoiser"],
+        "unet": ["UNetDenoiser"],
     },
 )

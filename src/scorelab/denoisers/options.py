@@ -2,9 +2,10 @@
 
 import abc
 import math
-from typing import Annotated, ClassVar, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, model_serializer, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from scorelab.denoisers.convention import Convention, Prediction, State, Time
 from scorelab.errors import ConfigError, ScorelabError
@@ -90,11 +91,7 @@ class OuterProduct(DenoiserOptions):
     zero_output: bool
     data_std: Positive | None = 1.0
 
-    @model_serializer(mode="wrap")
-    def _plain(self, write):
-        """Without the default, which configurations of earlier versions do not name."""
-        values = write(self)
-        return {name: value for name, value in values.items() if name != "data_std" or value != 1.0}
+    added: ClassVar[Mapping[str, Any]] = {"data_std": 1.0}
 
     def build(self, n, target=None):
         from scorelab.denoisers.outer_product import OuterProductDenoiser
@@ -104,6 +101,38 @@ class OuterProduct(DenoiserOptions):
         if std is None:
             std = (target is not None and scale(target).width) or 1.0
         return OuterProductDenoiser(n, **{**self.model_dump(), "data_std": std})
+
+
+class UNet(DenoiserOptions):
+    """A U-Net for images (channels, height, width); see `UNetDenoiser`.
+
+    dim, multipliers: level i has dim multipliers[i] channels and 1/2^i of the height and of the width. blocks: residual
+    blocks of a level, on the way down and on the way up each. attention: self-attention at the lowest level.
+    parametrization: what the network returns, the `velocity`, the `noise` or the `posterior_mean`. data_std: standard
+    deviation that input and output are scaled for; null takes the standard deviation of the target's entries.
+    """
+
+    dim: Annotated[Count, Field(ge=4, le=1024)]
+    multipliers: Annotated[list[Annotated[Count, Field(le=64)]], Field(min_length=1, max_length=8)]
+    blocks: Annotated[Count, Field(le=16)]
+    attention: bool
+    parametrization: Literal["velocity", "noise", "posterior_mean"]
+    data_std: Positive | None
+
+    def build(self, n, target=None):
+        """Without a target the network has the parameters that it has for images of one channel."""
+        from scorelab.denoisers.unet import UNetDenoiser
+        from scorelab.targets.scale import entry_std
+
+        side = 2 ** (len(self.multipliers) - 1)
+        shape = (1, side, side) if target is None else tuple(target.shape)
+        if len(shape) != 3:
+            given = f"target {type(target).__name__} has samples of shape {shape}"
+            raise ValueError(f"{given}; images (channels, height, width) are needed")
+        std = self.data_std
+        if std is None:
+            std = 1.0 if target is None else entry_std(target)
+        return UNetDenoiser(shape, **{**self.model_dump(), "data_std": std})
 
 
 class Student(DenoiserOptions):

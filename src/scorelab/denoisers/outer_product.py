@@ -4,6 +4,7 @@ import torch
 from torch.nn import functional
 
 from scorelab.denoisers.base import Denoiser
+from scorelab.denoisers.parametrization import velocity_factors
 
 
 class OuterProductDenoiser(Denoiser):
@@ -56,21 +57,13 @@ class OuterProductDenoiser(Denoiser):
         phases = angle * self.frequencies
         embedding = self.linear_0(torch.cat([torch.cos(phases), torch.sin(phases)], -1))
         raw_scale = sin / cos**2
-        c_skip, c_out, c_in = self._factors(sin, cos)
+        c_skip, c_out, c_in = velocity_factors(self.data_std, sin, cos)
         seen = raw_scale if self.input == "raw" else c_in
         hidden = self.activation(self.linear_1(x if seen is None else x * seen))
         output = self._contract(embedding, hidden)
         if self.parametrization == "velocity":
             return torch.addcmul(c_skip * x, c_out, output)
         return torch.addcmul(output, sin if self.parametrization == "skip" else raw_scale, x)
-
-    def _factors(self, sin, cos):
-        """c_skip, c_out and c_in for data of the standard deviation `data_std`; for 1 they are sin, cos and None."""
-        if self.data_std == 1:
-            return sin, cos, None
-        squared = self.data_std**2
-        size = torch.sqrt(squared * sin**2 + cos**2)
-        return squared * sin / size**2, self.data_std * cos / size, 1 / size
 
     def _contract(self, embedding, hidden):
         """Linear_2(flatten(embedding outer hidden)), contracted in the order that makes the fewest numbers."""

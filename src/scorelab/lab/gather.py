@@ -280,10 +280,40 @@ def _comparison(table: pandas.DataFrame, numbers) -> dict:
     return arrays
 
 
+def _losses(directory: Path, table: pandas.DataFrame) -> dict:
+    """The arrays of the figure `losses`: the trainings of each configuration that several seeds have trained, part by
+    part where the denoiser has parts. Empty if there is none."""
+    from scorelab.figures.files import load_table
+
+    arrays, titles = {}, []
+    for _, group in _groups(table):
+        paths = [directory / job / "training.csv" for job in group["job"]]
+        columns = [load_table(path, texts=("part",)) for path in paths if path.is_file()]
+        if len(columns) < max(2, len(paths)):
+            continue
+        parts = [one.get("part", numpy.full(len(one["epoch"]), "")) for one in columns]
+        for part in dict.fromkeys(parts[0]):
+            runs = [{key: one[key][of == part] for key in one} for one, of in zip(columns, parts, strict=True)]
+            if any(not numpy.array_equal(run["epoch"], runs[0]["epoch"]) for run in runs):
+                continue  # trainings of other lengths, among runs that were put into one folder
+            here = f"{len(titles)}."
+            arrays[f"{here}epoch"] = runs[0]["epoch"]
+            for name in ("loss", "validation_loss"):
+                if all(name in run for run in runs):
+                    arrays[here + name] = [run[name] for run in runs]
+            if all("bayes_risk" in run for run in runs):
+                least = numpy.array([run["bayes_risk"][-1] for run in runs])
+                if numpy.ptp(least) <= 0.02 * abs(least.mean()):  # else the seed draws another target
+                    arrays[f"{here}bayes_risk"] = least.mean()
+            label = table.attrs["labels"][group["job"].iloc[0]]
+            titles.append(", ".join(filter(None, (label, str(part).replace("_", " ")))))
+    return {"titles": titles, **arrays} if titles else {}
+
+
 def _draw(directory: Path, table: pandas.DataFrame) -> list[str]:
-    """Draw the overviews that the studies declare, of all done jobs, and the comparison of configurations; return the
-    names of the figures."""
-    from scorelab.figures import comparison
+    """Draw the overviews that the studies declare, of all done jobs, the comparison of configurations, and the losses
+    of trainings over seeds; return the names of the figures."""
+    from scorelab.figures import comparison, losses
     from scorelab.figures.files import load_arrays, save_arrays, save_figure
     from scorelab.figures.style import house_style
 
@@ -309,11 +339,14 @@ def _draw(directory: Path, table: pandas.DataFrame) -> list[str]:
                     save_figure(function_of(study, "overviews", name, "grid")(panels), path)
                 drawn.append(name)
     numbers = _compared(table)
-    if numbers:
-        arrays = _comparison(table, numbers)
-        save_arrays(directory / "figures" / "comparison.npz", arrays)
-        path = directory / "figures" / "comparison.npz"
+    own = {"comparison": (comparison, _comparison(table, numbers) if numbers else {})}
+    own["losses"] = (losses, _losses(directory, table))
+    for name, (module, arrays) in own.items():
+        if not arrays:
+            continue
+        path = directory / "figures" / f"{name}.npz"
+        save_arrays(path, arrays)
         with house_style(), made_from(path, "cannot be drawn"):
-            save_figure(comparison.figure(arrays), directory / "figures" / "comparison.png")
-        drawn.append("comparison")
+            save_figure(module.figure(load_arrays(path)), path.with_suffix(".png"))
+        drawn.append(name)
     return drawn

@@ -14,7 +14,7 @@ _LOSSES = (
         "excess_risk _standard_error",
         "unit of the objective",
         "E w(phi) |m - m_hat|^2 / n of the weights that are kept, over 2000 exact noisy states: the expected objective "
-        "minus `bayes_risk`",
+        "minus `bayes_risk`, where the loss is squared",
     ),
     ("validation_loss", "unit of the objective", "objective over held-out samples, where samples are held out"),
 )

@@ -88,7 +88,7 @@ def _last_angle(context):
     if context.process is not None:
         angles = context.process.angles(context.sampling.steps)
         return float(angles[-1] if angles[-1] < math.pi / 2 else angles[-2])  # at pi/2 all is known
-    if context.training.angles in ("native", "single") or not context.config.uses("schedule"):
+    if context.training.angles in ("native", "chain", "single") or not context.config.uses("schedule"):
         return None
     return context.schedule.end_angle
 

@@ -61,6 +61,14 @@ def _of_points(target) -> Scale:
     return Scale(max(found.spread, float(lengths.max())), float(target.mean.square().sum()), width, resolved)
 
 
+def entry_std(target) -> float:
+    """The standard deviation of the entries of a sample, all entries together, from 512 exact samples; 1 for a target
+    that has no samples, or whose entries are all the same."""
+    if not target.can("samples"):
+        return 1.0
+    return float(target.sample(_DRAWS, stream(0, "scale"), torch.float64).std()) or 1.0
+
+
 def measured(target) -> Scale:
     """The scale from 512 exact samples: for independent X and X' the mean of <X - E X, X' - E X>^2 is |Cov X|^2."""
     x = target.sample(_DRAWS, stream(0, "scale"), torch.float64).flatten(1)

@@ -67,8 +67,15 @@ class OneOf(AngleLaw):
         return self.points[torch.randint(len(self.points), (count,), generator=generator)].to(dtype)
 
     def quadrature(self, points=64):
-        """The angles themselves with equal weights; this is exact, and `points` has no effect."""
-        return self.points, torch.full_like(self.points, 1 / len(self.points))
+        """The angles themselves with equal weights, which is exact. More than `points` angles, whose Bayes risks may
+        take minutes, are taken for a curve through them, with the Gauss-Legendre rule in their number."""
+        count = len(self.points)
+        if count <= points:
+            return self.points, torch.full_like(self.points, 1 / count)
+        place, weights = gauss_legendre(-0.5, count - 0.5, points)
+        left = place.floor().clamp(0, count - 2).long()
+        slope = self.points[left + 1] - self.points[left]
+        return (self.points[left] + (place - left) * slope).clamp(self.low, self.high), weights / count
 
     def density(self, angle):
         raise ConfigError("training: a law of finitely many angles has no density, which weight: likelihood needs")
@@ -108,6 +115,18 @@ def native(schedule):
     return law
 
 
+def chain(schedule):
+    """The uniform law on the angles of the times 1 ... T of a discrete chain, as in algorithm 1 of Ho et al. (2020).
+
+    schedule: an object with the number T of `timesteps` and the elementwise map angle(time). Raises ConfigError for any
+    other schedule.
+    """
+    if not hasattr(schedule, "timesteps"):
+        clock = type(schedule).__name__
+        raise ConfigError(f"training.angles = chain: the schedule of a discrete chain is needed, as ddpm, not {clock}")
+    return OneOf(schedule.angle(torch.arange(schedule.timesteps, 0, -1, dtype=torch.float64)))
+
+
 def single(noise_level):
     """The law that has only the angle at which x / sin = X + noise_level G."""
     return OneOf(torch.tensor([math.atan(1 / noise_level)], dtype=torch.float64))
@@ -120,11 +139,11 @@ def ladder(low, high, levels):
 
 
 def angle_law(options, schedule=None) -> AngleLaw:
-    """The law that the training options name. Raises ValueError for `native` without a schedule."""
-    if options.angles == "native":
+    """The law that the training options name. Raises ValueError for `native` and `chain` without a schedule."""
+    if options.angles in ("native", "chain"):
         if schedule is None:
-            raise ValueError("angles = native: a schedule is needed")
-        return native(schedule)
+            raise ValueError(f"angles = {options.angles}: a schedule is needed")
+        return {"native": native, "chain": chain}[options.angles](schedule)
     if options.angles == "single":
         return single(options.noise_level)
     if options.angles == "ladder":

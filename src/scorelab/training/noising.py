@@ -2,7 +2,13 @@
 
 import torch
 
-from scorelab.channel import mix
+from scorelab.channel import aligned, mix
+
+
+def flipped(images, generator):
+    """Images (count, channels, height, width), each mirrored left to right with probability 1/2."""
+    chosen = torch.rand(len(images), generator=generator) < 0.5
+    return torch.where(aligned(chosen, images), images.flip(-1), images)
 
 
 class GaussianChannel:

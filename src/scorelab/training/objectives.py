@@ -16,6 +16,7 @@ import abc
 import math
 
 import torch
+from torch.nn import functional
 
 from scorelab.channel import aligned, sin_cos
 from scorelab.errors import ConfigError
@@ -54,10 +55,11 @@ class Objective(abc.ABC):
     """An objective for a target of dimension n.
 
     root: function from angles to sqrt(w), or None if w = 1. width: how many tensors of the size of x a batch holds.
-    differentiates: whether the loss has derivatives of the denoiser in x.
+    differentiates: whether the loss has derivatives of the denoiser in x. unknown: why the least value is not known;
+    None if it is known.
     """
 
-    width, differentiates = 1, False
+    width, differentiates, unknown = 1, False, None
 
     def __init__(self, root, target):
         self.root, self.target, self.n = root, target, target.n
@@ -83,8 +85,19 @@ class Objective(abc.ABC):
         """The least expected loss, which the exact posterior mean has, at angles where the Bayes risk is `risk`."""
 
 
+#: loss -> the function of an output and its goal whose mean over entries is minimised
+_LOSSES = {"squared": functional.mse_loss, "huber": functional.huber_loss}
+
+
 class Regression(Objective):
-    """w |X - m_hat|^2 / n."""
+    """w |X - m_hat|^2 / n; or with the loss `huber` the mean of h(sqrt(w) (X - m_hat)) over the entries, where h(e) is
+    e^2/2 for |e| <= 1 and |e| - 1/2 beyond."""
+
+    def __init__(self, root, target, loss: str = "squared"):
+        super().__init__(root, target)
+        self.distance = _LOSSES[loss]
+        if loss == "huber":
+            self.unknown = "the least value of the Huber loss is not known"
 
     def columns(self, clean, x, angle, generator):
         """X sqrt(w), and sqrt(w) shaped to multiply X; X alone if w = 1."""
@@ -95,10 +108,10 @@ class Regression(Objective):
         return clean * root, root
 
     def losses(self, denoiser, x, angle, goal, root=None):
-        return (_scaled(denoiser(x, angle), root) - goal).square().flatten(1).mean(1)
+        return self.distance(_scaled(denoiser(x, angle), root), goal, reduction="none").flatten(1).mean(1)
 
     def loss(self, denoiser, x, angle, goal, root=None):
-        return torch.nn.functional.mse_loss(_scaled(denoiser(x, angle), root), goal)
+        return self.distance(_scaled(denoiser(x, angle), root), goal)
 
     def least_value(self, angle, risk):
         """w R / n."""
@@ -112,6 +125,10 @@ def _scaled(estimate, root):
 
 class Explicit(Regression):
     """lambda |s - s_hat|^2 / n with the exact score: the regression on the exact posterior mean instead of X."""
+
+    def __init__(self, root, target, loss: str = "squared"):
+        super().__init__(root, target, loss)
+        self.unknown = None  # any loss is 0 for the exact score
 
     def columns(self, clean, x, angle, generator):
         """m sqrt(w), and sqrt(w) shaped to multiply m; m alone if w = 1."""
@@ -211,9 +228,9 @@ def build_objective(options, law, target) -> Objective:
     weight = options.weight or _DEFAULT_WEIGHT.get(name, "unit")
     root = root_weight(name if name in _KAPPA else "score", weight, law)
     if name in _KAPPA:
-        return Regression(root, target)
+        return Regression(root, target, options.loss)
     if name == "explicit":
-        return Explicit(root, target)
+        return Explicit(root, target, options.loss)
     if weight == "likelihood" and law.low == 0:
         raise ConfigError(f"training.weight = likelihood: for {name} it grows like 1/angle, and the angles begin at 0")
     return Implicit(root, target) if name == "implicit" else IMPLICIT[name](root, target, options.probe, options.probes)

@@ -1,6 +1,7 @@
 """What `conf/training` may say."""
 
-from typing import ClassVar, Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
 from pydantic import model_validator
 
@@ -21,12 +22,18 @@ class Training(Options):
         (`score`) or the score of X + sigma G (`dsm`); or score matching with the exact score (`explicit`); or score
         matching without any score, by the exact trace of the Jacobian (`implicit`), by probes of this trace
         (`implicit_hutchinson`) or by slices (`sliced`). Each is the mean over coordinates; see docs/objectives.md.
+    loss: `squared`, or `huber`: e^2/2 for entries |e| <= 1 of the (weighted) error, |e| - 1/2 beyond, in place of e^2;
+        for the objectives that are a squared error.
     weight: the factor lambda(phi) of the objective: `unit`, `noise_variance`, `likelihood` or `min_snr`; null takes the
         factor in the source of the objective. probe: the law of the random directions of implicit_hutchinson and
         sliced. probes: the number of these directions per sample.
     angles: the law of the training angles: `uniform` in the angle (the paper's) or in `log_t`, on
         [angle_min, angle_max]; `ladder`, `levels` noise levels on this range, geometric in cot(angle); `native`,
-        uniform in the schedule's own time; `single`, the one angle where x / sin = X + noise_level G.
+        uniform in the schedule's own time; `chain`, uniform on the integers 1 ... T of DDPM's chain; `single`, the one
+        angle where x / sin = X + noise_level G.
+    noise: `fresh`, or `repeated`: every step draws the same angles, the same noise and the same flips, as in code that
+        seeds its generator anew at each step. flips: whether each image that is trained on is mirrored, left to right,
+        with probability 1/2.
     optimizer: adamw, adam or sgd (momentum 0.9). lr: step size, constant or falling to 0 along a cosine, after
         `warmup` steps of linear growth. weight_decay: decoupled for adamw, an L2 term for the others.
     clip: largest Euclidean norm of a gradient, or null. averaging: decay of the running average of the weights; the
@@ -38,6 +45,7 @@ class Training(Options):
     """
 
     bookkeeping: ClassVar[tuple[str, ...]] = ("resume", "checkpoint_every")
+    added: ClassVar[Mapping[str, Any]] = {"loss": "squared", "noise": "fresh", "flips": False}
 
     protocol: str = "custom"
     enabled: bool | None = None
@@ -55,14 +63,17 @@ class Training(Options):
         "implicit_hutchinson",
         "sliced",
     ]
+    loss: Literal["squared", "huber"] = "squared"
     weight: Literal["unit", "noise_variance", "likelihood", "min_snr"] | None
     probe: Literal["rademacher", "gaussian"]
     probes: Count
-    angles: Literal["uniform", "log_t", "native", "single", "ladder"]
+    angles: Literal["uniform", "log_t", "native", "chain", "single", "ladder"]
     angle_min: Angle
     angle_max: Angle
     noise_level: Positive
     levels: Several
+    noise: Literal["fresh", "repeated"] = "fresh"
+    flips: bool = False
     optimizer: Literal["adamw", "adam", "sgd"]
     lr: Positive
     lr_schedule: Literal["constant", "cosine"]
@@ -83,9 +94,12 @@ class Training(Options):
             raise ValueError(f"angle_min = {self.angle_min} must be below angle_max = {self.angle_max}")
         if self.angles in ("log_t", "ladder") and self.angle_min == 0:
             raise ValueError(f"angle_min = 0: angles: {self.angles} needs angle_min > 0")
-        if self.weight == "likelihood" and self.angles in ("single", "ladder"):
+        if self.weight == "likelihood" and self.angles in ("chain", "single", "ladder"):
             raise ValueError(f"weight = likelihood needs angles with a density, angles: {self.angles} has none")
         by_parts = self.objective in ("implicit", "implicit_hutchinson", "sliced")
+        if self.loss == "huber" and by_parts:
+            allowed = ", ".join((*_REGRESSIONS, "explicit"))
+            raise ValueError(f"loss = huber: objective: {self.objective} is no squared error; allowed are {allowed}")
         if self.weight == "likelihood" and by_parts and self.angles == "uniform" and self.angle_min == 0:
             raise ValueError(f"angle_min = 0: weight: likelihood of objective: {self.objective} needs angle_min > 0")
         if self.keep == "best" and self.validation == 0:

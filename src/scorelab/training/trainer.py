@@ -16,7 +16,7 @@ from scorelab.randomness import stream
 from scorelab.tensorfile import read_tensors, require_shapes, write_tensors
 from scorelab.training.angles import angle_law
 from scorelab.training.derivatives import require_derivatives
-from scorelab.training.noising import GaussianChannel
+from scorelab.training.noising import GaussianChannel, flipped
 from scorelab.training.objectives import Regression, build_objective
 from scorelab.training.options import Training
 from scorelab.training.parameters import FlatParameters
@@ -48,8 +48,8 @@ class Trainer:
         bayes_risk               the least expected loss, which the exact posterior mean has; negative for objectives
                                  without the score, and absent for a target without a Bayes risk
         excess_risk, excess_risk_standard_error   expected loss of the weights that would be kept, minus bayes_risk,
-                                 and its standard error, on exact samples; absent for a target without an exact
-                                 posterior mean
+                                 and its standard error, on exact samples; the squared error for any loss; absent for
+                                 a target without an exact posterior mean
         validation_loss          present if samples are held out
         lr, seconds
 
@@ -72,14 +72,27 @@ class Trainer:
         self.epoch, self.step, self.seconds, self.rows, self._saved_epoch = 0, 0, 0.0, [], 0
         data = training_samples(target, options, seed) if samples is None else samples
         self.data, self.held_out = data[: options.train_count], data[options.train_count :]
+        if options.flips and self.data.dim() != 4:
+            shape = tuple(self.data.shape[1:])
+            raise ConfigError(
+                f"training.flips = true: images (channels, height, width) are needed, samples have the shape {shape}"
+            )
         _require_fit(denoiser, self.data[:2].clone(), self.law.low)  # a network may change its input in place
         if self.objective.differentiates:
             require_derivatives(denoiser, *self._some_states(), f"training.objective = {options.objective}")
         self.not_measured = {}
-        why = target.lacks("bayes_risk") if process is None else "the Bayes risk of this process is not known"
+        why = self._why_unknown(process)
         if why is not None:
             self.not_measured["bayes_risk"] = Estimate.missing(why)
         self.states = self._states()
+
+    def _why_unknown(self, process) -> str | None:
+        """Why the least value of the objective is not known; None if it is known."""
+        if self.objective.unknown is not None:
+            return self.objective.unknown
+        if self.options.flips:
+            return "the Bayes risk of flipped images is not known"
+        return self.target.lacks("bayes_risk") if process is None else "the Bayes risk of this process is not known"
 
     def _some_states(self):
         """A few noisy states and their angles."""
@@ -234,10 +247,20 @@ class Trainer:
         return options.lr * growth * 0.5 * (1 + math.cos(math.pi * step / options.total_steps))
 
     def _batches(self, samples, batch_size, generator, order=None):
-        """Yield (x, angle, *columns) for each batch, made a segment of many batches at a time; see `Objective`."""
-        rows = max(_SEGMENT // (samples[0].numel() * batch_size * self.objective.width), 1) * batch_size
+        """Yield (x, angle, *columns) for each batch, made a segment of many batches at a time; see `Objective`.
+
+        order: of the samples, for batches that are trained on, which alone are flipped and may repeat their noise.
+        """
+        trains, options = order is not None, self.options
+        repeated = trains and options.noise == "repeated"
+        batches = 1 if repeated else max(_SEGMENT // (samples[0].numel() * batch_size * self.objective.width), 1)
+        rows = batches * batch_size
         for first in range(0, len(samples), rows):
-            clean = samples[first : first + rows] if order is None else samples[order[first : first + rows]]
+            clean = samples[order[first : first + rows]] if trains else samples[first : first + rows]
+            if repeated:
+                generator = stream(self.seed, "repeated noise")
+            if trains and options.flips:
+                clean = flipped(clean, generator)
             angle = self.law.sample(len(clean), generator)
             x, _ = self._noisy(clean, angle, generator)
             columns = (x, angle, *self.objective.columns(clean, x, angle, generator))
