@@ -1,6 +1,6 @@
 # `make` alone lists the targets. The first target that needs the environment makes it, in .venv.
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench bench-sampling bench-spins bench-images claims published-networks docs architectures reproduce-quick reproduce-paper report clean
+.PHONY: help demo test lint bench bench-sampling bench-spins bench-images claims published-networks docs architectures reproduce-quick reproduce-paper reproduce-thesis reproduce-thesis-images report clean
 .PHONY: fig01 fig02 fig03 fig04 fig05 fig06 fig07 fig08 fig09
 
 PYTHON ?= python3
@@ -53,6 +53,15 @@ reproduce-quick: $(READY) ## the figures of the semester paper on a budget of mi
 
 reproduce-paper: $(READY) ## the figures with the published budgets: hours; it can be stopped and started again
 	$(sweep)
+
+reproduce-thesis: $(READY) ## the figures of the thesis: minutes; IMAGES=PATH has MNIST for figures 18 and 19: hours
+	$(sweep)
+	$(BIN)/python -m scorelab.reproduction outputs/$@
+	$(if $(IMAGES),IMAGES=$(abspath $(IMAGES)) $(MAKE) reproduce-thesis-images)
+
+reproduce-thesis-images: $(READY)
+	$(sweep)
+	$(BIN)/python -m scorelab.reproduction outputs/$@
 
 report: $(READY) ## write report.md and report.html of a reproduction; DIR=outputs/reproduce-paper names another one
 	$(BIN)/python -m scorelab.reproduction $(or $(DIR),outputs/reproduce-quick) $(DOCS)

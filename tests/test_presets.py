@@ -95,6 +95,16 @@ def test_the_short_reproduction_has_twelve_jobs_that_differ():
     assert len({checked(*job).fingerprint for job in jobs}) == len(jobs) == 12
 
 
+def test_the_reproduction_of_the_thesis_has_every_figure_and_its_images_their_budget(monkeypatch):
+    jobs = [checked(*job) for job in read_jobs(JOBS / "reproduce_thesis.yaml")]
+    assert len({job.fingerprint for job in jobs}) == len(jobs) == 21
+    monkeypatch.setenv("IMAGES", "somewhere")
+    for job in read_jobs(JOBS / "reproduce_thesis_images.yaml"):
+        data = composed(*job)
+        assert data["target"]["source"] == "somewhere"
+        assert (data["training"]["N"], data["training"]["epochs"], data["denoiser"]["dim"]) == (60000, 15, 28)
+
+
 def test_what_is_asked_for_wins_over_the_setting():
     data = checked("+experiment=fig02_relu", "setting=3", "training.epochs=7", "denoiser.m=16").data
     assert (data["training"]["N"], data["training"]["epochs"], data["denoiser"]["m"]) == (20000, 7, 16)

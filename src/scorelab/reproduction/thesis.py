@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy
+
 from scorelab.laws.estimate import mean_and_error, shown
 from scorelab.reproduction.cells import measured, not_done, plain, text
 from scorelab.reproduction.collect import Entry
@@ -160,11 +162,14 @@ def _of_losses(entries):
     others = [loss for entry in entries if (loss := entry.number("training.validation_loss")) is not None]
     if len(losses) < 2:
         return f"{len(losses)} run has a loss: two are needed for a spread."
-    mean, error = mean_and_error(losses)
-    text = f"The loss of the last record is {shown(mean, error)} over {len(losses)} runs"
+    said = f"The loss of the last record is {_mean(losses)} over {len(losses)} runs"
     if len(others) > 1:
-        text += f"; that of held-out images, with fresh noise, is {shown(*mean_and_error(others))}"
-    return text + "."
+        said += f"; that of held-out images, with fresh noise, is {_mean(others)}"
+    return said + "."
+
+
+def _mean(values: list[float]) -> str:
+    return shown(*mean_and_error(numpy.array(values)))
 
 
 def _of_bounds(entries):
@@ -196,8 +201,8 @@ _DESCENT = Kind(
     {
         "E|delta|² at the end": "sgd.end.mean_square",
         "exact": "sgd.end.mean_square_exact",
-        "modified equation": "sgd.end.mean_square_modified",
-        "OU process": "sgd.end.mean_square_ou",
+        "modified equation": "sgd.end.modified",
+        "OU process": "sgd.end.ou",
         "average": "sgd.end.average",
         "average, exact": "sgd.end.average_exact",
         "diverged": "sgd.diverged.share",
