@@ -36,6 +36,7 @@ from scorelab.metrics.projection import (
 )
 from scorelab.quadrature import Scrambles
 from scorelab.samplers.ends import on_target
+from scorelab.schedules import DDPM
 from scorelab.studies.collapse.analyse import traded
 from scorelab.studies.collapse.flawed import Flawed
 from scorelab.studies.collapse.measurements import Concentration, shrinkage
@@ -45,6 +46,7 @@ from scorelab.studies.generate import trajectories
 from scorelab.studies.langevin import analyse as langevin
 from scorelab.studies.learning import analyse as learning
 from scorelab.studies.learning import k_modes, two_modes
+from scorelab.studies.likelihood import measurements as likelihood
 from scorelab.studies.sampler_accuracy import sample
 from scorelab.studies.two_stage import analyse as two_stage
 from scorelab.studies.two_stage import train as descents
@@ -258,6 +260,20 @@ def means(seed):
     return printed({"mean": Estimate.mean(numpy.random.default_rng(seed).normal(size=8))})
 
 
+def bound(information, seed):
+    """The bound of a chain and its gap: with the Bayes risk, and without it, where a gap is a mean of differences."""
+    clean = ONE_WIDTH.sample(60, seeded(seed), torch.float64)
+    clock = DDPM(grid="log_snr", timesteps=100, beta="linear", beta_min=1e-3, beta_max=0.2)
+    chain, found = likelihood.Chain(clock.angles(2), clock.start_std, 6), {}
+    square = information.variance + float(ONE_WIDTH.mean.square().sum())
+    for name, known, squares in (("known", information, square), ("unknown", None, clean.square().sum(1))):
+        errors = likelihood.measure_errors(Wrong(ONE_WIDTH), ONE_WIDTH, clean, chain.angles, known, seed)
+        one = likelihood.bound(chain, "optimal", errors, squares, known, None)
+        found |= {name: one.estimate(), f"{name}, term": Estimate(float(one.steps[1]), float(one.standard_errors[1]))}
+    found["gap"] = one.estimate(-float(ONE_WIDTH.log_prob(clean).mean()), -ONE_WIDTH.log_prob(clean))
+    return printed(found)
+
+
 def slopes(seed):
     """A fitted slope, where the logarithms of the values have errors."""
     x, noise = numpy.linspace(0, 1, 12), numpy.random.default_rng(seed).normal(size=12)
@@ -379,6 +395,8 @@ def repetitions(name, monkeypatch, folder):
     if group == "spins":
         couplings = sherrington_kirkpatrick(8, seeded(1))
         return partial(spin_statistics, Ising(couplings, 0.3))
+    if group == "bound":
+        return partial(bound, likelihood.Information(ONE_WIDTH, 1.54))
     plain = {
         "means": means,
         "excess risk": excess_risk,

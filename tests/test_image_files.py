@@ -18,6 +18,7 @@ from PIL import Image
 
 import scorelab
 from scorelab.errors import ConfigError, ScorelabError
+from scorelab.lab import room
 from scorelab.lab.denoiser_file import load_denoiser
 from scorelab.nodes import component
 from scorelab.targets.image_files import read_idx, read_images, write_idx
@@ -152,7 +153,7 @@ def test_files_become_a_target_of_values_between_minus_one_and_one(idx, folder):
     for image, label in zip(numbers, torch.cat([target.labels, target.held_out_labels]), strict=True):
         (place,) = (k for k in range(12) if numpy.array_equal(image[0].round().numpy(), PICTURES[k]))
         assert NAMES[place] == int(label)
-    target = built(f"target.source={idx}", f"target.test={folder}")
+    target = built(f"target.source={idx}", f"target.held_out_source={folder}")
     assert_close(target.held_out[0, 0], torch.tensor(PICTURES[0] / 127.5 - 1, dtype=torch.float32), 1e-6, 1e-7)
     assert (len(target.points), len(target.held_out)) == (12, 12)
     assert target.classes == ("0", "1", "2", "class0", "class1", "class2")
@@ -251,6 +252,7 @@ def test_a_folder_with_anything_but_grey_images_of_one_size_is_refused(tmp_path)
 def test_bad_data_end_a_run_in_one_line_that_names_the_key_before_anything_is_trained(idx, folder, tmp_path):
     labels = damaged(tmp_path / "nine", write_idx(numpy.arange(9)))
     wide = damaged(tmp_path / "wide", write_idx(numpy.zeros((3, 7, 7), numpy.uint8)))
+    single = damaged(tmp_path / "single", write_idx(PICTURES[:1]))
     short = damaged(tmp_path / "short", idx.read_bytes()[:-3])
     os.mkfifo(tmp_path / "pipe")
     for overrides, says in (
@@ -263,10 +265,18 @@ def test_bad_data_end_a_run_in_one_line_that_names_the_key_before_anything_is_tr
             f"target.labels = {labels}: has 9 labels, and {idx} has 12",
         ),
         ([f"target.source={folder}", f"target.labels={labels}"], "the labels of a folder are the names of its folders"),
-        ([f"target.source={idx}", f"target.test={wide}"], "its images have 7 x 7 pixels, those of source 5 x 4"),
-        ([f"target.source={idx}", "target.test=/nowhere"], "target.test = /nowhere: no such file"),
-        ([f"target.test={idx}"], "goes with a source of files"),
-        ([f"target.source={idx}", f"target.test_labels={labels}"], "goes with test, which is null"),
+        (
+            [f"target.source={idx}", f"target.held_out_source={wide}"],
+            "its images have 7 x 7 pixels, those of source 5 x 4",
+        ),
+        (
+            [f"target.source={idx}", "target.held_out_source=/nowhere"],
+            "target.held_out_source = /nowhere: no such file",
+        ),
+        ([f"target.source={idx}", f"target.held_out_source={single}"], "has one image, and two at least are needed"),
+        ([f"target.source={idx}", "target.held_out_source=digits"], "target.held_out_source = digits: no such file"),
+        ([f"target.held_out_source={idx}"], "goes with a source of files"),
+        ([f"target.source={idx}", f"target.held_out_labels={labels}"], "goes with held_out_source, which is null"),
         ([f"target.source={idx}", "target.limit=11"], "target.limit = 11: source has 10 images that are not held out"),
         ([f"target.source={idx}", "target.held_out=0.95"], "target.held_out = 0.95: of each two are needed"),
         ([f"target.source={idx}", "target.held_out=0.1"], "target.held_out = 0.1: of each two are needed"),
@@ -281,6 +291,13 @@ def test_bad_data_end_a_run_in_one_line_that_names_the_key_before_anything_is_tr
     assert text.startswith(f"target.source = {short}: is cut short")
     assert not {"denoiser.safetensors", "training.csv"} & {path.name for path in (tmp_path / "run").iterdir()}
     assert idx.read_bytes() == write_idx(PICTURES)
+
+
+def test_room_is_asked_for_by_the_dimension_of_the_images(tmp_path, monkeypatch):
+    monkeypatch.setattr(room, "_free_memory", lambda: 8e9)
+    many = ["sampler.count=10000000", "sampler.batch_size=10000000", "denoiser=exact", "stage=train"]
+    text = refused(ConfigError, scorelab.run, ["target=images", "target.limit=5", *many], tmp_path / "run")
+    assert text.startswith("sampler.batch_size = 10000000: about 20.5 GB of memory are needed, 8 GB are free")
 
 
 def test_images_outside_of_a_run_are_read_only_where_they_are_given_again(idx, tmp_path, undrawn):

@@ -335,3 +335,38 @@ def test_an_end_that_is_given_and_does_not_fit_the_target_is_one_line(tmp_path, 
     assert len(lines) == 2
     assert all("where the target is no longer noise; schedule.t_min=" in line for line in lines)
     assert "study.methods.euler_maruyama: the first step" in lines[0]
+
+
+# A ladder of levels, and the exact score beside a network. -----------------------------------------------------------
+
+#: the study of annealed Langevin beside ancestral sampling, small
+SMLD = (
+    *("study=smld", "target.n=4", "target.a=1.5", "study.count=400", "study.floor_repeats=10", "threads=1"),
+    *("study.budgets=[6,24]", "study.methods.annealed.levels=6", "study.methods.annealed_exact.levels=6"),
+)
+
+
+def test_on_a_ladder_the_steps_of_a_level_follow_from_the_budget():
+    study = check(composed("study=smld")).study
+    (plan,) = (Plan(name, method) for name, method in study.methods.items() if name == "annealed")
+    jobs = plan.jobs([10, 29, 60, 290], 5)
+    assert [(job.steps, job.rule.repeats, job.nfe) for job in jobs] == [(29, 1, 29), (29, 2, 58), (29, 10, 290)]
+    assert {job.rule.step_size for job in jobs} == {0.1}
+
+
+def test_a_ladder_that_cannot_be_is_one_line():
+    for override, said in (
+        ("study.methods.ancestral.levels=9", "study.methods.ancestral.levels = 9: only AnnealedLangevin"),
+        ("study.methods.annealed.levels=3000", "study.methods.annealed: no budget of study.budgets lies between 3000"),
+        ("study.methods.annealed.levels=0", "study.methods.annealed.levels = 0: "),
+    ):
+        assert refused(ConfigError, check, composed("study=smld", override)).startswith(said), override
+
+
+def test_a_method_has_the_exact_score_whatever_the_denoiser_of_the_run(tmp_path, undrawn):
+    learned = scorelab.run([*SMLD, *TINY], directory=tmp_path / "learned").metrics["langevin"]["methods"]
+    exact = scorelab.run([*SMLD, "denoiser=exact"], directory=tmp_path / "exact").metrics["langevin"]["methods"]
+    for name in ("annealed", "ancestral", "reverse_sde"):
+        assert learned[f"{name}_exact"] == exact[f"{name}_exact"], name
+        assert learned[name]["w1"] != exact[name]["w1"], name
+        assert learned[name]["evaluations"] == 24, name

@@ -25,7 +25,18 @@ RATIOS = (
     ),
     *("concentration, two widths far apart", "concentration, many dimensions"),
     *("floors of concentration, two widths far apart", "shrinkage, shrink", "shrinkage, bias_along", "lost", "trade"),
-    *("means", "spins", "commitment", "chains", "slopes", "accuracy", "two modes", "several modes", "two stages"),
+    *(
+        "means",
+        "spins",
+        "commitment",
+        "chains",
+        "slopes",
+        "accuracy",
+        "bound",
+        "two modes",
+        "several modes",
+        "two stages",
+    ),
 )
 
 
@@ -60,6 +71,8 @@ CHECKED = {
     "trajectories": "commitment",
     "langevin.methods.METHOD.w1": "projection",
     "langevin": "chains",
+    "likelihood": "bound",
+    "likelihood.flow": "means",
     "learning.levels": "two modes",
     "learning.modes": "several modes",
     "two_stage": "two stages",

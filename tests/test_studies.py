@@ -23,7 +23,7 @@ GROUPS = ("target", "denoiser", "schedule", "sampler", "process", "training")
 OTHER = {
     "target": {"n": 6},
     "denoiser": {},
-    "schedule": {"T": 50},
+    "schedule": {"grid": "karras"},
     "sampler": {"steps": 7},
     "process": {},
     "training": {"lr": 1e-5},

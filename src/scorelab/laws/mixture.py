@@ -193,6 +193,21 @@ class Mixture:
         gained = gamma.double().unsqueeze(-1) * (self._variances * sin / variances * residual)
         return (gamma.double() @ self.means + self._in_coordinates(gained)).to(x.dtype)
 
+    def posterior_variance(self, x, angle):
+        """tr Cov[X | x_phi = x] = E[|X - E[X | x]|^2 | x], shape (count,): the variance within the modes of the
+        posterior plus the variance between their means."""
+        sin, cos = sin_cos(angle, x.double())
+        residual, variances = self._standardised(x.double(), sin, cos)
+        gamma = self.posterior_weights(x.double(), angle)
+        sin, cos = (value if value.dim() == 0 else value.unsqueeze(-1) for value in (sin, cos))
+        within = (self._variances * cos**2 / variances).expand(residual.shape).sum(-1)
+        moved = self._variances * sin / variances * residual
+        if self._axes is not None:
+            moved = torch.einsum("ckm,knm->ckn", moved, self._axes)
+        means = self.means + moved
+        between = (means - (gamma.unsqueeze(-1) * means).sum(-2, keepdim=True)).square().sum(-1)
+        return (gamma * (within + between)).sum(-1).to(x.dtype)
+
     # The posterior under other observations; see `laws.conditioning`. -------------------------------------------------
 
     def tilted_mean(self, linear, precision=None):

@@ -2,15 +2,35 @@
 
 from functools import partial
 
+from scorelab.errors import ConfigError
 from scorelab.targets.signal import measured
 
 
 def grid_of(job, schedule, target, denoiser):
     """The angles that a job visits, with the risk that the schedule's grid adapts to."""
-    if not job.rule.visits_grid or schedule.grid.adapts_to is None:
-        return job.angles(schedule)
-    exact = schedule.grid.adapts_to == "exact"
-    return job.angles(schedule, exact_risk(target) if exact else learned_risk(denoiser, target))
+    return job.angles(schedule, risk_of(schedule, target, denoiser) if job.rule.visits_grid else None)
+
+
+def risk_of(schedule, target, denoiser):
+    """The risk that the schedule's grid adapts to, a function of angles; None for a grid that does not adapt."""
+    if schedule.grid.adapts_to is None:
+        return None
+    return exact_risk(target) if schedule.grid.adapts_to == "exact" else learned_risk(denoiser, target)
+
+
+def require_grid(job, schedule, target, place: str):
+    """Raise ConfigError if the grid of a job cannot be made; a grid that needs the denoiser is not tried.
+
+    place: the key that the error names.
+    """
+    if schedule.grid.adapts_to == "learned" and job.rule.visits_grid:
+        return
+    try:
+        grid_of(job, schedule, target, None)
+    except ArithmeticError:
+        raise ConfigError(f"{place}: its ends are beyond the numbers of double precision") from None
+    except ValueError as error:
+        raise ConfigError(f"{place}: {error}") from None
 
 
 def exact_risk(target):

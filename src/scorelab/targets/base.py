@@ -41,6 +41,7 @@ CAPABILITIES = {
     "samples": Capability("the target has no exact samples", ("sample",)),
     "direction": Capability("the target has no signal direction", ("direction",)),
     "posterior_mean": Capability("the target has no exact posterior mean", ("posterior_mean",)),
+    "posterior_variance": Capability("the variance of the target's posterior is not known", ("posterior_variance",)),
     "density": Capability("the target has no density", ("noisy_log_prob",)),
     "score": Capability("the target has no exact score", ("noisy_score",)),
     "projection": Capability("the law of the target's projection is not known", ("projection",), ("direction",)),
@@ -187,6 +188,10 @@ class Target(Movable, abc.ABC):
     def posterior_mean(self, x: torch.Tensor, angle) -> torch.Tensor:
         """`posterior_mean`: E[X | x_phi = x], shape (count, *shape)."""
         raise self._without("posterior_mean")
+
+    def posterior_variance(self, x: torch.Tensor, angle) -> torch.Tensor:
+        """`posterior_variance`: tr Cov[X | x_phi = x], shape (count,)."""
+        raise self._without("posterior_variance")
 
     def noisy_log_prob(self, x: torch.Tensor, angle) -> torch.Tensor:
         """`density`: log p_phi(x), shape (count,)."""

@@ -26,7 +26,7 @@ _ROWS = 1024
 #: candidates for the nearest points, whose distances are computed once more without rounding of large squares
 _CANDIDATES = 4
 #: products of states, points and coordinates in one measurement of the Bayes risk, and the draws that it has at least
-_PRODUCTS, _FEWEST, _MOST = 2**33, 256, 4096
+_PRODUCTS, _FEWEST, _MOST = 2**31, 64, 4096
 
 
 class Nearest(NamedTuple):
@@ -180,7 +180,7 @@ class Empirical(Target):
 
     @property
     def risk_draws(self):
-        """4096 where that is quick, and at least 256."""
+        """4096 where that is quick, and at least 64."""
         return max(_FEWEST, min(_MOST, _PRODUCTS // (len(self.points) * self.n)))
 
     def posterior_risk(self, clean, x, angle):

@@ -12,7 +12,7 @@ from scorelab.targets.options import TargetOptions
 #: a path that is not empty
 _Place = Annotated[str, Field(min_length=1)]
 #: the keys that name files or folders
-_PLACES = ("source", "labels", "test", "test_labels")
+_PLACES = ("source", "labels", "held_out_source", "held_out_labels")
 
 
 class ImageData(TargetOptions):
@@ -21,16 +21,16 @@ class ImageData(TargetOptions):
     source: `digits` (the 1797 images of 8 x 8 pixels of scikit-learn), the path of an IDX file, as of MNIST, packed by
     gzip or not, or of a folder of PNG files, whose folders are the labels if it has any. labels: the IDX file with the
     labels; null takes the file of the usual name beside the images, if it is there. held_out: the share of the images
-    that are not part of the law. test: a source of other images, which are held out in place of this share;
-    test_labels: their labels. split_seed: the seed of the choice of the images that are held out, and of the order of
-    the others, apart from the seed of the run. limit: the number of images of the law, the first ones in this order;
+    that are not part of the law. held_out_source: a path of other images, held out in place of this share;
+    held_out_labels: their labels. split_seed: the seed of the choice of the images that are held out, and of the order
+    of the others, apart from the seed of the run. limit: the number of images of the law, the first ones in this order;
     null takes all. std: the width of the Gaussian kernel around each image; 0 is the law of the images themselves.
     """
 
     source: _Place
     labels: _Place | None
-    test: _Place | None
-    test_labels: _Place | None
+    held_out_source: _Place | None
+    held_out_labels: _Place | None
     held_out: Fraction
     split_seed: Natural
     limit: Several | None
@@ -44,13 +44,13 @@ class ImageData(TargetOptions):
     @model_validator(mode="after")
     def _fitting(self):
         if self.source == "digits":
-            for name in ("labels", "test"):
+            for name in ("labels", "held_out_source"):
                 if getattr(self, name) is not None:
                     raise ValueError(
                         f"{name} = {getattr(self, name)}: goes with a source of files, and not with digits"
                     )
-        if self.test_labels is not None and self.test is None:
-            raise ValueError(f"test_labels = {self.test_labels}: goes with test, which is null")
+        if self.held_out_labels is not None and self.held_out_source is None:
+            raise ValueError(f"held_out_labels = {self.held_out_labels}: goes with held_out_source, which is null")
         return self
 
     def build(self):
@@ -60,15 +60,12 @@ class ImageData(TargetOptions):
         from scorelab.targets.images import Images, scaled, split
 
         given, top = self._given("source", "labels")
-        test = None if self.test is None else self._given("test", "test_labels")[0]
-        if test is not None and test.images.shape[1:] != given.images.shape[1:]:
-            sizes = [" x ".join(map(str, each.images.shape[1:])) for each in (test, given)]
-            raise ConfigError(
-                f"{HERE}.test = {self.test}: its images have {sizes[0]} pixels, those of source {sizes[1]}"
-            )
-        classes = _classes(given, test)
-        labels, test_labels = _places(given, classes), _places(test, classes)
-        share = 0.0 if test is not None else self.held_out
+        other = None if self.held_out_source is None else self._given("held_out_source", "held_out_labels")[0]
+        if other is not None:
+            self._require_fit(other.images, given.images)
+        classes = _classes(given, other)
+        labels, other_labels = _places(given, classes), _places(other, classes)
+        share = 0.0 if other is not None else self.held_out
         kept, held_out = split(len(given.images), labels, share, stream(self.split_seed, "split"))
         if self.limit is not None and self.limit > len(kept):
             raise ConfigError(f"{HERE}.limit = {self.limit}: source has {len(kept)} images that are not held out")
@@ -77,20 +74,28 @@ class ImageData(TargetOptions):
             raise ConfigError(f"{HERE}.held_out = {self.held_out:g}: of each two are needed, or none held out; {found}")
         kept = kept[: self.limit]
         everything = torch.as_tensor(given.images)
-        if test is not None:
-            other, other_labels = scaled(test.images, top), test_labels
+        away, away_labels = None, None
+        if other is not None:
+            away, away_labels = scaled(other.images, top), other_labels
         elif len(held_out):
-            other, other_labels = scaled(everything[held_out], top), None if labels is None else labels[held_out]
-        else:
-            other, other_labels = None, None
+            away, away_labels = scaled(everything[held_out], top), None if labels is None else labels[held_out]
         labels = None if labels is None else labels[kept]
-        return Images(scaled(everything[kept], top), labels, other, other_labels, classes, self.std)
+        return Images(scaled(everything[kept], top), labels, away, away_labels, classes, self.std)
+
+    def _require_fit(self, other, images):
+        """Raise ConfigError unless images that are held out are of the size of the others, and two at least."""
+        size, needed = (" x ".join(map(str, each.shape[1:])) for each in (other, images))
+        key = f"{HERE}.held_out_source = {self.held_out_source}"
+        if size != needed:
+            raise ConfigError(f"{key}: its images have {size} pixels, those of source {needed}")
+        if len(other) < 2:
+            raise ConfigError(f"{key}: has one image, and two at least are needed")
 
     def _given(self, source, labels):
         """The labelled images of a source, and their largest value. Raises ConfigError, which names the key."""
         from scorelab.targets.image_files import LabelledImages, read_images
 
-        if getattr(self, source) == "digits":
+        if source == "source" and self.source == "digits":
             from sklearn.datasets import load_digits
 
             digits = load_digits()

@@ -103,11 +103,7 @@ def require_derivatives(denoiser, x, angle, user: str):
     x (count, *shape), angle (count,): a few noisy states. user: what needs the derivatives, for the message.
     """
     name = f"denoiser {type(denoiser).__name__}"
-    own = copy = _Copy(denoiser, x, angle)
-    with contextlib.suppress(Exception):  # a network may insist on its own precision
-        double = _Copy(denoiser, x.double(), angle.double(), torch.float64)
-        double.values(double.x)
-        copy = double
+    own, copy = _Copy(denoiser, x, angle), _in_double(denoiser, x, angle)
     if copy.mixes_samples():
         raise ScorelabError(
             f"{name}: its answer for one state depends on the others of the batch, as with batch normalisation in "
@@ -124,6 +120,40 @@ def require_derivatives(denoiser, x, angle, user: str):
             f"{name}: {wrong} by torch is not that of finite differences, as where a part of the network is under "
             f"torch.no_grad or detach; {user} needs it"
         )
+
+
+def require_slopes(denoiser, x, angle, user: str):
+    """Raise ScorelabError for a denoiser whose v^T D_x m_hat v torch does not have, or does not have right.
+
+    It is compared with central differences, as in `require_derivatives`; its gradient in the parameters is not needed.
+    x (count, *shape), angle (count,): a few noisy states. user: what needs the derivative, for the message.
+    """
+    name = f"denoiser {type(denoiser).__name__}"
+    copy = _in_double(denoiser, x, angle)
+    if copy.mixes_samples():
+        raise ScorelabError(
+            f"{name}: its answer for one state depends on the others of the batch, and {user} needs each alone"
+        )
+    try:
+        wrong = copy.wrong_forms()
+    except RuntimeError as error:
+        raise ScorelabError(
+            f"{name} cannot be differentiated, which {user} needs ({str(error).splitlines()[0]})"
+        ) from error
+    if wrong:
+        raise ScorelabError(
+            f"{name}: its derivative by torch is not that of finite differences, as where a part of it is under "
+            f"torch.no_grad or detach, or steps; {user} needs it"
+        )
+
+
+def _in_double(denoiser, x, angle):
+    """The denoiser as a `_Copy`, in float64 if it can compute in it."""
+    with contextlib.suppress(Exception):  # a network may insist on its own precision
+        double = _Copy(denoiser, x.double(), angle.double(), torch.float64)
+        double.values(double.x)
+        return double
+    return _Copy(denoiser, x, angle)
 
 
 class _Copy:
@@ -189,14 +219,20 @@ class _Copy:
             ]
         )
 
-    def wrong_derivative(self) -> str | None:
-        """The name of the derivative that differs from central differences; None if both agree with them."""
+    def wrong_forms(self) -> bool:
+        """Whether v^T D_x m_hat v differs from central differences."""
         terms, forms, _ = self.forms()
-        size = terms.detach().abs().sum(1)
         differences = self._differences(lambda h: self.forms(state=h)[0].sum(1))
         # a kink of the network may lie within a step of one state, hardly of most
-        if _differ(forms.detach(), differences, size).double().mean() > 0.5:
+        wrong = _differ(forms.detach(), differences, terms.detach().abs().sum(1))
+        return bool(wrong.double().mean() > 0.5)
+
+    def wrong_derivative(self) -> str | None:
+        """The name of the derivative that differs from central differences; None if both agree with them."""
+        if self.wrong_forms():
             return "v^T D_x m_hat v"
+        terms, forms, _ = self.forms()
+        size = terms.detach().abs().sum(1)
         differences = self._differences(lambda h: torch.stack([part.sum() for part in self.forms(along=h)[:2]]))
         hidden, wrong = _differ(self.slopes(), differences, size.sum() + forms.detach().abs().sum())
         return "the gradient of v^T D_x m_hat v" if wrong and not hidden else None

@@ -11,6 +11,7 @@ from scorelab.nodes import Component, Node
 from scorelab.options import Count, Fraction, OpenUnit, Options, Positive, Several, nearest, with_identifiers
 from scorelab.samplers.base import Sampler
 from scorelab.samplers.job import Sampling
+from scorelab.samplers.langevin import AnnealedLangevin
 from scorelab.schedules.base import Schedule
 from scorelab.studies.base import Number, Study, Table, cells, draw_figures, not_measured
 
@@ -21,7 +22,9 @@ class Method(Options):
     label: name in the figure. sampler: a node with `_target_` and the keys of the rule. schedule: a node as in
     conf/schedule, whose ends follow from the target where they are null. start: `prior` (the sampler's own start, which
     for a chain is N(0, I)), or exact draws of one mode, `first_mode` or `least_mode` (the mode of least weight).
-    largest: budgets above it are left out; null for no limit.
+    largest: budgets above it are left out; null for no limit. levels: number of noise levels after the first of an
+    annealed rule, whose steps a level then follow from the budget; null for one that follows from the budget. exact:
+    whether the method has the exact posterior mean, whatever the denoiser of the run.
     """
 
     label: str
@@ -29,6 +32,8 @@ class Method(Options):
     schedule: Annotated[Component, Node("schedule")]
     start: Literal["prior", "first_mode", "least_mode"]
     largest: int | None = Field(ge=1)
+    levels: Count | None = None
+    exact: bool = False
 
 
 class Separations(Options):
@@ -71,14 +76,20 @@ class Plan:
 
         return on_target(self.schedule, target, report)
 
-    def job(self, steps: int, count: int) -> Sampling:
-        """The job that makes `count` samples at once in `steps` steps; its output is x/sin(phi) of the last state x."""
-        return Sampling(count=count, steps=steps, batch_size=count, output="scaled", rule=self.rule)
+    def job(self, steps: int, count: int, **changes) -> Sampling:
+        """The job that makes `count` samples at once in `steps` steps; its output is x/sin(phi) of the last state x.
+        changes: other values of the rule's options."""
+        rule = self.rule.model_copy(update=changes)
+        return Sampling(count=count, steps=steps, batch_size=count, output="scaled", rule=rule)
 
     def jobs(self, budgets, count: int) -> list[Sampling]:
-        """A job for each budget up to the method's largest, with as many steps as the budget allows, at least one."""
+        """A job for each budget up to the method's largest, with as many steps as the budget allows, at least one; or
+        with as many steps a level."""
+        largest, levels = self.method.largest or max(budgets), self.method.levels
+        if levels is not None:
+            repeats = {budget // levels for budget in budgets if levels <= budget <= largest}
+            return [self.job(levels, count, repeats=number) for number in sorted(repeats)]
         first, second = (self.rule.nfe(steps) for steps in (1, 2))
-        largest = self.method.largest or max(budgets)
         steps = {1 + (budget - first) // (second - first) for budget in budgets if first <= budget <= largest}
         return [self.job(number, count) for number in sorted(steps)]
 
@@ -124,15 +135,26 @@ class Langevin(Study):
 
     def _require(self, plan: Plan):
         """Raise ConfigError for a method without a budget, or whose rule cannot run on its schedule."""
-        key, jobs = f"study.methods.{plan.name}", plan.jobs(self.budgets, self.count)
+        key, levels = f"study.methods.{plan.name}", plan.method.levels
+        if levels is not None and not isinstance(plan.rule, AnnealedLangevin):
+            raise ConfigError(f"{key}.levels = {levels}: only AnnealedLangevin makes several steps at a level")
+        jobs = plan.jobs(self.budgets, self.count)
         if not jobs:
-            largest = plan.method.largest
-            raise ConfigError(f"{key}: no budget of study.budgets lies between {plan.rule.nfe(1)} and {largest}")
+            least, largest = levels or plan.rule.nfe(1), plan.method.largest
+            raise ConfigError(f"{key}: no budget of study.budgets lies between {least} and {largest}")
         try:
             for job in jobs:
                 job.require(plan.schedule, Exact)
         except ValueError as error:
             raise ConfigError(f"{key}: {error}") from None
+
+    def plan(self, context):
+        from scorelab.samplers.risk import require_grid
+
+        for plan in self.plans(context.config):
+            place = f"study.methods.{plan.name}"
+            for job in plan.jobs(self.budgets, self.count):
+                require_grid(job, plan.schedule_on(context.target), context.target, place)
 
     def plans(self, config) -> list[Plan]:
         """The methods that the run's denoiser can serve."""
@@ -165,7 +187,7 @@ def _cells(found, weight, weight_error, w1, w1_error):
 
 def _fits(plan: Plan, denoiser) -> bool:
     try:
-        plan.rule.require(plan.schedule, denoiser)
+        plan.rule.require(plan.schedule, Exact if plan.method.exact else denoiser)
     except ValueError:
         return False
     return True

@@ -41,7 +41,7 @@ def run(study, context):
         for plan in plans:
             seed = stream_seed(context.seed, "langevin", plan.name)
             jobs = plan.jobs(study.budgets, study.count)
-            found = curve(plan, jobs, context.target, context.denoiser, seed)
+            found = curve(plan, jobs, context.target, _denoiser(plan, context), seed)
             arrays |= {f"{plan.name}.{key}": value for key, value in found.items()}
             done += 1
             progress.update(done, plan.name)
@@ -62,8 +62,13 @@ def _report(plan, job, context):
     """Log the ends that follow from the target, and a warning for each end that is given and does not fit it."""
     target, place = context.target, f"study.methods.{plan.name}"
     schedule = plan.schedule_on(target, lambda line: log.info("%s.%s", place, line))
-    for line in misfits(job, schedule, grid_of(job, schedule, target, context.denoiser), target):
+    for line in misfits(job, schedule, grid_of(job, schedule, target, _denoiser(plan, context)), target):
         log.warning("%s: %s", place, line)
+
+
+def _denoiser(plan, context):
+    """The denoiser of a method: that of the run, or the exact one."""
+    return ExactDenoiser(context.target) if plan.method.exact else context.denoiser
 
 
 def two_modes_apart(apart, distance: float) -> GaussianMixture:

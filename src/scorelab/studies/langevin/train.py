@@ -10,7 +10,8 @@ def run(study, context):
     if not plans:
         raise ConfigError("study.methods: none of them works with a learned denoiser")
     for plan in plans:
-        why = context.target.lacks(*plan.rule.needs_of_target(), *plan.schedule.needs_of_target())
+        exact = ("posterior_mean",) if plan.method.exact else ()
+        why = context.target.lacks(*plan.rule.needs_of_target(), *plan.schedule.needs_of_target(), *exact)
         if why is not None:
             raise ConfigError(f"study.methods.{plan.name}: {why}")
     training.run(study, context)
