@@ -110,7 +110,7 @@ class Config:
             if key.startswith(group) and lookup(given, key) != value:
                 raise ConfigError(
                     f"{key} = {show(value)}: a place outside of the directory, which no file there chooses; "
-                    f"++{key}={show(value)} on the command line allows it"
+                    f"++{key}={value} on the command line allows it"
                 )
 
     @property
