@@ -31,6 +31,7 @@ SMALL = (
     "study.posterior_mean_draws=50",
     "study.floor_repeats=10",
     "study.trajectories=0",
+    "figures.formats=[]",  # to draw takes longer than all the rest
     "threads=1",
 )
 

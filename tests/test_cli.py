@@ -10,7 +10,7 @@ from helpers import ROOT, answers_of, run_py
 
 def test_the_main_job_ends_with_a_table_and_the_paths_of_the_figures(small, tmp_path):
     """It never imports pyplot, which would pick a backend and keep figures alive in a notebook or a sweep."""
-    ((_, answer),) = answers_of([*small, "hydra.run.dir=here"], cwd=tmp_path)
+    ((_, answer),) = answers_of([*small, "figures.formats=[png]", "hydra.run.dir=here"], cwd=tmp_path)
     assert answer["status"] == 0, answer["err"]
     for expected in ("W1 of the projection", "floor", "mode weight", "path KL", "figures/projection.png"):
         assert expected in answer["out"]
@@ -26,7 +26,9 @@ def test_a_mistake_gives_a_message_a_status_and_nothing_else(tmp_path):
     says = {
         "target.p=1.2": "error: target.p = 1.2: allowed is a number > 0 and < 1",
         "training.Nn=3": "error: training.Nn: unknown key; did you mean N?",
-        "denoiser=foo": "Available options in 'denoiser'",
+        "denoiser=tahn": "error: denoiser = tahn: no such option; did you mean tanh? valid names: amp, exact,",
+        "+experiment=fig02": "error: experiment = fig02: no such option; did you mean fig02_relu?",
+        "run=gone sampler.eta=1": "error: sampler.eta: no key of the default option of sampler; name the run's own",
         "stage=plot": "run=DIR is needed",
         "hydra.run.dir=taken": "exists and is not empty",
         "target=null": "error: target=null: a group takes the name of one of its options",
@@ -34,8 +36,10 @@ def test_a_mistake_gives_a_message_a_status_and_nothing_else(tmp_path):
         "setting=2": "error: setting = 2: goes with a preset",
         "a=" + "[" * 2000 + "]" * 2000: "error: ",
     }
-    for (override,), answer in answers_of(*([override] for override in says), cwd=tmp_path):
+    for overrides, answer in answers_of(*(override.split() for override in says), cwd=tmp_path):
+        override = " ".join(overrides)
         assert answer["status"] != 0, override
+        assert answer["err"].count("\n") == 1, override
         assert says[override] in answer["err"], override
         assert "Traceback" not in answer["err"], override
         assert not answer["imported"], override

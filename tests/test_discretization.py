@@ -15,6 +15,7 @@ import scorelab
 from scorelab.claims import FAILS
 from scorelab.denoisers.exact import ExactDenoiser
 from scorelab.errors import ConfigError
+from scorelab.metrics.rates import rate
 from scorelab.samplers import EulerMaruyama, Sampling
 from scorelab.samplers.loop import draw_samples
 from scorelab.schedules import Localization
@@ -300,9 +301,9 @@ def test_truncation_is_the_blur_of_the_output():
 
 def test_a_rate_is_a_slope_with_its_error():
     x = numpy.arange(5.0)
-    assert theory.rate(x, numpy.exp(-2 * x)) == pytest.approx((-2, 0), abs=1e-12)
+    assert rate(x, numpy.exp(-2 * x)) == pytest.approx((-2, 0), abs=1e-12)
     bent = numpy.exp(-2 * x + 0.1 * numpy.array([1, -1, 0, -1, 1]))
-    slope, error = theory.rate(x, bent)
+    slope, error = rate(x, bent)
     exact = stats.linregress(x, numpy.log(bent))
     assert (slope, error) == pytest.approx((exact.slope, exact.stderr))
 

@@ -17,7 +17,7 @@ from scorelab.metrics import projection
 from scorelab.metrics.path_kl import path_kl
 from scorelab.metrics.posterior_mean import compare_posterior_means, published_angles
 from scorelab.metrics.projection import LawComparison, project
-from scorelab.reproduction.collect import published_numbers
+from scorelab.reproduction.semester.figures import published_numbers
 from scorelab.targets import GaussianMixture
 
 

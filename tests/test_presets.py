@@ -3,16 +3,18 @@
 import itertools
 
 import pytest
+import yaml
 from helpers import composed, seeded
 
 from scorelab.errors import ConfigError
 from scorelab.lab.app import config_folder
 from scorelab.lab.config import check
 from scorelab.lab.sweep import read_jobs
-from scorelab.reproduction.published import published
+from scorelab.reproduction.semester.published import published
 
 PRESETS = sorted(path.stem for path in (config_folder() / "experiment").glob("*.yaml"))
-OF_SECTION_7 = [name for name in PRESETS if name[:3] == "fig" and name not in ("fig01_exact", "fig09_two_stage")]
+OF_THE_THESIS = [name for name in PRESETS if name.startswith("thesis_")]
+OF_SECTION_7 = [name for name in PRESETS if name not in ("fig01_exact", "fig09_two_stage", *OF_THE_THESIS)]
 JOBS = config_folder().parent / "scripts" / "jobs"
 
 
@@ -103,3 +105,28 @@ def test_a_setting_that_there_is_not_is_one_line():
         composed("+experiment=fig02_relu", "setting=9")
     with pytest.raises(ConfigError, match="setting = None"):
         published("N", None, "paper")
+
+
+def _written(name):
+    return yaml.safe_load((config_folder() / "experiment" / f"{name}.yaml").read_text())
+
+
+def test_the_figures_of_the_thesis_have_its_steps_and_noise():
+    """Section 3.3: (i, ii) figures 1 to 3, (iii) 4 to 6, (iv) 7 to 12, (v) 13 to 15; section 4.3: figure 16."""
+    figures = [f"thesis_fig{number:02d}" for number in range(1, 17)]
+    assert {*figures} <= {*OF_THE_THESIS}
+    printed = [(0.1, 0.01, "constant"), (1.0, 0.01, "constant"), (0.1, 0.1, "constant")]
+    printed += [(0.1, 0.001, "constant"), (0.1, 0.1, "decreasing")]
+    for first, values in zip(range(0, 15, 3), printed, strict=True):
+        name, *others = figures[first : first + 3]
+        study = checked(f"+experiment={name}").study
+        assert (study.sigma, study.gamma, study.law) == values, name
+        assert (study.steps, study.optimum) == (1000, [0.1, -0.2, 1.0, 0.5, -0.5])
+        preset = _written(name)
+        assert all(_written(other) == preset for other in others), name
+    author = checked("+experiment=thesis_fig13", "study.protocol=author").study
+    assert (author.gamma, author.factor, author.inputs.top) == (0.5, 2.0, 5.0)
+    for protocol, kappa, square, end in (("text", 1.0, 1e-4, 10.0), ("author", 0.1, 5e-5, 100.0)):
+        study = checked("+experiment=thesis_fig16", f"study.protocol={protocol}").study
+        assert (study.kappa, study.end, study.steps) == (kappa, end, round(100 * end))
+        assert study.volatility**2 == pytest.approx(square)

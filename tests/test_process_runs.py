@@ -95,7 +95,7 @@ def test_what_needs_the_channel_is_not_measured_and_says_why(run_once):
     for key in ("path_kl.total", "posterior_mean.relative_error", "trajectories.count", "sampling.T"):
         assert missing[key] == "the process is Erasure", key
     assert run.arrays.keys() == {"projection"}
-    assert [path.name for path in run.directory.glob("figures/*.png")] == ["projection.png"]
+    assert [path.name for path in run.directory.glob("figures/*")] == ["projection.npz"]
     assert "no schedule and no rule of sampling is used" in (run.directory / "run.log").read_text()
 
 
@@ -108,8 +108,8 @@ def test_the_schedule_is_no_part_of_a_run_by_another_process(run_once):
 
 
 def test_the_posterior_of_a_learned_flip_process_is_trained_sampled_and_drawn(run_once):
-    more = ("training.N=2000", "training.epochs=20", "denoiser.m=16", "sampler.count=1000", "figures.dpi=50")
-    run = run_once("process=binary_symmetric", *SPINS, *more)
+    more = ("training.N=2000", "training.epochs=20", "denoiser.m=16", "sampler.count=1000")
+    run = run_once("process=binary_symmetric", *SPINS, *more, "figures.formats=[png]")
     assert run.metrics["training"]["steps"] == 400
     assert "Bayes risk of this process is not known" in run.metrics["not_measured"]["training.bayes_risk"]
     first, last = (run.arrays["training"]["excess_risk"][k] for k in (0, -1))

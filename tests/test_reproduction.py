@@ -12,7 +12,8 @@ from matplotlib.figure import Figure as Drawing
 
 from scorelab.errors import ScorelabError
 from scorelab.reproduction import write_report
-from scorelab.reproduction.collect import FIGURES, collect, published_numbers
+from scorelab.reproduction.collect import collect
+from scorelab.reproduction.semester.figures import FIGURES, published_numbers
 
 RELU = published_numbers()["relu"]
 TANH = published_numbers()["tanh"]

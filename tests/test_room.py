@@ -1,4 +1,4 @@
-"""What does not fit into the memory or onto the disk is said before anything is computed."""
+"""What does not fit into the memory, onto the disk or into a year is said before anything is computed."""
 
 import pytest
 from helpers import composed, refused
@@ -17,10 +17,26 @@ def test_what_does_not_fit_into_the_memory_names_its_key(tmp_path, monkeypatch):
         ("sampler.steps=1e9", "sampler.steps = 1000000000: about 200 GB"),
         ("sampler.batch_size=1e9 sampler.count=1e8", "sampler.batch_size = 1000000000: about 410 GB"),
         ("study.path_kl_draws=1e9", "study.path_kl_draws = 1000000000: about 2.05 TB"),
+        ("study=sde study.ou.replicas=1e9", "study.ou.replicas = 1000000000: about 800 GB"),
         ("denoiser=tanh denoiser.m=1e6", "denoiser = OuterProduct: about"),
+        ("target=ising target.n=1e5", "target.n = 100000: about 160 GB"),
+        ("target=z2_synchronization target.n=1e5", "target.n = 100000: about 160 GB"),
     ):
         overrides = override.split()
         assert says in refused(ConfigError, room.require_room, check(composed(*overrides)), tmp_path), override
+
+
+def test_what_would_never_end_names_its_key(tmp_path, monkeypatch):
+    monkeypatch.setattr(room, "_free_memory", lambda: None)
+    for overrides, says in (
+        (("training.N=1e8", "training.epochs=1e9"), "training.epochs = 1000000000: takes 63.4 years"),
+        (("denoiser.m=1e6", "training.epochs=1e9"), "training.epochs = 1000000000: takes 1."),
+        (("sampler.steps=1e9", "sampler.count=1e9"), "sampler.steps = 1000000000: takes"),
+    ):
+        text = refused(ConfigError, room.require_room, check(composed(*overrides)), tmp_path)
+        assert text.startswith(says), overrides
+        assert text.endswith("years on the fastest of machines"), overrides
+    room.require_room(check(composed("training.epochs=1e6", "denoiser.m=4096")), tmp_path)  # long, and somebody's wish
 
 
 def test_samples_of_a_training_count_only_where_something_is_trained(tmp_path, monkeypatch):

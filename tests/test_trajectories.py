@@ -79,13 +79,13 @@ def test_a_sampler_that_stays_at_one_angle_has_no_paths(tmp_path, undrawn):
 
 def test_what_is_left_of_paths_goes_with_them(run_once, tmp_path):
     directory = copied(run_once(*OBSERVED), tmp_path)
-    for name in ("trajectories.gif", "laws.pdf"):  # as other options would have drawn them
+    for name in ("trajectories.gif", "trajectories.png", "laws.pdf", "projection.pdf"):
         (directory / "figures" / name).write_bytes(b"drawn before")
-    assert (directory / "figures" / "trajectories.png").is_file()
-    again = scorelab.run(["stage=analyse", f"run={directory}", "study.trajectories=0"])
+    again = scorelab.run(["stage=analyse", f"run={directory}", "study.trajectories=0", "figures.formats=[png]"])
     assert again.metrics["trajectories"] == {"count": 0}
     left = [path.name for path in (directory / "figures").iterdir()]
     assert "projection.png" in left
+    assert "projection.pdf" not in left  # of other formats, which nobody draws anew
     assert not [name for name in left if name.startswith(("trajectories", "laws"))]
 
 
@@ -283,7 +283,8 @@ def test_one_mode_and_three_modes_have_paths_and_figures(tmp_path, short):
     one = ["target.weights=[1]", "target.means=[0.5]"]
     three = ["target.means=[2.0,0.0,-2.0]", "target.std=0.5", "study.animation=true"]
     for modes, target in ((1, one), (3, three)):
-        result = scorelab.run([*EXACT, "target=mixture", *target], directory=tmp_path / str(modes))
+        drawn = [*EXACT, "figures.formats=[png]", "target=mixture", *target]
+        result = scorelab.run(drawn, directory=tmp_path / str(modes))
         found = result.metrics["trajectories"]
         assert len(result.metrics["projection"]["mode_weights"]) == modes
         assert found["count"] == 40

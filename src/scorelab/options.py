@@ -113,8 +113,16 @@ def explain(error: pydantic.ValidationError, key: str, valid_fields) -> ConfigEr
         return ConfigError(f"{where}: a value is needed")
     if kind == "value_error":  # raised by our own validators: the text says what is allowed
         text = str(mistake["ctx"]["error"])
-        named = mistake["loc"] and not isinstance(value, dict)
-        return ConfigError(f"{where} = {show(value)}: {text}" if named else f"{where}: {text}")
+        if mistake["loc"] and not isinstance(value, dict):
+            return ConfigError(f"{where} = {show(value)}: {text}")
+        first = text.split(" ")[0].rstrip(",:")
+        begins_with_key = first in _fields_at(valid_fields, mistake["loc"])  # as the text of a rule for several keys
+        return ConfigError(f"{where}.{text}" if begins_with_key else f"{where}: {text}")
+    if kind in ("too_short", "too_long"):
+        least = kind == "too_short"
+        number = mistake["ctx"]["min_length" if least else "max_length"]
+        text = f"at {'least' if least else 'most'} {number} value{'s'[: number != 1]} needed"
+        return ConfigError(f"{where} = {show(value)}: {text}")
     text = mistake["msg"].replace("Input should be", "must be")
     *place, last = mistake["loc"] or [""]
     field = _fields_at(valid_fields, place).get(str(last))

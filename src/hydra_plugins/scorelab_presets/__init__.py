@@ -2,6 +2,6 @@
 
 from omegaconf import OmegaConf
 
-from scorelab.reproduction.published import published
+from scorelab.reproduction.semester.published import published
 
 OmegaConf.register_new_resolver("published", published, replace=True)

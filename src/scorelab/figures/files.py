@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy
 
 from scorelab.errors import ScorelabError, one_line
+from scorelab.figures.style import house_style
 from scorelab.files import make_folder, write_bytes
 from scorelab.laws.estimate import spelled_out
 
@@ -21,7 +22,8 @@ _DAMAGED = (
 def save_figure(figure, path: Path, dpi: int = 200):
     """Write a Figure in the format that the path ends with."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format=path.suffix[1:], dpi=dpi)
+    with house_style():  # whether text stays text is decided when the file is written
+        figure.savefig(buffer, format=path.suffix[1:], dpi=dpi)
     make_folder(path.parent)
     write_bytes(path, buffer.getvalue())
 

@@ -16,7 +16,7 @@ import yaml
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
+from hydra.errors import HydraException, MissingConfigException
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
@@ -36,6 +36,8 @@ from scorelab.workers import end_with_parent
 log = logging.getLogger("scorelab")
 #: whether the user asked for a traceback with every error; read before `main` sets the variable for its own ends
 _TRACEBACKS = os.environ.get("HYDRA_FULL_ERROR") == "1"
+#: beginnings of the overrides that open an existing run
+_EXISTING = ("run=", "training.resume=")
 
 
 # The command line. --------------------------------------------------------------------------------------------------
@@ -92,11 +94,13 @@ class ReserveDirectory(Callback):
 
     @classmethod
     def give_back(cls):
-        """Remove the directory that was reserved, if the run did not begin and nothing was written into it."""
+        """Remove the directory that was reserved, if the run did not begin: it holds an empty log and what Hydra wrote
+        before it calls a run."""
         lock, cls.lock = cls.lock, None
         if lock is not None:
             lock.release()
-            if all(path.is_file() and not path.stat().st_size for path in lock.directory.iterdir()):  # an empty log
+            written = [path for path in lock.directory.iterdir() if path.name != ".hydra"]
+            if all(path.is_file() and not path.stat().st_size for path in written):
                 shutil.rmtree(lock.directory)
 
 
@@ -192,13 +196,24 @@ def _refused_by_hydra(error: BaseException) -> str | None:
     if isinstance(error, ValueError) and str(error).startswith("Config group override must be"):
         words = (word for word in sys.argv[1:] if word.partition("=")[0].lstrip("+~") in GROUPS)
         return f"{', '.join(words)}: a group takes the name of one of its options, as in target=mixture"
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
+        group, _, option = str(error.missing_cfg_file).rpartition("/")
+        if group:
+            return f"{group} = {option}: no such option; {nearest(option, error.options)}"
     if not isinstance(error, HydraException):
         return None
     cause = error.__cause__
     if isinstance(cause, (ConfigKeyError, ConfigAttributeError)) and cause.parent_node is not None:
         names = [str(name) for name in cause.parent_node if name != "hydra"]
         key = re.search(r"'([^']+)'", str(error))
-        return f"{key[1] if key else cause.full_key}: unknown key; {nearest(str(cause.key), names)}"
+        name = key[1] if key else str(cause.full_key)
+        group, existing = name.partition(".")[0], [word for word in sys.argv[1:] if word.startswith(_EXISTING)]
+        if group in GROUPS and existing and not any(word.startswith(f"{group}=") for word in sys.argv[1:]):
+            return (
+                f"{name}: no key of the default option of {group}; name the run's own option beside it, as in "
+                f"{group}=NAME {name}=..."
+            )
+        return f"{name}: unknown key; {nearest(str(cause.key), names)}"
     return str(error).strip()
 
 

@@ -16,11 +16,15 @@ from scorelab.options import Count, Natural, Options, Seed, explain, nearest, sh
 from scorelab.samplers.job import JOB_KEYS, Sampling
 from scorelab.studies.base import lookup
 
+#: format of the file of a figure
+Format = Literal["png", "pdf", "svg"]
+
 
 class Figures(Options):
-    """How figures are written. formats: formats of the files of each figure. dpi: resolution of the png files."""
+    """How figures are written. formats: formats of the files of each figure; none draws nothing, and keeps the arrays
+    from which `stage=plot` draws later. dpi: resolution of the png files."""
 
-    formats: list[Literal["png", "pdf", "svg"]] = Field(min_length=1)
+    formats: list[Format]
     dpi: int = Field(ge=50, le=1200)
 
 

@@ -3,13 +3,14 @@
 import contextlib
 import logging
 from functools import cached_property
+from typing import get_args
 
 import numpy
 
 from scorelab.errors import ConfigError, ScorelabError
 from scorelab.figures.files import load_arrays, load_samples, load_table, save_arrays, save_figure
-from scorelab.files import made_from, write_bytes, write_json
-from scorelab.lab.config import Config
+from scorelab.files import made_from, remove, write_bytes, write_json
+from scorelab.lab.config import Config, Format
 from scorelab.lab.denoiser_file import load_denoiser, save_denoiser
 from scorelab.lab.runs import Run, read_metrics
 from scorelab.laws.estimate import flatten
@@ -101,6 +102,8 @@ class Context:
         learned = self.schedule.grid.adapts_to == "learned"
         if self.config.sampling is not None and not learned:
             self.angles  # noqa: B018 (kept for the stages)
+        with _computable():
+            self.config.study.plan(self)
 
     @cached_property
     def training(self):
@@ -189,8 +192,15 @@ class Context:
             yield name, figure
 
     def draw_figures(self):
-        """Draw every figure whose arrays are there, and write it in the configured formats."""
+        """Draw every figure whose arrays are there, and write it in the configured formats; files of other formats,
+        which would no longer be what the arrays say, are removed."""
         wanted = self.config.general.figures
+        for path in (self.run / "figures").glob("[!.]*.npz"):
+            for extension in {*get_args(Format)} - {*wanted.formats}:
+                remove(path.with_suffix(f".{extension}"))
+        if not wanted.formats:
+            log.info("figures: none is drawn, as figures.formats is empty; stage=plot draws them")
+            return
         for name, figure in self.all_figures():
             for extension in wanted.formats:
                 with made_from(self.run / "figures" / f"{name}.npz", "cannot be drawn"):

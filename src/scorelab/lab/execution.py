@@ -58,7 +58,8 @@ def execute(run: Run, config: Config):
         run.mark("done")
     except KeyboardInterrupt:
         run.mark("interrupted")
-        log.error("interrupted; training.resume=%s goes on", run.path)
+        then = "its results are those of before" if run.state == "done" else f"training.resume={run.path} goes on"
+        log.error("interrupted; %s", then)
         raise
     except (Exception, SystemExit) as error:
         shown = out_of_memory(error) or error

@@ -3,6 +3,7 @@
 It works on a sweep that is finished, running or interrupted, and on any folder of single runs.
 """
 
+import logging
 from numbers import Real
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pandas
 import yaml
 from rich.console import Console
 
-from scorelab.errors import ScorelabError, printable
+from scorelab.errors import ScorelabError, one_line, printable
 from scorelab.files import made_from, require_closed, write_text
 from scorelab.lab.runs import Run, asked, below
 from scorelab.laws.estimate import Estimate, shown
@@ -21,8 +22,11 @@ from scorelab.nodes import GROUPS, resolve
 from scorelab.options import show
 from scorelab.studies.base import Study, function_of, lookup
 
+log = logging.getLogger("scorelab")
 #: swept parameters that do not make another configuration
 _BOOKKEEPING = ("seed",)
+#: the state of a job whose files cannot be read
+UNREADABLE = "unreadable"
 #: up to so many parameters have a column each in sweep.md; more share one column, which names what each job asked for
 _COLUMNS = 4
 
@@ -33,36 +37,31 @@ def gather(directory: Path | str, extensions=()) -> pandas.DataFrame:
     Columns: job, state, error, the swept parameters (the overrides whose values vary), and every number of
     metrics.json by its dotted name. `attrs["labels"]` has for each job the swept parameters that it asked for itself,
     without the seed, as text. extensions: packages whose studies may be imported; `attrs["left_out"]` names the others
-    that the runs need. Raises ScorelabError if there is no run below the directory, or if a link leads out of it.
+    that the runs need. A job whose files are damaged is a row with the state `unreadable` and the reason. Raises
+    ScorelabError if there is no run below the directory, or if a link leads out of it.
     """
     directory = Path(directory)
     require_closed(directory)
     runs = below(directory)
     if not runs:
         raise ScorelabError(f"{directory}: no run directory below it")
-    rows = []
-    for run in runs:
-        status = run.status
-        row = {"job": run.path.name, "state": status["state"], "error": status.get("error")}
-        row |= {f"={key}": _typed(value) for key, value in asked(run.overrides).items()}
-        if status["state"] == "done":
-            row |= dict(_flatten({key: value for key, value in run.metrics.items() if key != "not_measured"}))
-        rows.append(row)
+    rows = [_row(run, extensions) for run in runs]
     table = pandas.DataFrame(rows)
-    table.attrs["studies"] = list(filter(None, dict.fromkeys(_study(run, extensions) for run in runs)))
-    table.attrs["left_out"] = sorted({name for run in runs for name in _not_imported(run, extensions)})
+    readable = [run for run, row in zip(runs, rows, strict=True) if row["state"] != UNREADABLE]
+    table.attrs["studies"] = list(filter(None, dict.fromkeys(_study(run, extensions) for run in readable)))
+    table.attrs["left_out"] = sorted({name for run in readable for name in _not_imported(run, extensions)})
     swept = [name for name in table if name.startswith("=")]
-    constant = [name for name in swept if table[name].nunique(dropna=False) == 1]
+    asked_for = table[table["state"] != UNREADABLE]  # what the others asked for is not known
+    constant = [name for name in swept if asked_for[name].nunique(dropna=False) == 1]
     parameters = [name[1:] for name in swept if name not in constant]
     repeated = [name for name in parameters if name in table]  # numbers that only repeat a swept key
     table = table.drop(columns=[*constant, *repeated]).rename(columns={f"={name}": name for name in parameters})
     table.attrs["labels"] = dict(zip(table["job"], _labels(table, parameters), strict=True))
     for name in parameters:  # a job that did not set a parameter has the value of its configuration
         table[name] = [
-            _configured(run, name) if pandas.isna(value) else value
+            _configured(run, name) if pandas.isna(value) and run in readable else value
             for run, value in zip(runs, table[name], strict=True)
         ]
-    _require_numbers(directory, table)
     leading = ["job", "state", *parameters]
     table = table[[*leading, *(name for name in table if name not in leading and name != "error"), "error"]]
     table.attrs["parameters"] = parameters
@@ -70,6 +69,21 @@ def gather(directory: Path | str, extensions=()) -> pandas.DataFrame:
     drawn = _draw(directory, table)
     write_text(directory / "sweep.md", _markdown(directory.name, table, drawn))
     return table
+
+
+def _row(run: Run, extensions) -> dict:
+    """The row of a job; the parameters that it asked for have names that begin with =."""
+    row = {"job": run.path.name, "state": UNREADABLE, "error": None}
+    try:
+        status, given = run.status, {f"={key}": _typed(value) for key, value in asked(run.overrides).items()}
+        numbers = {}
+        if status["state"] == "done":
+            numbers = dict(_flatten({key: value for key, value in run.metrics.items() if key != "not_measured"}))
+            _require_numbers(run, _study(run, extensions), numbers)
+        run.saved  # noqa: B018 (raises ScorelabError for a configuration that cannot be read)
+        return row | {"state": status["state"], "error": status.get("error")} | given | numbers
+    except ScorelabError as error:
+        return row | {"error": one_line(error)}
 
 
 def _study(run: Run, extensions) -> type[Study] | None:
@@ -93,14 +107,14 @@ def _declared(table: pandas.DataFrame, what: str) -> list:
     return [each for number in numbers for each in number.among(table.columns)]
 
 
-def _require_numbers(directory: Path, table: pandas.DataFrame):
-    """Raise ScorelabError for a job whose metrics.json has something else where a study declares a number."""
-    for number in dict.fromkeys([*_declared(table, "columns"), *_declared(table, "compared")]):
-        for key in {number.key, number.error_key, number.reference_key} & {*table.columns}:
-            for job, value in zip(table["job"], table[key], strict=True):
-                if not (value is None or (isinstance(value, Real) and not isinstance(value, bool))):
-                    path = directory / job / "metrics.json"
-                    raise ScorelabError(f"{path}: {key} = {show(value)}: a number is needed")
+def _require_numbers(run: Run, study: type[Study] | None, metrics: dict):
+    """Raise ScorelabError for a job whose metrics.json has something else where its study declares a number."""
+    declared = () if study is None else (*study.columns, *study.compared)
+    for number in (each for one in declared for each in one.among(metrics)):
+        for key in {number.key, number.error_key, number.reference_key} & {*metrics}:
+            value = metrics[key]
+            if not (value is None or (isinstance(value, Real) and not isinstance(value, bool))):
+                raise ScorelabError(f"{run / 'metrics.json'}: {key} = {show(value)}: a number is needed")
 
 
 def _columns(table: pandas.DataFrame) -> dict[str, str]:
@@ -311,9 +325,14 @@ def _draw(directory: Path, table: pandas.DataFrame) -> list[str]:
                 path = directory / row["job"] / "figures" / f"{name}.npz"
                 if path.is_file():
                     title = ", ".join(f"{_short(key)}={row[key]}" for key in table.attrs["parameters"])
-                    panels.append((title or row["job"], load_arrays(path)))
-                    if name in study.complete:
-                        panels[-1][1].require_complete()
+                    try:
+                        arrays = load_arrays(path)
+                        if name in study.complete:
+                            arrays.require_complete()
+                    except ScorelabError as error:
+                        log.warning("left out of figures/%s: %s", name, one_line(error))
+                        continue
+                    panels.append((title or row["job"], arrays))
             if panels and name not in drawn:
                 path = directory / "figures" / f"{name}.png"
                 with house_style(), made_from(path, f"cannot be drawn from */figures/{name}.npz"):

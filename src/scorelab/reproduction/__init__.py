@@ -1,4 +1,4 @@
-"""The report of a reproduction: a directory of runs, read against the figures of the semester paper."""
+"""The report of a reproduction: a directory of runs, read against the figures of a document."""
 
 from scorelab._lazy import lazy_exports
 

@@ -1,56 +1,12 @@
 """The runs below a directory, and what a report needs of each run."""
 
-import functools
-import json
 from dataclasses import dataclass, field
-from importlib import resources
 from pathlib import Path
 
 from scorelab.errors import ScorelabError, one_line
 from scorelab.files import read_json
 from scorelab.lab.runs import Run, asked, below, in_order_of
-from scorelab.reproduction.published import SETTINGS, published
 from scorelab.studies.base import lookup
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A figure of sections 7 and 8.
-
-    presets: presets whose runs belong to the figure. picture: the picture of a run that is shown. shares: the preset
-    whose runs in setting 2 belong to the figure too. printed: key of its errors in published.json.
-    """
-
-    number: int
-    title: str
-    presets: tuple[str, ...]
-    picture: str = "projection"
-    shares: str | None = None
-    printed: str | None = None
-
-    def has(self, entry: "Entry") -> bool:
-        """Whether a run belongs to the figure."""
-        return entry.preset in self.presets or (entry.preset == self.shares and entry.setting == 2)
-
-
-FIGURES = (
-    Figure(1, "the exact posterior mean", ("fig01_exact",)),
-    Figure(2, "samples of the relu network", ("fig02_relu",)),
-    Figure(3, "posterior means, relu", ("fig03_relu",), "posterior_mean", "fig02_relu", "relu"),
-    Figure(4, "samples of the tanh network", ("fig04_tanh",)),
-    Figure(5, "posterior means, tanh", ("fig05_tanh",), "posterior_mean", "fig04_tanh", "tanh"),
-    Figure(6, "one network a mode", ("fig06_mixture_relu", "fig06_mixture_tanh")),
-    Figure(7, "one network a phase", ("fig07_phase_aware",)),
-    Figure(
-        8,
-        "posterior means, one network a phase",
-        ("fig08_phase_aware",),
-        "posterior_mean",
-        "fig07_phase_aware",
-        "phase_aware_tanh",
-    ),
-    Figure(9, "recovery of mu* in two stages", ("fig09_two_stage",), "two_stage"),
-)
 
 
 @dataclass
@@ -68,6 +24,10 @@ class Entry:
     def number(self, key: str):
         """A number of metrics.json by its dotted name; None where there is none."""
         return lookup(self.metrics, key)
+
+    def value(self, key: str):
+        """A value of the configuration by its dotted name; None where there is none."""
+        return lookup(self.config, key)
 
     @property
     def preset(self) -> str | None:
@@ -102,14 +62,6 @@ class Entry:
     def epochs(self):
         """Passes over the samples; None where nothing was trained."""
         return self._configured("training.epochs", int) if self.trained else None
-
-    @property
-    def share(self) -> float | None:
-        """N x epochs over the published N x epochs of the setting and protocol; None without a published value."""
-        if self.setting not in SETTINGS or not (self.N and self.epochs):
-            return None
-        whole = published("N", self.setting, self.protocol) * published("epochs", self.setting, self.protocol)
-        return self.N * self.epochs / whole
 
     @property
     def network(self) -> str | None:
@@ -151,12 +103,6 @@ def collect(directory: Path | str) -> list[Entry]:
     if not found:
         raise ScorelabError(f"{directory}: no run directory below it")
     return sorted(found.values(), key=lambda entry: in_order_of(entry.name))
-
-
-@functools.cache
-def published_numbers() -> dict:
-    """The numbers that the published notebooks print, with their source."""
-    return json.loads((resources.files("scorelab.reproduction") / "published.json").read_text())
 
 
 def _jobs(directory: Path) -> list[list[str]]:

@@ -2,6 +2,7 @@
 
 from functools import partial
 
+from scorelab.errors import ConfigError
 from scorelab.targets.signal import measured
 
 
@@ -11,6 +12,21 @@ def grid_of(job, schedule, target, denoiser):
         return job.angles(schedule)
     exact = schedule.grid.adapts_to == "exact"
     return job.angles(schedule, exact_risk(target) if exact else learned_risk(denoiser, target))
+
+
+def require_grid(job, schedule, target, place: str):
+    """Raise ConfigError if the grid of a job cannot be made; a grid that needs the denoiser is not tried.
+
+    place: the key that the error names.
+    """
+    if schedule.grid.adapts_to == "learned" and job.rule.visits_grid:
+        return
+    try:
+        grid_of(job, schedule, target, None)
+    except ArithmeticError:
+        raise ConfigError(f"{place}: its ends are beyond the numbers of double precision") from None
+    except ValueError as error:
+        raise ConfigError(f"{place}: {error}") from None
 
 
 def exact_risk(target):

@@ -138,8 +138,13 @@ class Study(Options):
     def require(self, config) -> None:
         """Raise ConfigError if the study cannot run with the rest of a checked configuration."""
 
+    def plan(self, context) -> None:
+        """Make the grids that the study will sample on, as far as they need no denoiser, so that one that cannot be
+        made is found before anything is trained. Raises ConfigError, which names the key."""
+
     def memory_needed(self, n: int) -> dict[str, float]:
-        """Keys of the study -> the bytes of memory that their values ask for at once, for samples of n entries."""
+        """Keys of the study -> the bytes of memory that their values ask for at once, for samples of n entries; the
+        key of a node inside is dotted."""
         return {}
 
     def listing(self, config) -> str | None:

@@ -54,6 +54,10 @@ class TargetOptions(Options):
     def build(self, generator):
         """The target; `generator` draws what the options leave to chance."""
 
+    def memory_needed(self) -> float:
+        """The bytes that the target holds beside vectors of its n entries; 0 if it holds no more."""
+        return 0.0
+
 
 class TwoModes(TargetOptions):
     """p N((1-p) a, I) + (1-p) N(-p a, I), equation (12) of 000_6c70dbc10a1c9c83.txt.

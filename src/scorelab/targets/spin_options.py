@@ -28,6 +28,11 @@ def _rows(value: Any) -> Any:
     return rows
 
 
+def _matrices(n: int) -> float:
+    """The bytes of the couplings, (n, n) float64, and of one copy."""
+    return 16.0 * n**2
+
+
 class IsingModel(TargetOptions):
     """exp(beta/2 <x, A x> + <h, x>) on {-1, 1}^n; see `scorelab.targets.Ising`.
 
@@ -58,6 +63,9 @@ class IsingModel(TargetOptions):
             raise ValueError(f"field has {len(self.field)} entries, n = {self.n}: n entries are needed")
         return self
 
+    def memory_needed(self):
+        return 0.0 if self.couplings == "ferromagnet" else _matrices(self.n)
+
     def build(self):
         from scorelab.randomness import stream
         from scorelab.targets import curie_weiss, ising
@@ -84,6 +92,9 @@ class Z2Synchronization(TargetOptions):
     n: Count
     strength: NonNegative
     disorder_seed: Natural
+
+    def memory_needed(self):
+        return _matrices(self.n)
 
     def make_prior(self):
         """The law of one coordinate of theta."""

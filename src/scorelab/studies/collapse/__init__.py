@@ -148,6 +148,18 @@ class Collapse(Study):
             except ValueError as error:
                 raise ConfigError(f"study.methods.{name}: {error}") from None
 
+    def plan(self, context):
+        from scorelab.samplers.ends import on_target
+        from scorelab.samplers.risk import require_grid
+
+        even = on_target(self.schedule(context.config, grid="angle"), context.target)
+        for name in self.methods:
+            place = f"study.methods.{name}"
+            require_grid(self.job(name, 2, self.steps), context.schedule, context.target, place)
+            for part in ("injected", "memory"):
+                steps = getattr(self, part).steps
+                require_grid(self.job(name, 2, steps), even, context.target, f"study.{part}.steps = {steps}")
+
     def mixture(self, key: str, node: Component, config):
         """The target that a node stands for. Raises ConfigError if the target has no Gaussian modes."""
         from scorelab.randomness import stream

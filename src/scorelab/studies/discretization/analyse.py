@@ -5,6 +5,7 @@ import math
 import numpy
 
 from scorelab.laws.estimate import Estimate
+from scorelab.metrics.rates import rate
 from scorelab.metrics.tables import rows_of
 from scorelab.progress import Progress
 from scorelab.studies.discretization.measurements import (
@@ -15,7 +16,7 @@ from scorelab.studies.discretization.measurements import (
     start,
     together,
 )
-from scorelab.studies.discretization.theory import localization, rate, reverse_process, truncation_variation
+from scorelab.studies.discretization.theory import localization, reverse_process, truncation_variation
 
 _NO_ERROR = Estimate.missing("there is no error whose rate could be fitted")
 

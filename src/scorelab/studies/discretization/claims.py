@@ -6,8 +6,9 @@ import numpy
 
 from scorelab.claims import HOLDS, Evidence, at_least, at_most, claim, equal
 from scorelab.claims.panels import panel, panels
+from scorelab.metrics.rates import rate
 from scorelab.studies.discretization import measurements
-from scorelab.studies.discretization.theory import Modes, path_kl, rate, reverse_process
+from scorelab.studies.discretization.theory import Modes, path_kl, reverse_process
 
 #: laws on which the first and the second term are of the right size: one mode
 _SHIFTED, _NOISE = Modes(1, 0.5, 0.0, 1.0), Modes(128, 0.5, 0.0)

@@ -324,15 +324,3 @@ def truncation_variation(modes: Modes, T: float) -> float:
     y, deviation = modes.line(), math.sqrt(1 + 1 / T)
     blurred = _normal((y[:, None] - modes.centres) / deviation) @ modes.weights / deviation
     return product_variation(y, blurred, modes.density(y, 0.0), modes.n - 1, 1 + 1 / T, 1.0)
-
-
-# Rates. -------------------------------------------------------------------------------------------------------------
-
-
-def rate(x, values) -> tuple[float, float]:
-    """Slope of log(values) (points,) on x (points,), with its standard error from the residuals."""
-    x, log = numpy.asarray(x, float), numpy.log(numpy.asarray(values, float))
-    offset = x - x.mean()
-    slope = float(offset @ log / (offset @ offset))
-    left = log - log.mean() - slope * offset
-    return slope, math.sqrt(float(left @ left) / max(len(x) - 2, 1) / float(offset @ offset))

@@ -134,6 +134,14 @@ class Langevin(Study):
         except ValueError as error:
             raise ConfigError(f"{key}: {error}") from None
 
+    def plan(self, context):
+        from scorelab.samplers.risk import require_grid
+
+        for plan in self.plans(context.config):
+            place = f"study.methods.{plan.name}"
+            for job in plan.jobs(self.budgets, self.count):
+                require_grid(job, plan.schedule_on(context.target), context.target, place)
+
     def plans(self, config) -> list[Plan]:
         """The methods that the run's denoiser can serve."""
         denoiser = config["denoiser"].options or config["denoiser"].cls

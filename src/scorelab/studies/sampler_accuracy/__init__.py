@@ -54,6 +54,23 @@ class SamplerAccuracy(Study):
         for grid in self.grids:
             self.schedule(grid, config)
 
+    def plan(self, context):
+        """A setting whose grid cannot be made is left out; what cannot be is that none of them can be made."""
+        from scorelab.samplers.ends import on_target
+        from scorelab.samplers.risk import require_grid
+
+        why = None
+        for grid in self.grids:
+            schedule = on_target(self.schedule(grid, context.config), context.target)
+            for name in self.samplers:
+                for budget in self.evaluations:
+                    try:
+                        require_grid(self.job(name, budget, context.sampling), schedule, context.target, "schedule")
+                        return
+                    except ConfigError as error:
+                        why = error
+        raise why or ConfigError("study: study.samplers, study.grids and study.evaluations need a value each")
+
     def closing(self, metrics):
         """A row for each grid and sampler: evaluations until W1 is at its floor, and orders."""
         found = metrics.get("sampler_accuracy")

@@ -1,4 +1,5 @@
-"""The errors of Euler-Maruyama on two linear equations, exactly: geometric Brownian motion and the OU process.
+"""The errors of Euler-Maruyama and Milstein on two linear equations, exactly: geometric Brownian motion and the OU
+process.
 
 Scheme w and solution X are driven by the same Brownian motion: dX = mu X dt + sigma X dW (`black_scholes`) and
 dX = -mu X dt + sigma dW (`langevin`). 003_573c8421e0c71443.txt, section 8.2.
@@ -19,6 +20,11 @@ def printed_black_scholes_step(w, mu, sigma, dt, dW):
 def printed_langevin_step(w, mu, sigma, dt, dW):
     """A step of the scheme for the OU process: 003_573c8421e0c71443.txt, section 8.2."""
     return w - mu * w * dt + sigma * dW
+
+
+def milstein_black_scholes_step(w, mu, sigma, dt, dW):
+    """A step of Milstein's scheme for geometric Brownian motion: b b'/2 (dW^2 - dt) is added to Euler-Maruyama."""
+    return printed_black_scholes_step(w, mu, sigma, dt, dW) + 0.5 * sigma**2 * w * (dW**2 - dt)
 
 
 def printed_increment(i):
@@ -51,14 +57,21 @@ EQUATIONS = {
 }
 
 
-def errors_at_the_end(equation, steps, *, lag, mu=0.8, sigma=0.6, start=1.0, T=1.0):
+#: name of a scheme -> name of an equation -> its step; the noise of OU is additive, where Milstein is Euler-Maruyama
+SCHEMES = {
+    "euler_maruyama": {name: step for name, (_, step) in EQUATIONS.items()},
+    "milstein": {"black_scholes": lambda *given: milstein_black_scholes_step(*given)},
+}
+
+
+def errors_at_the_end(equation, steps, *, lag, mu=0.8, sigma=0.6, start=1.0, T=1.0, scheme="euler_maruyama"):
     """sqrt(E|w_n - X(T)|^2), |E w_n - E X(T)| and |E w_n^2 - E X(T)^2| from X(0) = start, exactly.
 
     Both equations are linear, so that with D = w - X the moments (D^2, D X, X^2, D, X, 1) follow a linear recursion.
     lag: by how many increments the noise of w is behind the noise of X, 0 or 1; then D = w_{i+1} - X_i, which has the
     same noise.
     """
-    exact, step = EQUATIONS[equation]
+    exact, step = EQUATIONS[equation][0], SCHEMES[scheme][equation]
     h = T / steps
     A_exact, B_exact, dW, weights = exact(mu, sigma, h)
     B = step(0.0, mu, sigma, h, dW)

@@ -1,8 +1,8 @@
-"""Where the published code departs from the text, read off the configuration and `scorelab.reproduction.published`."""
+"""Where the published code departs from the text, read off the configuration and `published`."""
 
 import yaml
 
-from scorelab.reproduction.published import AUTHOR, AUTHOR_SETTINGS, COMMON, SETTINGS
+from scorelab.reproduction.semester.published import AUTHOR, AUTHOR_SETTINGS, COMMON, SETTINGS
 
 _MEANING = {
     "switch": "t at which the phases switch",

@@ -6,7 +6,8 @@ import statistics
 import numpy
 
 from scorelab.laws.estimate import shown
-from scorelab.reproduction.collect import Entry, Figure, published_numbers
+from scorelab.reproduction.collect import Entry
+from scorelab.reproduction.semester.figures import Figure, published_numbers, share
 
 #: an error within this factor of a published error is reproduced; numbers within so many standard errors, or standard
 #: deviations, are equal
@@ -205,7 +206,7 @@ def _distance(values) -> float:
 def _named(entry: Entry) -> str:
     parts = [entry.preset] + ([f"setting {entry.setting}"] if entry.setting else [])
     parts += [entry.protocol] if entry.protocol else []
-    parts += [f"{100 * entry.share:.3g} % of the budget"] if entry.share not in (None, 1) else []
+    parts += [f"{100 * share(entry):.3g} % of the budget"] if share(entry) not in (None, 1) else []
     return f"run {entry.name} ({', '.join(part for part in parts if part)})"
 
 
