@@ -5,6 +5,7 @@ from torch.nn import functional
 
 from scorelab.denoisers.base import Denoiser
 from scorelab.denoisers.parametrization import velocity_factors
+from scorelab.devices import like
 
 
 class OuterProductDenoiser(Denoiser):
@@ -52,7 +53,7 @@ class OuterProductDenoiser(Denoiser):
 
     def _of_vectors(self, x, angle):
         """The posterior mean of states (count, n)."""
-        angle = torch.as_tensor(angle, dtype=x.dtype, device=x.device).unsqueeze(-1)
+        angle = like(angle, x).unsqueeze(-1)
         sin, cos = torch.sin(angle), torch.cos(angle)
         phases = angle * self.frequencies
         embedding = self.linear_0(torch.cat([torch.cos(phases), torch.sin(phases)], -1))

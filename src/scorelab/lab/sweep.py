@@ -26,6 +26,7 @@ from scorelab.files import make_folder, own_logs, read_json, read_yaml, require_
 from scorelab.lab import locks
 from scorelab.lab.app import one_line_errors, plain
 from scorelab.lab.config import Config, Sweep, check, differences, sweep_options
+from scorelab.lab.execution import require_device
 from scorelab.lab.locks import Lock
 from scorelab.lab.runs import Run, below, claim, require_name, reserve
 from scorelab.options import show
@@ -169,6 +170,7 @@ class Sweeper(BasicSweeper):
             composed = self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
             given = plain(composed)
             config = check(given)
+            require_device(config)
             if self.config.sweep.jobs is not None:
                 config.require_given(self._given, "writes")
             resumed = config.uses("training") and config.options("training").resume

@@ -39,6 +39,8 @@ def run(study, context):
         context.update_metrics("training", {"steps": 0, "seconds": 0.0})
         return
     _warn(context)
+    if context.device.type != "cpu":
+        log.info("device: %s", context.device)
     trainers = [_train(context, part, last=part is parts[-1]) for part in parts]
     context.save_denoiser(denoiser)
     context.write_table(
@@ -132,7 +134,8 @@ def _train(context, part, last):
     options, checkpoint = _options(context, part), _checkpoint(context, part)
     seed = stream_seed(context.seed, part.name) if part.name else context.seed
     schedule = context.schedule if context.process is None else None
-    trainer = Trainer(part.denoiser, part.target, options, seed, schedule, part.samples, context.process)
+    where = (schedule, part.samples, context.process, context.device)
+    trainer = Trainer(part.denoiser, part.target, options, seed, *where)
     if checkpoint.is_file():
         trainer.load(checkpoint)
         log.info("training goes on after epoch %d of %d", trainer.epoch, options.epochs)

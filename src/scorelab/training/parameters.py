@@ -26,6 +26,8 @@ class FlatParameters:
 
     def clip_(self, largest: float):
         """Scale the gradient down to the Euclidean norm `largest` if it is longer."""
-        norm = torch.linalg.vector_norm(self.gradient).item()
-        if norm > largest:
-            self.gradient.mul_(largest / (norm + 1e-6))
+        norm = torch.linalg.vector_norm(self.gradient)
+        if norm.device.type != "cpu":  # elsewhere it is not waited for
+            self.gradient.mul_((largest / (norm + 1e-6)).clamp_max_(1.0))
+        elif norm > largest:
+            self.gradient.mul_(largest / (norm.item() + 1e-6))
