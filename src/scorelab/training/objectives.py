@@ -96,7 +96,7 @@ class Regression(Objective):
 
     def __init__(self, root, target, loss: str = "squared"):
         super().__init__(root, target)
-        self.distance = _LOSSES[loss]
+        self.distance, self.squared = _LOSSES[loss], loss == "squared"
         if loss == "huber":
             self.unknown = "the least value of the Huber loss is not known"
 

@@ -97,7 +97,7 @@ class Trainer:
             )
         _require_fit(denoiser, self.data[:2].clone(), self.law.low)  # a network may change its input in place
         if self.objective.differentiates:
-            require_derivatives(denoiser, *self._some_states(), f"training.objective = {options.objective}")
+            require_derivatives(denoiser, *self.some_states(), f"training.objective = {options.objective}")
         self.not_measured = {}
         why = self._why_unknown(process)
         if why is not None:
@@ -112,7 +112,7 @@ class Trainer:
             return "the Bayes risk of flipped images is not known"
         return self.target.lacks("bayes_risk") if process is None else "the Bayes risk of this process is not known"
 
-    def _some_states(self):
+    def some_states(self):
         """A few noisy states and their angles."""
         generator = stream(self.seed, "fit")
         clean = self.data[:8]
@@ -191,7 +191,7 @@ class Trainer:
         for batch in self._batches(self.held_out, self.options.validation_batch, generator):
             losses.append(self.objective.loss(self.denoiser, *batch))
             counts.append(len(batch[0]))
-        return _mean(_read(losses), counts)
+        return mean_of(read(losses), counts)
 
     @contextlib.contextmanager
     def kept_weights(self):
@@ -216,26 +216,38 @@ class Trainer:
         is called after each epoch. Raises TrainingDiverged when the loss, or a weight at the end, is not a finite
         number.
         """
-        options = self.options
+        self.start()
+        while self.epoch < self.options.epochs:
+            self.end_epoch(self.train_epoch(), checkpoint, on_epoch)
+        self.finish()
+
+    def start(self, clock=time.perf_counter):
+        """Begin or go on. clock: the seconds that this training has taken, up to a constant."""
+        self._losses, self._clock, self._started = [], clock, clock() - self.seconds
+
+    def end_epoch(self, loss: float, checkpoint: Path | None = None, on_epoch=None):
+        """Count an epoch whose mean loss is `loss`: validate, record and write a checkpoint where these are due."""
+        options, losses = self.options, self._losses
         record_every = -(-options.epochs // options.records)
-        losses, started = [], time.perf_counter() - self.seconds
-        while self.epoch < options.epochs:
-            losses.append(self.train_epoch())
-            self.epoch += 1
-            row = {"epoch": self.epoch, "step": self.step}
-            if len(self.held_out):
-                row["validation_loss"] = self.validation_loss()
-                if row["validation_loss"] < self.best_loss:
-                    self.best_loss = row["validation_loss"]
-                    self.best = self._current().clone() if options.keep == "best" else None
-            self.seconds = time.perf_counter() - started
-            if self.epoch % record_every == 0 or self.epoch == options.epochs:
-                self._record(row, losses)
-                losses = []
-            if checkpoint is not None and self._checkpoint_is_due(pending=losses):
-                self.save(checkpoint)
-            if on_epoch is not None:
-                on_epoch(self)
+        losses.append(loss)
+        self.epoch += 1
+        row = {"epoch": self.epoch, "step": self.step}
+        if len(self.held_out):
+            row["validation_loss"] = self.validation_loss()
+            if row["validation_loss"] < self.best_loss:
+                self.best_loss = row["validation_loss"]
+                self.best = self._current().clone() if options.keep == "best" else None
+        self.seconds = self._clock() - self._started
+        if self.epoch % record_every == 0 or self.epoch == options.epochs:
+            self._record(row, losses)
+            losses.clear()
+        if checkpoint is not None and self._checkpoint_is_due(pending=losses):
+            self.save(checkpoint)
+        if on_epoch is not None:
+            on_epoch(self)
+
+    def finish(self):
+        """Give the denoiser the weights that are kept. Raises TrainingDiverged where one is not finite."""
         with self.kept_weights():
             final = self.flat.value.detach().clone()
         if not bool(torch.isfinite(final).all()):
@@ -271,8 +283,23 @@ class Trainer:
         """The generator of a stream that is drawn from for many batches at a time: on a GPU of CUDA its own."""
         return stream(self.seed, *name, device="cuda" if self.device.type == "cuda" else "cpu")
 
-    def _batches(self, samples, batch_size, generator, order=None):
-        """Yield (x, angle, *columns) for each batch, made a segment of many batches at a time; see `Objective`.
+    def _batches(self, samples, batch_size, generator):
+        """Yield (x, angle, *columns) for each batch; see `Objective` and `segments`."""
+        return self._split(self.segments(samples, batch_size, generator), batch_size)
+
+    @staticmethod
+    def _split(segments, batch_size):
+        for columns in segments:
+            yield from zip(*(values.split(batch_size) for values in columns), strict=True)
+
+    def training_segments(self):
+        """The segments of this epoch."""
+        generator = self._stream("epoch", self.epoch)
+        order = torch.randperm(len(self.data), generator=generator, device=generator.device)
+        return self.segments(self.data, self.options.batch_size, generator, order)
+
+    def segments(self, samples, batch_size, generator, order=None):
+        """Yield (x, angle, *columns) of many batches at a time.
 
         order: of the samples, for batches that are trained on, which alone are flipped and may repeat their noise.
         """
@@ -288,8 +315,7 @@ class Trainer:
                 clean = flipped(clean, generator)
             angle = self.law.sample(len(clean), generator).to(self.device)
             x, _ = self._noisy(clean, angle, generator)
-            columns = (x, angle, *self.objective.columns(clean, x, angle, generator))
-            yield from zip(*(values.split(batch_size) for values in columns), strict=True)
+            yield x, angle, *self.objective.columns(clean, x, angle, generator)
 
     def train_epoch(self):
         """Train on every training sample once, and return the mean loss. Raises TrainingDiverged.
@@ -309,32 +335,34 @@ class Trainer:
 
     def _epoch(self, looking: bool):
         """One epoch. looking: whether to raise TrainingDiverged at the step at which the loss is not finite."""
-        options, flat = self.options, self.flat
-        group = self.optimizer.param_groups[0]
-        generator = self._stream("epoch", self.epoch)
-        order = torch.randperm(len(self.data), generator=generator, device=generator.device)
+        flat, size = self.flat, self.options.batch_size
         losses, counts = [], []
-        for batch in self._batches(self.data, options.batch_size, generator, order):
+        for batch in self._split(self.training_segments(), size):
             loss = self.objective.loss(self.denoiser, *batch)
             flat.gradient.zero_()
             loss.backward()
             losses.append(loss.detach())
             counts.append(len(batch[0]))
             if looking and not math.isfinite(loss.item()):
-                raise self._diverged(loss.item(), batch)
-            if options.clip is not None:
-                flat.clip_(options.clip)
-            group["lr"] = self._lr(self.step)
-            self.optimizer.step()
-            self.step += 1
-            if self.average is not None:
-                # Early on the average forgets faster, so that it leaves the initial weights behind.
-                decay = min(options.averaging, (1 + self.step) / (10 + self.step))
-                self.average.lerp_(flat.value.detach(), 1 - decay)
-        return _mean(_read(losses), counts)
+                raise self.diverged(loss.item(), batch)
+            self.update()
+        return mean_of(read(losses), counts)
+
+    def update(self):
+        """Take a step of the optimiser along the gradient that is there."""
+        if self.options.clip is not None:
+            self.flat.clip_(self.options.clip)
+        self.optimizer.param_groups[0]["lr"] = self._lr(self.step)
+        self.optimizer.step()
+        self.step += 1
+        if self.average is not None:
+            # Early on the average forgets faster, so that it leaves the initial weights behind.
+            decay = min(self.options.averaging, (1 + self.step) / (10 + self.step))
+            self.average.lerp_(self.flat.value.detach(), 1 - decay)
 
     @torch.no_grad()
-    def _diverged(self, value, batch):
+    def diverged(self, value, batch):
+        """The error of a training whose loss at a batch, (x, angle, *columns), is no finite number."""
         angle, losses = batch[1], self.objective.losses(self.denoiser, *batch)
         bad = ~torch.isfinite(losses)
         worst = int(torch.where(bad, math.inf, losses).argmax())
@@ -393,12 +421,12 @@ class Trainer:
             self.optimizer.state.clear()
 
 
-def _read(losses):
+def read(losses):
     """Numbers of the device, read at once."""
     return torch.stack(losses).tolist()
 
 
-def _mean(values, counts):
+def mean_of(values, counts):
     """The mean of the values, each counted so many times."""
     total = 0.0
     for value, count in zip(values, counts, strict=True):
