@@ -38,17 +38,11 @@ def execute(run: Run, config: Config):
     study = config.study
     stages = stages_of(config)
     context = Context(run, config)
-    require_kind(run, config, context.device.type)
-    run.begin(config, stages)
-    run.mark("running", device=context.device.type)
+    begin(context, stages)
     started, threads = time.perf_counter(), torch.get_num_threads()
     try:
         torch.set_num_threads(config.general.threads or threads)
-        require_room(config, run.path)
-        if config.uses("target"):
-            require_of_target(config, context.target)
-            if "n" not in config["target"].data:  # only the target itself knows its dimension
-                require_room(config, run.path, context.target.n)
+        require_parts(context)
         if stages[0] == next(iter(study.stages)):
             context.plan()
         for stage in stages:
@@ -73,6 +67,24 @@ def execute(run: Run, config: Config):
         raise
     finally:
         torch.set_num_threads(threads)  # the next job of a sweep, or a notebook, finds the number that was there
+
+
+def begin(context, stages):
+    """Mark the run of a `Context` as running on its device; see `Run.begin`."""
+    run, kind = context.run, context.device.type
+    require_kind(run, context.config, kind)
+    run.begin(context.config, stages)
+    run.mark("running", device=kind)
+
+
+def require_parts(context):
+    """Raise ConfigError where the parts of a run cannot work together, or ask for more memory than there is."""
+    config, run = context.config, context.run
+    require_room(config, run.path)
+    if config.uses("target"):
+        require_of_target(config, context.target)
+        if "n" not in config["target"].data:  # only the target itself knows its dimension
+            require_room(config, run.path, context.target.n)
 
 
 def require_device(config: Config):

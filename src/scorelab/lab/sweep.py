@@ -204,6 +204,12 @@ class Sweeper(BasicSweeper):
         with open_dict(self.config):
             self.config.hydra.sweep.dir = str(directory)
             self.config.hydra.overrides.hydra.append(f"hydra.sweep.dir={_as_override(str(directory))}")
+        prepare = getattr(self.launcher, "prepare", None)
+        if prepare is not None:
+            failed = prepare([(Run(directory / str(job.number)), job.config) for job in jobs])
+            jobs = [job for job in jobs if directory / str(job.number) not in failed]
+            if not jobs:
+                return []
         workers = getattr(self.launcher, "joblib", None)
         if workers is not None:  # a worker without a job would not learn that the sweep was killed
             from joblib import effective_n_jobs
