@@ -2,14 +2,15 @@
 
     python scripts/bench_stack.py [--device cpu] [--threads K] [--replicas 1 2 4 8] [--seconds 2]
 
-The network is the semester paper's, batch 50, with tanh, clipping and AdamW. `single` is a `Trainer`, `stack` a `Stack`
-of R of them, timed in turns, so that a change of the machine's speed affects both alike; `time` is that of a step of the
-stack in steps of the single training, which R single trainings take R of. `products` is the time of the matrix
+The network is the semester paper's, batch 50, with tanh, clipping and AdamW. `single` is a `Trainer`, `stack` is a
+`Stack` of R of them, timed in turns, so that a change of the machine's speed affects both alike; `time` is that of a
+step of the stack in steps of the single training, which R single trainings take R of. `products` is the time of the matrix
 products of the stack's step alone, in the same unit. The table gives medians over the rounds.
 """
 
 import argparse
 import statistics
+from functools import partial
 
 import torch
 from bench_training import NETWORKS, epoch_steps, network, options, seconds_a_step
@@ -67,7 +68,7 @@ def main():
             stack, multiply = Stack(trainers(count, L, m, device)), products(count, L, m, device)
             rounds = []
             for _ in range(ROUNDS):
-                calls = (lambda: epoch_steps(single), lambda: stack_steps(stack), multiply)
+                calls = (partial(epoch_steps, single), partial(stack_steps, stack), multiply)
                 rounds.append([seconds_a_step(call, arguments.seconds) for call in calls])
             one, many = (statistics.median(column) for column in list(zip(*rounds, strict=True))[:2])
             ratio = statistics.median(b / a for a, b, _ in rounds)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 
-from scorelab.errors import ScorelabError, one_line
+from scorelab.errors import ConfigError, ScorelabError, one_line
 from scorelab.lab.config import Config
 from scorelab.lab.execution import begin, require_parts, stages_of
 from scorelab.lab.locks import Lock
@@ -43,6 +43,7 @@ def stack_key(config: Config) -> str | None:
         return None
     general = {key: getattr(config.general, key) for key in ("device", "threads", "extensions", "stage")}
     shared = {key: getattr(training, key) for key in _SHARED}
+    shared["objective"] = "regression" if training.is_regression else training.objective
     target = {key: target.get(key) for key in ("_target_", "n")}
     return json.dumps([general, config["denoiser"].data, target, shared], sort_keys=True)
 
@@ -55,9 +56,12 @@ class StackedLauncher(BasicLauncher):
 
     def __init__(self, replicas: int = 32):
         super().__init__()
-        if type(replicas) is not int or replicas < 1:
-            raise ScorelabError(f"hydra.launcher.replicas = {replicas}: an integer >= 1 is needed")
         self.replicas = replicas
+
+    def require(self):
+        """Raise ConfigError for a number of replicas that cannot be."""
+        if type(self.replicas) is not int or self.replicas < 1:
+            raise ConfigError(f"hydra.launcher.replicas = {self.replicas}: an integer >= 1 is needed")
 
     def prepare(self, jobs: list[tuple[Run, Config]]) -> set[Path]:
         """Train the jobs that fit into stacks, and return the directories of those that diverged, marked as failed."""
@@ -123,8 +127,10 @@ def _train(jobs) -> set[Path]:
             return failed
         except Unstackable as error:
             log.info("stacked: jobs %s are trained one by one, as %s", names, error)
-            return set()
         except KeyboardInterrupt:
             for run in begun:
                 run.mark("interrupted")
             raise
+        except Exception as error:  # each job tells it again, in its own log, where it is the job's own
+            log.error("stacked: jobs %s are trained one by one, after an error: %s", names, one_line(error))
+        return set()

@@ -87,6 +87,8 @@ class Sweeper(BasicSweeper):
     def _prepare(self, arguments, held: contextlib.ExitStack) -> tuple[Path, list[Job]]:
         """The directory and the jobs of the sweep, frozen there. held: takes the lock of the directory."""
         options = sweep_options(self.config.sweep)
+        if hasattr(self.launcher, "require"):  # our own
+            self.launcher.require()
         if options.resume is None:
             jobs = self._plan(arguments, options)
         else:

@@ -132,8 +132,8 @@ def _options(context, part):
 
 
 def one_trainer(context):
-    """The `Trainer` of a run whose denoiser is one network, at its last checkpoint if there is one, and the place of its
-    checkpoints. Raises Unstackable for a denoiser of another kind."""
+    """The `Trainer` of a run whose denoiser is one network, at its last checkpoint if there is one, and the place of
+    its checkpoints. Raises Unstackable for a denoiser of another kind."""
     denoiser = context.new_denoiser()
     if context.process is not None or not denoiser.trainable or type(denoiser).parts is not Denoiser.parts:
         raise Unstackable("they have no network, several networks, or another process")

@@ -2,9 +2,9 @@
 
 The parameters of R networks are the rows of one matrix (R, P), and so are their gradients. Each row is a whole
 `Trainer`, with its own seed, data, options, optimiser, average and best weights, whose vectors are rows of the
-matrices: what a training does between its epochs, its records and its checkpoints, is what it does alone. Only the loss and its
-gradient are computed for all rows at once, at the noisy states that each row would draw alone. So a row agrees with the
-same training alone to the rounding of matrix products.
+matrices: what a training does between its epochs, its records and its checkpoints, is what it does alone. Only the loss
+and its gradient are computed for all rows at once, at the noisy states that each row would draw alone. So a row agrees
+with the same training alone to the rounding of matrix products.
 
 A row whose loss is not finite stops there, with the error of the single training, and touches no other.
 """
