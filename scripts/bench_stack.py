@@ -4,8 +4,8 @@
 
 The network is the semester paper's, batch 50, with tanh, clipping and AdamW. `single` is a `Trainer`, `stack` is a
 `Stack` of R of them, timed in turns, so that a change of the machine's speed affects both alike; `time` is that of a
-step of the stack in steps of the single training, which R single trainings take R of. `products` is the time of the matrix
-products of the stack's step alone, in the same unit. The table gives medians over the rounds.
+step of the stack in steps of the single training, which R single trainings take R of. `products` is the time of the
+matrix products of the stack's step alone, in the same unit. The table gives medians over the rounds.
 """
 
 import argparse
