@@ -27,6 +27,7 @@ lint: $(READY) ## check style and format
 
 bench: $(READY) ## time training against a plain loop and the machine's own rate
 	$(BIN)/python scripts/bench_training.py
+	$(BIN)/python scripts/bench_stack.py
 
 bench-sampling: $(READY) ## measure the evaluations, time and memory that samplers need: about ten minutes
 	$(BIN)/python scripts/bench_sampling.py

@@ -25,6 +25,8 @@ import math
 
 import torch
 
+from scorelab.devices import CPU, widest
+
 HALF_PI = math.pi / 2
 #: pi/2 has no exact floating-point value: an angle this close to it stands for pi/2
 _ROUNDING = {torch.float64: 1e-15, torch.float32: 1e-7}
@@ -41,11 +43,14 @@ def aligned(values, x):
 def sin_cos(angle, x):
     """Return sin(angle) and cos(angle), shaped by `aligned` to multiply `x`.
 
-    Both are computed in float64 and are exact at both ends of the interval. angle: number or tensor, in radians. Raises
-    ValueError outside [0, pi/2].
+    Both are computed in float64, where the device has it, and are exact at both ends of the interval. angle: number or
+    tensor, in radians; of a number nothing is computed on the device. Raises ValueError outside [0, pi/2].
     """
     rounding = _ROUNDING.get(angle.dtype, 1e-7) if isinstance(angle, torch.Tensor) else 1e-15
-    angle = torch.as_tensor(angle, dtype=torch.float64, device=x.device)
+    if isinstance(angle, torch.Tensor) and angle.dim():
+        angle = angle.to(x.device).to(widest(x.device))
+    else:
+        angle = torch.as_tensor(angle, dtype=torch.float64, device=CPU)
     inside = (angle >= 0) & (angle <= HALF_PI + rounding)
     if not bool(inside.all()):
         worst = angle[~inside].flatten()[0].item()

@@ -12,7 +12,7 @@ from scorelab.files import write_bytes
 
 def write_tensors(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str]):
     """Write tensors and metadata; an existing file is replaced in one step. Tensors that share memory are copied."""
-    write_bytes(path, save({name: value.contiguous().clone() for name, value in tensors.items()}, metadata))
+    write_bytes(path, save({name: value.cpu().contiguous().clone() for name, value in tensors.items()}, metadata))
 
 
 def read_tensors(path: Path):

@@ -2,9 +2,12 @@
 
 import abc
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import torch
+
+from scorelab.devices import CPU
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,11 @@ class Denoiser(torch.nn.Module, abc.ABC):
         x: (count, n), or (count, *shape) for a target whose samples have another shape. angle: radians in [0, pi/2],
         one number for all samples (a number or a tensor of shape ()), or one number per sample (count,).
         """
+
+    @property
+    def device(self) -> torch.device:
+        """Where the denoiser computes: where its parameters and buffers are; the CPU if it has none."""
+        return next((tensor.device for tensor in chain(self.parameters(), self.buffers())), CPU)
 
     def parts(self, samples, target) -> list[Part]:
         """The parts that are trained one after the other; by default the whole denoiser, on all samples.

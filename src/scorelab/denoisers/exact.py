@@ -3,6 +3,7 @@
 import torch
 
 from scorelab.denoisers.base import Denoiser
+from scorelab.devices import CPU
 
 
 class ExactDenoiser(Denoiser):
@@ -12,11 +13,16 @@ class ExactDenoiser(Denoiser):
 
     def __init__(self, target):
         super().__init__()
-        self.target = target
+        self.target, self.place = target, CPU
+
+    @property
+    def device(self):
+        return self.place
 
     def _apply(self, function, recurse=True):
         """Move the target as well, where `torch.nn.Module.to` and its like move the parameters."""
-        self.target = self.target.to(function(torch.empty(0)).device)
+        self.place = function(torch.empty(0)).device
+        self.target = self.target.to(self.place)
         return super()._apply(function, recurse)
 
     def forward(self, x, angle):

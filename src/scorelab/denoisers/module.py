@@ -5,6 +5,7 @@ import torch
 from scorelab import channel
 from scorelab.denoisers.base import Denoiser
 from scorelab.denoisers.convention import Convention
+from scorelab.devices import widest
 from scorelab.errors import ScorelabError
 
 #: prediction -> function from (output of the module, x, angle) to the posterior mean
@@ -45,11 +46,11 @@ class ModuleDenoiser(Denoiser):
     def forward(self, x, angle):
         """See `Denoiser.forward`. Raises ScorelabError if the output does not have the shape of the state."""
         if not isinstance(angle, torch.Tensor):
-            angle = torch.tensor(float(angle), dtype=torch.float64)
+            angle = torch.full((), float(angle), dtype=widest(x.device), device=x.device)
         angle = angle.to(x.device)
         flat = x.flatten(angle.dim())  # one axis for each axis of the angle, one for the entries
         _, cos = channel.sin_cos(angle, flat)
-        known, time, scale = self.convention.place(angle.double(), torch.finfo(x.dtype).eps)
+        known, time, scale = self.convention.place(angle.to(widest(x.device)), torch.finfo(x.dtype).eps)
         scale = (scale.unsqueeze(-1) if scale.dim() else scale).to(x.dtype)
         output = self._ask(x, flat * scale, time).reshape(flat.shape)
         if self.convention.prediction == "score":

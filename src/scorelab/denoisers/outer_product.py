@@ -5,6 +5,7 @@ from torch.nn import functional
 
 from scorelab.denoisers.base import Denoiser
 from scorelab.denoisers.parametrization import velocity_factors
+from scorelab.devices import like
 
 
 class OuterProductDenoiser(Denoiser):
@@ -52,18 +53,23 @@ class OuterProductDenoiser(Denoiser):
 
     def _of_vectors(self, x, angle):
         """The posterior mean of states (count, n)."""
-        angle = torch.as_tensor(angle, dtype=x.dtype, device=x.device).unsqueeze(-1)
+        skip, out, seen, embedded = self.factors(x, like(angle, x).unsqueeze(-1))
+        output = self._contract(self.linear_0(embedded), self.activation(self.linear_1(seen)))
+        return torch.addcmul(output, skip, x) if out is None else torch.addcmul(skip * x, out, output)
+
+    def factors(self, x, angle):
+        """What does not depend on the parameters, at angles (count, 1) or (1,): the posterior mean is skip x + out N,
+        the input of Linear_1 is `seen`, and that of Linear_0 is `embedded`. out = None stands for 1."""
         sin, cos = torch.sin(angle), torch.cos(angle)
         phases = angle * self.frequencies
-        embedding = self.linear_0(torch.cat([torch.cos(phases), torch.sin(phases)], -1))
+        embedded = torch.cat([torch.cos(phases), torch.sin(phases)], -1)
         raw_scale = sin / cos**2
         c_skip, c_out, c_in = velocity_factors(self.data_std, sin, cos)
-        seen = raw_scale if self.input == "raw" else c_in
-        hidden = self.activation(self.linear_1(x if seen is None else x * seen))
-        output = self._contract(embedding, hidden)
+        factor = raw_scale if self.input == "raw" else c_in
+        seen = x if factor is None else x * factor
         if self.parametrization == "velocity":
-            return torch.addcmul(c_skip * x, c_out, output)
-        return torch.addcmul(output, sin if self.parametrization == "skip" else raw_scale, x)
+            return c_skip, c_out, seen, embedded
+        return sin if self.parametrization == "skip" else raw_scale, None, seen, embedded
 
     def _contract(self, embedding, hidden):
         """Linear_2(flatten(embedding outer hidden)), contracted in the order that makes the fewest numbers."""

@@ -25,7 +25,7 @@ from scorelab.errors import ConfigError, ScorelabError, one_line
 from scorelab.files import own_logs, read_numbers, write_text
 from scorelab.lab import runs
 from scorelab.lab.config import Config, check, differences
-from scorelab.lab.execution import execute
+from scorelab.lab.execution import execute, require_device
 from scorelab.lab.locks import Lock
 from scorelab.nodes import GROUPS
 from scorelab.options import nearest
@@ -273,6 +273,7 @@ def require_existing_for(config: Config):
         raise ConfigError(f"stage = {config.general.stage}: run=DIR is needed, a run directory with what comes before")
     if config.general.sweep.jobs or config.general.sweep.resume or config.general.sweep.dry_run:
         raise ConfigError("sweep: its keys need a sweep, as in python run.py -m ...")
+    require_device(config)
 
 
 def merge(run: runs.Run, asked: dict, overrides: list[str], groups: set[str]) -> Config:
@@ -316,6 +317,7 @@ def merge(run: runs.Run, asked: dict, overrides: list[str], groups: set[str]) ->
         raise ConfigError(f"{run.path}: of another configuration, {what} cannot change {'; '.join(changed)}")
     config.require_given(given, "reads", "" if resuming else "target.")  # every stage reads the data of a target
     config.require_given(given, "writes")
+    require_device(config)
     return config
 
 

@@ -40,7 +40,8 @@ class General(Options):
     """The keys of conf/config.yaml that are not groups.
 
     seed: the one integer that every random number follows from. stage: `all`, or one stage of the study on the run
-    directory `run`. run: an existing run directory, for a stage. threads: threads of torch on the CPU; null keeps the
+    directory `run`. run: an existing run directory, for a stage. device: `auto`, `cpu`, `cuda`, `cuda:K` or `mps`; see
+    `scorelab.devices`. threads: threads of torch on the CPU; null keeps the
     default of torch. extensions: packages whose classes a configuration may name. setting: the variant of a preset, if
     the preset has variants.
     """
@@ -48,6 +49,7 @@ class General(Options):
     seed: Seed
     stage: str
     run: str | None
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d{1,3})?|mps)$")] = "auto"
     threads: Annotated[Count, Field(le=512)] | None
     extensions: list[str]
     setting: Natural | None
@@ -173,6 +175,9 @@ def check(data: Mapping[str, Any]) -> Config:
         except ValueError as error:
             raise ConfigError(str(error)) from None
     config.study.require(config)
+    why = config.study.only_cpu(config)
+    if why is not None and general.device not in ("auto", "cpu"):
+        raise ConfigError(f"device = {general.device}: {why}; allowed are auto, cpu")
     return config
 
 

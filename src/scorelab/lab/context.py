@@ -6,7 +6,9 @@ from functools import cached_property
 from typing import get_args
 
 import numpy
+import torch
 
+from scorelab import devices
 from scorelab.errors import ConfigError, ScorelabError
 from scorelab.figures.files import load_arrays, load_samples, load_table, save_arrays, save_figure
 from scorelab.files import made_from, remove, write_bytes, write_json
@@ -42,6 +44,16 @@ class Context:
 
     def __init__(self, run: Run, config: Config):
         self.run, self.config, self.seed = run, config, config.general.seed
+
+    @cached_property
+    def device(self):
+        """Where the denoiser is trained and asked, the `torch.device` of the key `device`; an exact denoiser is on the
+        CPU where the device has no float64. Targets, schedules and grids are on the CPU."""
+        if self.config.study.only_cpu(self.config):
+            return devices.CPU
+        device = devices.resolve(self.config.general.device)
+        exact = self.config.uses("denoiser") and self.config["denoiser"].cls.exact
+        return devices.CPU if exact and devices.widest(device) != torch.float64 else device
 
     @cached_property
     def target(self):
@@ -121,13 +133,21 @@ class Context:
         save_denoiser(self.run / f"{name}.safetensors", denoiser, self.config)
 
     def load_denoiser(self, name: str = "denoiser"):
-        """The denoiser of NAME.safetensors. Raises ScorelabError if the file is damaged or holds another network."""
-        return load_denoiser(self.run / f"{name}.safetensors", self.config).eval()
+        """The denoiser of NAME.safetensors, on the device of the run. Raises ScorelabError if the file is damaged or
+        holds another network."""
+        return devices.on(load_denoiser(self.run / f"{name}.safetensors", self.config).eval(), self.device)
 
     @cached_property
     def denoiser(self):
         """The trained denoiser of this run; see `load_denoiser`."""
         return self.load_denoiser()
+
+    @cached_property
+    def compared(self):
+        """The same denoiser to be compared with exact numbers: on the CPU where the device has no float64."""
+        if devices.widest(self.device) == torch.float64:
+            return self.denoiser
+        return load_denoiser(self.run / "denoiser.safetensors", self.config).eval()
 
     @cached_property
     def samples(self):

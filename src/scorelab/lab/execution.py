@@ -37,16 +37,12 @@ def execute(run: Run, config: Config):
 
     study = config.study
     stages = stages_of(config)
-    run.begin(config, stages)
+    context = Context(run, config)
+    begin(context, stages)
     started, threads = time.perf_counter(), torch.get_num_threads()
     try:
         torch.set_num_threads(config.general.threads or threads)
-        require_room(config, run.path)
-        context = Context(run, config)
-        if config.uses("target"):
-            require_of_target(config, context.target)
-            if "n" not in config["target"].data:  # only the target itself knows its dimension
-                require_room(config, run.path, context.target.n)
+        require_parts(context)
         if stages[0] == next(iter(study.stages)):
             context.plan()
         for stage in stages:
@@ -54,7 +50,7 @@ def execute(run: Run, config: Config):
                 study.run_stage(stage, context)
                 run.finish_stage(stage, time.perf_counter() - started)
                 started = time.perf_counter()
-        context.update_metrics("run", provenance(config, run))
+        context.update_metrics("run", provenance(config, run, context.device))
         run.mark("done")
     except KeyboardInterrupt:
         run.mark("interrupted")
@@ -73,6 +69,44 @@ def execute(run: Run, config: Config):
         torch.set_num_threads(threads)  # the next job of a sweep, or a notebook, finds the number that was there
 
 
+def begin(context, stages):
+    """Mark the run of a `Context` as running on its device; see `Run.begin`."""
+    run, kind = context.run, context.device.type
+    require_kind(run, context.config, kind)
+    run.begin(context.config, stages)
+    run.mark("running", device=kind)
+
+
+def require_parts(context):
+    """Raise ConfigError where the parts of a run cannot work together, or ask for more memory than there is."""
+    config, run = context.config, context.run
+    require_room(config, run.path)
+    if config.uses("target"):
+        require_of_target(config, context.target)
+        if "n" not in config["target"].data:  # only the target itself knows its dimension
+            require_room(config, run.path, context.target.n)
+
+
+def require_device(config: Config):
+    """Raise ConfigError for a device that this machine does not have; without one that is named torch is not needed."""
+    if config.general.device not in ("auto", "cpu"):
+        from scorelab import devices
+
+        devices.resolve(config.general.device)
+
+
+def require_kind(run: Run, config: Config, kind: str):
+    """Raise ConfigError where a training would go on on another kind of device than it began on, unless the user names
+    the device: then the log says that its end is the same in law alone."""
+    begun = run.status.get("device", "cpu") if (run / "status.json").is_file() else kind
+    if begun == kind or not any(run.path.glob("checkpoint*.safetensors")):
+        return
+    if config.general.device == "auto":
+        where = f"the training of {run.path} began on {begun}, and device = auto is {kind} here"
+        raise ConfigError(f"{where}; device={kind} goes on all the same, with other random numbers or other rounding")
+    log.warning("training: began on %s, goes on on %s: the end is that of neither, but in law", begun, kind)
+
+
 def require_of_target(config: Config, target):
     """Raise ConfigError if a part of the configuration needs a capability that the target does not have."""
     for group, part in config.components.items():
@@ -84,19 +118,20 @@ def require_of_target(config: Config, target):
             raise ConfigError(f"{group} {part.cls.__name__} cannot run with target {type(target).__name__}: {why}")
 
 
-def provenance(config: Config, run: Run) -> dict:
-    """Where the numbers of a run come from: seed, code, versions, machine, time."""
+def provenance(config: Config, run: Run, device) -> dict:
+    """Where the numbers of a run come from: seed, code, versions, the `torch.device`, time."""
     import numpy
     import torch
 
     import scorelab
+    from scorelab import devices
 
     modules = {"scorelab": scorelab, "torch": torch, "numpy": numpy, "hydra": hydra}
     return {
         "seed": config.general.seed,
         "git_commit": _git_commit(),
         "versions": {"python": platform.python_version()} | {name: m.__version__ for name, m in modules.items()},
-        "device": f"cpu: {platform.processor() or platform.machine()}, {torch.get_num_threads()} threads",
+        "device": devices.describe(device),
         "wall_seconds": run.status["wall_seconds"],
         "fingerprint": config.fingerprint,
     }

@@ -14,7 +14,7 @@ RUN = Section(
             "commit of the code that ran, with `-dirty` where the code was changed since; `null` outside of a checkout",
         ),
         ("versions.PACKAGE", "name", "version of Python, and of each of the main packages"),
-        ("device", "name", "processor and number of threads"),
+        ("device", "name", "kind and name of the device; for the CPU the number of threads"),
         ("wall_seconds", "seconds", "time of all stages together"),
         ("fingerprint", "name", "digest of every configured value that the results depend on"),
     ),

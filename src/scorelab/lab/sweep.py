@@ -26,6 +26,7 @@ from scorelab.files import make_folder, own_logs, read_json, read_yaml, require_
 from scorelab.lab import locks
 from scorelab.lab.app import one_line_errors, plain
 from scorelab.lab.config import Config, Sweep, check, differences, sweep_options
+from scorelab.lab.execution import require_device
 from scorelab.lab.locks import Lock
 from scorelab.lab.runs import Run, below, claim, require_name, reserve
 from scorelab.options import show
@@ -86,6 +87,8 @@ class Sweeper(BasicSweeper):
     def _prepare(self, arguments, held: contextlib.ExitStack) -> tuple[Path, list[Job]]:
         """The directory and the jobs of the sweep, frozen there. held: takes the lock of the directory."""
         options = sweep_options(self.config.sweep)
+        if hasattr(self.launcher, "require"):  # our own
+            self.launcher.require()
         if options.resume is None:
             jobs = self._plan(arguments, options)
         else:
@@ -169,6 +172,7 @@ class Sweeper(BasicSweeper):
             composed = self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
             given = plain(composed)
             config = check(given)
+            require_device(config)
             if self.config.sweep.jobs is not None:
                 config.require_given(self._given, "writes")
             resumed = config.uses("training") and config.options("training").resume
@@ -202,6 +206,12 @@ class Sweeper(BasicSweeper):
         with open_dict(self.config):
             self.config.hydra.sweep.dir = str(directory)
             self.config.hydra.overrides.hydra.append(f"hydra.sweep.dir={_as_override(str(directory))}")
+        prepare = getattr(self.launcher, "prepare", None)
+        if prepare is not None:
+            failed = prepare([(Run(directory / str(job.number)), job.config) for job in jobs])
+            jobs = [job for job in jobs if directory / str(job.number) not in failed]
+            if not jobs:
+                return []
         workers = getattr(self.launcher, "joblib", None)
         if workers is not None:  # a worker without a job would not learn that the sweep was killed
             from joblib import effective_n_jobs

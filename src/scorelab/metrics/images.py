@@ -12,7 +12,9 @@ import numpy
 import torch
 
 from scorelab.channel import mix
+from scorelab.devices import on
 from scorelab.laws.estimate import Estimate
+from scorelab.randomness import normal
 
 #: a sample is a copy where the nearest training image is at less than this share of the distance to the second nearest
 #: (Yoon et al. 2023, Diffusion probabilistic models generalize when they fail to memorize)
@@ -259,6 +261,7 @@ def generalisation(denoiser, target, angles, draws: int, generator) -> list[dict
     error: E|X - m_hat|^2. optimum: E|X - m|^2. Each has the ending _train or _held_out, and is an `Estimate` over at
     most `draws` images, each taken once. Without held-out images there are no numbers of them.
     """
+    target = on(target, denoiser.device)
     sets = {"train": target.points}
     if target.can("held_out"):
         sets["held_out"] = target.held_out
@@ -275,7 +278,7 @@ def generalisation(denoiser, target, angles, draws: int, generator) -> list[dict
 
 def _errors(denoiser, target, clean, angle, generator):
     """The squared errors of `generalisation` for each clean image, kind -> (count,), float64."""
-    x = mix(clean, torch.randn(clean.shape, generator=generator).to(clean.device), angle)
+    x = mix(clean, normal(clean.shape, generator, device=clean.device), angle)
     learned, exact = (mean(x, angle) for mean in denoiser.knowing(clean, target))
     pairs = {"gap": (learned, exact), "error": (clean, learned), "optimum": (clean, exact)}
     return {kind: (one - other).double().square().flatten(1).sum(1) for kind, (one, other) in pairs.items()}

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 import torch
 
 from scorelab.channel import mix
+from scorelab.devices import on
 from scorelab.laws.estimate import mean_and_error
 from scorelab.quadrature import gauss_legendre
+from scorelab.randomness import normal
 
 #: exact paths on which the error of the quadrature is measured
 _PATHS = 64
@@ -48,20 +50,22 @@ def path_kl(denoiser, target, end_angle: float, points: int, draws: int, generat
     without an exact posterior mean; see `Denoiser.incomparable`.
     """
 
+    device, there = denoiser.device, on(target, denoiser.device)
+
     def states(count):
         clean = target.sample(count, generator)
-        return clean, torch.randn(clean.shape, generator=generator)
+        return clean.to(device), normal(clean.shape, generator, device=device)
 
     jumps = [angle for angle in denoiser.jumps() if 0 < angle < end_angle]
     angle, weights = _nodes(jumps, end_angle, points)
     mean, error = torch.empty_like(angle), torch.empty_like(angle)
     for k, value in enumerate(angle.tolist()):
-        mean[k], error[k] = mean_and_error(_squared_error(denoiser, target, *states(draws), value))
+        mean[k], error[k] = mean_and_error(_squared_error(denoiser, there, *states(draws), value))
     t, half_rate = torch.tan(angle) ** 2, _half_rate(angle)
     total = float((weights * half_rate * mean).sum()) + denoiser.choice_kl(target)
     few, totals = states(_PATHS), []
     for nodes, masses in ((angle, weights), _nodes(jumps, end_angle, 2 * points)):
-        means = [float(_squared_error(denoiser, target, *few, value).mean()) for value in nodes.tolist()]
+        means = [float(_squared_error(denoiser, there, *few, value).mean()) for value in nodes.tolist()]
         totals.append(float((masses * _half_rate(nodes)) @ torch.tensor(means, dtype=torch.float64)))
     rule_error = abs(totals[1] - totals[0])
     standard_error = math.hypot(float((weights * half_rate * error).square().sum().sqrt()), rule_error)

@@ -8,8 +8,9 @@ import numpy
 import torch
 
 from scorelab.channel import mix
+from scorelab.devices import on
 from scorelab.laws.estimate import Estimate
-from scorelab.randomness import stream
+from scorelab.randomness import normal, stream
 
 
 def published_angles(switches=()) -> list[float]:
@@ -34,16 +35,18 @@ def compare_posterior_means(denoiser, target, clean, angles, generator, estimate
     `EstimatedMeans`, is None.
     """
     rows, pictures = [], []
+    clean, there = clean.to(denoiser.device), on(target, denoiser.device)
     errors = None if estimated is None else estimated.errors(len(clean), stream(0, "errors of means"))
     for angle in angles:
-        x = mix(clean, torch.randn(clean.shape, generator=generator), angle)
-        of_learned, of_exact = denoiser.knowing(clean, target)
+        x = mix(clean, normal(clean.shape, generator, device=clean.device), angle)
+        of_learned, of_exact = denoiser.knowing(clean, there)
         exact, learned = of_exact(x, angle), of_learned(x, angle)
         squared = (learned - exact).double().square().flatten(1).sum(1)
         size = exact.double().square().flatten(1).sum(1).clamp_min(0.1)
         floor = None
         if estimated is not None:
-            floor = float((estimated.change(x.flatten(1), angle, errors).norm(dim=1) / size.sqrt()).mean())
+            change = estimated.change(x.flatten(1).cpu(), angle, errors).norm(dim=1)
+            floor = float((change / size.cpu().sqrt()).mean())
         risk, error = target.bayes_risk_and_error(angle)
         row = {"angle": angle, "t": math.tan(angle) ** 2}
         row |= {"relative_error": _mean(torch.sqrt(squared / size), floor), "squared_error": _mean(squared)}
@@ -61,5 +64,5 @@ def _mean(values, floor=None) -> Estimate:
 
 def _along(direction, x):
     """<x, a>/|a|^2 for x (count, *shape), shape (count,), in the precision of x."""
-    direction = direction.to(x.dtype)
+    direction = direction.to(x)
     return (x.flatten(1) @ (direction / direction.square().sum()).flatten()).cpu().numpy()

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 import torch
 
 from scorelab.channel import aligned
+from scorelab.devices import Watch, widest
 from scorelab.errors import ScorelabError
 from scorelab.laws.estimate import Estimate
 from scorelab.randomness import BLOCK, BlockNoise, stream_seed
@@ -33,7 +34,7 @@ class Found:
         sums = self._batches[-1]
         for name, value in info.items():
             total, steps = sums.get(name, (0.0, 0))
-            sums[name] = (total + value.double(), steps + 1)
+            sums[name] = (total + value.to(widest(value.device)), steps + 1)
 
     def means(self) -> dict[str, torch.Tensor]:
         """name -> the mean over the steps for each sample, (count,) float64."""
@@ -70,7 +71,8 @@ def simulate(
     """
     grid = [float(angle) for angle in angles]
     state = rule.begin(schedule, grid)
-    largest = rule.growth * (1 + float(torch.linalg.vector_norm(x)))
+    largest = rule.growth * (1 + torch.linalg.vector_norm(x))
+    diverged = Watch(x.device)
     if found is not None:
         found.begin()
     if observe is not None:
@@ -82,9 +84,10 @@ def simulate(
         x, state, info = Step(*taken)
         if found is not None:
             found.add({**denoiser.measured(), **(info or {})})
-        if not float(torch.linalg.vector_norm(x)) < largest:  # also where it is not a number
+        diverged.note(~(torch.linalg.vector_norm(x) < largest), k)  # also where it is not a number
+        if (first := diverged.first(k == len(grid) - 1)) is not None:
             raise ScorelabError(
-                f"sampling: {type(rule).__name__} diverges at step {k} of {len(grid) - 1}, angle {next_angle:.6f} "
+                f"sampling: {type(rule).__name__} diverges at step {first} of {len(grid) - 1}, angle {grid[first]:.6f} "
                 f"rad; {rule.remedy}"
             )
         if observe is not None:
@@ -102,6 +105,7 @@ def draw_samples(
     angles=None,
     observe=None,
     found: Found | None = None,
+    device="cpu",
 ) -> Iterator[torch.Tensor]:
     """Yield the `job.count` samples of a job in batches (batch, *shape).
 
@@ -109,13 +113,14 @@ def draw_samples(
     products of another size: neither the batch size nor the count changes it.
 
     shape: the shape of one sample, or the dimension of a vector. angles: the grid, by default the job's grid on the
-    schedule. observe, found: as in `simulate`, for each batch.
+    schedule. observe, found: as in `simulate`, for each batch. device: the denoiser's, where they
+    are drawn.
     """
     angles = job.angles(schedule) if angles is None else angles
 
     def pilot(rule):
         own = stream_seed(seed, "pilot")
-        noise = BlockNoise(own, 0, BLOCK, shape, dtype)
+        noise = BlockNoise(own, 0, BLOCK, shape, dtype, device)
         theirs = denoiser.for_samples(0, BLOCK, own)
         simulate(rule, theirs, angles, noise() * schedule.start_std, noise, schedule=schedule)
 
@@ -123,7 +128,7 @@ def draw_samples(
     batch_size = max(job.batch_size // BLOCK, 1) * BLOCK
     for first in range(0, job.count, batch_size):
         count = min(batch_size, job.count - first)
-        noise = BlockNoise(seed, first, count, shape, dtype)
+        noise = BlockNoise(seed, first, count, shape, dtype, device)
         theirs = denoiser.for_samples(first, count, seed)
         x = simulate(rule, theirs, angles, noise() * schedule.start_std, noise, observe, schedule, found)
         yield OUTPUTS[job.output](theirs, x, float(angles[-1]), noise)

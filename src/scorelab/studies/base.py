@@ -138,6 +138,11 @@ class Study(Options):
     def require(self, config) -> None:
         """Raise ConfigError if the study cannot run with the rest of a checked configuration."""
 
+    def only_cpu(self, config) -> str | None:
+        """Why a run of this configuration computes on the CPU whatever the key `device` says; None if it takes the
+        device that is asked for. A study that takes one hands `context.device` to what trains and samples."""
+        return f"the study {type(self).__name__} runs on the CPU"
+
     def plan(self, context) -> None:
         """Make the grids that the study will sample on, as far as they need no denoiser, so that one that cannot be
         made is found before anything is trained. Raises ConfigError, which names the key."""

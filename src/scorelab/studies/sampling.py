@@ -32,7 +32,8 @@ def _along_schedule(context):
     job, schedule, found = context.sampling, context.schedule, Found()
     log.info("sampling: %s, %s", type(job.rule).__name__, schedule.describe(job.steps))
     warn(job, schedule, context.angles, context.target)
-    seed, where = stream_seed(context.seed, "sampling"), {"angles": context.angles, "found": found}
+    seed = stream_seed(context.seed, "sampling")
+    where = {"angles": context.angles, "found": found, "device": context.device}
     batches = draw_samples(job, schedule, context.denoiser, context.target.shape, seed, **where)
     values = {"nfe": job.nfe, "seconds": _write(context, batches), "count": job.count}
     values |= {"steps": job.steps, "output": job.output}

@@ -8,6 +8,7 @@ from scorelab.errors import ConfigError
 from scorelab.laws.estimate import Estimate
 from scorelab.progress import Progress
 from scorelab.randomness import stream_seed
+from scorelab.training.stack import Unstackable
 from scorelab.training.trainer import Trainer, training_samples
 
 log = logging.getLogger("scorelab")
@@ -39,6 +40,8 @@ def run(study, context):
         context.update_metrics("training", {"steps": 0, "seconds": 0.0})
         return
     _warn(context)
+    if context.device.type != "cpu":
+        log.info("device: %s", context.device)
     trainers = [_train(context, part, last=part is parts[-1]) for part in parts]
     context.save_denoiser(denoiser)
     context.write_table(
@@ -128,13 +131,32 @@ def _options(context, part):
     return options.model_copy(update=change)
 
 
-def _train(context, part, last):
+def one_trainer(context):
+    """The `Trainer` of a run whose denoiser is one network, at its last checkpoint if there is one, and the place of
+    its checkpoints. Raises Unstackable for a denoiser of another kind."""
+    denoiser = context.new_denoiser()
+    if context.process is not None or not denoiser.trainable or type(denoiser).parts is not Denoiser.parts:
+        raise Unstackable("they have no network, several networks, or another process")
+    (part,) = denoiser.parts(training_samples(context.target, context.training, context.seed), context.target)
+    return _trainer(context, part), _checkpoint(context, part)
+
+
+def _trainer(context, part):
+    """The `Trainer` of a part, at its last checkpoint if there is one."""
     options, checkpoint = _options(context, part), _checkpoint(context, part)
     seed = stream_seed(context.seed, part.name) if part.name else context.seed
     schedule = context.schedule if context.process is None else None
-    trainer = Trainer(part.denoiser, part.target, options, seed, schedule, part.samples, context.process)
+    where = (schedule, part.samples, context.process, context.device)
+    trainer = Trainer(part.denoiser, part.target, options, seed, *where)
     if checkpoint.is_file():
         trainer.load(checkpoint)
+    return trainer
+
+
+def _train(context, part, last):
+    trainer, checkpoint = _trainer(context, part), _checkpoint(context, part)
+    options = trainer.options
+    if trainer.epoch:
         log.info("training goes on after epoch %d of %d", trainer.epoch, options.epochs)
     log.info(
         "training%s: N = %d (%d train), %d epochs of %d steps, %s at %s angles on [%g, %g]",

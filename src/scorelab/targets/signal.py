@@ -6,6 +6,7 @@ import math
 import torch
 
 from scorelab.channel import mix
+from scorelab.devices import CPU
 from scorelab.laws.projected_law import ProjectedLaw
 from scorelab.randomness import stream
 
@@ -49,8 +50,9 @@ def measured(posterior_mean, target, angles):
     unit = (target.direction / target.direction.norm()).to(clean.dtype).flatten()
     low, high = (math.log(math.tan(float(angle))) for angle in (angles[angles > 0].min(), angles.max()))
     knots = torch.linspace(low, high, _POINTS, dtype=torch.float64)
-    states = ((mix(clean, noise, angle), angle) for angle in knots.exp().atan().tolist())
-    errors = ((clean - posterior_mean(*state)).flatten(1) @ unit for state in states)
+    device = getattr(posterior_mean, "device", CPU)  # of a denoiser
+    states = ((mix(clean, noise, angle).to(device), angle) for angle in knots.exp().atan().tolist())
+    errors = ((clean - posterior_mean(*state).cpu()).flatten(1) @ unit for state in states)
     known = torch.stack([error.double().square().mean() for error in errors])
     place = (torch.tan(angles).log() - low) / (high - low) * (_POINTS - 1)
     left = place.clamp(0, _POINTS - 1).floor().clamp_max(_POINTS - 2).long()

@@ -7,6 +7,7 @@ import torch
 
 from scorelab.errors import ConfigError
 from scorelab.quadrature import gauss_legendre
+from scorelab.randomness import integers, shares
 
 
 class AngleLaw(abc.ABC):
@@ -17,7 +18,7 @@ class AngleLaw(abc.ABC):
 
     @abc.abstractmethod
     def sample(self, count: int, generator, dtype=torch.float32):
-        """Draw `count` angles, shape (count,)."""
+        """Draw `count` angles, shape (count,), where the law, or else the generator, lives."""
 
     @abc.abstractmethod
     def quadrature(self, points: int = 64):
@@ -41,7 +42,7 @@ class UniformIn(AngleLaw):
         self.first, self.last = ends.tolist()
 
     def sample(self, count, generator, dtype=torch.float32):
-        share = torch.rand(count, generator=generator, dtype=torch.float64)
+        share = shares((count,), generator, torch.float64)
         return self.angle(self.first + (self.last - self.first) * share).to(dtype)
 
     def quadrature(self, points=64):
@@ -64,7 +65,7 @@ class OneOf(AngleLaw):
         self.low, self.high = float(points[0]), float(points[-1])
 
     def sample(self, count, generator, dtype=torch.float32):
-        return self.points[torch.randint(len(self.points), (count,), generator=generator)].to(dtype)
+        return self.points[integers(len(self.points), (count,), generator, self.points.device)].to(dtype)
 
     def quadrature(self, points=64):
         """The angles themselves with equal weights, which is exact. More than `points` angles, whose Bayes risks may

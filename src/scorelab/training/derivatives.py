@@ -13,7 +13,7 @@ from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from scorelab.errors import ScorelabError
-from scorelab.randomness import default_stream
+from scorelab.randomness import default_stream, normal
 
 #: for an exact trace, how many entries of states and directions are differentiated at a time
 _CHUNK = 2**20
@@ -167,13 +167,13 @@ class _Copy:
         """dtype: what the parameters and the buffers are turned into; None leaves each as it is."""
         draws = torch.Generator().manual_seed(0)
         self.denoiser, self.x, self.angle = denoiser, x, angle
-        self.v = torch.randn(x.shape, generator=draws, dtype=x.dtype)
+        self.v = normal(x.shape, draws, x.dtype, x.device)
         tensors = itertools.chain(denoiser.named_parameters(), denoiser.named_buffers())
         self.tensors = {
             name: tensor.detach().to(dtype if tensor.is_floating_point() else None) for name, tensor in tensors
         }
         self.direction = {
-            name: torch.randn(parameter.shape, generator=draws, dtype=self.tensors[name].dtype)
+            name: normal(parameter.shape, draws, self.tensors[name].dtype, parameter.device)
             / math.prod(parameter.shape[1:]) ** 0.5
             for name, parameter in denoiser.named_parameters()
             if parameter.requires_grad

@@ -3,11 +3,12 @@
 import torch
 
 from scorelab.channel import aligned, mix
+from scorelab.randomness import normal, shares
 
 
 def flipped(images, generator):
     """Images (count, channels, height, width), each mirrored left to right with probability 1/2."""
-    chosen = torch.rand(len(images), generator=generator) < 0.5
+    chosen = shares((len(images),), generator, device=images.device) < 0.5
     return torch.where(aligned(chosen, images), images.flip(-1), images)
 
 
@@ -22,7 +23,7 @@ class GaussianChannel:
 
     def observe(self, clean, angle, generator):
         """The state given samples (count, *shape) at angles (count,)."""
-        return mix(clean, torch.randn(clean.shape, generator=generator), angle)
+        return mix(clean, normal(clean.shape, generator, device=clean.device), angle)
 
     def seen(self, state, angle):
         """What a network sees of the state."""

@@ -20,6 +20,7 @@ from torch.nn import functional
 
 from scorelab.channel import aligned, sin_cos
 from scorelab.errors import ConfigError
+from scorelab.randomness import integers, normal
 from scorelab.training.derivatives import quadratic_forms, trace
 
 #: the signal-to-noise ratio beyond which min_snr gives all angles the same weight (Hang et al. 2023)
@@ -95,7 +96,7 @@ class Regression(Objective):
 
     def __init__(self, root, target, loss: str = "squared"):
         super().__init__(root, target)
-        self.distance = _LOSSES[loss]
+        self.distance, self.squared = _LOSSES[loss], loss == "squared"
         if loss == "huber":
             self.unknown = "the least value of the Huber loss is not known"
 
@@ -190,9 +191,9 @@ class Hutchinson(Implicit):
         """The factor w / tan^2 (count,) and the probes (count, probes, *shape)."""
         shape = (len(x), self.width, *x.shape[1:])
         if self.probe == "gaussian":
-            probes = torch.randn(shape, generator=generator, dtype=x.dtype)
+            probes = normal(shape, generator, x.dtype, x.device)
         else:
-            probes = torch.randint(2, shape, generator=generator).to(x.dtype).mul_(2).sub_(1)
+            probes = integers(2, shape, generator, x.device).to(x.dtype).mul_(2).sub_(1)
         return self.factor(angle), probes
 
     def terms(self, denoiser, x, angle, sin, probes):

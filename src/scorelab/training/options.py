@@ -132,6 +132,11 @@ class Training(Options):
         return ("posterior_mean",) if self.objective == "explicit" else ()
 
     @property
+    def is_regression(self) -> bool:
+        """Whether the objective is the squared error of a quantity whose value is known for each sample."""
+        return self.objective in _REGRESSIONS
+
+    @property
     def train_count(self) -> int:
         """How many samples are trained on."""
         return self.N - round(self.validation * self.N)

@@ -15,10 +15,15 @@ class FlatParameters:
     def __init__(self, module: torch.nn.Module):
         parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
         flat = torch.cat([parameter.detach().flatten() for parameter in parameters])
-        self.value = torch.nn.Parameter(flat)
-        self.gradient = self.value.grad = torch.zeros_like(flat)
+        self.parameters, self.value = parameters, torch.nn.Parameter(flat)
+        self.place(flat, torch.zeros_like(flat))
+
+    def place(self, value, gradient):
+        """Let the parameters be views of `value` (size,), and their gradients views of `gradient`, as they are."""
+        self.value.data, self.gradient = value, gradient
+        self.value.grad = gradient
         offset = 0
-        for parameter in parameters:
+        for parameter in self.parameters:
             here = slice(offset, offset + parameter.numel())
             parameter.data = self.value.data[here].view_as(parameter)
             parameter.grad = self.gradient[here].view_as(parameter)
@@ -26,6 +31,8 @@ class FlatParameters:
 
     def clip_(self, largest: float):
         """Scale the gradient down to the Euclidean norm `largest` if it is longer."""
-        norm = torch.linalg.vector_norm(self.gradient).item()
-        if norm > largest:
-            self.gradient.mul_(largest / (norm + 1e-6))
+        norm = torch.linalg.vector_norm(self.gradient)
+        if norm.device.type != "cpu":  # elsewhere it is not waited for
+            self.gradient.mul_((largest / (norm + 1e-6)).clamp_max_(1.0))
+        elif norm > largest:
+            self.gradient.mul_(largest / (norm.item() + 1e-6))

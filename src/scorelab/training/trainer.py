@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from scorelab.channel import aligned
+from scorelab.devices import on, widest
 from scorelab.errors import ConfigError, ScorelabError, TrainingDiverged
 from scorelab.laws.estimate import Estimate, mean_and_error, spelled_out
 from scorelab.randomness import stream
@@ -23,6 +24,8 @@ from scorelab.training.parameters import FlatParameters
 
 #: entries of a segment: noise is drawn, and noisy states are made, for as many batches at a time as fit in a segment
 _SEGMENT = 2**21
+#: kinds of devices for which torch has its optimisers in one piece
+_FUSED = ("cpu", "cuda", "mps")
 #: number of exact samples that the excess risk is measured on
 _STATES = 2000
 
@@ -38,6 +41,7 @@ class Trainer:
     schedule: needed only for angles uniform in its native time. samples (options.N, *shape): None draws them from the
     target. process: how the noisy states are made of the samples, a `scorelab.processes.Process`; by default the
     Gaussian channel. For another process the objective has to be a regression, and its least value is not known.
+    device: where it is trained; the denoiser moves there.
 
     The randomness of an epoch is a function of the seed and the epoch's number, and a checkpoint holds everything else
     that the rest of the training depends on. So a training that was stopped and resumed ends with the same weights, bit
@@ -58,11 +62,25 @@ class Trainer:
     known.
     """
 
-    def __init__(self, denoiser, target, options: Training, seed: int, schedule=None, samples=None, process=None):
-        self.denoiser, self.target, self.options, self.seed = denoiser, target, options, seed
-        self.channel = GaussianChannel() if process is None else process
+    def __init__(
+        self,
+        denoiser,
+        target,
+        options: Training,
+        seed: int,
+        schedule=None,
+        samples=None,
+        process=None,
+        device="cpu",
+    ):
+        self.device = torch.device(device)
+        self.denoiser, self.options, self.seed = on(denoiser, self.device), options, seed
+        self.target, self.channel = target, GaussianChannel() if process is None else process
         self.law = angle_law(options, schedule)
-        self.objective = build_objective(options, self.law, target)
+        exact = options.objective == "explicit"  # alone asks the target for a posterior mean, in each batch
+        if exact and widest(self.device) != torch.float64:
+            raise ConfigError(f"training.objective = explicit: needs float64, which {self.device.type} does not have")
+        self.objective = build_objective(options, self.law, on(target, self.device) if exact else target)
         if process is not None and type(self.objective) is not Regression:
             raise ConfigError(f"training.objective = {options.objective}: a process is learned by a regression")
         self.flat = FlatParameters(denoiser)
@@ -70,7 +88,7 @@ class Trainer:
         self.average = self.flat.value.detach().clone() if options.averaging else None
         self.best, self.best_loss = None, math.inf
         self.epoch, self.step, self.seconds, self.rows, self._saved_epoch = 0, 0, 0.0, [], 0
-        data = training_samples(target, options, seed) if samples is None else samples
+        data = (training_samples(target, options, seed) if samples is None else samples).to(self.device)
         self.data, self.held_out = data[: options.train_count], data[options.train_count :]
         if options.flips and self.data.dim() != 4:
             shape = tuple(self.data.shape[1:])
@@ -79,7 +97,7 @@ class Trainer:
             )
         _require_fit(denoiser, self.data[:2].clone(), self.law.low)  # a network may change its input in place
         if self.objective.differentiates:
-            require_derivatives(denoiser, *self._some_states(), f"training.objective = {options.objective}")
+            require_derivatives(denoiser, *self.some_states(), f"training.objective = {options.objective}")
         self.not_measured = {}
         why = self._why_unknown(process)
         if why is not None:
@@ -94,11 +112,11 @@ class Trainer:
             return "the Bayes risk of flipped images is not known"
         return self.target.lacks("bayes_risk") if process is None else "the Bayes risk of this process is not known"
 
-    def _some_states(self):
+    def some_states(self):
         """A few noisy states and their angles."""
         generator = stream(self.seed, "fit")
         clean = self.data[:8]
-        angle = self.law.sample(len(clean), generator)
+        angle = self.law.sample(len(clean), generator).to(self.device)
         return self._noisy(clean, angle, generator)[0], angle
 
     def _noisy(self, clean, angle, generator):
@@ -108,7 +126,8 @@ class Trainer:
 
     def _optimizer(self):
         options = self.options
-        common = {"lr": options.lr, "weight_decay": options.weight_decay, "fused": True}
+        fused = self.device.type in _FUSED
+        common = {"lr": options.lr, "weight_decay": options.weight_decay, "fused": fused}
         if options.optimizer == "sgd":
             return torch.optim.SGD([self.flat.value], momentum=0.9, **common)
         return {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[options.optimizer]([self.flat.value], **common)
@@ -147,7 +166,8 @@ class Trainer:
         clean = self.target.sample(_STATES, generator)
         angle = self.law.sample(_STATES, generator)
         x, state = self._noisy(clean, angle, generator)
-        return x, angle, self.channel.posterior_mean(self.target, state, angle), self.objective.root_weight(angle)
+        exact, root = self.channel.posterior_mean(self.target, state, angle), self.objective.root_weight(angle)
+        return *(each.to(self.device) for each in (x, angle, exact)), None if root is None else root.to(self.device)
 
     @torch.no_grad()
     def excess_risk(self):
@@ -160,17 +180,18 @@ class Trainer:
         x, angle, exact, root = self.states
         with self.kept_weights():
             error = self.denoiser(x.clone(), angle) - exact
-        squared = (error if root is None else error * aligned(root, error)).square().flatten(1).mean(1).double()
-        return mean_and_error(squared)
+        squared = (error if root is None else error * aligned(root, error)).square().flatten(1).mean(1)
+        return mean_and_error(squared.cpu().double())
 
     @torch.no_grad()
     def validation_loss(self):
         """The objective on the held-out samples; every epoch has its own noise."""
-        generator = stream(self.seed, "validation", self.epoch)
-        total = 0.0
+        generator = self._stream("validation", self.epoch)
+        losses, counts = [], []
         for batch in self._batches(self.held_out, self.options.validation_batch, generator):
-            total += float(self.objective.loss(self.denoiser, *batch)) * len(batch[0])
-        return total / len(self.held_out)
+            losses.append(self.objective.loss(self.denoiser, *batch))
+            counts.append(len(batch[0]))
+        return mean_of(read(losses), counts)
 
     @contextlib.contextmanager
     def kept_weights(self):
@@ -195,26 +216,38 @@ class Trainer:
         is called after each epoch. Raises TrainingDiverged when the loss, or a weight at the end, is not a finite
         number.
         """
-        options = self.options
+        self.start()
+        while self.epoch < self.options.epochs:
+            self.end_epoch(self.train_epoch(), checkpoint, on_epoch)
+        self.finish()
+
+    def start(self, clock=time.perf_counter):
+        """Begin or go on. clock: the seconds that this training has taken, up to a constant."""
+        self._losses, self._clock, self._started = [], clock, clock() - self.seconds
+
+    def end_epoch(self, loss: float, checkpoint: Path | None = None, on_epoch=None):
+        """Count an epoch whose mean loss is `loss`: validate, record and write a checkpoint where these are due."""
+        options, losses = self.options, self._losses
         record_every = -(-options.epochs // options.records)
-        losses, started = [], time.perf_counter() - self.seconds
-        while self.epoch < options.epochs:
-            losses.append(self.train_epoch())
-            self.epoch += 1
-            row = {"epoch": self.epoch, "step": self.step}
-            if len(self.held_out):
-                row["validation_loss"] = self.validation_loss()
-                if row["validation_loss"] < self.best_loss:
-                    self.best_loss = row["validation_loss"]
-                    self.best = self._current().clone() if options.keep == "best" else None
-            self.seconds = time.perf_counter() - started
-            if self.epoch % record_every == 0 or self.epoch == options.epochs:
-                self._record(row, losses)
-                losses = []
-            if checkpoint is not None and self._checkpoint_is_due(pending=losses):
-                self.save(checkpoint)
-            if on_epoch is not None:
-                on_epoch(self)
+        losses.append(loss)
+        self.epoch += 1
+        row = {"epoch": self.epoch, "step": self.step}
+        if len(self.held_out):
+            row["validation_loss"] = self.validation_loss()
+            if row["validation_loss"] < self.best_loss:
+                self.best_loss = row["validation_loss"]
+                self.best = self._current().clone() if options.keep == "best" else None
+        self.seconds = self._clock() - self._started
+        if self.epoch % record_every == 0 or self.epoch == options.epochs:
+            self._record(row, losses)
+            losses.clear()
+        if checkpoint is not None and self._checkpoint_is_due(pending=losses):
+            self.save(checkpoint)
+        if on_epoch is not None:
+            on_epoch(self)
+
+    def finish(self):
+        """Give the denoiser the weights that are kept. Raises TrainingDiverged where one is not finite."""
         with self.kept_weights():
             final = self.flat.value.detach().clone()
         if not bool(torch.isfinite(final).all()):
@@ -246,8 +279,27 @@ class Trainer:
             return options.lr * growth
         return options.lr * growth * 0.5 * (1 + math.cos(math.pi * step / options.total_steps))
 
-    def _batches(self, samples, batch_size, generator, order=None):
-        """Yield (x, angle, *columns) for each batch, made a segment of many batches at a time; see `Objective`.
+    def _stream(self, *name):
+        """The generator of a stream that is drawn from for many batches at a time: on a GPU of CUDA its own."""
+        return stream(self.seed, *name, device="cuda" if self.device.type == "cuda" else "cpu")
+
+    def _batches(self, samples, batch_size, generator):
+        """Yield (x, angle, *columns) for each batch; see `Objective` and `segments`."""
+        return self._split(self.segments(samples, batch_size, generator), batch_size)
+
+    @staticmethod
+    def _split(segments, batch_size):
+        for columns in segments:
+            yield from zip(*(values.split(batch_size) for values in columns), strict=True)
+
+    def training_segments(self):
+        """The segments of this epoch."""
+        generator = self._stream("epoch", self.epoch)
+        order = torch.randperm(len(self.data), generator=generator, device=generator.device)
+        return self.segments(self.data, self.options.batch_size, generator, order)
+
+    def segments(self, samples, batch_size, generator, order=None):
+        """Yield (x, angle, *columns) of many batches at a time.
 
         order: of the samples, for batches that are trained on, which alone are flipped and may repeat their noise.
         """
@@ -258,42 +310,59 @@ class Trainer:
         for first in range(0, len(samples), rows):
             clean = samples[order[first : first + rows]] if trains else samples[first : first + rows]
             if repeated:
-                generator = stream(self.seed, "repeated noise")
+                generator = self._stream("repeated noise")
             if trains and options.flips:
                 clean = flipped(clean, generator)
-            angle = self.law.sample(len(clean), generator)
+            angle = self.law.sample(len(clean), generator).to(self.device)
             x, _ = self._noisy(clean, angle, generator)
-            columns = (x, angle, *self.objective.columns(clean, x, angle, generator))
-            yield from zip(*(values.split(batch_size) for values in columns), strict=True)
+            yield x, angle, *self.objective.columns(clean, x, angle, generator)
 
     def train_epoch(self):
-        """Train on every training sample once, and return the mean loss."""
-        options, flat = self.options, self.flat
-        group = self.optimizer.param_groups[0]
-        generator = stream(self.seed, "epoch", self.epoch)
-        order = torch.randperm(len(self.data), generator=generator)
-        total = 0.0
-        for batch in self._batches(self.data, options.batch_size, generator, order):
+        """Train on every training sample once, and return the mean loss. Raises TrainingDiverged.
+
+        On the CPU the loss is looked at in each step. Elsewhere, where this would wait for the device, it is looked at
+        once, after the epoch; where it is not finite the epoch is done again from its beginning, to say where.
+        """
+        if self.device.type == "cpu":
+            return self._epoch(looking=True)
+        step, before = self.step, {name: tensor.clone() for name, tensor in self._tensors().items()}
+        mean = self._epoch(looking=False)
+        if not math.isfinite(mean):
+            self.step = step
+            self._restore(before)
+            self._epoch(looking=True)
+        return mean
+
+    def _epoch(self, looking: bool):
+        """One epoch. looking: whether to raise TrainingDiverged at the step at which the loss is not finite."""
+        flat, size = self.flat, self.options.batch_size
+        losses, counts = [], []
+        for batch in self._split(self.training_segments(), size):
             loss = self.objective.loss(self.denoiser, *batch)
             flat.gradient.zero_()
             loss.backward()
-            value = loss.item()
-            if not math.isfinite(value):
-                raise self._diverged(value, batch)
-            if options.clip is not None:
-                flat.clip_(options.clip)
-            group["lr"] = self._lr(self.step)
-            self.optimizer.step()
-            self.step += 1
-            if self.average is not None:
-                # Early on the average forgets faster, so that it leaves the initial weights behind.
-                decay = min(options.averaging, (1 + self.step) / (10 + self.step))
-                self.average.lerp_(flat.value.detach(), 1 - decay)
-            total += value * len(batch[0])
-        return total / len(self.data)
+            losses.append(loss.detach())
+            counts.append(len(batch[0]))
+            if looking and not math.isfinite(loss.item()):
+                raise self.diverged(loss.item(), batch)
+            self.update()
+        return mean_of(read(losses), counts)
+
+    def update(self):
+        """Take a step of the optimiser along the gradient that is there."""
+        if self.options.clip is not None:
+            self.flat.clip_(self.options.clip)
+        self.optimizer.param_groups[0]["lr"] = self._lr(self.step)
+        self.optimizer.step()
+        self.step += 1
+        if self.average is not None:
+            # Early on the average forgets faster, so that it leaves the initial weights behind.
+            decay = min(self.options.averaging, (1 + self.step) / (10 + self.step))
+            self.average.lerp_(self.flat.value.detach(), 1 - decay)
 
     @torch.no_grad()
-    def _diverged(self, value, batch):
+    def diverged(self, value, batch):
+        """The error of a training whose loss at a batch, (x, angle, *columns), is no finite number."""
         angle, losses = batch[1], self.objective.losses(self.denoiser, *batch)
         bad = ~torch.isfinite(losses)
         worst = int(torch.where(bad, math.inf, losses).argmax())
@@ -336,14 +405,33 @@ class Trainer:
         self.epoch, self.step, self.seconds = counters["epoch"], counters["step"], counters["seconds"]
         self.rows = [spelled_out(row) for row in counters["rows"]]
         self.best_loss, self._saved_epoch = counters["best_loss"], counters["epoch"]
+        self._restore(tensors)
+
+    def _restore(self, tensors):
+        """Take what `_tensors` gave."""
         self.flat.value.data.copy_(tensors["value"])
         if self.average is not None:
             self.average.copy_(tensors["average"])
-        self.best = tensors.get("best")
+        self.best = tensors["best"].to(self.device) if "best" in tensors else None
         state = {name.removeprefix("optimizer."): tensors[name] for name in tensors if name.startswith("optimizer.")}
         if state:
             whole = self.optimizer.state_dict()
             self.optimizer.load_state_dict({"state": {0: state}, "param_groups": whole["param_groups"]})
+        else:
+            self.optimizer.state.clear()
+
+
+def read(losses):
+    """Numbers of the device, read at once."""
+    return torch.stack(losses).tolist()
+
+
+def mean_of(values, counts):
+    """The mean of the values, each counted so many times."""
+    total = 0.0
+    for value, count in zip(values, counts, strict=True):
+        total += value * count
+    return total / sum(counts)
 
 
 @torch.no_grad()
@@ -351,7 +439,7 @@ def _require_fit(denoiser, samples, angle: float):
     """Raise ScorelabError unless the denoiser takes states of the shape of two samples and returns the same shape."""
     name, shape = f"denoiser {type(denoiser).__name__}", tuple(samples.shape)
     try:
-        mean = denoiser(samples, torch.full((len(samples),), angle, dtype=samples.dtype))
+        mean = denoiser(samples, torch.full((len(samples),), angle, dtype=samples.dtype, device=samples.device))
     except RuntimeError as error:
         if not any(word in str(error) for word in ("shape", "size", "dimension")):  # a mistake of another kind
             raise

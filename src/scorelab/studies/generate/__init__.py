@@ -127,6 +127,10 @@ class Generate(Study):
         elif not config["denoiser"].cls.exact and training.enabled is not False:
             training.of_process()
 
+    def only_cpu(self, config):
+        """None for the Gaussian channel; the other processes run on the CPU."""
+        return config.other_process and f"the process {config.other_process} runs on the CPU"
+
     def closing(self, metrics):
         """The headline, the angle at which the posterior mean is worst, and a line where the denoiser is far from its
         floor."""

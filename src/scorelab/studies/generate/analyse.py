@@ -26,7 +26,7 @@ def run(study, context):
     _projection(study, context)
     why = f"the process is {other}" if other else context.denoiser.incomparable(context.target)
     if why is None:
-        floor = estimated_means(context.denoiser, context.target, _trained_on(context))
+        floor = estimated_means(context.compared, context.target, _trained_on(context))
         context.save_arrays("errors", _path_kl(study, context, *floor) | _posterior_mean(study, context, *floor))
     else:
         _without_posterior_mean(context, why)
@@ -72,7 +72,7 @@ def _without_posterior_mean(context, why):
 def _path_kl(study, context, estimated, why):
     generator = stream(context.seed, "path kl")
     end, points, draws = context.schedule.end_angle, study.path_kl_angles, study.path_kl_draws
-    result = path_kl(context.denoiser, context.target, end, points, draws, generator)
+    result = path_kl(context.compared, context.target, end, points, draws, generator)
     names = ("angle", "t", "squared_error", "squared_error_standard_error", "density", "density_standard_error")
     columns = {name: getattr(result, name).cpu().numpy() for name in names}
     context.write_table(
@@ -93,7 +93,7 @@ def _posterior_mean(study, context, estimated, why):
     else:
         clean = context.target.sample(count, generator)
     angles = published_angles(study.posterior_mean_switches)
-    rows, arrays = compare_posterior_means(context.denoiser, context.target, clean, angles, generator, estimated)
+    rows, arrays = compare_posterior_means(context.compared, context.target, clean, angles, generator, estimated)
     rows = [flatten(row)[0] for row in rows]
     context.write_table("posterior_mean.csv", rows)
     columns = {name: [row[name] for row in rows] for name in rows[0]}
@@ -123,8 +123,8 @@ def _trajectories(study, context):
     bridges = stream(context.seed, "bridges")
     record = Record(target, angles, count, bridges, observed_angles(target, angles))
     first = context.sampling.model_copy(update={"count": count, "batch_size": count + BLOCK, "output": "scaled"})
-    seed = stream_seed(context.seed, "sampling")
-    for _ in draw_samples(first, context.schedule, context.denoiser, target.shape, seed, angles=angles, observe=record):
+    seed, where = stream_seed(context.seed, "sampling"), {"angles": angles, "observe": record, "device": context.device}
+    for _ in draw_samples(first, context.schedule, context.denoiser, target.shape, seed, **where):
         pass
     generator = stream(context.seed, "trajectories")
     measured = (trajectory_metrics, law_metrics)

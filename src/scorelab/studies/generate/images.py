@@ -61,7 +61,7 @@ def measure(study, context, incomparable: str | None) -> None:
         context.update_metrics("generalisation", {"gap_train": Estimate.missing(incomparable)})
         return
     rows = images.generalisation(
-        context.denoiser, target, _ANGLES, study.posterior_mean_draws, stream(context.seed, "generalisation")
+        context.compared, target, _ANGLES, study.posterior_mean_draws, stream(context.seed, "generalisation")
     )
     rows = [flatten(row)[0] for row in rows]
     context.write_table("generalisation.csv", rows)
@@ -86,7 +86,7 @@ def _denoising(context):
     job, target = context.sampling, context.target
     frames, seed = Frames(len(context.angles) - 1), stream_seed(context.seed, "sampling")
     first = job.model_copy(update={"count": min(_PATHS, job.count), "batch_size": BLOCK, "output": "scaled"})
-    where = {"angles": context.angles, "observe": frames}
+    where = {"angles": context.angles, "observe": frames, "device": context.device}
     for _ in draw_samples(first, context.schedule, context.denoiser, target.shape, seed, **where):
         pass
     means = frames.means(context.denoiser.for_samples(0, first.count, seed))

@@ -39,6 +39,7 @@ class Record:
 
     def __call__(self, k, angle, x):
         """Keep the state x (count, *shape) at the grid point k, and the weights up to there."""
+        x = x.cpu()
         self.projection[k] = project(x, self.target.direction)
         if self.modes == 1:
             return

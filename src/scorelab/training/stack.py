@@ -1,0 +1,200 @@
+"""Many trainings of one architecture in one tensor program.
+
+The parameters of R networks are the rows of one matrix (R, P), and so are their gradients. Each row is a whole
+`Trainer`, with its own seed, data, options, optimiser, average and best weights, whose vectors are rows of the
+matrices: what a training does between its epochs, its records and its checkpoints, is what it does alone. Only the loss
+and its gradient are computed for all rows at once, at the noisy states that each row would draw alone. So a row agrees
+with the same training alone to the rounding of matrix products.
+
+A row whose loss is not finite stops there, with the error of the single training, and touches no other.
+"""
+
+import time
+
+import torch
+from torch.func import functional_call, vmap
+
+from scorelab.denoisers import outer_product_gradient
+from scorelab.errors import TrainingDiverged, one_line
+from scorelab.training.objectives import Regression
+from scorelab.training.trainer import Trainer, mean_of, read
+
+#: how far a loss of a row may be from the loss of its network alone, relative
+_TOLERANCE = 1e-3
+
+
+class Unstackable(Exception):
+    """Why trainings cannot be stacked."""
+
+
+class Stack:
+    """Trainings of one architecture, with equal numbers of samples, epochs and batches.
+
+    trainers: R of them, at the same epoch. Raises Unstackable if they cannot be computed together.
+    """
+
+    def __init__(self, trainers: list[Trainer]):
+        self.trainers, self.errors = trainers, [None] * len(trainers)
+        first = trainers[0]
+        for each in trainers:
+            _require_alike(first, each)
+        values = torch.stack([each.flat.value.detach() for each in trainers])
+        self.gradient = torch.zeros_like(values)
+        for each, value, gradient in zip(trainers, values, self.gradient, strict=True):
+            each.flat.place(value, gradient)
+        self.size = first.options.batch_size
+        closed = type(first.objective) is Regression and first.objective.squared
+        if closed and outer_product_gradient.knows(first.denoiser):
+            self.gradient_of = _Closed(first, values, self.gradient)
+        else:
+            self.gradient_of = _Vmapped(first, values, self.gradient)
+        self._try()
+
+    def _try(self):
+        """Compare the losses of all rows with those of their networks alone, on a few states."""
+        columns = []
+        for each in self.trainers:
+            x, angle = each.some_states()
+            generator = torch.Generator().manual_seed(0)
+            columns.append((x, angle, *each.objective.columns(each.data[: len(x)], x, angle, generator)))
+        if len({len(self.gradient_of.columns(*each)) for each in columns}) > 1:
+            raise Unstackable("some of them weight their losses, and some do not")
+        try:
+            found = self.gradient_of(*self._together(columns))
+        except Exception as error:  # whatever vmap raises for an operation that it does not have
+            raise Unstackable(f"torch.func.vmap cannot take them ({one_line(error)})") from None
+        for each, own, loss in zip(self.trainers, columns, found.tolist(), strict=True):
+            with torch.no_grad():
+                alone = float(each.objective.loss(each.denoiser, *own))
+            if not abs(loss - alone) <= _TOLERANCE * abs(alone) + 1e-6:
+                raise Unstackable("they differ in more than their parameters")
+
+    def _together(self, columns):
+        """The columns of a segment of each row as columns of (R, count, ...)."""
+        each = (self.gradient_of.columns(*own) for own in columns)
+        return tuple(torch.stack(values) for values in zip(*each, strict=True))
+
+    @property
+    def active(self) -> list[int]:
+        """The rows that have not diverged."""
+        return [row for row, error in enumerate(self.errors) if error is None]
+
+    def run(self, checkpoints=None, on_epoch=None) -> list[TrainingDiverged | None]:
+        """Train all rows to the end, and return the error of each, or None; a denoiser without an error holds the
+        weights that are kept.
+
+        checkpoints: a file for each row, which is written as that of a single training, and once more at the end, from
+        where the same training alone has only to finish. on_epoch(stack), if given, is called after each epoch. The
+        seconds of a row are those of the stack, divided by its rows.
+        """
+        rows = len(self.trainers)
+        checkpoints = [None] * rows if checkpoints is None else checkpoints
+        for each in self.trainers:
+            each.start(lambda: time.perf_counter() / rows)
+        while self.active and self.trainers[self.active[0]].epoch < self.trainers[0].options.epochs:
+            means = self.train_epoch()
+            for row in self.active:
+                self.trainers[row].end_epoch(means[row], checkpoints[row])
+            if on_epoch is not None:
+                on_epoch(self)
+        for row in self.active:
+            if checkpoints[row] is not None:
+                self.trainers[row].save(checkpoints[row])
+            try:
+                self.trainers[row].finish()
+            except TrainingDiverged as error:
+                self.errors[row] = error
+        return self.errors
+
+    def train_epoch(self) -> list[float]:
+        """Train every active row on each of its samples once, and return the mean losses (R,)."""
+        losses, counts = [], []
+        rows = self.active
+        # a row that has stopped is given the states of another one
+        own = {row: self.trainers[row].training_segments() for row in rows}
+        while self.active and (parts := {row: part for row in rows if (part := next(own[row], None)) is not None}):
+            columns = [parts.get(row, parts[rows[0]]) for row in range(len(self.trainers))]
+            batches = zip(*(values.split(self.size, 1) for values in self._together(columns)), strict=True)
+            for number, batch in enumerate(batches):
+                found = self.gradient_of(*batch)
+                finite = torch.isfinite(found)
+                if not bool(finite.all()):
+                    self._stop(found, finite, columns, number)
+                losses.append(found)
+                counts.append(batch[0].shape[1])
+                for row in self.active:
+                    self.trainers[row].update()
+        return [mean_of(values, counts) for values in zip(*read(losses), strict=True)]
+
+    def _stop(self, losses, finite, columns, number):
+        """Stop the rows whose losses at a batch of a segment are not finite."""
+        here = slice(number * self.size, (number + 1) * self.size)
+        for row in self.active:
+            if not bool(finite[row]):
+                batch = tuple(values[here] for values in columns[row])
+                self.errors[row] = self.trainers[row].diverged(float(losses[row]), batch)
+
+
+class _Closed:
+    """The gradient of `scorelab.denoisers.outer_product_gradient`."""
+
+    def __init__(self, trainer, values, gradient):
+        self.closed = outer_product_gradient.Gradient(trainer.denoiser, values, gradient)
+        self.columns = self.closed.columns
+
+    def __call__(self, *batch):
+        return self.closed(*batch)
+
+
+class _Vmapped:
+    """The gradient of any network by automatic differentiation of `torch.func.vmap`."""
+
+    def __init__(self, trainer, values, gradient):
+        self.parameters, self.slopes, offset = {}, [], 0
+        for name, parameter in trainer.denoiser.named_parameters():
+            if parameter.requires_grad:
+                here = slice(offset, offset + parameter.numel())
+                shape = (len(values), *parameter.shape)
+                self.parameters[name] = values[:, here].view(shape).requires_grad_()
+                self.slopes.append(gradient[:, here].view(shape))
+                offset = here.stop
+        denoiser, objective = trainer.denoiser, trainer.objective
+
+        def loss(parameters, *batch):
+            return objective.loss(lambda *state: functional_call(denoiser, parameters, state), *batch)
+
+        self.losses = vmap(loss)
+
+    @staticmethod
+    def columns(*columns):
+        return columns
+
+    def __call__(self, *batch):
+        losses = self.losses(self.parameters, *batch)
+        found = torch.autograd.grad(losses.sum(), list(self.parameters.values()))
+        for slope, own in zip(self.slopes, found, strict=True):
+            slope.copy_(own)
+        return losses.detach()
+
+
+def _require_alike(first: Trainer, other: Trainer):
+    """Raise Unstackable unless two trainings can be rows of one stack."""
+    shapes = [[(name, tuple(p.shape)) for name, p in each.denoiser.named_parameters()] for each in (first, other)]
+    if type(first.denoiser) is not type(other.denoiser) or shapes[0] != shapes[1]:
+        raise Unstackable("they have different networks")
+    buffers = [dict(each.denoiser.named_buffers()) for each in (first, other)]
+    if any(not torch.equal(one, buffers[1][name]) for name, one in buffers[0].items()):
+        raise Unstackable("their networks have different buffers")
+    if first.objective.differentiates:
+        raise Unstackable("their objective differentiates the network")
+    if type(first.objective) is not type(other.objective) or first.options.loss != other.options.loss:
+        raise Unstackable("they have different objectives")
+    for name, one, two in (
+        ("samples", len(first.data), len(other.data)),
+        ("batches", first.options.batch_size, other.options.batch_size),
+        ("epochs", first.options.epochs, other.options.epochs),
+        ("epochs behind them", first.epoch, other.epoch),
+        ("repeated noise", first.options.noise, other.options.noise),
+    ):
+        if one != two:
+            raise Unstackable(f"they have different {name}")
