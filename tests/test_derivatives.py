@@ -110,7 +110,7 @@ def denoisers():
     built = {}
     with default_stream(0):
         for name in sorted(path.stem for path in (config_folder() / "denoiser").glob("*.yaml")):
-            if name not in ("amp", "exact", "mean_field", "module"):
+            if name not in ("amp", "exact", "mean_field", "module", "unet"):  # a U-Net is of images
                 written = composed(f"denoiser={name}", f"target.n={N}")
                 built[name] = check(written).options("denoiser").build(n=N, target=TARGET)
         built |= {name: ModuleDenoiser(module, "velocity") for name, module in modules().items()}

@@ -322,9 +322,9 @@ def test_wrong_classes_and_keys_are_one_line(asked, tmp_path):
     for change, says in (
         ("denoiser.prediction=epsilon", "denoiser.prediction = epsilon: must be 'posterior_mean', 'noise'"),
         ("denoiser.state=Y", "denoiser.state = Y: must be 'angle'"),
-        ("denoiser.schedule=null", "denoiser: time = timestep: a schedule is needed"),
+        ("denoiser.schedule=null", "denoiser.time = timestep: a schedule is needed"),
         ("denoiser.schedule.beta=x", "denoiser.schedule.beta = x: must be"),
-        ("denoiser.angles=[1,0]", "denoiser: angles = .*0 <= low < high <= pi/2 is needed"),
+        ("denoiser.angles=[1,0]", r"denoiser\.angles = .*0 <= low < high <= pi/2 is needed"),
     ):
         with pytest.raises(ConfigError, match=says):
             scorelab.run([*asked, PLAIN, change], tmp_path / "run")
