@@ -13,6 +13,7 @@ import pandas
 import torch
 from helpers import composed, seeded
 from own_targets import Measured
+from repetitions_of_the_thesis import descents_by_gradients, schemes, sets_of_images
 from test_training import BASE, network, trainer
 
 from scorelab.denoisers import Denoiser
@@ -22,8 +23,8 @@ from scorelab.lab.config import check
 from scorelab.laws import mode_draws
 from scorelab.laws.estimate import Estimate
 from scorelab.laws.mode_pairs import Centres, Span
-from scorelab.metrics import images, spins
 from scorelab.metrics import projection as projections
+from scorelab.metrics import spins
 from scorelab.metrics.path_kl import path_kl
 from scorelab.metrics.posterior_mean import compare_posterior_means
 from scorelab.metrics.projection import (
@@ -48,8 +49,6 @@ from scorelab.studies.learning import analyse as learning
 from scorelab.studies.learning import k_modes, two_modes
 from scorelab.studies.likelihood import measurements as likelihood
 from scorelab.studies.sampler_accuracy import sample
-from scorelab.studies.sde import analyse as sde
-from scorelab.studies.sgd import analyse as sgd
 from scorelab.studies.two_stage import analyse as two_stage
 from scorelab.studies.two_stage import train as descents
 from scorelab.targets import GaussianMixture, Ising, base
@@ -331,58 +330,6 @@ def starts_of_two_stages(study, folder, seed):
     return {name: (ends[f"{name}_mean"].value, ends[name].standard_error) for name in names}
 
 
-def descents_by_gradients(study, seed):
-    """Runs of SGD after a few steps, and the limit of their covariance."""
-    context = SimpleNamespace(seed=seed)
-    numbers, _ = sgd._descent(study, context)
-    limit = sgd._limit(study, 0.2, numpy.random.default_rng(seed))
-    rows = {name: one for name, one in numbers["descent"].items() if isinstance(one, Estimate)}
-    first = {name: Estimate(one.value[0], one.standard_error[0]) for name, one in rows.items()}
-    covariance = Estimate(limit["covariance"].value[1], limit["covariance"].standard_error[1])
-    return printed(first | {"average": numbers["end"]["average"], "limit": limit["mean_square"], "entry": covariance})
-
-
-def schemes(study, seed):
-    """Errors of a scheme on common paths and their orders, made of normal numbers; and an OU process."""
-    draws, h = numpy.random.default_rng(seed), 0.5 ** numpy.arange(1, 5)
-    common, own = draws.normal(size=(20, 20)), draws.normal(size=(4, 20, 20))
-    apart = numpy.sqrt(h)[:, None, None] * (1 + 0.5 * common + 0.2 * own)
-    found = sde._errors(numpy.stack([apart**2, apart, apart * (2 * common + apart + 3)], 2), numpy.ones((4, 3)), h)
-    orders = {f"{kind} order": found[f"{kind}_order"] for kind in sde.KINDS}
-    errors = {kind: Estimate(found[kind].value[0], found[kind].standard_error[0]) for kind in sde.KINDS}
-    process = sde._ornstein(study, seed)[0]["ou"]
-    ends = {name: process["end"][name] for name in ("mean", "variance")} | {"inside": process["inside"]}
-    return printed(errors | orders | ends)
-
-
-def sets_of_images(monkeypatch, seed):
-    """Distances between two sets that are not of one law, a median ratio, and classes."""
-    draws = seeded(seed)
-    one, other = (torch.randn(40, 3, generator=draws, dtype=torch.float64) + shift for shift in (0.6, 0.0))
-    directions = torch.eye(3, dtype=torch.float64)
-    found = {"sliced_w1": images.sliced_w1(one, other, directions, 40, draws)}
-    found |= {"mmd_squared": images.mmd_squared(one, other, [1.0, 2.0])}
-    found |= {"nearest_ratio": images._median(torch.rand(80, generator=draws, dtype=torch.float64), 40, draws)}
-    kinds = torch.multinomial(torch.tensor([0.5, 0.3, 0.2]), 80, replacement=True, generator=draws)
-    answers = Classifying(kinds.numpy(), torch.rand(80, generator=draws).numpy())
-    monkeypatch.setattr(images, "Classifier", lambda target: answers)
-    labels = torch.tensor([0] * 2 + [1] * 4 + [2] * 4)
-    target = SimpleNamespace(lacks=lambda *names: None, labels=labels, held_out_labels=labels)
-    names = ("classifier_accuracy", "recognised", "class_distance")
-    classes = images.classification(None, target, 40, draws)
-    return printed(found | {name: classes[name] for name in names})
-
-
-class Classifying(SimpleNamespace):
-    """A classifier that has given its answers."""
-
-    def __init__(self, found, confidence):
-        super().__init__(classes=3, threshold=0.3, held_out=(found, confidence, confidence > 0.1))
-
-    def __call__(self, samples):
-        return self.held_out[:2]
-
-
 def columns(rows):
     """Rows as a table: column name -> values."""
     return {key: frame.to_numpy() for key, frame in pandas.DataFrame(list(rows)).items()}
@@ -446,16 +393,19 @@ def repetitions(name, monkeypatch, folder):
             Trainer(network(n=16), Measured(), Training(**BASE | LADDER), 0),
         )
     of = {"measured risk": measured_bayes_risk, "risk of many modes": bayes_risk_of_many_modes}
-    of |= {"images": sets_of_images}
     if group in of:
         return partial(of[group], monkeypatch)
     if group == "spins":
         couplings = sherrington_kirkpatrick(8, seeded(1))
         return partial(spin_statistics, Ising(couplings, 0.3))
     if group == "descents":
-        return partial(descents_by_gradients, checked("sgd", QUICK_SGD).study)
+        study = checked("sgd", QUICK_SGD).study
+        return lambda seed: printed(descents_by_gradients(study, seed))
     if group == "schemes":
-        return partial(schemes, checked("sde", QUICK_SDE).study)
+        study = checked("sde", QUICK_SDE).study
+        return lambda seed: printed(schemes(study, seed))
+    if group == "images":
+        return lambda seed: printed(sets_of_images(monkeypatch, seed))
     if group == "bound":
         return partial(bound, likelihood.Information(ONE_WIDTH, 1.54))
     plain = {

@@ -244,12 +244,12 @@ def test_wrong_input_is_one_line_that_names_the_key(arguments, said):
     [
         ("target.beta=-1", "target.beta = -1: allowed is a number >= 0"),
         ("target.couplings=spin", "target.couplings = spin: must be"),
-        ("target.couplings=matrix", "target: matrix = null: couplings = matrix needs n rows of n numbers"),
+        ("target.couplings=matrix", "target.matrix = null: couplings = matrix needs n rows of n numbers"),
         ("target.matrix=[[0,1],[2,0]]", "entry (0, 1) is 1, entry (1, 0) is 2: a symmetric matrix is needed"),
         ("target.matrix=[[0,nan],[nan,0]]", "allowed are a number, or a list of n numbers"),
         ("target.matrix=[[0,1]]", "row 0 has 2 numbers, and there are 1 rows"),
         ("target.matrix=couplings.npy", "allowed is a list of n rows of n numbers"),
-        ("target.field=[1,2]", "target: field has 2 entries, n = 12"),
+        ("target.field=[1,2]", "target.field has 2 entries, n = 12"),
         ("target.disorder_seed=-1", "target.disorder_seed = -1"),
     ],
 )

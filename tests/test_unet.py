@@ -215,8 +215,8 @@ def trainer(target=None, seed=0, schedule=CHAIN, **changes):
 
 def batches(trained):
     """(x, angle, X sqrt(w), sqrt(w)) of the steps of an epoch."""
-    generator, order = stream(0, "order"), torch.arange(len(trained.data))
-    return list(trained._batches(trained.data, trained.options.batch_size, generator, order))
+    size, order = trained.options.batch_size, torch.arange(len(trained.data))
+    return list(trained._split(trained.segments(trained.data, size, stream(0, "order"), order), size))
 
 
 def test_the_times_of_the_chain_are_its_integers():
