@@ -55,7 +55,7 @@ reproduce-quick: $(READY) ## the figures of the semester paper on a budget of mi
 reproduce-paper: $(READY) ## the figures with the published budgets: hours; it can be stopped and started again
 	$(sweep)
 
-reproduce-thesis: $(READY) ## the figures of the thesis: minutes; IMAGES=PATH has MNIST for figures 18 and 19: hours
+reproduce-thesis: $(READY) ## the figures of the thesis; IMAGES=PATH has MNIST for figures 18 and 19 as well
 	$(sweep)
 	$(BIN)/python -m scorelab.reproduction outputs/$@
 	$(if $(IMAGES),IMAGES=$(abspath $(IMAGES)) $(MAKE) reproduce-thesis-images)
