@@ -45,11 +45,10 @@ def gather(directory: Path | str, extensions=()) -> pandas.DataFrame:
     runs = below(directory)
     if not runs:
         raise ScorelabError(f"{directory}: no run directory below it")
-    rows = [_row(run, extensions) for run in runs]
+    rows, configurations = zip(*(_row(run, extensions) for run in runs), strict=True)
     table = pandas.DataFrame(rows)
-    readable = [run for run, row in zip(runs, rows, strict=True) if row["state"] != UNREADABLE]
-    table.attrs["studies"] = list(filter(None, dict.fromkeys(_study(run, extensions) for run in readable)))
-    table.attrs["left_out"] = sorted({name for run in readable for name in _not_imported(run, extensions)})
+    table.attrs["studies"] = list(filter(None, dict.fromkeys(_study(saved, extensions) for saved in configurations)))
+    table.attrs["left_out"] = sorted({name for saved in configurations for name in _not_imported(saved, extensions)})
     swept = [name for name in table if name.startswith("=")]
     asked_for = table[table["state"] != UNREADABLE]  # what the others asked for is not known
     constant = [name for name in swept if asked_for[name].nunique(dropna=False) == 1]
@@ -59,8 +58,8 @@ def gather(directory: Path | str, extensions=()) -> pandas.DataFrame:
     table.attrs["labels"] = dict(zip(table["job"], _labels(table, parameters), strict=True))
     for name in parameters:  # a job that did not set a parameter has the value of its configuration
         table[name] = [
-            _configured(run, name) if pandas.isna(value) and run in readable else value
-            for run, value in zip(runs, table[name], strict=True)
+            _configured(saved, name) if pandas.isna(value) else value
+            for saved, value in zip(configurations, table[name], strict=True)
         ]
     leading = ["job", "state", *parameters]
     table = table[[*leading, *(name for name in table if name not in leading and name != "error"), "error"]]
@@ -71,32 +70,32 @@ def gather(directory: Path | str, extensions=()) -> pandas.DataFrame:
     return table
 
 
-def _row(run: Run, extensions) -> dict:
-    """The row of a job; the parameters that it asked for have names that begin with =."""
+def _row(run: Run, extensions) -> tuple[dict, dict]:
+    """The row of a job, in which the parameters that it asked for have names that begin with =, and its saved
+    configuration; this is empty where the job cannot be read."""
     row = {"job": run.path.name, "state": UNREADABLE, "error": None}
     try:
         status, given = run.status, {f"={key}": _typed(value) for key, value in asked(run.overrides).items()}
-        numbers = {}
+        numbers, saved = {}, run.saved
         if status["state"] == "done":
             numbers = dict(_flatten({key: value for key, value in run.metrics.items() if key != "not_measured"}))
-            _require_numbers(run, _study(run, extensions), numbers)
-        run.saved  # noqa: B018 (raises ScorelabError for a configuration that cannot be read)
-        return row | {"state": status["state"], "error": status.get("error")} | given | numbers
+            _require_numbers(run, _study(saved, extensions), numbers)
+        return row | {"state": status["state"], "error": status.get("error")} | given | numbers, saved
     except ScorelabError as error:
-        return row | {"error": one_line(error)}
+        return row | {"error": one_line(error)}, {}
 
 
-def _study(run: Run, extensions) -> type[Study] | None:
-    """The class of a run's study; None if its configuration names no class that may be imported, and can be."""
+def _study(saved: dict, extensions) -> type[Study] | None:
+    """The class of the study of a saved configuration; None if it names no class that may be imported, and can be."""
     try:
-        return resolve("study", lookup(run.saved, "study._target_"), [*extensions])
+        return resolve("study", lookup(saved, "study._target_"), [*extensions])
     except ScorelabError:
         return None
 
 
-def _not_imported(run: Run, extensions) -> list[str]:
-    """The extensions that a run has its study from, and that are not among `extensions`."""
-    named, path = run.saved.get("extensions"), str(lookup(run.saved, "study._target_"))
+def _not_imported(saved: dict, extensions) -> list[str]:
+    """The extensions that a saved configuration has its study from, and that are not among `extensions`."""
+    named, path = saved.get("extensions"), str(lookup(saved, "study._target_"))
     others = [str(name) for name in named if name not in extensions] if isinstance(named, list) else []
     return [name for name in others if path.startswith(f"{name}.")]
 
@@ -188,9 +187,9 @@ def print_sweep(table: pandas.DataFrame, directory: Path):
         console.print(printable(directory / name), highlight=False, soft_wrap=True, markup=False)
 
 
-def _configured(run: Run, key: str):
-    """The value that a run's configuration gives to a dotted key; None if it has none."""
-    value = lookup(run.saved, key)
+def _configured(saved: dict, key: str):
+    """The value that a saved configuration gives to a dotted key; None if it has none."""
+    value = lookup(saved, key)
     return str(value) if isinstance(value, (dict, list)) else value
 
 
