@@ -65,7 +65,7 @@ class StackedLauncher(BasicLauncher):
 
     def prepare(self, jobs: list[tuple[Run, Config]]) -> set[Path]:
         """Train the jobs that fit into stacks, and return the directories of those that diverged, marked as failed."""
-        groups, alone, failed = {}, 0, set()
+        groups, failed = {}, set()
         for run, config in jobs:
             groups.setdefault(stack_key(config), []).append((run, config))
         alone = len(groups.pop(None, ()))

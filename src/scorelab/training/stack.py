@@ -45,7 +45,7 @@ class Stack:
         self.size = first.options.batch_size
         closed = type(first.objective) is Regression and first.objective.squared
         if closed and outer_product_gradient.knows(first.denoiser):
-            self.gradient_of = _Closed(first, values, self.gradient)
+            self.gradient_of = outer_product_gradient.Gradient(first.denoiser, values, self.gradient)
         else:
             self.gradient_of = _Vmapped(first, values, self.gradient)
         self._try()
@@ -133,17 +133,6 @@ class Stack:
             if not bool(finite[row]):
                 batch = tuple(values[here] for values in columns[row])
                 self.errors[row] = self.trainers[row].diverged(float(losses[row]), batch)
-
-
-class _Closed:
-    """The gradient of `scorelab.denoisers.outer_product_gradient`."""
-
-    def __init__(self, trainer, values, gradient):
-        self.closed = outer_product_gradient.Gradient(trainer.denoiser, values, gradient)
-        self.columns = self.closed.columns
-
-    def __call__(self, *batch):
-        return self.closed(*batch)
 
 
 class _Vmapped:
