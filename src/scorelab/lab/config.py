@@ -41,9 +41,8 @@ class General(Options):
 
     seed: the one integer that every random number follows from. stage: `all`, or one stage of the study on the run
     directory `run`. run: an existing run directory, for a stage. device: `auto`, `cpu`, `cuda`, `cuda:K` or `mps`; see
-    `scorelab.devices`. threads: threads of torch on the CPU; null keeps the
-    default of torch. extensions: packages whose classes a configuration may name. setting: the variant of a preset, if
-    the preset has variants.
+    `scorelab.devices`. threads: threads of torch on the CPU; null keeps the default of torch. extensions: packages
+    whose classes a configuration may name. setting: the variant of a preset, if the preset has variants.
     """
 
     seed: Seed
@@ -102,14 +101,14 @@ class Config:
         for part in self.components.values():
             yield from part.places(kind)
 
-    def require_given(self, given: Mapping[str, Any], kind: str, group: str = ""):
+    def require_given(self, given: Mapping[str, Any], kind: str, below: str = ""):
         """Raise ConfigError for a place outside of the run directory that the user did not give.
 
         given: the configuration that the user composed now, as plain data. kind: `reads` or `writes`; see `Options`.
-        group: the group whose keys are asked for; all groups by default.
+        below: the beginning of the keys that are asked for; all keys by default.
         """
         for key, value in self.places(kind):
-            if key.startswith(group) and lookup(given, key) != value:
+            if key.startswith(below) and lookup(given, key) != value:
                 raise ConfigError(
                     f"{key} = {show(value)}: a place outside of the directory, which no file there chooses; "
                     f"++{key}={value} on the command line allows it"

@@ -1,6 +1,5 @@
 """What the stages of a study share: the run directory and the components that its configuration names."""
 
-import contextlib
 import logging
 from functools import cached_property
 from typing import get_args
@@ -18,21 +17,10 @@ from scorelab.lab.runs import Run, read_metrics
 from scorelab.laws.estimate import flatten
 from scorelab.randomness import default_stream, stream, stream_seed
 from scorelab.samplers.ends import on_target
-from scorelab.samplers.risk import grid_of
+from scorelab.samplers.risk import computable, grid_of
 from scorelab.studies.base import draw
 
 log = logging.getLogger("scorelab")
-
-
-@contextlib.contextmanager
-def _computable():
-    """Turn what a clock and its grid raise into the error of a configuration."""
-    try:
-        yield
-    except ArithmeticError:
-        raise ConfigError("schedule: its ends are beyond the numbers of double precision") from None
-    except ValueError as error:
-        raise ConfigError(str(error)) from None
 
 
 class Context:
@@ -68,7 +56,7 @@ class Context:
     def schedule(self):
         """The clock; ends that are not given follow from the target. Raises ConfigError for a clock that
         cannot be followed in double precision."""
-        with _computable():
+        with computable():
             return on_target(self.config["schedule"].build(), self.target, log.info)
 
     @cached_property
@@ -96,7 +84,7 @@ class Context:
         """The job's grid of angles, (steps + 1,), for the schedule, target and denoiser. Raises ConfigError if there
         is no such grid."""
         learned = self.schedule.grid.adapts_to == "learned"
-        with _computable():
+        with computable():
             return grid_of(self.sampling, self.schedule, self.target, self.denoiser if learned else None)
 
     def plan(self):
@@ -114,7 +102,7 @@ class Context:
         learned = self.schedule.grid.adapts_to == "learned"
         if self.config.sampling is not None and not learned:
             self.angles  # noqa: B018 (kept for the stages)
-        with _computable():
+        with computable():
             self.config.study.plan(self)
 
     @cached_property

@@ -1,5 +1,6 @@
 """The risk that the adaptive grids adapt to: how much of the signal the posterior mean does not know at each angle."""
 
+import contextlib
 from functools import partial
 
 from scorelab.errors import ConfigError
@@ -25,12 +26,22 @@ def require_grid(job, schedule, target, place: str):
     """
     if schedule.grid.adapts_to == "learned" and job.rule.visits_grid:
         return
-    try:
+    with computable(place):
         grid_of(job, schedule, target, None)
+
+
+@contextlib.contextmanager
+def computable(place: str = ""):
+    """Turn what a clock and its grid raise into the error of a configuration.
+
+    place: the key that the error names; by default what the clock says stands alone.
+    """
+    try:
+        yield
     except ArithmeticError:
-        raise ConfigError(f"{place}: its ends are beyond the numbers of double precision") from None
+        raise ConfigError(f"{place or 'schedule'}: its ends are beyond the numbers of double precision") from None
     except ValueError as error:
-        raise ConfigError(f"{place}: {error}") from None
+        raise ConfigError(f"{place}: {error}" if place else str(error)) from None
 
 
 def exact_risk(target):
