@@ -18,9 +18,10 @@ from scorelab.denoisers.exact import ExactDenoiser
 from scorelab.errors import ConfigError, ScorelabError
 from scorelab.lab.config import check
 from scorelab.quadrature import NotResolved, plane_trapezoid, trapezoid
+from scorelab.randomness import signs
 from scorelab.schedules import DDPM, VE, Localization
 from scorelab.studies.likelihood import Bins
-from scorelab.studies.likelihood.flow import InDouble, field_of, log_prob, rademacher
+from scorelab.studies.likelihood.flow import InDouble, field_of, log_prob
 from scorelab.studies.likelihood.measurements import bound, mass_of_bins, measure_errors
 from scorelab.studies.likelihood.theory import Chain, Information
 from scorelab.targets import AnisotropicMixture, GaussianMixture
@@ -281,7 +282,7 @@ def test_the_trace_is_the_posterior_variance_and_random_directions_have_it_as_th
         with torch.no_grad():
             assert_close(trace(denoiser, x, angle), closed, 1e-9, 1e-12)
             velocity, divergence = field_of(denoiser)(x, angle)
-            drawn = field_of(denoiser, rademacher(6, 400, (4,), seeded(5)))(x, angle)
+            drawn = field_of(denoiser, signs((6, 400, 4), seeded(5), torch.float64))(x, angle)
         assert_close(drawn[0], velocity, 1e-12)
         error = drawn[1].std(1) / 400**0.5
         assert bool(((drawn[1].mean(1) - divergence[:, 0]).abs() < 4.5 * error + 1e-9).all())

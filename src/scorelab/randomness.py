@@ -42,7 +42,7 @@ def default_stream(seed: int):
 
 def normal(shape, generator, dtype=torch.float32, device=None) -> torch.Tensor:
     """Standard normal draws. They are made where the generator lives, and then moved to the device that wants them, by
-    default there; so are those of the next two functions."""
+    default there; so are those of the next three functions."""
     return _moved(torch.randn(shape, generator=generator, dtype=dtype, device=generator.device), device)
 
 
@@ -54,6 +54,11 @@ def shares(shape, generator, dtype=torch.float32, device=None) -> torch.Tensor:
 def integers(below: int, shape, generator, device=None) -> torch.Tensor:
     """Uniform draws of 0 ... below - 1."""
     return _moved(torch.randint(below, shape, generator=generator, device=generator.device), device)
+
+
+def signs(shape, generator, dtype=torch.float32, device=None) -> torch.Tensor:
+    """Draws of -1 and 1, equally likely."""
+    return integers(2, shape, generator, device).to(dtype).mul_(2).sub_(1)
 
 
 def _moved(drawn, device):

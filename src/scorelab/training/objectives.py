@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from scorelab.channel import aligned, sin_cos
 from scorelab.errors import ConfigError
-from scorelab.randomness import integers, normal
+from scorelab.randomness import normal, signs
 from scorelab.training.derivatives import quadratic_forms, trace
 
 #: the signal-to-noise ratio beyond which min_snr gives all angles the same weight (Hang et al. 2023)
@@ -193,7 +193,7 @@ class Hutchinson(Implicit):
         if self.probe == "gaussian":
             probes = normal(shape, generator, x.dtype, x.device)
         else:
-            probes = integers(2, shape, generator, x.device).to(x.dtype).mul_(2).sub_(1)
+            probes = signs(shape, generator, x.dtype, x.device)
         return self.factor(angle), probes
 
     def terms(self, denoiser, x, angle, sin, probes):

@@ -103,9 +103,3 @@ class InDouble(torch.nn.Module):
 
     def forward(self, x, angle):
         return self.own(x.float(), angle).double() if self.single else self.own(x, angle)
-
-
-def rademacher(count: int, probes: int, shape, generator):
-    """Random signs (count, probes, *shape), float64."""
-    signs = torch.randint(2, (count, probes, *shape), generator=generator)
-    return signs.double().mul_(2).sub_(1)

@@ -9,8 +9,8 @@ import torch
 from scorelab.channel import mix
 from scorelab.laws.estimate import Estimate
 from scorelab.progress import Progress
-from scorelab.randomness import stream
-from scorelab.studies.likelihood.flow import InDouble, field_of, log_prob, rademacher
+from scorelab.randomness import signs, stream
+from scorelab.studies.likelihood.flow import InDouble, field_of, log_prob
 from scorelab.studies.likelihood.theory import Chain, Information
 
 #: samples that the flow follows at a time; samples on which the error of its steps is measured
@@ -161,7 +161,8 @@ def flow_log_prob(denoiser, schedule, clean, options, seed: int):
     double = InDouble(denoiser, clean[:2], schedule.end_angle)
     probes = None
     if options.trace == "hutchinson":
-        probes = rademacher(len(clean), options.probes, clean.shape[1:], stream(seed, "probes"))
+        shape = (len(clean), options.probes, *clean.shape[1:])
+        probes = signs(shape, stream(seed, "probes"), torch.float64)
     found = []
     with Progress("flow", len(clean), "samples") as progress:
         for first in range(0, len(clean), _BATCH):
