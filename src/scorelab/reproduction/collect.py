@@ -25,6 +25,11 @@ class Entry:
         """A number of metrics.json by its dotted name; None where there is none."""
         return lookup(self.metrics, key)
 
+    def off(self, key: str) -> float | None:
+        """The distance of a number from its exact value, in standard errors; None where one of the three is missing."""
+        value, error, exact = (self.number(f"{key}{part}") for part in ("", "_standard_error", "_exact"))
+        return abs(value - exact) / error if None not in (value, exact) and error else None
+
     def value(self, key: str):
         """A value of the configuration by its dotted name; None where there is none."""
         return lookup(self.config, key)

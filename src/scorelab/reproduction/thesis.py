@@ -105,15 +105,9 @@ def _caption(entry: Entry) -> str:
 # Sentences. ---------------------------------------------------------------------------------------------------------
 
 
-def off(entry: Entry, key: str) -> float | None:
-    """The distance of a number from its exact value, in standard errors; None where one of the three is missing."""
-    value, error, exact = (entry.number(f"{key}{part}") for part in ("", "_standard_error", "_exact"))
-    return abs(value - exact) / error if None not in (value, exact) and error else None
-
-
 def agreement(entries: list[Entry], key: str, what: str) -> str:
     """How many runs have a number within the standard errors of its exact value."""
-    known = [distance for entry in entries if (distance := off(entry, key)) is not None]
+    known = [distance for entry in entries if (distance := entry.off(key)) is not None]
     if not known:
         return f"{what}: no run has a number to compare"
     return (

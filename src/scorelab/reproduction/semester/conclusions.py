@@ -30,8 +30,7 @@ def at_floor(entry: Entry) -> bool:
 
 def weight_off(entry: Entry) -> float | None:
     """Distance of the mode weight from the exact one, in standard errors."""
-    weight, error, exact = (entry.number(f"projection.mode_weight{part}") for part in ("", "_standard_error", "_exact"))
-    return abs(weight - exact) / error if None not in (weight, exact) and error else None
+    return entry.off("projection.mode_weight")
 
 
 def ratios(figure: Figure, entry: Entry) -> list[float | None]:
