@@ -4,14 +4,11 @@ import math
 
 import numpy
 
-from scorelab.figures.style import EXACT, FAINT, FILL, LEARNED, PAGE, THIRD, new_figure
+from scorelab.figures.style import EXACT, FAINT, FILL, PAGE, new_figure
+from scorelab.studies.sgd.figures.looks import LOOKS
 
-#: law -> colour and style of its exact curves
-LINES = {
-    "sgd": ("SGD, exact", EXACT, "-"),
-    "modified": ("modified equation", THIRD, "--"),
-    "ou": ("OU process", LEARNED, ":"),
-}
+#: laws that are drawn
+_LAWS = ("sgd", "modified", "ou")
 #: values above are drawn on a scale that is logarithmic on both sides of zero
 _WIDE = 1e3
 
@@ -39,7 +36,8 @@ def _error(axes, arrays):
     t = arrays["t"]
     for run in arrays["error"]:
         axes.plot(t, run, color=FAINT, linewidth=0.5)
-    for law, (_, colour, style) in LINES.items():
+    for law in _LAWS:
+        _, colour, style = LOOKS[law]
         axes.plot(t, arrays[f"error.{law}"], style, color=colour)
     axes.set_yscale("log")
     seen = numpy.concatenate([arrays["error"].ravel(), arrays["error.sgd"]])
@@ -59,7 +57,8 @@ def _coordinate(axes, arrays, number):
     t, runs = arrays["t"], arrays["theta"][..., number]
     for place, run in enumerate(runs):
         axes.plot(t, run, color=FAINT, linewidth=0.5, label=f"{len(runs)} runs" if place == 0 else None)
-    for law, (name, colour, style) in LINES.items():
+    for law in _LAWS:
+        name, colour, style = LOOKS[law]
         mean, deviation = arrays[f"mean.{law}"][:, number], arrays[f"deviation.{law}"][:, number]
         low, high = mean - 2 * deviation, mean + 2 * deviation
         if law == "sgd":

@@ -2,15 +2,8 @@
 
 import numpy
 
-from scorelab.figures.style import EXACT, LEARNED, PAGE, THIRD, new_figure
-
-#: law -> name, colour, style
-LAWS = {
-    "sgd": ("SGD", EXACT, "-"),
-    "modified": ("modified equation", THIRD, "--"),
-    "second_order": ("second order", "#009E73", "-."),
-    "ou": ("OU process", LEARNED, ":"),
-}
+from scorelab.figures.style import EXACT, PAGE, THIRD, new_figure
+from scorelab.studies.sgd.figures.looks import LOOKS
 
 
 def figure(arrays):
@@ -32,7 +25,7 @@ def figure(arrays):
 def _limits(axes, arrays):
     gamma = arrays["limit.gamma"]
     for law in ("sgd", "modified", "ou"):
-        name, colour, style = LAWS[law]
+        name, colour, style = LOOKS[law]
         axes.plot(gamma, arrays[f"limit.{law}"], style, color=colour, label=name)
     error = 2 * arrays["limit.measured_standard_error"]
     style = {"fmt": "o", "color": EXACT, "markersize": 3, "label": "measured"}
@@ -64,7 +57,7 @@ def _average(axes, arrays):
 def _distances(axes, arrays):
     g = arrays["distance.g"]
     for law in ("modified", "second_order", "ou"):
-        name, colour, style = LAWS[law]
+        name, colour, style = LOOKS[law]
         values, order = arrays[f"distance.{law}.gelbrich"], float(arrays[f"distance.{law}.gelbrich_order"])
         label = name if numpy.isnan(order) else f"{name}: order {order:.2f}"
         axes.plot(g, values, style, color=colour, marker="o", markersize=2.5, label=label)
