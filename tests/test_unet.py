@@ -216,7 +216,7 @@ def trainer(target=None, seed=0, schedule=CHAIN, **changes):
 def batches(trained):
     """(x, angle, X sqrt(w), sqrt(w)) of the steps of an epoch."""
     size, order = trained.options.batch_size, torch.arange(len(trained.data))
-    return list(trained._split(trained.segments(trained.data, size, stream(0, "order"), order), size))
+    return list(trained.batches(trained.segments(trained.draws(trained.data, size, stream(0, "order"), order)), size))
 
 
 def test_the_times_of_the_chain_are_its_integers():
@@ -310,7 +310,14 @@ def test_half_of_the_images_are_flipped_and_only_those_that_are_trained_on():
     ]
     assert 0.2 < float(shares[0]) < 0.8
     assert float(shares[0] + shares[1]) == 1
-    kept = torch.cat([scaled / root for _, _, scaled, root in trained._batches(trained.data, 20, stream(0, "order"))])
+    kept = torch.cat(
+        [
+            scaled / root
+            for _, _, scaled, root in trained.batches(
+                trained.segments(trained.draws(trained.data, 20, stream(0, "order"))), 20
+            )
+        ]
+    )
     assert_close(kept, trained.data, rtol=1e-4, atol=1e-4)
 
 

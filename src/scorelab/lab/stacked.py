@@ -86,6 +86,7 @@ def _train(jobs) -> set[Path]:
 
     from scorelab.lab.context import Context
     from scorelab.studies.training import one_trainer
+    from scorelab.training.device_stack import DeviceStack
     from scorelab.training.stack import Stack, Unstackable
 
     names, threads = ", ".join(run.path.name for run, _ in jobs), torch.get_num_threads()
@@ -111,7 +112,7 @@ def _train(jobs) -> set[Path]:
             failed = set()
             for group in by_epoch.values():
                 runs, trainers, checkpoints = zip(*group, strict=True)
-                stack = Stack(list(trainers))
+                stack = (Stack if trainers[0].device.type == "cpu" else DeviceStack)(list(trainers))
                 log.info("stacked: jobs %s are trained together", ", ".join(run.path.name for run in runs))
                 with Progress("training", trainers[0].options.epochs, "epochs", start=trainers[0].epoch) as progress:
 

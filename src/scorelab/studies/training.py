@@ -1,5 +1,6 @@
 """Stage `train`: denoiser.safetensors and training.csv."""
 
+import contextlib
 import logging
 import math
 
@@ -8,6 +9,7 @@ from scorelab.errors import ConfigError
 from scorelab.laws.estimate import Estimate
 from scorelab.progress import Progress
 from scorelab.randomness import stream_seed
+from scorelab.training.device_stack import DeviceStack
 from scorelab.training.stack import Unstackable
 from scorelab.training.trainer import Trainer, training_samples
 
@@ -153,6 +155,19 @@ def _trainer(context, part):
     return trainer
 
 
+def _fit(trainer, checkpoint, show):
+    """Train; on a GPU as a stack of one, where the steps are kernels of our own."""
+    if trainer.device.type == "cuda":
+        with contextlib.suppress(Unstackable):
+            stack = DeviceStack([trainer])
+            if stack.fused is not None:
+                (error,) = stack.run([checkpoint], lambda _: show(trainer))
+                if error is not None:
+                    raise error
+                return
+    trainer.run(checkpoint, show)
+
+
 def _train(context, part, last):
     trainer, checkpoint = _trainer(context, part), _checkpoint(context, part)
     options = trainer.options
@@ -179,7 +194,7 @@ def _train(context, part, last):
             shown = {"loss": "loss {:.5f}", "excess_risk": "excess {:.2e}"}
             progress.update(trainer.epoch, "  ".join(shown[key].format(row[key]) for key in shown if key in row))
 
-        trainer.run(checkpoint, show)
+        _fit(trainer, checkpoint, show)
     if not last:  # so that an interruption of a later part does not lose this part
         trainer.save(checkpoint)
     return trainer

@@ -21,6 +21,10 @@ class AngleLaw(abc.ABC):
         """Draw `count` angles, shape (count,), where the law, or else the generator, lives."""
 
     @abc.abstractmethod
+    def of_share(self, share):
+        """The angles, in the shape and dtype of `share`, that uniform numbers in [0, 1), float64, stand for."""
+
+    @abc.abstractmethod
     def quadrature(self, points: int = 64):
         """Angles and weights (points,), float64, for expectations under this law."""
 
@@ -42,8 +46,10 @@ class UniformIn(AngleLaw):
         self.first, self.last = ends.tolist()
 
     def sample(self, count, generator, dtype=torch.float32):
-        share = shares((count,), generator, torch.float64)
-        return self.angle(self.first + (self.last - self.first) * share).to(dtype)
+        return self.of_share(shares((count,), generator, torch.float64)).to(dtype)
+
+    def of_share(self, share):
+        return self.angle(self.first + (self.last - self.first) * share)
 
     def quadrature(self, points=64):
         """The Gauss-Legendre rule in the coordinate."""
@@ -66,6 +72,9 @@ class OneOf(AngleLaw):
 
     def sample(self, count, generator, dtype=torch.float32):
         return self.points[integers(len(self.points), (count,), generator, self.points.device)].to(dtype)
+
+    def of_share(self, share):
+        return self.points.to(share.device)[(share * len(self.points)).long()]
 
     def quadrature(self, points=64):
         """The angles themselves with equal weights, which is exact. More than `points` angles, whose Bayes risks may

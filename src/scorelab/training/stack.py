@@ -1,12 +1,13 @@
 """Many trainings of one architecture in one tensor program.
 
-The parameters of R networks are the rows of one matrix (R, P), and so are their gradients. Each row is a whole
-`Trainer`, with its own seed, data, options, optimiser, average and best weights, whose vectors are rows of the
-matrices: what a training does between its epochs, its records and its checkpoints, is what it does alone. Only the loss
-and its gradient are computed for all rows at once, at the noisy states that each row would draw alone. So a row agrees
-with the same training alone to the rounding of matrix products.
+The parameters of R networks are the rows of one matrix (R, P), and so are their gradients and what their optimisers
+keep. Each row is a whole `Trainer`, with its own seed, data, options, average and best weights: what a training does
+between its epochs, its records and its checkpoints, is what it does alone. Only the loss and its gradient are computed
+for all rows at once, at the noisy states that each row would draw alone. So a row agrees with the same training alone
+to the rounding of matrix products. A row whose loss is not finite stops, with an error, and touches no other.
 
-A row whose loss is not finite stops there, with the error of the single training, and touches no other.
+Here each row steps its own optimiser, and its loss is looked at in each step, as is right on a CPU;
+`scorelab.training.device_stack` is for a GPU.
 """
 
 import time
@@ -17,7 +18,8 @@ from torch.func import functional_call, vmap
 from scorelab.denoisers import outer_product_gradient
 from scorelab.errors import TrainingDiverged, one_line
 from scorelab.training.objectives import Regression
-from scorelab.training.trainer import Trainer, mean_of, read
+from scorelab.training.rows import Rows
+from scorelab.training.trainer import Trainer, mean_of
 
 #: how far a loss of a row may be from the loss of its network alone, relative
 _TOLERANCE = 1e-3
@@ -35,19 +37,17 @@ class Stack:
 
     def __init__(self, trainers: list[Trainer]):
         self.trainers, self.errors = trainers, [None] * len(trainers)
-        first = trainers[0]
+        self.first = first = trainers[0]
         for each in trainers:
             _require_alike(first, each)
-        values = torch.stack([each.flat.value.detach() for each in trainers])
-        self.gradient = torch.zeros_like(values)
-        for each, value, gradient in zip(trainers, values, self.gradient, strict=True):
-            each.flat.place(value, gradient)
-        self.size = first.options.batch_size
+        self.rows, self.size = Rows(trainers), first.options.batch_size
         closed = type(first.objective) is Regression and first.objective.squared
-        if closed and outer_product_gradient.knows(first.denoiser):
-            self.gradient_of = outer_product_gradient.Gradient(first.denoiser, values, self.gradient)
+        #: whether the gradient is known in closed form
+        self.closed = closed and outer_product_gradient.knows(first.denoiser)
+        if self.closed:
+            self.gradient_of = outer_product_gradient.Gradient(first.denoiser, self.rows.values, self.rows.gradient)
         else:
-            self.gradient_of = _Vmapped(first, values, self.gradient)
+            self.gradient_of = _Vmapped(first, self.rows)
         self._try()
 
     def _try(self):
@@ -84,17 +84,15 @@ class Stack:
         weights that are kept.
 
         checkpoints: a file for each row, which is written as that of a single training, and once more at the end, from
-        where the same training alone has only to finish. on_epoch(stack), if given, is called after each epoch. The
-        seconds of a row are those of the stack, divided by its rows.
+        where the same training alone has only to finish. on_epoch(stack), if given, is called after each epoch, or
+        after those at which something is recorded. The seconds of a row are those of the stack, divided by its rows.
         """
-        rows = len(self.trainers)
-        checkpoints = [None] * rows if checkpoints is None else checkpoints
+        count = len(self.trainers)
+        checkpoints = [None] * count if checkpoints is None else checkpoints
         for each in self.trainers:
-            each.start(lambda: time.perf_counter() / rows)
-        while self.active and self.trainers[self.active[0]].epoch < self.trainers[0].options.epochs:
-            means = self.train_epoch()
-            for row in self.active:
-                self.trainers[row].end_epoch(means[row], checkpoints[row])
+            each.start(lambda: time.perf_counter() / count)
+        while self.active and self.trainers[self.active[0]].epoch < self.first.options.epochs:
+            self.advance(checkpoints)
             if on_epoch is not None:
                 on_epoch(self)
         for row in self.active:
@@ -106,12 +104,18 @@ class Stack:
                 self.errors[row] = error
         return self.errors
 
+    def advance(self, checkpoints):
+        """Train an epoch, and do what is due after it."""
+        means = self.train_epoch()
+        for row in self.active:
+            self.trainers[row].end_epochs([means[row]], checkpoints[row])
+
     def train_epoch(self) -> list[float]:
         """Train every active row on each of its samples once, and return the mean losses (R,)."""
         losses, counts = [], []
         rows = self.active
+        own = {row: each.segments(each.training_draws(each.epoch)) for row, each in enumerate(self.trainers)}
         # a row that has stopped is given the states of another one
-        own = {row: self.trainers[row].training_segments() for row in rows}
         while self.active and (parts := {row: part for row in rows if (part := next(own[row], None)) is not None}):
             columns = [parts.get(row, parts[rows[0]]) for row in range(len(self.trainers))]
             batches = zip(*(values.split(self.size, 1) for values in self._together(columns)), strict=True)
@@ -124,7 +128,7 @@ class Stack:
                 counts.append(batch[0].shape[1])
                 for row in self.active:
                     self.trainers[row].update()
-        return [mean_of(values, counts) for values in zip(*read(losses), strict=True)]
+        return [mean_of(values, counts) for values in torch.stack(losses, 1).tolist()]
 
     def _stop(self, losses, finite, columns, number):
         """Stop the rows whose losses at a batch of a segment are not finite."""
@@ -138,15 +142,9 @@ class Stack:
 class _Vmapped:
     """The gradient of any network by automatic differentiation of `torch.func.vmap`."""
 
-    def __init__(self, trainer, values, gradient):
-        self.parameters, self.slopes, offset = {}, [], 0
-        for name, parameter in trainer.denoiser.named_parameters():
-            if parameter.requires_grad:
-                here = slice(offset, offset + parameter.numel())
-                shape = (len(values), *parameter.shape)
-                self.parameters[name] = values[:, here].view(shape).requires_grad_()
-                self.slopes.append(gradient[:, here].view(shape))
-                offset = here.stop
+    def __init__(self, trainer, rows):
+        self.parameters = {name: own.requires_grad_() for name, own in rows.named(rows.values).items()}
+        self.slopes = list(rows.named(rows.gradient).values())
         denoiser, objective = trainer.denoiser, trainer.objective
 
         def loss(parameters, *batch):
@@ -184,6 +182,7 @@ def _require_alike(first: Trainer, other: Trainer):
         ("epochs", first.options.epochs, other.options.epochs),
         ("epochs behind them", first.epoch, other.epoch),
         ("repeated noise", first.options.noise, other.options.noise),
+        ("optimisers", first.options.optimizer, other.options.optimizer),
     ):
         if one != two:
             raise Unstackable(f"they have different {name}")

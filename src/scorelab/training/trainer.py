@@ -186,18 +186,23 @@ class Trainer:
     @torch.no_grad()
     def validation_loss(self):
         """The objective on the held-out samples; every epoch has its own noise."""
-        generator = self._stream("validation", self.epoch)
         losses, counts = [], []
-        for batch in self._batches(self.held_out, self.options.validation_batch, generator):
+        for batch in self.batches(self.segments(self.validation_draws(self.epoch)), self.options.validation_batch):
             losses.append(self.objective.loss(self.denoiser, *batch))
             counts.append(len(batch[0]))
         return mean_of(read(losses), counts)
 
+    @property
+    def kept(self):
+        """The weights that would be kept at the end, as one vector: the average, the best or the last weights."""
+        best = self.best if self.options.keep == "best" else None
+        return next((each for each in (best, self.average) if each is not None), self.flat.value)
+
     @contextlib.contextmanager
     def kept_weights(self):
-        """Let the denoiser use the weights that would be kept at the end: the average, the best or the last weights."""
-        kept = self.best if self.options.keep == "best" and self.best is not None else self.average
-        if kept is None:
+        """Let the denoiser use the weights that would be kept at the end."""
+        kept = self.kept
+        if kept is self.flat.value:
             yield
             return
         last = self.flat.value.detach().clone()
@@ -218,33 +223,44 @@ class Trainer:
         """
         self.start()
         while self.epoch < self.options.epochs:
-            self.end_epoch(self.train_epoch(), checkpoint, on_epoch)
+            self.end_epochs([self.train_epoch()], checkpoint)
+            if on_epoch is not None:
+                on_epoch(self)
         self.finish()
 
     def start(self, clock=time.perf_counter):
         """Begin or go on. clock: the seconds that this training has taken, up to a constant."""
         self._losses, self._clock, self._started = [], clock, clock() - self.seconds
 
-    def end_epoch(self, loss: float, checkpoint: Path | None = None, on_epoch=None):
-        """Count an epoch whose mean loss is `loss`: validate, record and write a checkpoint where these are due."""
-        options, losses = self.options, self._losses
-        record_every = -(-options.epochs // options.records)
-        losses.append(loss)
-        self.epoch += 1
-        row = {"epoch": self.epoch, "step": self.step}
-        if len(self.held_out):
-            row["validation_loss"] = self.validation_loss()
+    @property
+    def _record_every(self) -> int:
+        return -(-self.options.epochs // self.options.records)
+
+    @property
+    def next_stop(self) -> int:
+        """The next epoch after which something is due: a record, or the validation that chooses the best weights."""
+        if len(self.held_out) and self.options.keep == "best":
+            return self.epoch + 1
+        return min(self.epoch + self._record_every - self.epoch % self._record_every, self.options.epochs)
+
+    def end_epochs(self, losses, checkpoint: Path | None = None, excess_risk=None, validation_loss=None):
+        """Count epochs with these mean losses, up to the next stop: validate, record and write a checkpoint where these
+        are due. excess_risk, validation_loss: what the methods of these names would measure; None measures it."""
+        options = self.options
+        self._losses.extend(losses)
+        self.epoch += len(losses)
+        row, records = {"epoch": self.epoch, "step": self.step}, self.epoch == options.epochs
+        records |= self.epoch % self._record_every == 0
+        if len(self.held_out) and (records or options.keep == "best"):
+            row["validation_loss"] = self.validation_loss() if validation_loss is None else validation_loss
             if row["validation_loss"] < self.best_loss:
                 self.best_loss = row["validation_loss"]
                 self.best = self._current().clone() if options.keep == "best" else None
         self.seconds = self._clock() - self._started
-        if self.epoch % record_every == 0 or self.epoch == options.epochs:
-            self._record(row, losses)
-            losses.clear()
-        if checkpoint is not None and self._checkpoint_is_due(pending=losses):
+        if records:
+            self._record(row, excess_risk)
+        if checkpoint is not None and self._checkpoint_is_due():
             self.save(checkpoint)
-        if on_epoch is not None:
-            on_epoch(self)
 
     def finish(self):
         """Give the denoiser the weights that are kept. Raises TrainingDiverged where one is not finite."""
@@ -256,23 +272,25 @@ class Trainer:
             )
         self.flat.value.data.copy_(final)
 
-    def _checkpoint_is_due(self, pending):
+    def _checkpoint_is_due(self):
         """Whether to write a checkpoint now; never between two records, so that no mean loss is cut in two."""
         due = self.epoch - self._saved_epoch >= self.options.checkpoint_every
-        return self.options.checkpoint_every and due and not pending and self.epoch < self.options.epochs
+        return self.options.checkpoint_every and due and not self._losses and self.epoch < self.options.epochs
 
     def _current(self):
         return self.flat.value.detach() if self.average is None else self.average
 
-    def _record(self, row, losses):
-        row["loss"] = math.fsum(losses) / len(losses)
+    def _record(self, row, excess_risk):
+        row["loss"] = math.fsum(self._losses) / len(self._losses)
+        self._losses.clear()
         if self.bayes_risk is not None:
             row["bayes_risk"] = self.bayes_risk
         if self.states is not None:
-            row["excess_risk"], row["excess_risk_standard_error"] = self.excess_risk()
-        self.rows.append(row | {"lr": self._lr(self.step), "seconds": self.seconds})
+            row["excess_risk"], row["excess_risk_standard_error"] = excess_risk or self.excess_risk()
+        self.rows.append(row | {"lr": self.lr(self.step), "seconds": self.seconds})
 
-    def _lr(self, step):
+    def lr(self, step: int) -> float:
+        """The step size of a step, counted from 0."""
         options = self.options
         growth = min(1.0, (step + 1) / options.warmup) if options.warmup else 1.0
         if options.lr_schedule == "constant":
@@ -283,39 +301,47 @@ class Trainer:
         """The generator of a stream that is drawn from for many batches at a time: on a GPU of CUDA its own."""
         return stream(self.seed, *name, device="cuda" if self.device.type == "cuda" else "cpu")
 
-    def _batches(self, samples, batch_size, generator):
-        """Yield (x, angle, *columns) for each batch; see `Objective` and `segments`."""
-        return self._split(self.segments(samples, batch_size, generator), batch_size)
-
     @staticmethod
-    def _split(segments, batch_size):
+    def batches(segments, batch_size):
+        """Split segments into batches."""
         for columns in segments:
             yield from zip(*(values.split(batch_size) for values in columns), strict=True)
 
-    def training_segments(self):
-        """The segments of this epoch."""
-        generator = self._stream("epoch", self.epoch)
-        order = torch.randperm(len(self.data), generator=generator, device=generator.device)
-        return self.segments(self.data, self.options.batch_size, generator, order)
+    def segments(self, draws):
+        """Yield (x, angle, *columns) of many batches at a time; see `Objective`."""
+        for clean, angle, generator in draws:
+            x, _ = self._noisy(clean, angle, generator)
+            yield x, angle, *self.objective.columns(clean, x, angle, generator)
 
-    def segments(self, samples, batch_size, generator, order=None):
-        """Yield (x, angle, *columns) of many batches at a time.
+    def segment_steps(self, batch_size: int) -> int:
+        """The most batches of a segment."""
+        return max(_SEGMENT // (self.data[0].numel() * batch_size * self.objective.width), 1)
+
+    def training_draws(self, epoch: int):
+        """The draws of an epoch."""
+        generator = self._stream("epoch", epoch)
+        order = torch.randperm(len(self.data), generator=generator, device=generator.device)
+        return self.draws(self.data, self.options.batch_size, generator, order)
+
+    def validation_draws(self, epoch: int):
+        """The draws of the validation after so many epochs."""
+        return self.draws(self.held_out, self.options.validation_batch, self._stream("validation", epoch))
+
+    def draws(self, samples, batch_size, generator, order=None):
+        """Yield (samples, angle, generator) of many batches at a time; the noise comes next from the generator.
 
         order: of the samples, for batches that are trained on, which alone are flipped and may repeat their noise.
         """
         trains, options = order is not None, self.options
         repeated = trains and options.noise == "repeated"
-        batches = 1 if repeated else max(_SEGMENT // (samples[0].numel() * batch_size * self.objective.width), 1)
-        rows = batches * batch_size
+        rows = (1 if repeated else self.segment_steps(batch_size)) * batch_size
         for first in range(0, len(samples), rows):
             clean = samples[order[first : first + rows]] if trains else samples[first : first + rows]
             if repeated:
                 generator = self._stream("repeated noise")
             if trains and options.flips:
                 clean = flipped(clean, generator)
-            angle = self.law.sample(len(clean), generator).to(self.device)
-            x, _ = self._noisy(clean, angle, generator)
-            yield x, angle, *self.objective.columns(clean, x, angle, generator)
+            yield clean, self.law.sample(len(clean), generator).to(self.device), generator
 
     def train_epoch(self):
         """Train on every training sample once, and return the mean loss. Raises TrainingDiverged.
@@ -337,7 +363,7 @@ class Trainer:
         """One epoch. looking: whether to raise TrainingDiverged at the step at which the loss is not finite."""
         flat, size = self.flat, self.options.batch_size
         losses, counts = [], []
-        for batch in self._split(self.training_segments(), size):
+        for batch in self.batches(self.segments(self.training_draws(self.epoch)), size):
             loss = self.objective.loss(self.denoiser, *batch)
             flat.gradient.zero_()
             loss.backward()
@@ -352,13 +378,16 @@ class Trainer:
         """Take a step of the optimiser along the gradient that is there."""
         if self.options.clip is not None:
             self.flat.clip_(self.options.clip)
-        self.optimizer.param_groups[0]["lr"] = self._lr(self.step)
+        self.optimizer.param_groups[0]["lr"] = self.lr(self.step)
         self.optimizer.step()
         self.step += 1
         if self.average is not None:
-            # Early on the average forgets faster, so that it leaves the initial weights behind.
-            decay = min(self.options.averaging, (1 + self.step) / (10 + self.step))
-            self.average.lerp_(self.flat.value.detach(), 1 - decay)
+            self.average.lerp_(self.flat.value.detach(), 1 - self.decay(self.step))
+
+    def decay(self, step: int) -> float:
+        """The decay of the average after so many steps. Early on the average forgets faster, so that it leaves the
+        initial weights behind."""
+        return min(self.options.averaging, (1 + step) / (10 + step))
 
     @torch.no_grad()
     def diverged(self, value, batch):
@@ -369,8 +398,12 @@ class Trainer:
         where = f"angle {float(angle[worst]):.6f} rad"
         if bool(bad.all()):
             where = f"every angle of the batch, the first {where}"
-        when = f"at step {self.step + 1} (epoch {self.epoch + 1})"
-        return TrainingDiverged(f"training: the loss is {value} {when}, at {where}; {self._advice}")
+        return self.diverged_at(value, self.step, self.epoch, f", at {where}")
+
+    def diverged_at(self, value, step: int, epoch: int, where: str = ""):
+        """The error of a training whose loss is no finite number at a step of an epoch, both counted from 0."""
+        when = f"at step {step + 1} (epoch {epoch + 1}){where}"
+        return TrainingDiverged(f"training: the loss is {value} {when}; {self._advice}")
 
     @property
     def _advice(self):
