@@ -11,7 +11,7 @@ from scorelab.claims import CORRECTED, FAILS, HOLDS, Budget, judge
 from scorelab.claims.claim import REGISTRY
 from scorelab.laws.projected_law import ProjectedLaw
 from scorelab.quadrature import trapezoid
-from scorelab.studies.noising import claims as noising
+from scorelab.studies.noising.claims import chain, clocks
 from scorelab.studies.reversal import claims as reversal
 from scorelab.studies.score_matching.claims import denoising, implicit
 from scorelab.theory.line import derivatives, monotone_map, normal_density, push, solve_fokker_planck
@@ -51,19 +51,22 @@ MUTATIONS = [
     ("S0-02", denoising, "printed_score_of_the_kernel", scaled(-1), HOLDS),
     ("S0-03", denoising, "printed_noise_std", instead(denoising.noise_std), HOLDS),
     ("S0-03", denoising, "noise_std", scaled(2), FAILS),
-    ("S0-06", noising, "printed_stationary_variance", instead(noising.stationary_variance), HOLDS),
-    ("S0-06", noising, "stationary_variance", scaled(2), FAILS),
+    ("S0-06", clocks, "printed_stationary_variance", instead(clocks.stationary_variance), HOLDS),
+    ("S0-06", clocks, "stationary_variance", scaled(2), FAILS),
     ("S1-01", reversal, "fokker_planck", instead(lambda flux_slope, curvature: -flux_slope + curvature / 2), FAILS),
     ("S1-01", reversal, "reverse_drift", instead(lambda x, slope: x + slope), FAILS),
     ("S1-02", reversal, "tweedie", instead(lambda noisy, slope, sigma: noisy - sigma**2 * slope), FAILS),
     ("S1-04", reversal, "step_mean", instead(lambda x, frozen, h: h.exp() * x + torch.expm1(h) * frozen), FAILS),
     ("S1-04", reversal, "step_variance", scaled(2), FAILS),
-    ("S3-05", noising, "diffusion", scaled(2), FAILS),
+    ("S3-05", clocks, "diffusion", scaled(2), FAILS),
     ("S3-06", denoising, "printed_conditional_score", scaled(-1), FAILS),
     ("S3-06", denoising, "noise_of", scaled(2), FAILS),
-    ("S3-07", noising, "posterior_of_step", first_scaled(2), FAILS),
-    ("S3-07", noising, "weight_of_noise", scaled(2), FAILS),
-    ("S3-07", noising, "weight_of_means", scaled(0.5), FAILS),
+    ("S3-07", chain, "posterior_of_step", first_scaled(2), FAILS),
+    ("S3-07", chain, "weight_of_noise", scaled(2), FAILS),
+    ("S3-07", chain, "weight_of_means", scaled(0.5), FAILS),
+    ("S3-08", chain, "printed_transition", instead(chain.transition), HOLDS),
+    ("S3-08", chain, "transition", instead(chain.printed_transition), FAILS),
+    ("S3-08", chain, "posterior_of_step", first_scaled(1.1), FAILS),
     ("S4-01", implicit, "ism_integrand", instead(lambda values, form: values.square().sum(-1) + form), FAILS),
     ("S4-01", implicit, "variance_of_a_form", scaled(2), FAILS),
     ("S4-02", denoising, "printed_dsm_integrand", instead(denoising.dsm_integrand), HOLDS),
@@ -85,11 +88,11 @@ def test_a_wrong_formula_changes_the_verdict(monkeypatch, claim, module, name, m
 
 def test_a_claim_of_two_misprints_needs_both_put_right(monkeypatch):
     """S3-07 has several printed formulas that are wrong: one of them right leaves the verdict."""
-    monkeypatch.setattr(noising, "printed_clean_of_37", noising.clean_of_noise)
+    monkeypatch.setattr(chain, "printed_clean_of_37", chain.clean_of_noise)
     budget = Budget(quick=True, seed=0, claim="S3-07")
     assert judge(REGISTRY["S3-07"].measure(budget)) == CORRECTED
-    monkeypatch.setattr(noising, "printed_weight_of_36", noising.weight_of_means)
-    monkeypatch.setattr(noising, "printed_sampling_mean", noising.mean_of_noise)
+    monkeypatch.setattr(chain, "printed_weight_of_36", chain.weight_of_means)
+    monkeypatch.setattr(chain, "printed_sampling_mean", chain.mean_of_noise)
     assert judge(REGISTRY["S3-07"].measure(budget)) == HOLDS
 
 

@@ -36,6 +36,8 @@ class Denoiser(torch.nn.Module, abc.ABC):
     exact = False
     #: whether the denoiser first chooses one of several processes, so that it is not one function of (x, angle)
     chooses = False
+    #: whether `forward` does the same operations of torch for all states of one shape, whatever their values
+    static = False
 
     @abc.abstractmethod
     def forward(self, x: torch.Tensor, angle: torch.Tensor) -> torch.Tensor:

@@ -24,6 +24,8 @@ class OuterProductDenoiser(Denoiser):
     first, to L n numbers per sample.
     """
 
+    static = True
+
     def __init__(
         self,
         n: int,

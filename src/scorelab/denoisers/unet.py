@@ -14,6 +14,8 @@ from scorelab.denoisers.parametrization import velocity_factors
 _HIGHEST = 100.0
 #: normalised groups of channels, where the number of channels allows it
 _GROUPS = 8
+#: kinds of devices on which activations are stored pixel by pixel; elsewhere they are stored channel by channel
+_BY_PIXEL = ("cuda",)
 
 
 class UNetDenoiser(Denoiser):
@@ -34,8 +36,12 @@ class UNetDenoiser(Denoiser):
     of a level, on the way down and on the way up each. attention: whether the lowest level has self-attention between
     its pixels.
 
+    by_pixel: whether activations are stored pixel by pixel, a matter of speed; None leaves it to the kind of device.
+
     Raises ValueError for a height or a width that cannot be halved so often.
     """
+
+    static, by_pixel = True, None
 
     def __init__(
         self,
@@ -70,7 +76,9 @@ class UNetDenoiser(Denoiser):
             angle = angle.clamp_min(math.sqrt(torch.finfo(x.dtype).eps))
         sin, cos = aligned(torch.sin(angle), x), aligned(torch.cos(angle), x)
         c_skip, c_out, c_in = velocity_factors(self.data_std, sin, cos)
-        hidden = self.levels(self.first(x if c_in is None else x * c_in), self.told(angle))
+        by_pixel = x.device.type in _BY_PIXEL if self.by_pixel is None else self.by_pixel
+        hidden = self.first(x if c_in is None else x * c_in)
+        hidden = self.levels(hidden.to(memory_format=torch.channels_last) if by_pixel else hidden, self.told(angle))
         output = self.last(functional.silu(self.norm(hidden))).to(x.dtype)
         if self.parametrization == "velocity":
             return torch.addcmul(c_skip * x, c_out, output)

@@ -39,7 +39,7 @@ def stack_key(config: Config) -> str | None:
     if config.study.stages.get("train") != _STAGE or config.other_process or config["denoiser"].cls.exact:
         return None
     training, target = config.options("training"), config["target"].data
-    if training.enabled is False or training.resume:
+    if training.enabled is False or training.resume or training.precision != "float32":
         return None
     general = {key: getattr(config.general, key) for key in ("device", "threads", "extensions", "stage")}
     shared = {key: getattr(training, key) for key in _SHARED}

@@ -5,7 +5,7 @@ import math
 import torch
 
 #: what `table` has for each step and row
-COLUMNS = ("decay", "step_size", "root", "l2", "clip", "forget")
+COLUMNS = ("decay", "step_size", "root", "l2", "clip", "share")
 BETAS, EPS = (0.9, 0.999), 1e-8
 #: the options that the numbers of a step depend on
 _OPTIONS = ("optimizer", "lr", "lr_schedule", "warmup", "weight_decay", "clip", "averaging")
@@ -17,7 +17,7 @@ def table(trainers, steps: int) -> torch.Tensor:
     decay       the factor of the weights, 1 - lr weight_decay for adamw
     step_size   lr / (1 - beta_1^k)            root    1/sqrt(1 - beta_2^k), for the k-th step
     l2          weight_decay for adam          clip    the largest norm of a gradient, inf for none
-    forget      1 - decay of the average, 0 for a row without one
+    share       of the new weights in their average, 0 for a row without one
     """
     rows, known = [], {}
     for each in trainers:
@@ -31,7 +31,7 @@ def table(trainers, steps: int) -> torch.Tensor:
 
 
 def _numbers(trainer, step: int):
-    options, lr = trainer.options, trainer.lr(step)
+    options, (lr, share) = trainer.options, trainer.sizes(step)
     coupled = options.optimizer == "adam"
     return (
         1.0 if coupled else 1 - lr * options.weight_decay,
@@ -39,18 +39,18 @@ def _numbers(trainer, step: int):
         1 / math.sqrt(1 - BETAS[1] ** (step + 1)),
         options.weight_decay if coupled else 0.0,
         math.inf if options.clip is None else options.clip,
-        0.0 if trainer.average is None else 1 - trainer.decay(step + 1),
+        0.0 if trainer.average is None else share,
     )
 
 
 def update(values, gradient, first, second, average, numbers):
     """A step of every row. values, gradient, first, second, average (R, P): the parameters, their gradient and its two
     moments, and the running average or None; all but the gradient change in place. numbers (R, 6): of `table`."""
-    decay, step_size, root, l2, clip, forget = numbers.split(1, 1)
+    decay, step_size, root, l2, clip, share = numbers.split(1, 1)
     norm = torch.linalg.vector_norm(gradient, dim=1, keepdim=True)
     gradient = torch.addcmul(gradient * (clip / (norm + 1e-6)).clamp_max(1.0), l2, values)
     first.lerp_(gradient, 1 - BETAS[0])
     second.mul_(BETAS[1]).addcmul_(gradient, gradient, value=1 - BETAS[1])
     values.mul_(decay).sub_(step_size * first / (second.sqrt() * root + EPS))
     if average is not None:
-        average.lerp_(values, forget)
+        average.lerp_(values, share)

@@ -38,6 +38,8 @@ class Training(Options):
         `warmup` steps of linear growth. weight_decay: decoupled for adamw, an L2 term for the others.
     clip: largest Euclidean norm of a gradient, or null. averaging: decay of the running average of the weights; the
         average is kept instead of the last weights. 0 keeps the last weights.
+    precision: of the network in a step, `float32`, or `bfloat16`: its products and convolutions in bfloat16, its
+        parameters, the loss and all that is measured in float32; with device=cuda alone.
     validation: share of the N samples that is held out. validation_batch: samples per forward pass of a validation.
     keep: the epoch whose weights are kept, the `last` one or the one with the `best` validation loss.
     checkpoint_every: epochs between checkpoints; 0 writes none. records: the largest number of rows of training.csv.
@@ -45,7 +47,7 @@ class Training(Options):
     """
 
     bookkeeping: ClassVar[tuple[str, ...]] = ("resume", "checkpoint_every")
-    added: ClassVar[Mapping[str, Any]] = {"loss": "squared", "noise": "fresh", "flips": False}
+    added: ClassVar[Mapping[str, Any]] = {"loss": "squared", "noise": "fresh", "flips": False, "precision": "float32"}
 
     protocol: str = "custom"
     enabled: bool | None = None
@@ -81,6 +83,7 @@ class Training(Options):
     weight_decay: NonNegative
     clip: Positive | None
     averaging: Fraction
+    precision: Literal["float32", "bfloat16"] = "float32"
     validation: Fraction
     validation_batch: Count
     keep: Literal["last", "best"]
@@ -102,6 +105,8 @@ class Training(Options):
             raise ValueError(f"loss = huber: objective: {self.objective} is no squared error; allowed are {allowed}")
         if self.weight == "likelihood" and by_parts and self.angles == "uniform" and self.angle_min == 0:
             raise ValueError(f"angle_min = 0: weight: likelihood of objective: {self.objective} needs angle_min > 0")
+        if self.precision != "float32" and by_parts:
+            raise ValueError(f"precision = {self.precision}: objective: {self.objective} needs float32")
         if self.keep == "best" and self.validation == 0:
             raise ValueError("keep = best needs validation > 0")
         if self.train_count < 1:

@@ -15,8 +15,10 @@ from scorelab.errors import ConfigError, ScorelabError, TrainingDiverged
 from scorelab.laws.estimate import Estimate, mean_and_error, spelled_out
 from scorelab.randomness import stream
 from scorelab.tensorfile import read_tensors, require_shapes, write_tensors
+from scorelab.training import graphs
 from scorelab.training.angles import angle_law
 from scorelab.training.derivatives import require_derivatives
+from scorelab.training.fit import require_fit
 from scorelab.training.noising import GaussianChannel, flipped
 from scorelab.training.objectives import Regression, build_objective
 from scorelab.training.options import Training
@@ -85,6 +87,8 @@ class Trainer:
             raise ConfigError(f"training.objective = {options.objective}: a process is learned by a regression")
         self.flat = FlatParameters(denoiser)
         self.optimizer = self._optimizer()
+        self._network = graphs.in_precision(denoiser, options.precision, self.device)  # what steps are taken with
+        self._graphs = graphs.Graphs(self)
         self.average = self.flat.value.detach().clone() if options.averaging else None
         self.best, self.best_loss = None, math.inf
         self.epoch, self.step, self.seconds, self.rows, self._saved_epoch = 0, 0, 0.0, [], 0
@@ -95,7 +99,7 @@ class Trainer:
             raise ConfigError(
                 f"training.flips = true: images (channels, height, width) are needed, samples have the shape {shape}"
             )
-        _require_fit(denoiser, self.data[:2].clone(), self.law.low)  # a network may change its input in place
+        require_fit(denoiser, self.data[:2].clone(), self.law.low)  # a network may change its input in place
         if self.objective.differentiates:
             require_derivatives(denoiser, *self.some_states(), f"training.objective = {options.objective}")
         self.not_measured = {}
@@ -287,10 +291,9 @@ class Trainer:
             row["bayes_risk"] = self.bayes_risk
         if self.states is not None:
             row["excess_risk"], row["excess_risk_standard_error"] = excess_risk or self.excess_risk()
-        self.rows.append(row | {"lr": self.lr(self.step), "seconds": self.seconds})
+        self.rows.append(row | {"lr": self._lr(self.step), "seconds": self.seconds})
 
-    def lr(self, step: int) -> float:
-        """The step size of a step, counted from 0."""
+    def _lr(self, step):
         options = self.options
         growth = min(1.0, (step + 1) / options.warmup) if options.warmup else 1.0
         if options.lr_schedule == "constant":
@@ -306,6 +309,10 @@ class Trainer:
         """Split segments into batches."""
         for columns in segments:
             yield from zip(*(values.split(batch_size) for values in columns), strict=True)
+
+    def training_batches(self):
+        """Yield (x, angle, *columns) for each batch of this epoch."""
+        return self.batches(self.segments(self.training_draws(self.epoch)), self.options.batch_size)
 
     def segments(self, draws):
         """Yield (x, angle, *columns) of many batches at a time; see `Objective`."""
@@ -351,7 +358,7 @@ class Trainer:
         """
         if self.device.type == "cpu":
             return self._epoch(looking=True)
-        step, before = self.step, {name: tensor.clone() for name, tensor in self._tensors().items()}
+        step, before = self.step, {name: tensor.clone() for name, tensor in self.tensors().items()}
         mean = self._epoch(looking=False)
         if not math.isfinite(mean):
             self.step = step
@@ -361,38 +368,48 @@ class Trainer:
 
     def _epoch(self, looking: bool):
         """One epoch. looking: whether to raise TrainingDiverged at the step at which the loss is not finite."""
-        flat, size = self.flat, self.options.batch_size
-        losses, counts = [], []
-        for batch in self.batches(self.segments(self.training_draws(self.epoch)), size):
-            loss = self.objective.loss(self.denoiser, *batch)
-            flat.gradient.zero_()
-            loss.backward()
-            losses.append(loss.detach())
+        size, losses, counts = self.options.batch_size, [], []
+        for batch in self.training_batches():
             counts.append(len(batch[0]))
-            if looking and not math.isfinite(loss.item()):
-                raise self.diverged(loss.item(), batch)
-            self.update()
+            graph = self._graphs.of(batch) if counts[-1] == size and not looking else None
+            losses.append(
+                graph(batch, *self.sizes(self.step)) if graph else self.take(batch, *self.sizes(self.step), looking)
+            )
+            self.step += 1
         return mean_of(read(losses), counts)
+
+    def take(self, batch, lr, share, looking: bool = False):
+        """Take a step and return its loss; lr and share, as of `sizes`, are numbers or tensors ()."""
+        loss = self.objective.loss(self._network, *batch)
+        self.flat.gradient.zero_()
+        loss.backward()
+        if looking and not math.isfinite(loss.item()):
+            raise self.diverged(loss.item(), batch)
+        self._move(lr, share)
+        return loss.detach()
 
     def update(self):
         """Take a step of the optimiser along the gradient that is there."""
+        self._move(*self.sizes(self.step))
+        self.step += 1
+
+    def sizes(self, step: int):
+        """The size of a step, counted from 0, and the share of the new weights in their average afterwards, which is
+        larger early on, so that the average leaves the initial weights behind."""
+        return self._lr(step), 1 - min(self.options.averaging, (2 + step) / (11 + step))
+
+    def _move(self, lr, share):
         if self.options.clip is not None:
             self.flat.clip_(self.options.clip)
-        self.optimizer.param_groups[0]["lr"] = self.lr(self.step)
+        self.optimizer.param_groups[0]["lr"] = lr
         self.optimizer.step()
-        self.step += 1
         if self.average is not None:
-            self.average.lerp_(self.flat.value.detach(), 1 - self.decay(self.step))
-
-    def decay(self, step: int) -> float:
-        """The decay of the average after so many steps. Early on the average forgets faster, so that it leaves the
-        initial weights behind."""
-        return min(self.options.averaging, (1 + step) / (10 + step))
+            self.average.lerp_(self.flat.value.detach(), share)
 
     @torch.no_grad()
     def diverged(self, value, batch):
         """The error of a training whose loss at a batch, (x, angle, *columns), is no finite number."""
-        angle, losses = batch[1], self.objective.losses(self.denoiser, *batch)
+        angle, losses = batch[1], self.objective.losses(self._network, *batch)
         bad = ~torch.isfinite(losses)
         worst = int(torch.where(bad, math.inf, losses).argmax())
         where = f"angle {float(angle[worst]):.6f} rad"
@@ -411,7 +428,8 @@ class Trainer:
 
     # Checkpoints. ---------------------------------------------------------------------------------------------------
 
-    def _tensors(self):
+    def tensors(self):
+        """Name -> what a step changes, not copied."""
         state = self.optimizer.state_dict()["state"].get(0, {})
         tensors = {f"optimizer.{name}": value for name, value in state.items() if isinstance(value, torch.Tensor)}
         tensors["value"] = self.flat.value.detach()
@@ -424,7 +442,7 @@ class Trainer:
     def save(self, path: Path):
         """Write a checkpoint; it replaces an earlier checkpoint only after it is written completely."""
         counters = {"epoch": self.epoch, "step": self.step, "seconds": self.seconds, "rows": self.rows}
-        write_tensors(path, self._tensors(), {"training": json.dumps(counters | {"best_loss": self.best_loss})})
+        write_tensors(path, self.tensors(), {"training": json.dumps(counters | {"best_loss": self.best_loss})})
         self._saved_epoch = self.epoch
 
     def load(self, path: Path):
@@ -441,7 +459,8 @@ class Trainer:
         self._restore(tensors)
 
     def _restore(self, tensors):
-        """Take what `_tensors` gave."""
+        """Take what `tensors` gave. The optimiser gets new tensors, unknown to a graph."""
+        self._graphs.forget()
         self.flat.value.data.copy_(tensors["value"])
         if self.average is not None:
             self.average.copy_(tensors["average"])
@@ -465,17 +484,3 @@ def mean_of(values, counts):
     for value, count in zip(values, counts, strict=True):
         total += value * count
     return total / sum(counts)
-
-
-@torch.no_grad()
-def _require_fit(denoiser, samples, angle: float):
-    """Raise ScorelabError unless the denoiser takes states of the shape of two samples and returns the same shape."""
-    name, shape = f"denoiser {type(denoiser).__name__}", tuple(samples.shape)
-    try:
-        mean = denoiser(samples, torch.full((len(samples),), angle, dtype=samples.dtype, device=samples.device))
-    except RuntimeError as error:
-        if not any(word in str(error) for word in ("shape", "size", "dimension")):  # a mistake of another kind
-            raise
-        raise ScorelabError(f"{name} cannot take states of shape {shape} ({str(error).splitlines()[0]})") from error
-    if tuple(mean.shape) != shape:
-        raise ScorelabError(f"{name} returns the shape {tuple(mean.shape)} for states of shape {shape}")
