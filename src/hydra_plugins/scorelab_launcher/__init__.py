@@ -12,6 +12,6 @@ class ScorelabLauncher(StackedLauncher):
 ConfigStore.instance().store(
     group="hydra/launcher",
     name="stacked",
-    node={"_target_": "hydra_plugins.scorelab_launcher.ScorelabLauncher", "replicas": 32},
+    node={"_target_": "hydra_plugins.scorelab_launcher.ScorelabLauncher", "replicas": 32, "n_jobs": 1},
     provider="scorelab",
 )

@@ -10,6 +10,7 @@ tell how it was trained, but for the rounding of its numbers.
 import contextlib
 import json
 import logging
+from importlib.util import find_spec
 from pathlib import Path
 
 from hydra._internal.core_plugins.basic_launcher import BasicLauncher
@@ -32,7 +33,7 @@ _STAGE = "scorelab.studies.training"
 
 def stack_key(config: Config) -> str | None:
     """What the jobs of one stack have in common: the network, the shape of the data, the steps, the device. None for a
-    job that trains no single network for the Gaussian channel.
+    job that trains no network for the Gaussian channel.
 
     Everything else may differ: seed, the numbers of the target, the other keys of `training`, sampling and measuring.
     """
@@ -51,17 +52,32 @@ def stack_key(config: Config) -> str | None:
 class StackedLauncher(BasicLauncher):
     """Hydra's launcher of one job after the other, with the trainings computed together beforehand.
 
-    replicas: the most jobs in one stack.
+    replicas: the most jobs in one stack. n_jobs: how many jobs are finished at a time, by Hydra's launcher for joblib;
+    1 finishes one after the other in this process.
     """
 
-    def __init__(self, replicas: int = 32):
+    def __init__(self, replicas: int = 32, n_jobs: int = 1):
         super().__init__()
-        self.replicas = replicas
+        self.replicas, self.n_jobs = replicas, n_jobs
 
     def require(self):
-        """Raise ConfigError for a number of replicas that cannot be."""
-        if type(self.replicas) is not int or self.replicas < 1:
-            raise ConfigError(f"hydra.launcher.replicas = {self.replicas}: an integer >= 1 is needed")
+        """Raise ConfigError for numbers that cannot be, and where n_jobs asks for a launcher that is not there."""
+        for name in ("replicas", "n_jobs"):
+            value = getattr(self, name)
+            if type(value) is not int or value < 1:
+                raise ConfigError(f"hydra.launcher.{name} = {value}: an integer >= 1 is needed")
+        if self.n_jobs > 1 and find_spec("hydra_plugins.hydra_joblib_launcher") is None:
+            raise ConfigError(f"hydra.launcher.n_jobs = {self.n_jobs}: needs the package hydra-joblib-launcher")
+
+    def launch(self, job_overrides, initial_job_idx):
+        if self.n_jobs == 1:
+            return super().launch(job_overrides, initial_job_idx)
+        from hydra_plugins.hydra_joblib_launcher.joblib_launcher import JoblibLauncher
+
+        # a worker without a job would not learn that the sweep was killed
+        others = JoblibLauncher(n_jobs=min(self.n_jobs, len(job_overrides)), prefer="processes", batch_size=1)
+        others.setup(hydra_context=self.hydra_context, task_function=self.task_function, config=self.config)
+        return others.launch(job_overrides, initial_job_idx)
 
     def prepare(self, jobs: list[tuple[Run, Config]]) -> set[Path]:
         """Train the jobs that fit into stacks, and return the directories of those that diverged, marked as failed."""
@@ -81,57 +97,78 @@ class StackedLauncher(BasicLauncher):
 
 
 def _train(jobs) -> set[Path]:
-    """Train jobs of one key. A job that cannot begin is left to its own turn, which says why."""
+    """Train jobs of one key, and return the directories of those that diverged."""
     import torch
 
-    from scorelab.lab.context import Context
-    from scorelab.studies.training import one_trainer
-    from scorelab.training.device_stack import DeviceStack
-    from scorelab.training.stack import Stack, Unstackable
-
-    names, threads = ", ".join(run.path.name for run, _ in jobs), torch.get_num_threads()
-    by_epoch, begun = {}, []
+    threads = torch.get_num_threads()
     with contextlib.ExitStack() as held:
         held.callback(torch.set_num_threads, threads)
         torch.set_num_threads(jobs[0][1].general.threads or threads)
+        begun, groups, failed = [], {}, set()
         try:
             for run, config in jobs:
-                context = Context(run, config)
-                try:
-                    held.enter_context(Lock(run.path))
-                    require_parts(context)
-                    context.plan()
-                    begin(context, stages_of(config))
-                    begun.append(run)
-                    trainer, checkpoint = one_trainer(context)
-                except ScorelabError as error:
-                    log.info("stacked: job %s is left to its own turn (%s)", run.path.name, one_line(error))
-                    continue
-                if trainer.epoch < trainer.options.epochs:
-                    by_epoch.setdefault(trainer.epoch, []).append((run, trainer, checkpoint))
-            failed = set()
-            for group in by_epoch.values():
-                runs, trainers, checkpoints = zip(*group, strict=True)
-                stack = (Stack if trainers[0].device.type == "cpu" else DeviceStack)(list(trainers))
-                log.info("stacked: jobs %s are trained together", ", ".join(run.path.name for run in runs))
-                with Progress("training", trainers[0].options.epochs, "epochs", start=trainers[0].epoch) as progress:
-
-                    def show(stack, progress=progress):
-                        progress.update(max(each.epoch for each in stack.trainers), f"{len(stack.active)} jobs")
-
-                    errors = stack.run(list(checkpoints), show)
-                for run, error in zip(runs, errors, strict=True):
-                    if error is not None:
-                        log.error("job %s: %s", run.path.name, one_line(error))
-                        run.mark("failed", error=one_line(error))
-                        failed.add(run.path)
-            return failed
-        except Unstackable as error:
-            log.info("stacked: jobs %s are trained one by one, as %s", names, error)
+                for kind, trainer, checkpoint in _begun(run, config, held, begun):
+                    groups.setdefault(kind, []).append((run, trainer, checkpoint))
+            for group in groups.values():
+                group = [each for each in group if each[0].path not in failed]
+                failed |= _together(group) if len(group) > 1 else set()
         except KeyboardInterrupt:
             for run in begun:
                 run.mark("interrupted")
             raise
         except Exception as error:  # each job tells it again, in its own log, where it is the job's own
+            names = ", ".join(run.path.name for run, _ in jobs)
             log.error("stacked: jobs %s are trained one by one, after an error: %s", names, one_line(error))
+    return failed
+
+
+def _begun(run, config, held, begun) -> list:
+    """Begin a job, and return what is to be trained of it, each with what it has in common with the other rows of its
+    stack; nothing for a job that cannot begin, or fits no stack: it is left to its own turn, which says why."""
+    from scorelab.lab.context import Context
+    from scorelab.studies.training import stackable
+    from scorelab.training.stack import Unstackable
+
+    context = Context(run, config)
+    try:
+        held.enter_context(Lock(run.path))
+        require_parts(context)
+        context.plan()
+        begin(context, stages_of(config))
+        begun.append(run)
+        parts = stackable(context)
+    except (ScorelabError, Unstackable) as error:
+        log.info("stacked: job %s is left to its own turn (%s)", run.path.name, one_line(error))
+        return []
+    kinds = ((name, trainer.epoch, trainer.options.N) for name, trainer, _ in parts)
+    rows = zip(kinds, parts, strict=True)
+    return [(kind, *part[1:]) for kind, part in rows if part[1].epoch < part[1].options.epochs]
+
+
+def _together(group) -> set[Path]:
+    """Train a stack of (run, trainer, checkpoint), and return the directories of the runs that diverged, which are
+    marked as failed. Those that cannot be stacked are left to their own turns."""
+    from scorelab.training.device_stack import DeviceStack
+    from scorelab.training.stack import Stack, Unstackable
+
+    runs, trainers, checkpoints = zip(*group, strict=True)
+    names = ", ".join(run.path.name for run in runs)
+    try:
+        stack = (Stack if trainers[0].device.type == "cpu" else DeviceStack)(list(trainers))
+    except Unstackable as error:
+        log.info("stacked: jobs %s are trained one by one, as %s", names, error)
         return set()
+    log.info("stacked: jobs %s are trained together", names)
+    with Progress("training", trainers[0].options.epochs, "epochs", start=trainers[0].epoch) as progress:
+
+        def show(stack):
+            progress.update(max(each.epoch for each in stack.trainers), f"{len(stack.active)} jobs")
+
+        errors = stack.run(list(checkpoints), show)
+    failed = set()
+    for run, error in zip(runs, errors, strict=True):
+        if error is not None:
+            log.error("job %s: %s", run.path.name, one_line(error))
+            run.mark("failed", error=one_line(error))
+            failed.add(run.path)
+    return failed

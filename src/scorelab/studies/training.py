@@ -133,14 +133,15 @@ def _options(context, part):
     return options.model_copy(update=change)
 
 
-def one_trainer(context):
-    """The `Trainer` of a run whose denoiser is one network, at its last checkpoint if there is one, and the place of
-    its checkpoints. Raises Unstackable for a denoiser of another kind."""
+def stackable(context):
+    """What a stack trains of a run: the name of each part of its denoiser, its `Trainer`, at its last checkpoint if
+    there is one, and the place of its checkpoints. Raises Unstackable for a run that trains nothing of the kind."""
     denoiser = context.new_denoiser()
-    if context.process is not None or not denoiser.trainable or type(denoiser).parts is not Denoiser.parts:
-        raise Unstackable("they have no network, several networks, or another process")
-    (part,) = denoiser.parts(training_samples(context.target, context.training, context.seed), context.target)
-    return _trainer(context, part), _checkpoint(context, part)
+    if context.process is not None or not context.training.trains(denoiser):
+        raise Unstackable("they have no network to train, or another process")
+    samples = training_samples(context.target, context.training, context.seed)
+    parts = denoiser.parts(samples, context.target)
+    return [(part.name, _trainer(context, part), _checkpoint(context, part)) for part in parts]
 
 
 def _trainer(context, part):
