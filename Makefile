@@ -35,13 +35,14 @@ bench-sampling: $(READY) ## measure the evaluations, time and memory that sample
 # A sweep that was stopped is resumed: done jobs are skipped, and a job goes on where its training stopped.
 define sweep
 	if [ -f outputs/$@/sweep.json ]; then \
-	    $(BIN)/python run.py -m sweep.resume=outputs/$@ hydra/launcher=joblib hydra.launcher.n_jobs=$(JOBS); \
+	    $(BIN)/python run.py -m sweep.resume=outputs/$@ hydra/launcher=$(LAUNCHER) hydra.launcher.n_jobs=$(JOBS); \
 	else \
-	    $(BIN)/python run.py -m sweep.jobs=scripts/jobs/$(subst -,_,$@).yaml $(ALSO) hydra.sweep.dir=outputs/$@ \
-	        threads=1 hydra/launcher=joblib hydra.launcher.n_jobs=$(JOBS); \
+	    $(BIN)/python run.py -m sweep.jobs=scripts/jobs/$(subst -,_,$@)$(ROWS).yaml $(ALSO) hydra.sweep.dir=outputs/$@ \
+	        threads=1 hydra/launcher=$(LAUNCHER) hydra.launcher.n_jobs=$(JOBS); \
 	fi
 endef
 JOBS ?= 2
+LAUNCHER := joblib
 
 bench-spins: $(READY) ## time sampling by AMP against its matrix products: a minute
 	$(BIN)/python scripts/bench_spins_amp.py
@@ -52,7 +53,13 @@ bench-images: $(READY) ## time training steps of the U-Net, on a GPU where there
 reproduce-quick: $(READY) ## the figures of the semester paper on a budget of minutes
 	$(sweep)
 
-reproduce-paper: $(READY) ## the figures with the published budgets: hours; it can be stopped and started again
+# On a GPU four seeds of each row, whose networks are trained together.
+ifdef DEVICE
+reproduce-paper: LAUNCHER := stacked
+reproduce-paper: ROWS := _seeds
+reproduce-paper: ALSO = seed=0,1,2,3 device=$(DEVICE)
+endif
+reproduce-paper: $(READY) ## the figures with the published budgets: hours, with DEVICE=cuda minutes and four seeds
 	$(sweep)
 
 reproduce-thesis: $(READY) ## the figures of the thesis; IMAGES=PATH has MNIST for figures 18 and 19 as well

@@ -2,8 +2,8 @@
 
 The jobs that differ only in what may differ between the rows of a `scorelab.training.stack.Stack` are trained as one
 program. Each writes the checkpoints of a single training into its own directory, the last one at the end of its
-training. Then the jobs run one after the other, as with any launcher: a job finds its checkpoint, and has only to
-finish, to sample and to measure. So a sweep that was stopped is resumed by any launcher, and a run directory does not
+training. Then the jobs of this stack run as with any launcher: a job finds its checkpoint, and has only to finish, to
+sample and to measure; and the next stack is trained. So a sweep that was stopped is resumed by any launcher, and a run directory does not
 tell how it was trained, but for the rounding of its numbers.
 """
 
@@ -79,21 +79,24 @@ class StackedLauncher(BasicLauncher):
         others.setup(hydra_context=self.hydra_context, task_function=self.task_function, config=self.config)
         return others.launch(job_overrides, initial_job_idx)
 
-    def prepare(self, jobs: list[tuple[Run, Config]]) -> set[Path]:
-        """Train the jobs that fit into stacks, and return the directories of those that diverged, marked as failed."""
-        groups, failed = {}, set()
-        for run, config in jobs:
-            groups.setdefault(stack_key(config), []).append((run, config))
-        alone = len(groups.pop(None, ()))
+    def stacks(self, jobs: list[tuple[Run, Config]]) -> list[list[int]]:
+        """The places of the jobs that are trained together, for each stack; those that fit none are the last."""
+        groups, stacks = {}, []
+        for place, (_, config) in enumerate(jobs):
+            groups.setdefault(stack_key(config), []).append(place)
+        alone = groups.pop(None, [])
         for group in groups.values():
             for first in range(0, len(group), self.replicas):
                 some = group[first : first + self.replicas]
-                if len(some) > 1:
-                    failed |= _train(some)
-                alone += len(some) == 1
+                stacks.append(some) if len(some) > 1 else alone.extend(some)
         if alone:
-            log.info("stacked: %d jobs fit no stack, and are trained alone", alone)
-        return failed
+            log.info("stacked: %d jobs fit no stack, and are trained alone", len(alone))
+        return [*stacks, sorted(alone)] if alone else stacks
+
+    def train(self, jobs: list[tuple[Run, Config]]) -> set[Path]:
+        """Train the jobs of a stack, and return the directories of those that diverged, marked as failed."""
+        keys = {stack_key(config) for _, config in jobs}
+        return _train(jobs) if len(jobs) > 1 and len(keys) == 1 and None not in keys else set()
 
 
 def _train(jobs) -> set[Path]:

@@ -206,12 +206,20 @@ class Sweeper(BasicSweeper):
         with open_dict(self.config):
             self.config.hydra.sweep.dir = str(directory)
             self.config.hydra.overrides.hydra.append(f"hydra.sweep.dir={_as_override(str(directory))}")
-        prepare = getattr(self.launcher, "prepare", None)
-        if prepare is not None:
-            failed = prepare([(Run(directory / str(job.number)), job.config) for job in jobs])
-            jobs = [job for job in jobs if directory / str(job.number) not in failed]
-            if not jobs:
-                return []
+        if hasattr(self.launcher, "stacks"):
+            return self._launch_stacks([(Run(directory / str(job.number)), job.config) for job in jobs], jobs)
+        return self._launch_some(jobs)
+
+    def _launch_stacks(self, runs, jobs):
+        """Train the jobs of a stack and finish them, one stack after the other."""
+        returns = []
+        for places in self.launcher.stacks(runs):
+            failed = self.launcher.train([runs[place] for place in places])
+            some = [jobs[place] for place in places if runs[place][0].path not in failed]
+            returns += self._launch_some(some) if some else []
+        return returns
+
+    def _launch_some(self, jobs):
         workers = getattr(self.launcher, "joblib", None)
         if workers is not None:  # a worker without a job would not learn that the sweep was killed
             from joblib import effective_n_jobs
