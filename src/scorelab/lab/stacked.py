@@ -3,8 +3,8 @@
 The jobs that differ only in what may differ between the rows of a `scorelab.training.stack.Stack` are trained as one
 program. Each writes the checkpoints of a single training into its own directory, the last one at the end of its
 training. Then the jobs of this stack run as with any launcher: a job finds its checkpoint, and has only to finish, to
-sample and to measure; and the next stack is trained. So a sweep that was stopped is resumed by any launcher, and a run directory does not
-tell how it was trained, but for the rounding of its numbers.
+sample and to measure; and the next stack is trained. So a sweep that was stopped is resumed by any launcher, and a run
+directory does not tell how it was trained, but for the rounding of its numbers.
 """
 
 import contextlib
