@@ -87,11 +87,10 @@ def test_a_replayed_step_waits_for_nothing():
     try:
         for _ in range(3):
             graph(batch, 1e-3, 0.1)
-        with pytest.raises(RuntimeError, match="synchroniz"):  # the losses of an epoch are read at its end
-            trained._epoch(looking=False)
+        with pytest.raises(RuntimeError, match="synchroniz"):  # so that the mode is known to work
+            graph.loss.item()
     finally:
         torch.cuda.set_sync_debug_mode("default")
-    assert trained.step == 5
 
 
 def test_a_graph_that_is_made_leaves_the_training_as_it_was():

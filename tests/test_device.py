@@ -72,11 +72,13 @@ def trainer(device, **changes):
     return made
 
 
-def test_a_run_elsewhere_has_the_numbers_of_the_cpu(elsewhere, tmp_path, monkeypatch):
+@over("denoiser", ["velocity", "phase_aware", "mixture_aware"])
+def test_a_run_elsewhere_has_the_numbers_of_the_cpu(elsewhere, tmp_path, monkeypatch, denoiser):
     for name, value in {"_EXACT_PATHS": 20, "_BLOCK": 10, "_TIMES": 8}.items():
         monkeypatch.setattr(f"scorelab.studies.generate.trajectories.{name}", value)
-    here = scorelab.run([*SMALL, "device=cpu"], tmp_path / "here")
-    there = scorelab.run(SMALL, tmp_path / "there")
+    small = [*SMALL, f"denoiser={denoiser}"] + ([] if denoiser == "velocity" else ["denoiser.network.m=8"])
+    here = scorelab.run([*small, "device=cpu"], tmp_path / f"{denoiser}-here")
+    there = scorelab.run(small, tmp_path / f"{denoiser}-there")
     assert (here.metrics["run"]["device"][:4], there.metrics["run"]["device"][:5]) == ("cpu:", "meta:")
     old, new = (without_times(result.metrics) for result in (here, there))
     old.pop("run"), new.pop("run")

@@ -35,7 +35,7 @@ class MixtureAwareDenoiser(Denoiser):
 
     def side_of(self, points):
         """The side of each of the points (count, *shape), shape (count,): the side with the nearest centre."""
-        return torch.cdist(points.double().flatten(1), self.centres).argmin(1)
+        return torch.cdist(points.to(self.centres).flatten(1), self.centres).argmin(1).to(points.device)
 
     def parts(self, samples, target):
         """One part for each side: its denoiser, its samples, and the law of the target on this side.
@@ -56,7 +56,8 @@ class MixtureAwareDenoiser(Denoiser):
         """The denoiser of these samples; the side of sample i depends on i and the seed, and not on the batch."""
         blocks = range(first // BLOCK, -(-(first + count) // BLOCK))
         uniform = torch.cat([torch.rand(BLOCK, generator=stream(seed, "side", block)) for block in blocks])[:count]
-        return _Assigned(self.sides, torch.bucketize(uniform.double(), self.shares.cumsum(0)[:-1], right=True))
+        ends = self.shares.cumsum(0)[:-1]
+        return _Assigned(self.sides, torch.bucketize(uniform.to(ends), ends, right=True))
 
     def incomparable(self, target):
         """The law on each side needs its own exact posterior mean."""
@@ -74,7 +75,7 @@ class MixtureAwareDenoiser(Denoiser):
     def choice_kl(self, target):
         """sum_k p_k log(p_k / q_k), where p_k is the exact share of side k."""
         exact = torch.tensor([target.restricted(self.side_of, k)[0] for k in range(len(self.sides))])
-        return float(torch.special.xlogy(exact.double(), exact / self.shares).sum())
+        return float(torch.special.xlogy(exact.double(), exact / self.shares.cpu()).sum())
 
 
 class _Assigned(Denoiser):
@@ -87,7 +88,7 @@ class _Assigned(Denoiser):
 
     def forward(self, x, angle):
         result = torch.empty_like(x)
-        for mean, rows in zip(self.means, self.rows, strict=True):
+        for mean, rows in zip(self.means, (rows.to(x.device) for rows in self.rows), strict=True):
             result[rows] = mean(x[rows], angle if torch.as_tensor(angle).dim() == 0 else angle[rows])
         return result
 

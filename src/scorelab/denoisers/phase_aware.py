@@ -1,5 +1,6 @@
 """A denoiser for each phase of the noise level."""
 
+import bisect
 import itertools
 import math
 
@@ -21,14 +22,14 @@ class PhaseAwareDenoiser(Denoiser):
         super().__init__()
         self.phases = torch.nn.ModuleList(denoisers)
         self.overlap = overlap
+        self.ends = list(switches)  # the same numbers: reading them from a device takes time
         self.register_buffer("switches", torch.tensor(switches, dtype=torch.float64))
 
     def forward(self, x, angle):
         """The posterior mean by the denoiser of the phase that the angle lies in; see `Denoiser.forward`."""
-        angle = torch.as_tensor(angle, device=x.device)
-        phase = torch.bucketize(angle.double(), self.switches, right=True)
-        if not angle.dim():
-            return self.phases[int(phase)](x, angle)
+        if not isinstance(angle, torch.Tensor) or not angle.dim():
+            return self.phases[bisect.bisect_right(self.ends, float(angle))](x, angle)
+        phase = torch.bucketize(angle.to(self.switches), self.switches, right=True)
         mean = torch.empty_like(x)
         for number, denoiser in enumerate(self.phases):
             here = phase == number

@@ -276,8 +276,8 @@ def large(
     slope = tl.dot(tl.trans(left), right, input_precision=PRECISION) * scale
     _adam(values, first_moment, second_moment, average, place, slope, table, inside, AVERAGED, BETA1, BETA2, EPS)
     if block == 0:
-        slope = tl.sum(left, 0) * scale
-        _adam(values, first_moment, second_moment, average, row * stride + bias + i, slope, table, i < end, AVERAGED,
+        of_bias = tl.sum(left, 0) * scale
+        _adam(values, first_moment, second_moment, average, row * stride + bias + i, of_bias, table, i < end, AVERAGED,
               BETA1, BETA2, EPS)  # fmt: skip
 
 
