@@ -2,7 +2,7 @@
 
     python scripts/bench_stack.py [--device cpu] [--threads K] [--replicas 1 2 4 8] [--seconds 2]
 
-The network is the semester paper's, batch 50, with tanh, clipping and AdamW. `single` is a `Trainer`, `stack` is a
+The network is the semester paper's, batch 50, with tanh, clipping and AdamW. `single` is a training alone, `stack` is a
 `Stack` of R of them, timed in turns, so that a change of the machine's speed affects both alike; `time` is that of a
 step of the stack in steps of the single training, which R single trainings take R of. `products` is the time of the
 matrix products of the stack's step alone, in the same unit. The table gives medians over the rounds.
@@ -18,7 +18,7 @@ from bench_training import NETWORKS, epoch_steps, network, options, seconds_a_st
 from scorelab.devices import describe, resolve
 from scorelab.targets import GaussianMixture
 from scorelab.training import Trainer
-from scorelab.training.stack import Stack
+from scorelab.training.stack import Stack, pays_alone
 
 BATCH, DIMENSION, ROUNDS = 50, 128, 5
 
@@ -64,6 +64,7 @@ def main():
     print("| --- | --- | --- | --- | --- | --- | --- |")
     for L, m in NETWORKS:
         (single,) = trainers(1, L, m, device)
+        single = Stack([single]) if pays_alone(single) else single
         for count in arguments.replicas:
             stack, multiply = Stack(trainers(count, L, m, device)), products(count, L, m, device)
             rounds = []

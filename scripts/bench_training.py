@@ -5,7 +5,8 @@
 For each network and batch size three things are timed in turns, so that a change of the machine's speed affects all
 alike:
 
-    scorelab     `Trainer`: noise and noisy states made many batches at a time, one vector of parameters
+    scorelab     as in a run: noise and noisy states made many batches at a time, the gradient of a small batch
+                 in closed form, one vector of parameters
     plain        torch's DataLoader, optimiser and clip_grad_norm_, one batch at a time, on the same network
     GEMM         a 2048 x 2048 float32 matrix product; the least time of a step is the time of its own matrix products
                  at the rate of this product
@@ -27,6 +28,7 @@ from scorelab.denoisers import OuterProduct
 from scorelab.lab.app import config_folder
 from scorelab.targets import GaussianMixture
 from scorelab.training import Trainer, Training
+from scorelab.training.stack import Stack, pays_alone
 
 NETWORKS = ((3, 32), (3, 256), (6, 512))
 BATCHES = (50, 2000)
@@ -48,10 +50,10 @@ def network(L: int, m: int):
     return OuterProduct(L=L, m=m, frequencies=21, **choice).build(128)
 
 
-def epoch_steps(trainer: Trainer) -> int:
-    """Train one epoch with scorelab, and return its number of steps."""
-    trainer.train_epoch()
-    return trainer.options.steps_per_epoch
+def epoch_steps(trained) -> int:
+    """Train a `Trainer` or a `Stack` of one for an epoch, and return its number of steps."""
+    trained.train_epoch()
+    return getattr(trained, "first", trained).options.steps_per_epoch
 
 
 def plain_epoch(denoiser, optimizer, data, training: Training) -> int:
@@ -115,7 +117,7 @@ def main():
             denoiser = network(L, m)
             optimizer = torch.optim.AdamW(denoiser.parameters(), lr=training.lr, weight_decay=training.weight_decay)
             ours, plain, rates = [], [], []
-            our_epoch = functools.partial(epoch_steps, trainer)
+            our_epoch = functools.partial(epoch_steps, Stack([trainer]) if pays_alone(trainer) else trainer)
             their_epoch = functools.partial(plain_epoch, denoiser, optimizer, trainer.data, training)
             for _ in range(ROUNDS):
                 ours.append(seconds_a_step(our_epoch, arguments.seconds))

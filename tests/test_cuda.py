@@ -50,7 +50,7 @@ def end_of(trained):
 
 
 def a_batch(trained):
-    return next(trained.training_batches())
+    return next(trained.batches.of_epoch(trained.epoch))
 
 
 def apart(one, other, start):

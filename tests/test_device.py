@@ -76,6 +76,7 @@ def trainer(device, **changes):
 def test_a_run_elsewhere_has_the_numbers_of_the_cpu(elsewhere, tmp_path, monkeypatch, denoiser):
     for name, value in {"_EXACT_PATHS": 20, "_BLOCK": 10, "_TIMES": 8}.items():
         monkeypatch.setattr(f"scorelab.studies.generate.trajectories.{name}", value)
+    monkeypatch.setattr("scorelab.studies.training.pays_alone", lambda trainer: False)  # on the CPU alone
     small = [*SMALL, f"denoiser={denoiser}"] + ([] if denoiser == "velocity" else ["denoiser.network.m=8"])
     here = scorelab.run([*small, "device=cpu"], tmp_path / f"{denoiser}-here")
     there = scorelab.run(small, tmp_path / f"{denoiser}-there")

@@ -72,7 +72,7 @@ def test_a_graph_that_is_made_changes_nothing_and_has_moments_of_0(replays):
     begun._graphs.forget()
     for each in (fresh, begun):
         before = {name: tensor.clone() for name, tensor in each.tensors().items()}
-        batch = next(each.training_batches())
+        batch = next(each.batches.of_epoch(each.epoch))
         assert each._graphs.of(batch) is each._graphs.of(batch)
         after = each.tensors()
         assert {"value", "average", "optimizer.exp_avg", "optimizer.exp_avg_sq", "optimizer.step"} <= set(after)
@@ -119,7 +119,7 @@ def test_no_replay_waits_for_the_device(replays, elsewhere):  # noqa: F811
     waits = []
     for size in (5, 50):
         each = trainer(DEVICE, N=100, batch_size=size)
-        each._graphs.of(next(each.training_batches()))
+        each._graphs.of(next(each.batches.of_epoch(each.epoch)))
         before = elsewhere.read
         each._epoch(looking=False)
         waits.append(elsewhere.read - before)

@@ -127,7 +127,7 @@ def test_training_under_the_isotropic_process_is_training_under_the_channel():
     assert losses[0] == losses[1]
     assert torch.equal(one.flat.value, other.flat.value)
     assert one.excess_risk() == other.excess_risk()
-    batch = next(one.segments(one.draws(one.data[:8], 8, seeded(5))))
+    batch = next(one.batches.segments(one.batches.draws(one.data[:8], 8, seeded(5))))
     draws = seeded(5)
     angle = one.law.sample(8, draws)
     assert torch.equal(batch[0], mix(one.data[:8], torch.randn(8, 4, generator=draws), angle))

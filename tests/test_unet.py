@@ -215,8 +215,8 @@ def trainer(target=None, seed=0, schedule=CHAIN, **changes):
 
 def batches(trained):
     """(x, angle, X sqrt(w), sqrt(w)) of the steps of an epoch."""
-    size, order = trained.options.batch_size, torch.arange(len(trained.data))
-    return list(trained.batches(trained.segments(trained.draws(trained.data, size, stream(0, "order"), order)), size))
+    made, size, order = trained.batches, trained.options.batch_size, torch.arange(len(trained.data))
+    return list(made.split(made.segments(made.draws(trained.data, size, stream(0, "order"), order)), size))
 
 
 def test_the_times_of_the_chain_are_its_integers():
@@ -310,14 +310,9 @@ def test_half_of_the_images_are_flipped_and_only_those_that_are_trained_on():
     ]
     assert 0.2 < float(shares[0]) < 0.8
     assert float(shares[0] + shares[1]) == 1
-    kept = torch.cat(
-        [
-            scaled / root
-            for _, _, scaled, root in trained.batches(
-                trained.segments(trained.draws(trained.data, 20, stream(0, "order"))), 20
-            )
-        ]
-    )
+    made = trained.batches
+    segments = made.segments(made.draws(trained.data, 20, stream(0, "order")))
+    kept = torch.cat([scaled / root for _, _, scaled, root in segments])
     assert_close(kept, trained.data, rtol=1e-4, atol=1e-4)
 
 

@@ -16,10 +16,12 @@ from scorelab.randomness import normal, stream_seed
 from scorelab.training import adam
 from scorelab.training.noising import GaussianChannel
 from scorelab.training.objectives import Regression
-from scorelab.training.stack import Stack
+from scorelab.training.stack import Stack, in_closed_form
 
 #: entries of states that the networks are asked at at a time
 _STATES = 2**24
+#: the most samples of a batch, whose pairs a program of the kernels holds in its registers
+_LARGEST_BATCH = 128
 
 
 class DeviceStack(Stack):
@@ -39,18 +41,21 @@ class DeviceStack(Stack):
         self.alike = self.gaussian and _same_states(trainers)
         self.fused = self.draws = None
         wanted = self.device.type == "cuda" if kernels is None else kernels
-        plain = first.options.noise == "fresh" and not any(each.options.flips for each in trainers)
-        if wanted and plain and self.closed and self.gaussian and self.rows.first is not None:
+        if wanted and all(map(steps_are_kernels, trainers)):
             from scorelab.training import fused
 
-            if self.size <= fused.LARGEST_BATCH:
-                steps = min(first.segment_steps(self.size), len(first.data) // self.size)
-                options = {} if precision is None else {"precision": precision}
-                self.fused = fused.FusedSteps(self.rows, first.denoiser, self.size, steps, **options) if steps else None
-                samples = torch.stack([each.data for each in trainers])
-                self.draws = fused.Draws([stream_seed(each.seed, "epochs") for each in trainers], samples)
-                for each, own in zip(trainers, samples, strict=True):
-                    each.data = own
+            steps = min(first.batches.segment_steps(self.size), len(first.data) // self.size)
+            options = {} if precision is None else {"precision": precision}
+            self.fused = fused.FusedSteps(self.rows, first.denoiser, self.size, steps, **options)
+            samples = torch.stack([each.data for each in trainers])
+            self.draws = fused.Draws([stream_seed(each.seed, "epochs") for each in trainers], samples)
+            for each, own in zip(trainers, samples, strict=True):
+                each.batches.data = own
+
+    @classmethod
+    def by_kernels(cls, trainer):
+        """A stack of one whose steps are kernels; None for a training whose steps are not."""
+        return cls([trainer]) if trainer.device.type == "cuda" and steps_are_kernels(trainer) else None
 
     def advance(self, checkpoints):
         """Train to the next epoch after which something is due in any row, and do it."""
@@ -78,10 +83,10 @@ class DeviceStack(Stack):
         """Train every row on each of its samples once; the losses of the steps, (R, steps), on the device."""
         epoch = self.first.epoch if epoch is None else epoch
         if self.draws is not None:
-            size = self.first.segment_steps(self.size) * self.size
+            size = self.first.batches.segment_steps(self.size) * self.size
             states = (self._states(clean, self._angle(share), noise) for clean, share, noise in self.draws(epoch, size))
         else:
-            states = self._drawn([each.training_draws(epoch) for each in self.trainers])
+            states = self._drawn([each.batches.training_draws(epoch) for each in self.trainers])
         return torch.cat([self._steps(self._columns(each)) for each in states], 1)
 
     # States. --------------------------------------------------------------------------------------------------------
@@ -95,7 +100,7 @@ class DeviceStack(Stack):
     def _drawn(self, draws):
         """Yield (x, angle, *columns) of all rows, each (R, count, ...), for the draws of each row by its generator."""
         if not self.gaussian:
-            own = (each.segments(mine) for each, mine in zip(self.trainers, draws, strict=True))
+            own = (each.batches.segments(mine) for each, mine in zip(self.trainers, draws, strict=True))
             yield from (tuple(map(torch.stack, zip(*parts, strict=True))) for parts in zip(*own, strict=True))
             return
         for parts in zip(*draws, strict=True):
@@ -171,7 +176,7 @@ class DeviceStack(Stack):
         if due and len(first.held_out) and self.alike:
             losses = [
                 self._losses(first.objective.losses, self.rows.values, *states)
-                for states in self._drawn([each.validation_draws(epoch) for each in self.trainers])
+                for states in self._drawn([each.batches.validation_draws(epoch) for each in self.trainers])
             ]
             for row, own in enumerate(torch.cat(losses, 1).double().mean(1).tolist()):
                 measured[row]["validation_loss"] = own
@@ -188,6 +193,14 @@ class DeviceStack(Stack):
         size = max(_STATES // x[:, 0].numel(), 1)
         batches = zip(*(each.split(size, 1) for each in (x, *columns)), strict=True)
         return torch.cat([vmap(of_row)(parameters, *batch) for batch in batches], 1)
+
+
+def steps_are_kernels(trainer) -> bool:
+    """Whether the kernels know the steps of a training."""
+    options = trainer.options
+    plain = options.noise == "fresh" and not options.flips and options.optimizer != "sgd"
+    size = options.batch_size <= min(_LARGEST_BATCH, len(trainer.data)) and options.precision == "float32"
+    return plain and size and type(trainer.channel) is GaussianChannel and in_closed_form(trainer)
 
 
 def _squared(denoiser, x, angle, exact, root=None):

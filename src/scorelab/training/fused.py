@@ -6,8 +6,6 @@ from scorelab.training import adam, kernels
 
 #: steps of the longer one of the two graphs
 _GRAPH = 10
-#: the most samples of a batch, whose pairs a program of the kernels holds in its registers
-LARGEST_BATCH = 128
 #: sizes of the tiles of each kernel of a step, in their order, with its warps and the stages of its pipeline
 TILES = {
     "hidden": {"TM": 32, "TK": 64, "num_warps": 4, "num_stages": 3},

@@ -23,10 +23,27 @@ from scorelab.training.trainer import Trainer, mean_of
 
 #: how far a loss of a row may be from the loss of its network alone, relative
 _TOLERANCE = 1e-3
+#: samples of a small batch, and the entries of its outer products: measured, see docs/benchmarks.md
+_SMALL = 256, 2**18
 
 
 class Unstackable(Exception):
     """Why trainings cannot be stacked."""
+
+
+def in_closed_form(trainer: Trainer) -> bool:
+    """Whether the gradient of a training is known in closed form."""
+    squared = type(trainer.objective) is Regression and trainer.objective.squared
+    return squared and outer_product_gradient.knows(trainer.denoiser)
+
+
+def pays_alone(trainer: Trainer) -> bool:
+    """Whether a training alone on a CPU is faster as a stack of one: with its gradient in closed form, for batches so
+    small that automatic differentiation takes a good part of a step."""
+    size = trainer.options.batch_size
+    if not in_closed_form(trainer) or size > _SMALL[0]:
+        return False
+    return size * trainer.denoiser.linear_2.in_features <= _SMALL[1]
 
 
 class Stack:
@@ -41,9 +58,7 @@ class Stack:
         for each in trainers:
             _require_alike(first, each)
         self.rows, self.size = Rows(trainers), first.options.batch_size
-        closed = type(first.objective) is Regression and first.objective.squared
-        #: whether the gradient is known in closed form
-        self.closed = closed and outer_product_gradient.knows(first.denoiser)
+        self.closed = in_closed_form(first)
         if self.closed:
             self.gradient_of = outer_product_gradient.Gradient(first.denoiser, self.rows.values, self.rows.gradient)
         else:
@@ -54,7 +69,7 @@ class Stack:
         """Compare the losses of all rows with those of their networks alone, on a few states."""
         columns = []
         for each in self.trainers:
-            x, angle = each.some_states()
+            x, angle = each.batches.some()
             generator = torch.Generator().manual_seed(0)
             columns.append((x, angle, *each.objective.columns(each.data[: len(x)], x, angle, generator)))
         if len({len(self.gradient_of.columns(*each)) for each in columns}) > 1:
@@ -114,7 +129,7 @@ class Stack:
         """Train every active row on each of its samples once, and return the mean losses (R,)."""
         losses, counts = [], []
         rows = self.active
-        own = {row: each.segments(each.training_draws(each.epoch)) for row, each in enumerate(self.trainers)}
+        own = {row: self._segments(each) for row, each in enumerate(self.trainers)}
         # a row that has stopped is given the states of another one
         while self.active and (parts := {row: part for row in rows if (part := next(own[row], None)) is not None}):
             columns = [parts.get(row, parts[rows[0]]) for row in range(len(self.trainers))]
@@ -129,6 +144,10 @@ class Stack:
                 for row in self.active:
                     self.trainers[row].update()
         return [mean_of(values, counts) for values in torch.stack(losses, 1).tolist()]
+
+    @staticmethod
+    def _segments(trainer):
+        return trainer.batches.segments(trainer.batches.training_draws(trainer.epoch))
 
     def _stop(self, losses, finite, columns, number):
         """Stop the rows whose losses at a batch of a segment are not finite."""

@@ -17,15 +17,14 @@ from scorelab.randomness import stream
 from scorelab.tensorfile import read_tensors, require_shapes, write_tensors
 from scorelab.training import graphs
 from scorelab.training.angles import angle_law
+from scorelab.training.batches import Batches
 from scorelab.training.derivatives import require_derivatives
 from scorelab.training.fit import require_fit
-from scorelab.training.noising import GaussianChannel, flipped
+from scorelab.training.noising import GaussianChannel
 from scorelab.training.objectives import Regression, build_objective
 from scorelab.training.options import Training
 from scorelab.training.parameters import FlatParameters
 
-#: entries of a segment: noise is drawn, and noisy states are made, for as many batches at a time as fit in a segment
-_SEGMENT = 2**21
 #: kinds of devices for which torch has its optimisers in one piece
 _FUSED = ("cpu", "cuda", "mps")
 #: number of exact samples that the excess risk is measured on
@@ -93,7 +92,8 @@ class Trainer:
         self.best, self.best_loss = None, math.inf
         self.epoch, self.step, self.seconds, self.rows, self._saved_epoch = 0, 0, 0.0, [], 0
         data = (training_samples(target, options, seed) if samples is None else samples).to(self.device)
-        self.data, self.held_out = data[: options.train_count], data[options.train_count :]
+        self.held_out = data[options.train_count :]
+        self.batches = Batches(options, seed, self.law, self.channel, self.objective, data)
         if options.flips and self.data.dim() != 4:
             shape = tuple(self.data.shape[1:])
             raise ConfigError(
@@ -101,7 +101,7 @@ class Trainer:
             )
         require_fit(denoiser, self.data[:2].clone(), self.law.low)  # a network may change its input in place
         if self.objective.differentiates:
-            require_derivatives(denoiser, *self.some_states(), f"training.objective = {options.objective}")
+            require_derivatives(denoiser, *self.batches.some(), f"training.objective = {options.objective}")
         self.not_measured = {}
         why = self._why_unknown(process)
         if why is not None:
@@ -116,17 +116,10 @@ class Trainer:
             return "the Bayes risk of flipped images is not known"
         return self.target.lacks("bayes_risk") if process is None else "the Bayes risk of this process is not known"
 
-    def some_states(self):
-        """A few noisy states and their angles."""
-        generator = stream(self.seed, "fit")
-        clean = self.data[:8]
-        angle = self.law.sample(len(clean), generator).to(self.device)
-        return self._noisy(clean, angle, generator)[0], angle
-
-    def _noisy(self, clean, angle, generator):
-        """What a network sees of samples at angles, and the states of the channel."""
-        state = self.channel.observe(clean, angle, generator)
-        return self.channel.seen(state, angle), state
+    @property
+    def data(self):
+        """The samples that are trained on, (count, *shape)."""
+        return self.batches.data
 
     def _optimizer(self):
         options = self.options
@@ -169,7 +162,7 @@ class Trainer:
         generator = stream(self.seed, "probes")
         clean = self.target.sample(_STATES, generator)
         angle = self.law.sample(_STATES, generator)
-        x, state = self._noisy(clean, angle, generator)
+        x, state = self.batches.noisy(clean, angle, generator)
         exact, root = self.channel.posterior_mean(self.target, state, angle), self.objective.root_weight(angle)
         return *(each.to(self.device) for each in (x, angle, exact)), None if root is None else root.to(self.device)
 
@@ -191,7 +184,7 @@ class Trainer:
     def validation_loss(self):
         """The objective on the held-out samples; every epoch has its own noise."""
         losses, counts = [], []
-        for batch in self.batches(self.segments(self.validation_draws(self.epoch)), self.options.validation_batch):
+        for batch in self.batches.of_validation(self.epoch):
             losses.append(self.objective.loss(self.denoiser, *batch))
             counts.append(len(batch[0]))
         return mean_of(read(losses), counts)
@@ -300,56 +293,6 @@ class Trainer:
             return options.lr * growth
         return options.lr * growth * 0.5 * (1 + math.cos(math.pi * step / options.total_steps))
 
-    def _stream(self, *name):
-        """The generator of a stream that is drawn from for many batches at a time: on a GPU of CUDA its own."""
-        return stream(self.seed, *name, device="cuda" if self.device.type == "cuda" else "cpu")
-
-    @staticmethod
-    def batches(segments, batch_size):
-        """Split segments into batches."""
-        for columns in segments:
-            yield from zip(*(values.split(batch_size) for values in columns), strict=True)
-
-    def training_batches(self):
-        """Yield (x, angle, *columns) for each batch of this epoch."""
-        return self.batches(self.segments(self.training_draws(self.epoch)), self.options.batch_size)
-
-    def segments(self, draws):
-        """Yield (x, angle, *columns) of many batches at a time; see `Objective`."""
-        for clean, angle, generator in draws:
-            x, _ = self._noisy(clean, angle, generator)
-            yield x, angle, *self.objective.columns(clean, x, angle, generator)
-
-    def segment_steps(self, batch_size: int) -> int:
-        """The most batches of a segment."""
-        return max(_SEGMENT // (self.data[0].numel() * batch_size * self.objective.width), 1)
-
-    def training_draws(self, epoch: int):
-        """The draws of an epoch."""
-        generator = self._stream("epoch", epoch)
-        order = torch.randperm(len(self.data), generator=generator, device=generator.device)
-        return self.draws(self.data, self.options.batch_size, generator, order)
-
-    def validation_draws(self, epoch: int):
-        """The draws of the validation after so many epochs."""
-        return self.draws(self.held_out, self.options.validation_batch, self._stream("validation", epoch))
-
-    def draws(self, samples, batch_size, generator, order=None):
-        """Yield (samples, angle, generator) of many batches at a time; the noise comes next from the generator.
-
-        order: of the samples, for batches that are trained on, which alone are flipped and may repeat their noise.
-        """
-        trains, options = order is not None, self.options
-        repeated = trains and options.noise == "repeated"
-        rows = (1 if repeated else self.segment_steps(batch_size)) * batch_size
-        for first in range(0, len(samples), rows):
-            clean = samples[order[first : first + rows]] if trains else samples[first : first + rows]
-            if repeated:
-                generator = self._stream("repeated noise")
-            if trains and options.flips:
-                clean = flipped(clean, generator)
-            yield clean, self.law.sample(len(clean), generator).to(self.device), generator
-
     def train_epoch(self):
         """Train on every training sample once, and return the mean loss. Raises TrainingDiverged.
 
@@ -369,7 +312,7 @@ class Trainer:
     def _epoch(self, looking: bool):
         """One epoch. looking: whether to raise TrainingDiverged at the step at which the loss is not finite."""
         size, losses, counts = self.options.batch_size, [], []
-        for batch in self.training_batches():
+        for batch in self.batches.of_epoch(self.epoch):
             counts.append(len(batch[0]))
             graph = self._graphs.of(batch) if counts[-1] == size and not looking else None
             losses.append(
