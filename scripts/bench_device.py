@@ -7,8 +7,8 @@ A step has everything that a training has: noise, noisy states, the loss, its gr
 
     plain torch   one network in a loop over batches, with torch's AdamW and clipping, for R = 1
     torch ops     `DeviceStack` without kernels of our own
-    scorelab      `DeviceStack`, with products in tf32 three times, which are as exact as float32
-    tf32          the same, with products in tf32 once
+    scorelab      `DeviceStack`
+    tf32          the same with training.precision=tf32
     jax           `vmap`, `jit` and `scan` over the steps of an epoch, the noise of an epoch drawn at once, optax's
                   AdamW; its products are in tf32 as well; where jax is installed
 
@@ -67,9 +67,10 @@ def copy_rate(device, seconds: float) -> float:
 
 def stack(count: int, L: int, m: int, device, precision: str | None):
     """Trainings that differ in their seeds; precision: of the products of the kernels, None for none of them."""
-    target = GaussianMixture.two_modes(n=DIMENSION)
-    trainers = [Trainer(network(L, m), target, options(BATCH), seed, device=device) for seed in range(count)]
-    made = DeviceStack(trainers, kernels=precision is not None, precision=precision)
+    target, training = GaussianMixture.two_modes(n=DIMENSION), options(BATCH)
+    training = training.model_copy(update={"precision": precision or "float32"})
+    trainers = [Trainer(network(L, m), target, training, seed, device=device) for seed in range(count)]
+    made = DeviceStack(trainers, kernels=precision is not None)
     return made, trainers[0].options.steps_per_epoch
 
 
@@ -165,7 +166,7 @@ def main():
         os.environ.setdefault("JAX_PLATFORMS", "cpu" if device.type == "cpu" else "")
     copied = copy_rate(device, seconds)
     print(f"torch {torch.__version__}, {describe(device)}, a copy moves {copied / 1e12:.2f} TB/s\n")
-    kinds = {"torch ops": None} | ({"scorelab": "tf32x3", "tf32": "tf32"} if device.type == "cuda" else {})
+    kinds = {"torch ops": None} | ({"scorelab": "float32", "tf32": "tf32"} if device.type == "cuda" else {})
     names = ("plain torch", *kinds, "jax") if has_jax else ("plain torch", *kinds)
     heads = ("L", "m", "R", *names, "over jax", "share")
     print("replica-steps a second\n\n| " + " | ".join(heads) + " |\n" + "| --- " * len(heads) + "|")

@@ -23,6 +23,7 @@ TRAININGS = (
     {"optimizer": "sgd", "lr": 1e-2},
     {"objective": "noise", "angles": "chain", "noise": "repeated", "flips": True, "loss": "huber"},
     {"objective": "posterior_mean", "weight": "min_snr", "validation": 0.2, "keep": "best"},
+    {"precision": "tf32"},
     {"precision": "bfloat16"},
 )
 

@@ -26,7 +26,7 @@ log = logging.getLogger("scorelab")
 
 #: keys of a training that the rows of a stack must share; every other may differ, such as lr, weight_decay, clip,
 #: averaging, warmup, the angles, the weight of the objective, keep
-_SHARED = ("epochs", "batch_size", "train_count", "optimizer", "loss", "noise", "flips")
+_SHARED = ("epochs", "batch_size", "train_count", "optimizer", "loss", "noise", "flips", "precision")
 #: where the stage `train` of a study has to come from
 _STAGE = "scorelab.studies.training"
 
@@ -40,7 +40,7 @@ def stack_key(config: Config) -> str | None:
     if config.study.stages.get("train") != _STAGE or config.other_process or config["denoiser"].cls.exact:
         return None
     training, target = config.options("training"), config["target"].data
-    if training.enabled is False or training.resume or training.precision != "float32":
+    if training.enabled is False or training.resume or training.precision == "bfloat16":
         return None
     general = {key: getattr(config.general, key) for key in ("device", "threads", "extensions", "stage")}
     shared = {key: getattr(training, key) for key in _SHARED}

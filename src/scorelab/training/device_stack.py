@@ -25,13 +25,12 @@ _LARGEST_BATCH = 128
 
 
 class DeviceStack(Stack):
-    """See `Stack`. kernels: whether the steps of algorithm 1 are kernels; None takes them on a GPU of CUDA. precision:
-    of their products, see `scorelab.training.fused.FusedSteps`; None is its default.
+    """See `Stack`. kernels: whether the steps of algorithm 1 are kernels; None takes them on a GPU of CUDA.
 
     A row whose loss is not finite goes on until the next record, by itself, and then has its error.
     """
 
-    def __init__(self, trainers, kernels: bool | None = None, precision: str | None = None):
+    def __init__(self, trainers, kernels: bool | None = None):
         super().__init__(trainers)
         first = self.first
         self.device = first.device
@@ -45,8 +44,7 @@ class DeviceStack(Stack):
             from scorelab.training import fused
 
             steps = min(first.batches.segment_steps(self.size), len(first.data) // self.size)
-            options = {} if precision is None else {"precision": precision}
-            self.fused = fused.FusedSteps(self.rows, first.denoiser, self.size, steps, **options)
+            self.fused = fused.FusedSteps(self.rows, first.denoiser, self.size, steps, first.options.precision)
             samples = torch.stack([each.data for each in trainers])
             self.draws = fused.Draws([stream_seed(each.seed, "epochs") for each in trainers], samples)
             for each, own in zip(trainers, samples, strict=True):
@@ -199,7 +197,7 @@ def steps_are_kernels(trainer) -> bool:
     """Whether the kernels know the steps of a training."""
     options = trainer.options
     plain = options.noise == "fresh" and not options.flips and options.optimizer != "sgd"
-    size = options.batch_size <= min(_LARGEST_BATCH, len(trainer.data)) and options.precision == "float32"
+    size = options.batch_size <= min(_LARGEST_BATCH, len(trainer.data)) and options.precision != "bfloat16"
     return plain and size and type(trainer.channel) is GaussianChannel and in_closed_form(trainer)
 
 

@@ -25,11 +25,11 @@ class FusedSteps:
     """R networks, their batch and their optimisers.
 
     rows: `scorelab.training.rows.Rows`, whose matrices change. denoiser: one of the networks. batch: samples of a step.
-    steps: the most steps of a segment. precision: of the products, as Triton names it: `tf32`, or `tf32x3`, which is
-    as exact as float32. tiles: changes of `TILES`. On a GPU of CUDA the kernels are captured as graphs.
+    steps: the most steps of a segment. precision: of the products, `float32` or `tf32`. tiles: changes of `TILES`.
+    On a GPU of CUDA the kernels are captured as graphs.
     """
 
-    def __init__(self, rows, denoiser, batch: int, steps: int, precision: str = "tf32x3", tiles=None):
+    def __init__(self, rows, denoiser, batch: int, steps: int, precision: str = "float32", tiles=None):
         self.rows, self.batch, self.steps = rows, batch, steps
         R, device = len(rows.values), rows.values.device
         n, m, L = denoiser.linear_2.out_features, denoiser.m, denoiser.L
@@ -55,7 +55,8 @@ class FusedSteps:
             for k in range(3)
             for letter, kind in (("w", "weight"), ("b", "bias"))
         }
-        products = {"PRECISION": precision}
+        # three products in tf32 are as exact as one in float32
+        products = {"PRECISION": {"float32": "tf32x3", "tf32": "tf32"}[precision]}
         adams = {"AVERAGED": rows.average is not None, "COLUMNS": len(adam.COLUMNS), "BETA1": adam.BETAS[0]}
         adams |= {"BETA2": adam.BETAS[1], "EPS": adam.EPS}
         of_d, sizes = {"L": L, "B": batch, "BB": BB}, {"n": n, "m": m, "L": L, "B": batch, "BB": BB}

@@ -104,15 +104,26 @@ class Graphs:
         self.graph = None
 
 
+@contextlib.contextmanager
+def products(precision: str):
+    """Let the products of matrices of CUDA be in tf32, where that is the precision."""
+    before = torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = before or precision == "tf32"
+    try:
+        yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = before
+
+
 def in_precision(denoiser, precision: str, device: torch.device):
     """The denoiser, or a function that has its products and convolutions in bfloat16; parameters stay as they are.
 
-    Raises ConfigError for bfloat16 on a device other than of CUDA, where it is slower or missing.
+    Raises ConfigError for another precision than float32 on a device other than of CUDA, where it is slower or missing.
     """
-    if precision == "float32":
-        return denoiser
-    if device.type != "cuda":
+    if precision != "float32" and device.type != "cuda":
         raise ConfigError(f"training.precision = {precision}: needs device = cuda, not {device.type}")
+    if precision != "bfloat16":
+        return denoiser
 
     def network(x, angle):
         with torch.autocast(device.type, torch.bfloat16):

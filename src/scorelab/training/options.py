@@ -38,8 +38,9 @@ class Training(Options):
         `warmup` steps of linear growth. weight_decay: decoupled for adamw, an L2 term for the others.
     clip: largest Euclidean norm of a gradient, or null. averaging: decay of the running average of the weights; the
         average is kept instead of the last weights. 0 keeps the last weights.
-    precision: of the network in a step, `float32`, or `bfloat16`: its products and convolutions in bfloat16, its
-        parameters, the loss and all that is measured in float32; with device=cuda alone.
+    precision: of the products and convolutions of the network in a step, `float32`, or with device=cuda alone `tf32`,
+        which keeps 10 of 23 bits of what is multiplied, or `bfloat16`, with 7; parameters, loss and all that is
+        measured are float32.
     validation: share of the N samples that is held out. validation_batch: samples per forward pass of a validation.
     keep: the epoch whose weights are kept, the `last` one or the one with the `best` validation loss.
     checkpoint_every: epochs between checkpoints; 0 writes none. records: the largest number of rows of training.csv.
@@ -83,7 +84,7 @@ class Training(Options):
     weight_decay: NonNegative
     clip: Positive | None
     averaging: Fraction
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Literal["float32", "tf32", "bfloat16"] = "float32"
     validation: Fraction
     validation_batch: Count
     keep: Literal["last", "best"]

@@ -200,6 +200,7 @@ def _require_alike(first: Trainer, other: Trainer):
         ("batches", first.options.batch_size, other.options.batch_size),
         ("epochs", first.options.epochs, other.options.epochs),
         ("epochs behind them", first.epoch, other.epoch),
+        ("precisions", first.options.precision, other.options.precision),
         ("repeated noise", first.options.noise, other.options.noise),
         ("optimisers", first.options.optimizer, other.options.optimizer),
     ):

@@ -323,9 +323,10 @@ class Trainer:
 
     def take(self, batch, lr, share, looking: bool = False):
         """Take a step and return its loss; lr and share, as of `sizes`, are numbers or tensors ()."""
-        loss = self.objective.loss(self._network, *batch)
-        self.flat.gradient.zero_()
-        loss.backward()
+        with graphs.products(self.options.precision):
+            loss = self.objective.loss(self._network, *batch)
+            self.flat.gradient.zero_()
+            loss.backward()
         if looking and not math.isfinite(loss.item()):
             raise self.diverged(loss.item(), batch)
         self._move(lr, share)
