@@ -39,13 +39,16 @@ class Sweep(Options):
 class General(Options):
     """The keys of conf/config.yaml that are not groups.
 
-    seed: the one integer that every random number follows from. stage: `all`, or one stage of the study on the run
-    directory `run`. run: an existing run directory, for a stage. device: `auto`, `cpu`, `cuda`, `cuda:K` or `mps`; see
-    `scorelab.devices`. threads: threads of torch on the CPU; null keeps the default of torch. extensions: packages
-    whose classes a configuration may name. setting: the variant of a preset, if the preset has variants.
+    seed: the one integer that every random number follows from. replicas: runs of this configuration, with the seeds
+    seed ... seed + replicas - 1, that are one run together; see `scorelab.lab.replicas`. stage: `all`, or one stage of
+    the study on the run directory `run`. run: an existing run directory, for a stage. device: `auto`, `cpu`, `cuda`,
+    `cuda:K` or `mps`; see `scorelab.devices`. threads: threads of torch on the CPU; null keeps the default of torch.
+    extensions: packages whose classes a configuration may name. setting: the variant of a preset, if the preset has
+    variants.
     """
 
     seed: Seed
+    replicas: Annotated[Count, Field(le=1024)] = 1
     stage: str
     run: str | None
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d{1,3})?|mps)$")] = "auto"
@@ -133,7 +136,8 @@ class Config:
             for group, part in self.components.items()
             if group not in DEFAULTS or part.data != component(group, DEFAULTS[group]).data
         }
-        return parts | {key: self.data[key] for key in ("seed", "extensions")}
+        several = {"replicas": self.general.replicas} if self.general.replicas > 1 else {}
+        return parts | several | {key: self.data[key] for key in ("seed", "extensions")}
 
 
 def check(data: Mapping[str, Any]) -> Config:

@@ -93,6 +93,15 @@ def _dimension(config) -> int:
     return n if isinstance(n, int) else 1
 
 
+def free_on(device) -> float | None:
+    """The bytes that are free on a `torch.device`; None where it does not tell."""
+    if device.type == "cuda":
+        import torch
+
+        return float(torch.cuda.mem_get_info(device)[0])
+    return _free_memory() if device.type == "cpu" else None
+
+
 def _free_memory() -> float | None:
     """The bytes of memory that a new process can have; None where the system does not say."""
     try:

@@ -19,6 +19,7 @@ from scorelab.errors import ConfigError, ScorelabError, one_line
 from scorelab.lab.config import Config
 from scorelab.lab.execution import begin, require_parts, stages_of
 from scorelab.lab.locks import Lock
+from scorelab.lab.room import free_on
 from scorelab.lab.runs import Run
 from scorelab.progress import Progress
 
@@ -27,6 +28,8 @@ log = logging.getLogger("scorelab")
 #: keys of a training that the rows of a stack must share; every other may differ, such as lr, weight_decay, clip,
 #: averaging, warmup, the angles, the weight of the objective, keep
 _SHARED = ("epochs", "batch_size", "train_count", "optimizer", "loss", "noise", "flips", "precision")
+#: the share of the free memory that a stack may take, by an estimate
+_SHARE = 0.8
 #: where the stage `train` of a study has to come from
 _STAGE = "scorelab.studies.training"
 
@@ -37,6 +40,8 @@ def stack_key(config: Config) -> str | None:
 
     Everything else may differ: seed, the numbers of the target, the other keys of `training`, sampling and measuring.
     """
+    if config.general.replicas > 1:
+        return None  # it is a stack of its own
     if config.study.stages.get("train") != _STAGE or config.other_process or config["denoiser"].cls.exact:
         return None
     training, target = config.options("training"), config["target"].data
@@ -95,8 +100,14 @@ class StackedLauncher(BasicLauncher):
 
     def train(self, jobs: list[tuple[Run, Config]]) -> set[Path]:
         """Train the jobs of a stack, and return the directories of those that diverged, marked as failed."""
-        keys = {stack_key(config) for _, config in jobs}
-        return _train(jobs) if len(jobs) > 1 and len(keys) == 1 and None not in keys else set()
+        return train(jobs)
+
+
+def train(jobs: list[tuple[Run, Config]]) -> set[Path]:
+    """Train jobs as a stack, and return the directories of those that diverged, marked as failed; nothing is done for
+    jobs that fit no stack together."""
+    keys = {stack_key(config) for _, config in jobs}
+    return _train(jobs) if len(jobs) > 1 and len(keys) == 1 and None not in keys else set()
 
 
 def _train(jobs) -> set[Path]:
@@ -113,8 +124,8 @@ def _train(jobs) -> set[Path]:
                 for kind, trainer, checkpoint in _begun(run, config, held, begun):
                     groups.setdefault(kind, []).append((run, trainer, checkpoint))
             for group in groups.values():
-                group = [each for each in group if each[0].path not in failed]
-                failed |= _together(group) if len(group) > 1 else set()
+                for some in _fitting([each for each in group if each[0].path not in failed]):
+                    failed |= _together(some) if len(some) > 1 else set()
         except KeyboardInterrupt:
             for run in begun:
                 run.mark("interrupted")
@@ -146,6 +157,18 @@ def _begun(run, config, held, begun) -> list:
     kinds = ((name, trainer.epoch, trainer.options.N) for name, trainer, _ in parts)
     rows = zip(kinds, parts, strict=True)
     return [(kind, *part[1:]) for kind, part in rows if part[1].epoch < part[1].options.epochs]
+
+
+def _fitting(group):
+    """Yield parts of a group of (run, trainer, checkpoint) whose stacks fit into the memory that is free."""
+    from scorelab.training.stack import bytes_of
+
+    free = free_on(group[0][1].device) if group else None
+    most = len(group) if free is None else max(int(_SHARE * free / bytes_of(group[0][1])), 1)
+    if most < len(group):
+        log.info("stacked: %d of %d jobs fit into the free memory at a time", most, len(group))
+    for first in range(0, len(group), most):
+        yield group[first : first + most]
 
 
 def _together(group) -> set[Path]:

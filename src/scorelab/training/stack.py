@@ -46,6 +46,16 @@ def pays_alone(trainer: Trainer) -> bool:
     return size * trainer.denoiser.linear_2.in_features <= _SMALL[1]
 
 
+def bytes_of(trainer: Trainer) -> int:
+    """About the memory that a training takes as the row of a stack, in bytes: its parameters, their gradients, moments
+    and averages, its samples, the noisy states of a segment, and those that the excess risk is measured at."""
+    data, size = trainer.data, trainer.options.batch_size
+    n = data[0].numel()
+    segment = min(trainer.batches.segment_steps(size) * size, len(data))
+    states = 0 if trainer.states is None else 3 * trainer.states[0].numel()
+    return 4 * (6 * trainer.flat.value.numel() + (2 * len(data) + 10 * segment) * n + states)
+
+
 class Stack:
     """Trainings of one architecture, with equal numbers of samples, epochs and batches.
 

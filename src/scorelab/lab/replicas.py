@@ -1,0 +1,121 @@
+"""One configuration with several seeds: `replicas=R`.
+
+The run directory has R ordinary runs, replicas/0 ... replicas/R-1, with the seeds seed ... seed + R - 1, without
+pictures of their own. Their trainings are one stack where they can be. The run itself has what the replicas have on
+average: each number of metrics.json is a mean, and its standard error is that of the mean over replicas.
+"""
+
+import logging
+import math
+from collections.abc import Mapping
+from numbers import Real
+
+import numpy
+
+from scorelab.errors import ScorelabError, one_line
+from scorelab.files import make_folder, write_bytes
+from scorelab.lab.config import Config, check
+from scorelab.lab.runs import Run
+from scorelab.lab.stacked import train
+
+log = logging.getLogger("scorelab")
+
+_ERROR = "_standard_error"
+
+
+def replicas_of(run: Run, config: Config) -> list[tuple[Run, Config]]:
+    """The run and the configuration of each replica; directories that are not there yet are made."""
+    general, replicas = config.general, []
+    for number in range(general.replicas):
+        own = Run(run.path / "replicas" / str(number))
+        where = {"seed": general.seed + number, "replicas": 1, "run": general.run and str(own.path)}
+        where["figures"] = config.data["figures"] | {"formats": []}  # stage=plot run=replicas/0 draws one
+        replicas.append((own, check(config.data | where)))
+        if not (own / "config.yaml").is_file():
+            make_folder(own.path)
+            own.save_config(replicas[-1][1])
+            own.mark("pending", fingerprint=replicas[-1][1].fingerprint)
+    return replicas
+
+
+def finish(replicas: list[tuple[Run, Config]], execute, fresh: bool):
+    """Bring all replicas to their end. execute: of `scorelab.lab.execution`. fresh: whether those that are done stay.
+
+    Raises ScorelabError at the end if one of them failed; the others are finished all the same.
+    """
+    left = [(own, config) for own, config in replicas if not (fresh and own.state == "done")]
+    failed = train(left) if fresh and len(left) > 1 else set()
+    reasons = [f"replica {own.path.name}: {own.status['error']}" for own, _ in left if own.path in failed]
+    for own, config in left:
+        if own.path in failed:
+            continue
+        log.info("replica %s, seed %d", own.path.name, config.general.seed)
+        try:
+            execute(own, config)
+        except ScorelabError as error:
+            reasons.append(f"replica {own.path.name}: {one_line(error)}")
+            log.error(reasons[-1])
+    if reasons:
+        raise ScorelabError(f"{len(reasons)} of {len(replicas)} replicas failed; {reasons[0]}")
+
+
+def collect(run: Run, replicas: list[tuple[Run, Config]]) -> dict:
+    """Write replicas.csv and the figure `replicas`, and return what metrics.json has of all replicas."""
+    import pandas
+
+    every = [own.metrics for own, _ in replicas]
+    seeds = [config.general.seed for _, config in replicas]
+    rows = [{"seed": seed, **_numbers(metrics)} for seed, metrics in zip(seeds, every, strict=True)]
+    write_bytes(run / "replicas.csv", pandas.DataFrame(rows).to_csv(index=False).encode())
+    missing = {}
+    for metrics in every:
+        missing |= metrics.pop("not_measured", {})
+        metrics.pop("run", None)
+    means = average(every) | {"replicas": {"count": len(every), "seeds": seeds}}
+    return means | ({"not_measured": missing} if missing else {})
+
+
+def _numbers(metrics: dict, prefix: str = "") -> dict:
+    """The single numbers of metrics.json by their dotted names."""
+    found = {}
+    for key, value in metrics.items():
+        if isinstance(value, Mapping):
+            found |= _numbers(value, f"{prefix}{key}.")
+        elif isinstance(value, Real) and not isinstance(value, bool):
+            found[prefix + key] = value
+    return found
+
+
+def average(every: list[dict]) -> dict:
+    """The means over replicas of the numbers, and of the entries of lists of numbers, that all of them have; a standard
+    error is that of the mean. Other values are kept where all are equal."""
+    means = {}
+    for key, first in every[0].items():
+        values = [each.get(key) for each in every]
+        if all(isinstance(value, Mapping) for value in values):
+            means[key] = average(values)
+        elif key.endswith(_ERROR) and (base := key.removesuffix(_ERROR)) in every[0]:
+            spread = _over_replicas([each.get(base) for each in every], lambda table: table.std(0, ddof=1))
+            if spread is not None:
+                means[key] = _scaled(spread, 1 / math.sqrt(len(every)))
+        elif all(value == first for value in values):
+            means[key] = first
+        elif (mean := _over_replicas(values, lambda table: table.mean(0))) is not None:
+            means[key] = mean
+    return means
+
+
+def _over_replicas(values, function):
+    """A function of a table (replicas, ...) of numbers; None for values that are no such table."""
+    if any(isinstance(value, bool) for value in values):
+        return None
+    try:
+        table = numpy.array(values, dtype=float)
+    except (TypeError, ValueError):
+        return None
+    result = function(table) if table.size and numpy.isfinite(table).all() else None
+    return None if result is None else result.tolist()
+
+
+def _scaled(value, factor):
+    return [_scaled(one, factor) for one in value] if isinstance(value, list) else value * factor
