@@ -25,8 +25,9 @@ from scorelab.errors import ConfigError, ScorelabError, one_line
 from scorelab.files import own_logs, read_numbers, write_text
 from scorelab.lab import runs
 from scorelab.lab.config import Config, check, differences
-from scorelab.lab.execution import execute, require_device
+from scorelab.lab.execution import require_device
 from scorelab.lab.locks import Lock
+from scorelab.lab.replicas import execute
 from scorelab.nodes import GROUPS
 from scorelab.options import nearest
 from scorelab.schedules.grids import NAMES

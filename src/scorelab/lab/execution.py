@@ -31,9 +31,6 @@ def execute(run: Run, config: Config):
 
     An error of a stage is written to status.json and to the log file of the run, and then raised again.
     """
-    if config.general.replicas > 1:
-        _execute_replicas(run, config)
-        return
     import torch
 
     from scorelab.lab.context import Context
@@ -70,35 +67,6 @@ def execute(run: Run, config: Config):
         raise
     finally:
         torch.set_num_threads(threads)  # the next job of a sweep, or a notebook, finds the number that was there
-
-
-def _execute_replicas(run: Run, config: Config):
-    """Run the stages of every replica, and write what they have on average into the run."""
-    from scorelab.figures import replicas as figure
-    from scorelab.files import write_json
-    from scorelab.lab import replicas
-    from scorelab.lab.context import Context
-
-    stages, started = stages_of(config), time.perf_counter()
-    context = Context(run, config)
-    begin(context, stages)
-    try:
-        every = replicas.replicas_of(run, config)
-        replicas.finish(every, execute, fresh=config.general.run is None)
-        run.mark("running", stages=[*run.status["stages"], *stages])
-        run.mark("running", wall_seconds=run.status["wall_seconds"] + time.perf_counter() - started)
-        if all(own.state == "done" and (own / "metrics.json").is_file() for own, _ in every):
-            found = replicas.collect(run, every) | {"run": provenance(config, run, context.device)}
-            write_json(run / "metrics.json", found)
-            figure.draw([own.path for own, _ in every], run / "figures", config.general.figures)
-        run.mark("done")
-    except KeyboardInterrupt:
-        run.mark("interrupted")
-        log.error("interrupted; training.resume=%s goes on", run.path)
-        raise
-    except (Exception, SystemExit) as error:
-        run.mark("failed", error=one_line(error))
-        raise
 
 
 def begin(context, stages):

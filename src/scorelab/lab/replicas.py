@@ -7,20 +7,52 @@ average: each number of metrics.json is a mean, and its standard error is that o
 
 import logging
 import math
+import time
 from collections.abc import Mapping
 from numbers import Real
 
 import numpy
 
 from scorelab.errors import ScorelabError, one_line
-from scorelab.files import make_folder, write_bytes
+from scorelab.files import make_folder, write_bytes, write_json
 from scorelab.lab.config import Config, check
+from scorelab.lab.execution import begin, provenance, stages_of
+from scorelab.lab.execution import execute as execute_one
 from scorelab.lab.runs import Run
 from scorelab.lab.stacked import train
 
 log = logging.getLogger("scorelab")
 
 _ERROR = "_standard_error"
+
+
+def execute(run: Run, config: Config):
+    """Run the stages that a checked configuration asks for, with all its replicas; see
+    `scorelab.lab.execution.execute`, which does it for one."""
+    if config.general.replicas == 1:
+        execute_one(run, config)
+        return
+    from scorelab.figures import replicas as figure
+    from scorelab.lab.context import Context
+
+    stages, started = stages_of(config), time.perf_counter()
+    context = Context(run, config)
+    begin(context, stages)
+    try:
+        every = replicas_of(run, config)
+        finish(every, fresh=config.general.run is None)
+        run.mark("running", stages=[*run.status["stages"], *stages])
+        run.mark("running", wall_seconds=run.status["wall_seconds"] + time.perf_counter() - started)
+        write_json(run / "metrics.json", collect(run, every) | {"run": provenance(config, run, context.device)})
+        figure.draw([own.path for own, _ in every], run / "figures", config.general.figures)
+        run.mark("done")
+    except KeyboardInterrupt:
+        run.mark("interrupted")
+        log.error("interrupted; training.resume=%s goes on", run.path)
+        raise
+    except (Exception, SystemExit) as error:
+        run.mark("failed", error=one_line(error))
+        raise
 
 
 def replicas_of(run: Run, config: Config) -> list[tuple[Run, Config]]:
@@ -38,8 +70,8 @@ def replicas_of(run: Run, config: Config) -> list[tuple[Run, Config]]:
     return replicas
 
 
-def finish(replicas: list[tuple[Run, Config]], execute, fresh: bool):
-    """Bring all replicas to their end. execute: of `scorelab.lab.execution`. fresh: whether those that are done stay.
+def finish(replicas: list[tuple[Run, Config]], fresh: bool):
+    """Bring all replicas to their end. fresh: whether those that are done stay.
 
     Raises ScorelabError at the end if one of them failed; the others are finished all the same.
     """
@@ -51,7 +83,7 @@ def finish(replicas: list[tuple[Run, Config]], execute, fresh: bool):
             continue
         log.info("replica %s, seed %d", own.path.name, config.general.seed)
         try:
-            execute(own, config)
+            execute_one(own, config)
         except ScorelabError as error:
             reasons.append(f"replica {own.path.name}: {one_line(error)}")
             log.error(reasons[-1])
