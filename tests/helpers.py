@@ -80,7 +80,8 @@ for arguments in json.loads(sys.argv[2]):
             runpy.run_path(sys.path[0] + "/run.py", run_name="__main__")
         except SystemExit as end:
             status = end.code or 0
-    heavy = sorted({"torch", "matplotlib", "matplotlib.pyplot", "pandas", "scipy"} & set(sys.modules))
+    heavy = {"torch", "torch._dynamo", "sympy", "matplotlib", "matplotlib.pyplot", "pandas", "scipy"}
+    heavy = sorted(heavy & set(sys.modules))
     answers.append({"status": status, "out": out.getvalue(), "err": err.getvalue(), "imported": heavy})
 print(json.dumps(answers))
 """

@@ -19,6 +19,7 @@ from scorelab.training.angles import angle_law
 from scorelab.training.derivatives import require_derivatives
 from scorelab.training.noising import GaussianChannel, flipped
 from scorelab.training.objectives import Regression, build_objective
+from scorelab.training.optimizer import Optimizer
 from scorelab.training.options import Training
 from scorelab.training.parameters import FlatParameters
 
@@ -84,7 +85,8 @@ class Trainer:
         if process is not None and type(self.objective) is not Regression:
             raise ConfigError(f"training.objective = {options.objective}: a process is learned by a regression")
         self.flat = FlatParameters(denoiser)
-        self.optimizer = self._optimizer()
+        fused = self.device.type in _FUSED
+        self.optimizer = Optimizer(options.optimizer, self.flat.value, options.weight_decay, fused)
         self.average = self.flat.value.detach().clone() if options.averaging else None
         self.best, self.best_loss = None, math.inf
         self.epoch, self.step, self.seconds, self.rows, self._saved_epoch = 0, 0, 0.0, [], 0
@@ -123,14 +125,6 @@ class Trainer:
         """What a network sees of samples at angles, and the states of the channel."""
         state = self.channel.observe(clean, angle, generator)
         return self.channel.seen(state, angle), state
-
-    def _optimizer(self):
-        options = self.options
-        fused = self.device.type in _FUSED
-        common = {"lr": options.lr, "weight_decay": options.weight_decay, "fused": fused}
-        if options.optimizer == "sgd":
-            return torch.optim.SGD([self.flat.value], momentum=0.9, **common)
-        return {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[options.optimizer]([self.flat.value], **common)
 
     # What is measured beside the loss. ------------------------------------------------------------------------------
 
@@ -352,8 +346,7 @@ class Trainer:
         """Take a step of the optimiser along the gradient that is there."""
         if self.options.clip is not None:
             self.flat.clip_(self.options.clip)
-        self.optimizer.param_groups[0]["lr"] = self._lr(self.step)
-        self.optimizer.step()
+        self.optimizer.step(self._lr(self.step))
         self.step += 1
         if self.average is not None:
             # Early on the average forgets faster, so that it leaves the initial weights behind.
@@ -379,8 +372,7 @@ class Trainer:
     # Checkpoints. ---------------------------------------------------------------------------------------------------
 
     def _tensors(self):
-        state = self.optimizer.state_dict()["state"].get(0, {})
-        tensors = {f"optimizer.{name}": value for name, value in state.items() if isinstance(value, torch.Tensor)}
+        tensors = {f"optimizer.{name}": value for name, value in self.optimizer.state.items()}
         tensors["value"] = self.flat.value.detach()
         if self.average is not None:
             tensors["average"] = self.average
@@ -414,11 +406,7 @@ class Trainer:
             self.average.copy_(tensors["average"])
         self.best = tensors["best"].to(self.device) if "best" in tensors else None
         state = {name.removeprefix("optimizer."): tensors[name] for name in tensors if name.startswith("optimizer.")}
-        if state:
-            whole = self.optimizer.state_dict()
-            self.optimizer.load_state_dict({"state": {0: state}, "param_groups": whole["param_groups"]})
-        else:
-            self.optimizer.state.clear()
+        self.optimizer.load(state)
 
 
 def read(losses):
