@@ -1,4 +1,5 @@
 import pytest
+import read_once
 import torch
 from hydra.core.plugins import Plugins
 from hypothesis import settings
@@ -8,6 +9,7 @@ from scorelab.lab.context import Context
 
 # Hydra runs the modules of its plugins again when it first looks for them, so it looks before a test imports one.
 Plugins.instance()
+read_once.install()
 
 # One thread: the tests' tensors are small, and two threads that wait for each other take longer on a busy machine.
 torch.set_num_threads(1)
