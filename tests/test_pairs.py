@@ -84,7 +84,7 @@ def test_the_rows_have_every_pair_of_options():
 def test_every_pair_of_options_runs_from_training_to_plots_or_is_refused_in_one_line(part, tmp_path, monkeypatch):
     """A refusal comes before anything is trained, but for samples that diverge; every number of a run that is done is
     finite."""
-    # Adaptive grids of few points, for a risk that is measured on few samples, where it is: both take seconds otherwise.
+    # Adaptive grids of few points, and few samples for a risk that is measured: they would take most of the time.
     monkeypatch.setattr(grids, "equidistribute", functools.partial(grids.equidistribute, points=60))
     monkeypatch.setattr(signal, "_DRAWS", 100)
     drawn = Context.draw_figures
