@@ -28,17 +28,19 @@ def block_with(words, language):
 def run_py(tmp_path, monkeypatch):
     """The command line in the folder of somebody whose packages can be imported, and are forgotten afterwards."""
     monkeypatch.syspath_prepend(tmp_path)
-    known = set(sys.modules)
+
+    def forget():
+        for name in [name for name in sys.modules if name.partition(".")[0] in ("my_lab", "my_claims")]:
+            del sys.modules[name]
 
     def run(*arguments, into="here"):
         done = answer_here(*arguments, f"hydra.run.dir={into}", cwd=tmp_path)
         assert done["status"] == 0, done
         return done["out"]
 
+    forget()  # other tests have a my_lab too
     yield run
-    for name in set(sys.modules) - known:
-        if name.partition(".")[0] in ("my_lab", "my_claims"):
-            del sys.modules[name]
+    forget()
     REGISTRY.pop("S5-01", None)
 
 
