@@ -360,7 +360,7 @@ def test_what_a_file_says_steers_no_terminal_and_no_page(stranger, tmp_path, cap
     assert not set(answer_here(f"run={stranger}", "stage=plot", cwd=tmp_path)["err"]) & set("\x1b\x07\u202e")
 
 
-DEEP = "[" * 100_000
+DEEP = "[" * 20_000
 DAMAGED = {
     "status.json": (DEEP, "[1]", '{"state": "done", "wall_seconds": "long"}'),
     "metrics.json": (DEEP, "[1]", "null", '{"projection": 3}', '{"not_measured": {"w1": [1]}}'),
