@@ -1,5 +1,11 @@
+import fcntl
+import hashlib
+import os
+
 import pytest
+import read_once
 import torch
+import yaml
 from hydra.core.plugins import Plugins
 from hypothesis import settings
 
@@ -8,6 +14,7 @@ from scorelab.lab.context import Context
 
 # Hydra runs the modules of its plugins again when it first looks for them, so it looks before a test imports one.
 Plugins.instance()
+read_once.install()
 
 # One thread: the tests' tensors are small, and two threads that wait for each other take longer on a busy machine.
 torch.set_num_threads(1)
@@ -47,17 +54,32 @@ DRAW_FIGURES = Context.draw_figures
 
 @pytest.fixture(scope="session")
 def run_once(tmp_path_factory):
-    """Overrides -> their finished run, which is done once in a session; change it only in a copy, as by `copied`."""
-    done = {}
+    """Overrides -> their finished run, which is done once in a session, by whichever worker asks first; change it only
+    in a copy, as by `copied`."""
+    base, done = tmp_path_factory.getbasetemp(), {}
+    shared = base.parent / "shared" if "PYTEST_XDIST_WORKER" in os.environ else base / "shared"
+    shared.mkdir(exist_ok=True)
 
     def run(*overrides):
         if overrides not in done:
-            with pytest.MonkeyPatch.context() as drawn:  # whoever asks first, as `undrawn` may be in force
-                drawn.setattr(Context, "draw_figures", DRAW_FIGURES)
-                done[overrides] = scorelab.run(overrides, tmp_path_factory.mktemp("shared") / "run")
+            directory = shared / hashlib.sha256(repr(overrides).encode()).hexdigest()[:16]
+            with open(f"{directory}.lock", "w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                done[overrides] = _loaded(directory) if directory.is_dir() else _drawn(overrides, directory)
         return done[overrides]
 
     return run
+
+
+def _drawn(overrides, directory):
+    with pytest.MonkeyPatch.context() as drawn:  # whoever asks first, as `undrawn` may be in force
+        drawn.setattr(Context, "draw_figures", DRAW_FIGURES)
+        return scorelab.run(overrides, directory)
+
+
+def _loaded(directory):
+    extensions = yaml.safe_load((directory / "config.yaml").read_text())["extensions"]
+    return scorelab.load(directory, extensions, reads=True)
 
 
 @pytest.fixture

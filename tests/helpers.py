@@ -1,6 +1,7 @@
 """What several test files share."""
 
 import contextlib
+import copy
 import functools
 import inspect
 import io
@@ -43,18 +44,18 @@ def normal(*shape, seed, dtype=torch.float64):
 
 def composed(*overrides) -> dict:
     """The configuration of a command line as plain data, composed by Hydra and not yet checked."""
+    return copy.deepcopy(_composed(*overrides))
+
+
+@functools.cache
+def _composed(*overrides) -> dict:
     with initialize_config_dir(str(config_folder()), version_base="1.3"):
         return plain(compose("config", overrides=list(overrides)))
 
 
-@functools.cache
-def _default() -> dict:
-    return composed()
-
-
 def with_values(*overrides) -> dict:
     """The default configuration with overrides of values, not of groups, put into it; much faster than `composed`."""
-    config, parser = OmegaConf.create(_default()), OverridesParser.create()
+    config, parser = OmegaConf.create(composed()), OverridesParser.create()
     for override in map(parser.parse_override, overrides):
         OmegaConf.update(config, override.key_or_group, override.value(), force_add=True)
     return OmegaConf.to_container(config)
@@ -80,7 +81,8 @@ for arguments in json.loads(sys.argv[2]):
             runpy.run_path(sys.path[0] + "/run.py", run_name="__main__")
         except SystemExit as end:
             status = end.code or 0
-    heavy = sorted({"torch", "matplotlib", "matplotlib.pyplot", "pandas", "scipy"} & set(sys.modules))
+    heavy = {"torch", "torch._dynamo", "sympy", "matplotlib", "matplotlib.pyplot", "pandas", "scipy"}
+    heavy = sorted(heavy & set(sys.modules))
     answers.append({"status": status, "out": out.getvalue(), "err": err.getvalue(), "imported": heavy})
 print(json.dumps(answers))
 """

@@ -5,6 +5,7 @@ import functools
 
 from helpers import ROOT, composed
 from hypothesis import strategies as some
+from omegaconf import OmegaConf
 
 #: values that no key, or hardly any key, allows
 BROKEN = (
@@ -28,6 +29,9 @@ def options(group):
 @functools.cache
 def node_of(group, name):
     """One option of a group, as it is composed; None for an option that needs keys beside it."""
+    alone = OmegaConf.load(ROOT / "conf" / group / f"{name}.yaml")
+    if not ("defaults" in alone or "${" in str(alone)):  # then the file is all there is to it
+        return OmegaConf.to_container(alone)
     try:
         return composed(f"{group}={name}")[group]
     except Exception:

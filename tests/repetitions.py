@@ -284,7 +284,7 @@ def slopes(seed):
 def accuracy(study, job, schedule, comparison, seed):
     """A row of accuracy.csv, and its floors beside single sets."""
     context = SimpleNamespace(seed=seed, target=ONE_WIDTH, denoiser=ExactDenoiser(ONE_WIDTH))
-    row = sample._measure(study, context, job, schedule, comparison)
+    row = sample._measure(study, context, job, schedule, None, comparison)
     names = ("w1", "mode_weight", "orthogonal_variance")
     return {name: (row[name], row[f"{name}_standard_error"]) for name in names}
 

@@ -9,7 +9,8 @@ from helpers import ROOT, answers_of, run_py
 
 
 def test_the_main_job_ends_with_a_table_and_the_paths_of_the_figures(small, tmp_path):
-    """It never imports pyplot, which would pick a backend and keep figures alive in a notebook or a sweep."""
+    """It never imports pyplot, which would pick a backend and keep figures alive in a notebook or a sweep, nor the
+    compiler of torch, which takes a second."""
     ((_, answer),) = answers_of([*small, "figures.formats=[png]", "hydra.run.dir=here"], cwd=tmp_path)
     assert answer["status"] == 0, answer["err"]
     for expected in ("W1 of the projection", "floor", "mode weight", "path KL", "figures/projection.png"):
@@ -17,7 +18,7 @@ def test_the_main_job_ends_with_a_table_and_the_paths_of_the_figures(small, tmp_
     assert (tmp_path / "here" / "metrics.json").is_file()
     assert "T = 99.3" in (tmp_path / "here" / "run.log").read_text()
     assert "matplotlib" in answer["imported"]
-    assert "matplotlib.pyplot" not in answer["imported"]
+    assert not {"matplotlib.pyplot", "torch._dynamo", "sympy"} & set(answer["imported"])
 
 
 def test_a_mistake_gives_a_message_a_status_and_nothing_else(tmp_path):

@@ -3,8 +3,6 @@
 Elsewhere is the device in software of `pretend`, which is as strict as a GPU about tensors on two devices.
 """
 
-import sys
-
 import pytest
 import torch
 from helpers import normal, over, refused, seeded, with_values, without_times
@@ -60,8 +58,6 @@ def elsewhere(monkeypatch):
     """The device in software, which `device=auto` finds; torch has its optimisers in one piece there too."""
     monkeypatch.setattr(devices, "resolve", lambda name: DEVICE if name == "auto" else torch.device(name))
     monkeypatch.setattr("scorelab.training.trainer._FUSED", ("cpu", "meta"))
-    optimizers = sys.modules["torch.optim.optimizer"]
-    monkeypatch.setattr(optimizers, "_get_fused_kernels_supported_devices", lambda: ["cpu", "meta"])
     with pretend() as device:
         yield device
 

@@ -5,6 +5,7 @@ agree to float32. Its last step, from k = 1 to k = 0, returns the posterior mean
 `sampler.output: posterior_mean`. DDPMScheduler keeps its variance above 1e-20, which is far below every one here.
 """
 
+import importlib.util
 import itertools
 
 import numpy
@@ -17,7 +18,13 @@ from scorelab.samplers import DDIM, DDPMAncestral, DPMSolver2M, DPMSolver3M, DPM
 from scorelab.samplers.loop import posterior_mean, simulate
 from scorelab.schedules import DDPM
 
-diffusers = pytest.importorskip("diffusers")
+pytestmark = [
+    # not imported here: it takes a second, in every process that collects this file
+    pytest.mark.skipif(importlib.util.find_spec("diffusers") is None, reason="diffusers is not there"),
+    # their DPM-Solver asks torch for arrays in a way that numpy 2 warns of
+    pytest.mark.filterwarnings("ignore:__array__:DeprecationWarning"),
+]
+
 
 #: our name of the betas -> theirs
 BETAS = {"linear": "linear", "quadratic": "scaled_linear", "sigmoid": "sigmoid", "cosine": "squaredcos_cap_v2"}
@@ -26,8 +33,10 @@ both_chains = over("beta", ["linear", "cosine"])
 on_grids = over(("beta", "steps"), [("linear", 50), ("cosine", 50), ("linear", 333)])
 #: DDIMScheduler knows no grids but even ones: 37 and 999 divide the 999 from k = 1000 to k = 1
 on_even_grids = over(("beta", "steps"), [("linear", 37), ("cosine", 37), ("cosine", 999)])
-#: their DPM-Solver asks torch for arrays in a way that numpy 2 warns of
-pytestmark = pytest.mark.filterwarnings("ignore:__array__:DeprecationWarning")
+
+
+def scheduler_class(name):
+    return getattr(importlib.import_module("diffusers"), name)
 
 
 def chain(beta):
@@ -38,7 +47,7 @@ def theirs(name, schedule, **options):
     """A scheduler of diffusers that takes posterior means, on our float64 chain."""
     if name != "DPMSolverMultistepScheduler":
         options["clip_sample"] = False
-    scheduler = getattr(diffusers, name)(
+    scheduler = scheduler_class(name)(
         num_train_timesteps=schedule.timesteps,
         beta_start=schedule.beta_min,
         beta_end=schedule.beta_max,
@@ -84,7 +93,7 @@ def assert_same_path(path, expected, tolerance):
 
 @over("beta", BETAS)
 def test_betas_are_those_of_diffusers(beta):
-    scheduler = diffusers.DDPMScheduler(
+    scheduler = scheduler_class("DDPMScheduler")(
         num_train_timesteps=1000, beta_start=1e-4, beta_end=0.02, beta_schedule=BETAS[beta]
     )
     assert_close(chain(beta).betas.float(), scheduler.betas, rtol=2e-5 if beta == "sigmoid" else 1e-6, atol=1e-8)
@@ -178,7 +187,7 @@ def test_multistep_rules_are_their_dpm_solver_plus_plus_as_it_is_called(beta, ru
 
 
 def test_the_timesteps_are_those_of_their_even_grids():
-    scheduler = diffusers.DDPMScheduler(num_train_timesteps=1000, timestep_spacing="linspace")
+    scheduler = scheduler_class("DDPMScheduler")(num_train_timesteps=1000, timestep_spacing="linspace")
     for steps in (37, 50, 999):
         scheduler.set_timesteps(steps + 1)
         visited = timesteps(chain("linear"), steps)

@@ -20,7 +20,7 @@ from scorelab.lab.runs import Run
 from scorelab.nodes import component
 from scorelab.randomness import default_stream
 from scorelab.samplers import EulerMaruyama
-from scorelab.samplers.risk import exact_risk, grid_of, learned_risk
+from scorelab.samplers.risk import exact_risk, grid_of, learned_risk, remembered
 from scorelab.schedules import DDPM, EDM
 from scorelab.schedules.grids import GROWTH, NAMES, Karras
 from scorelab.targets import GaussianMixture
@@ -278,6 +278,16 @@ def network(n):
     with default_stream(0):
         options = {"activation": "tanh", "parametrization": "velocity", "input": "angle", "zero_output": False}
         return OuterProduct(L=2, m=8, frequencies=5, **options).build(n)
+
+
+def test_a_remembered_risk_is_computed_once_for_the_same_angles():
+    asked = []
+    ask = remembered(lambda angles: asked.append(angles) or angles.cos())
+    few, many = (torch.linspace(0.1, 1.2, count, dtype=torch.float64) for count in (3, 5))
+    for angles in (few, many, few.clone()):
+        assert torch.equal(ask(angles), angles.cos())
+    assert [len(angles) for angles in asked] == [3, 5]
+    assert remembered(None) is None
 
 
 def test_the_learned_risk_of_the_exact_posterior_mean_is_the_exact_risk():

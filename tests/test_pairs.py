@@ -1,5 +1,6 @@
 """Every option of every group, with every option of every other group: a run from training to plots, or one line."""
 
+import functools
 import itertools
 import json
 import math
@@ -14,6 +15,8 @@ import scorelab
 from scorelab.errors import ScorelabError
 from scorelab.lab.context import Context
 from scorelab.samplers.job import Sampling
+from scorelab.schedules import grids
+from scorelab.targets import signal
 from scorelab.training import Training
 
 #: so little of everything that a run takes a fraction of a second
@@ -81,6 +84,9 @@ def test_the_rows_have_every_pair_of_options():
 def test_every_pair_of_options_runs_from_training_to_plots_or_is_refused_in_one_line(part, tmp_path, monkeypatch):
     """A refusal comes before anything is trained, but for samples that diverge; every number of a run that is done is
     finite."""
+    # Adaptive grids of few points, and few samples for a risk that is measured: they would take most of the time.
+    monkeypatch.setattr(grids, "equidistribute", functools.partial(grids.equidistribute, points=60))
+    monkeypatch.setattr(signal, "_DRAWS", 100)
     drawn = Context.draw_figures
     for number, row in list(enumerate(ROWS))[part::4]:
         whole = number % DRAWN == 0

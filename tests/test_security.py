@@ -73,10 +73,13 @@ def as_sweep(run):
     return sweep
 
 
-def every_opening(run, *given):
+STAGES = ("sample", "analyse", "plot")
+
+
+def every_opening(run, *given, stages=STAGES):
     """The answers of all command lines that open a run."""
     sweep = as_sweep(run)
-    calls = [[f"run={run}", f"stage={stage}"] for stage in ("sample", "analyse", "plot")]
+    calls = [[f"run={run}", f"stage={stage}"] for stage in stages]
     calls += [[f"training.resume={run}"], ["-m", f"sweep.resume={sweep}"]]
     answers = [answer_here(*call, *given, cwd=run.parents[2]) for call in calls]
     shutil.rmtree(sweep)
@@ -107,7 +110,8 @@ HOSTILE = {
 def test_a_saved_configuration_imports_nothing(stranger, hostile, tmp_path):
     changed(stranger, **HOSTILE[hostile])
     before = victim(stranger)
-    for answer in every_opening(stranger):
+    stage = STAGES[list(HOSTILE).index(hostile) % 3]  # any stage reads the configuration first, and alike
+    for answer in every_opening(stranger, stages=[stage]):
         assert answer["status"] != 0, hostile
         assert len(answer["err"].strip().splitlines()) == 1, answer
     message = refused(ScorelabError, scorelab.run, [f"run={stranger}", "stage=plot"])
@@ -160,7 +164,7 @@ def test_a_link_out_of_a_directory_is_not_followed(stranger, name, tmp_path):
         shutil.move(stranger / name, tmp_path / "moved")
     (stranger / name).symlink_to(outside)
     before = victim(stranger)
-    for answer in every_opening(stranger):
+    for answer in every_opening(stranger, stages=[STAGES[LINKS.index(name) % 3]]):
         assert "a link that leads out of" in answer["err"], answer
         assert answer["status"] == 1
     for reading in (gather, write_report):
@@ -356,7 +360,7 @@ def test_what_a_file_says_steers_no_terminal_and_no_page(stranger, tmp_path, cap
     assert not set(answer_here(f"run={stranger}", "stage=plot", cwd=tmp_path)["err"]) & set("\x1b\x07\u202e")
 
 
-DEEP = "[" * 100_000
+DEEP = "[" * 20_000
 DAMAGED = {
     "status.json": (DEEP, "[1]", '{"state": "done", "wall_seconds": "long"}'),
     "metrics.json": (DEEP, "[1]", "null", '{"projection": 3}', '{"not_measured": {"w1": [1]}}'),

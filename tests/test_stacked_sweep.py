@@ -1,7 +1,7 @@
 """hydra/launcher=stacked: the jobs of a sweep are trained together, and each directory is that of its job alone."""
 
 import pytest
-from helpers import run_py, with_values, without_times
+from helpers import answer_here, with_values, without_times
 
 import scorelab
 from scorelab.lab.config import check
@@ -30,9 +30,9 @@ SMALL = (
 
 def test_jobs_of_a_stack_are_what_they_are_alone(tmp_path):
     where = ("-m", *SMALL, "hydra/launcher=stacked", f"hydra.sweep.dir={tmp_path / 'sweep'}")
-    finished = run_py(*where, "seed=0,1", "training.lr=1e-3,1e15", cwd=tmp_path)
-    assert finished.returncode == 1, finished.stderr
-    assert "stacked: jobs 0, 1, 2, 3 are trained together" in finished.stdout
+    finished = answer_here(*where, "seed=0,1", "training.lr=1e-3,1e15", cwd=tmp_path)
+    assert finished["status"] == 1, finished
+    assert "stacked: jobs 0, 1, 2, 3 are trained together" in finished["out"]
     jobs = [Run(tmp_path / "sweep" / str(k)) for k in range(4)]
     assert [job.state for job in jobs] == ["done", "failed", "done", "failed"]
     assert "the loss is" in jobs[1].status["error"]
@@ -61,6 +61,6 @@ def test_what_the_jobs_of_a_stack_share_and_what_they_need_not():
 
 def test_a_stack_of_no_jobs_is_refused(tmp_path):
     where = ("-m", *SMALL, "hydra/launcher=stacked", "hydra.launcher.replicas=0", "hydra.sweep.dir=sweep", "seed=0,1")
-    refused = run_py(*where, cwd=tmp_path)
-    assert refused.stderr == "error: hydra.launcher.replicas = 0: an integer >= 1 is needed\n"
+    refused = answer_here(*where, cwd=tmp_path)
+    assert refused["err"] == "error: hydra.launcher.replicas = 0: an integer >= 1 is needed\n"
     assert not (tmp_path / "sweep").exists()

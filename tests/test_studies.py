@@ -1,12 +1,10 @@
 """What a study declares is what the laboratory does: groups, stages, figures, identity."""
 
 import functools
-import subprocess
-import sys
 
 import pytest
 import yaml
-from helpers import ROOT, composed
+from helpers import answer_here, composed
 from matplotlib.figure import Figure
 
 import scorelab
@@ -105,10 +103,9 @@ def test_a_context_gives_nothing_that_the_study_does_not_use(tmp_path):
 
 def test_a_study_runs_whatever_the_groups_say_that_it_does_not_use(tmp_path):
     """MALA needs a density, which the default network has not."""
-    command = [sys.executable, ROOT / "run.py", "study=two_stage", "sampler=mala", f"hydra.run.dir={tmp_path / 'run'}"]
     quick = ["study.starts=2", "study.n=4", "study.samples=20", "study.stage1.steps=5", "study.stage2.steps=5"]
-    done = subprocess.run([*command, *quick], capture_output=True, text=True, timeout=60, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    done = answer_here("study=two_stage", "sampler=mala", "hydra.run.dir=run", *quick, cwd=tmp_path)
+    assert done["status"] == 0, done
     assert (tmp_path / "run" / "figures" / "two_stage.png").is_file()
     assert "sampler" not in Run(tmp_path / "run").config.data
 

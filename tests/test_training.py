@@ -1,9 +1,11 @@
 """Training: what is minimised, and that stopping and going on changes nothing."""
 
+import functools
 import math
 
 import pytest
 import torch
+from helpers import normal, over
 
 from scorelab.channel import mix
 from scorelab.denoisers import OuterProduct
@@ -11,6 +13,7 @@ from scorelab.errors import ScorelabError, TrainingDiverged
 from scorelab.randomness import default_stream
 from scorelab.targets import GaussianMixture
 from scorelab.training import Trainer, Training
+from scorelab.training.optimizer import Optimizer
 from scorelab.training.parameters import FlatParameters
 
 BASE = {
@@ -103,6 +106,25 @@ def test_a_checkpoint_of_another_network_is_refused(tmp_path):
     other = Trainer(network(n=5), GaussianMixture.two_modes(n=5), Training(**BASE), 0)
     with pytest.raises(ScorelabError, match="made by another network"):
         other.load(tmp_path / "checkpoint")
+
+
+@over("fused", [True, False])
+def test_an_optimiser_takes_the_steps_of_torch_and_goes_on_from_its_state(fused):
+    sgd = functools.partial(torch.optim.SGD, momentum=0.9)
+    for kind, theirs in {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam, "sgd": sgd}.items():
+        ours, other = (torch.nn.Parameter(normal(7, seed=1, dtype=torch.float32)) for _ in range(2))
+        reference, state = theirs([other], weight_decay=0.1, fused=fused), {}
+        for number, rate in enumerate((0.1, 0.03, 0.2, 0.01)):
+            ours.grad = other.grad = normal(7, seed=2 + number, dtype=torch.float32)
+            optimizer = Optimizer(kind, ours, 0.1, fused)
+            optimizer.load(state)
+            reference.param_groups[0]["lr"] = rate
+            optimizer.step(rate), reference.step()
+            state = optimizer.state
+        assert torch.equal(ours, other), kind
+        assert state.keys() == ({"momentum_buffer"} if kind == "sgd" else {"step", "exp_avg", "exp_avg_sq"})
+        for name, value in state.items():
+            assert torch.equal(value, reference.state[other][name]), (kind, name)
 
 
 def test_flat_parameters_train_as_separate_ones_do():

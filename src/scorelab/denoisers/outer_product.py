@@ -45,7 +45,8 @@ class OuterProductDenoiser(Denoiser):
         self.linear_0 = torch.nn.Linear(2 * frequencies, L)
         self.linear_1 = torch.nn.Linear(n, m)
         self.linear_2 = torch.nn.Linear(L * m, n)
-        self.register_buffer("frequencies", torch.arange(frequencies).float(), persistent=False)
+        # Not by `torch.arange`, which imports half a second of torch's compiler where a run counts its parameters.
+        self.register_buffer("frequencies", torch.tensor(range(frequencies), dtype=torch.float32), persistent=False)
         if zero_output:
             torch.nn.init.zeros_(self.linear_2.weight)
             torch.nn.init.zeros_(self.linear_2.bias)

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy
 
 from scorelab.errors import ScorelabError, one_line
-from scorelab.figures.style import house_style
 from scorelab.files import make_folder, write_bytes
 from scorelab.laws.estimate import spelled_out
 
@@ -21,6 +20,8 @@ _DAMAGED = (
 
 def save_figure(figure, path: Path, dpi: int = 200):
     """Write a Figure in the format that the path ends with."""
+    from scorelab.figures.style import house_style  # with matplotlib, which a run without figures does not wait for
+
     buffer = io.BytesIO()
     with house_style():  # whether text stays text is decided when the file is written
         figure.savefig(buffer, format=path.suffix[1:], dpi=dpi)

@@ -4,9 +4,10 @@ import math
 
 import torch
 
+from scorelab.training.optimizer import BETAS, EPSILON
+
 #: what `table` has for each step and row
 COLUMNS = ("decay", "step_size", "root", "l2", "clip", "share")
-BETAS, EPS = (0.9, 0.999), 1e-8
 #: the options that the numbers of a step depend on
 _OPTIONS = ("optimizer", "lr", "lr_schedule", "warmup", "weight_decay", "clip", "averaging")
 
@@ -51,6 +52,6 @@ def update(values, gradient, first, second, average, numbers):
     gradient = torch.addcmul(gradient * (clip / (norm + 1e-6)).clamp_max(1.0), l2, values)
     first.lerp_(gradient, 1 - BETAS[0])
     second.mul_(BETAS[1]).addcmul_(gradient, gradient, value=1 - BETAS[1])
-    values.mul_(decay).sub_(step_size * first / (second.sqrt() * root + EPS))
+    values.mul_(decay).sub_(step_size * first / (second.sqrt() * root + EPSILON))
     if average is not None:
         average.lerp_(values, share)

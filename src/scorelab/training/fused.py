@@ -3,6 +3,7 @@
 import torch
 
 from scorelab.training import adam, kernels
+from scorelab.training.optimizer import BETAS, EPSILON
 
 #: steps of the longer one of the two graphs
 _GRAPH = 10
@@ -57,8 +58,8 @@ class FusedSteps:
         }
         # three products in tf32 are as exact as one in float32
         products = {"PRECISION": {"float32": "tf32x3", "tf32": "tf32"}[precision]}
-        adams = {"AVERAGED": rows.average is not None, "COLUMNS": len(adam.COLUMNS), "BETA1": adam.BETAS[0]}
-        adams |= {"BETA2": adam.BETAS[1], "EPS": adam.EPS}
+        adams = {"AVERAGED": rows.average is not None, "COLUMNS": len(adam.COLUMNS), "BETA1": BETAS[0]}
+        adams |= {"BETA2": BETAS[1], "EPS": EPSILON}
         of_d, sizes = {"L": L, "B": batch, "BB": BB}, {"n": n, "m": m, "L": L, "B": batch, "BB": BB}
         kind = {"KIND": denoiser.activation.__name__}
         self.options = {

@@ -44,15 +44,14 @@ class StepGraph:
     """
 
     def __init__(self, trainer, batch):
-        group = trainer.optimizer.param_groups[0]
         self.batch = [values.clone() for values in batch]
         self.lr, self.share = (torch.zeros((), device=trainer.device) for _ in range(2))
 
         def step(captured):
-            group["capturable"] = captured  # torch warns of it elsewhere
+            trainer.optimizer.captured = captured  # torch warns of it elsewhere
             return trainer.take(self.batch, self.lr, self.share)
 
-        with _left_as_it_is(trainer.tensors, group):
+        with _left_as_it_is(trainer):
             self.replay, self.loss = capture(step, trainer.device)
 
     def __call__(self, batch, lr: float, share: float) -> torch.Tensor:
@@ -65,15 +64,14 @@ class StepGraph:
 
 
 @contextlib.contextmanager
-def _left_as_it_is(tensors, group):
-    """Put tensors back, in their places, and the options of an optimiser; tensors that are new become
-    0."""
-    before, options = {name: tensor.clone() for name, tensor in tensors().items()}, dict(group)
+def _left_as_it_is(trainer):
+    """Put the tensors of a training back, in their places; those of its optimiser that are new become 0."""
+    before = {name: tensor.clone() for name, tensor in trainer.tensors().items()}
     try:
         yield
     finally:
-        group |= options | {"capturable": False}
-        for name, tensor in tensors().items():
+        trainer.optimizer.captured = False
+        for name, tensor in trainer.tensors().items():
             if name in before:
                 tensor.copy_(before[name])
             else:

@@ -45,11 +45,10 @@ class Rows:
         self.first, self.second = matrix(), matrix()
         self.steps = torch.tensor([float(each.step) for each in trainers]).to(trainers[0].device)
         for own, first, second, step in zip(trainers, self.first, self.second, self.steps, strict=True):
-            state = own.optimizer.state[own.flat.value]
             for name, row in (("exp_avg", first), ("exp_avg_sq", second)):
-                if name in state:
-                    row.copy_(state[name])
-            state |= {"step": step, "exp_avg": first, "exp_avg_sq": second}
+                if name in own.optimizer.state:
+                    row.copy_(own.optimizer.state[name])
+            own.optimizer.state = {"step": step, "exp_avg": first, "exp_avg_sq": second}
 
     def named(self, matrix) -> dict:
         """The parameters of all rows of such a matrix, name -> (R, *shape), views of it."""

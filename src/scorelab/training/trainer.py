@@ -22,6 +22,7 @@ from scorelab.training.derivatives import require_derivatives
 from scorelab.training.fit import require_fit
 from scorelab.training.noising import GaussianChannel
 from scorelab.training.objectives import Regression, build_objective
+from scorelab.training.optimizer import Optimizer
 from scorelab.training.options import Training
 from scorelab.training.parameters import FlatParameters
 
@@ -85,7 +86,8 @@ class Trainer:
         if process is not None and type(self.objective) is not Regression:
             raise ConfigError(f"training.objective = {options.objective}: a process is learned by a regression")
         self.flat = FlatParameters(denoiser)
-        self.optimizer = self._optimizer()
+        fused = self.device.type in _FUSED
+        self.optimizer = Optimizer(options.optimizer, self.flat.value, options.weight_decay, fused)
         self._network = graphs.in_precision(denoiser, options.precision, self.device)  # what steps are taken with
         self._graphs = graphs.Graphs(self)
         self.average = self.flat.value.detach().clone() if options.averaging else None
@@ -120,14 +122,6 @@ class Trainer:
     def data(self):
         """The samples that are trained on, (count, *shape)."""
         return self.batches.data
-
-    def _optimizer(self):
-        options = self.options
-        fused = self.device.type in _FUSED
-        common = {"lr": options.lr, "weight_decay": options.weight_decay, "fused": fused}
-        if options.optimizer == "sgd":
-            return torch.optim.SGD([self.flat.value], momentum=0.9, **common)
-        return {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[options.optimizer]([self.flat.value], **common)
 
     # What is measured beside the loss. ------------------------------------------------------------------------------
 
@@ -345,8 +339,7 @@ class Trainer:
     def _move(self, lr, share):
         if self.options.clip is not None:
             self.flat.clip_(self.options.clip)
-        self.optimizer.param_groups[0]["lr"] = lr
-        self.optimizer.step()
+        self.optimizer.step(lr)
         if self.average is not None:
             self.average.lerp_(self.flat.value.detach(), share)
 
@@ -374,8 +367,7 @@ class Trainer:
 
     def tensors(self):
         """Name -> what a step changes, not copied."""
-        state = self.optimizer.state_dict()["state"].get(0, {})
-        tensors = {f"optimizer.{name}": value for name, value in state.items() if isinstance(value, torch.Tensor)}
+        tensors = {f"optimizer.{name}": value for name, value in self.optimizer.state.items()}
         tensors["value"] = self.flat.value.detach()
         if self.average is not None:
             tensors["average"] = self.average
@@ -410,11 +402,7 @@ class Trainer:
             self.average.copy_(tensors["average"])
         self.best = tensors["best"].to(self.device) if "best" in tensors else None
         state = {name.removeprefix("optimizer."): tensors[name] for name in tensors if name.startswith("optimizer.")}
-        if state:
-            whole = self.optimizer.state_dict()
-            self.optimizer.load_state_dict({"state": {0: state}, "param_groups": whole["param_groups"]})
-        else:
-            self.optimizer.state.clear()
+        self.optimizer.load(state)
 
 
 def read(losses):

@@ -13,7 +13,7 @@ from scorelab.progress import Progress
 from scorelab.randomness import stream, stream_seed
 from scorelab.samplers.ends import on_target
 from scorelab.samplers.loop import draw_samples
-from scorelab.samplers.risk import grid_of
+from scorelab.samplers.risk import remembered, risk_of
 
 log = logging.getLogger("scorelab")
 
@@ -24,7 +24,7 @@ def run(study, context):
     comparison = LawComparison(target.projection(target.direction), context.sampling.count)
     floor, deviation = comparison.floor(study.floor_repeats, stream(context.seed, "floors"))["w1"]
     settings = [(grid, name, budget) for grid in study.grids for name in study.samplers for budget in study.evaluations]
-    rows, why = [], None
+    rows, why, risks = [], None, {}  # risks: what a grid adapts to -> the risk, which all samplers and budgets share
     with Progress("sampling", len(settings), "settings") as progress:
         for number, (grid, name, budget) in enumerate(settings):
             progress.update(number, f"{grid} {name} {budget}")
@@ -32,7 +32,10 @@ def run(study, context):
             schedule = on_target(study.schedule(grid, context.config), target)
             try:
                 job.require(schedule, context.denoiser)
-                row = _measure(study, context, job, schedule, comparison)
+                adapts_to = schedule.grid.adapts_to
+                if adapts_to not in risks:
+                    risks[adapts_to] = remembered(risk_of(schedule, target, context.denoiser))
+                row = _measure(study, context, job, schedule, risks[adapts_to], comparison)
             except (ScorelabError, ValueError) as error:
                 why = str(error)
                 log.info("%s on the grid %s with %d evaluations left out: %s", name, grid, budget, why)
@@ -46,10 +49,10 @@ def run(study, context):
     context.write_table("accuracy.csv", rows)
 
 
-def _measure(study, context, job, schedule, comparison):
+def _measure(study, context, job, schedule, risk, comparison):
     """W1 of the projection, weight of the first mode and orthogonal variance: means over sets, with standard errors,
     and for the last two the standard deviation over sets of as many exact samples."""
-    target, angles = context.target, grid_of(job, schedule, context.target, context.denoiser)
+    target, angles = context.target, job.angles(schedule, risk if job.rule.visits_grid else None)
     law = target.output_law(job.end_angle(schedule), job.output)
     if law is None:
         raise ScorelabError(f"sampler.output = {job.output}: the law of exact outputs is not known at this end")
