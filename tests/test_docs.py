@@ -72,7 +72,7 @@ def test_the_network_the_target_the_sampler_and_the_grid_of_the_guide_run_togeth
 
 def test_the_parts_of_the_readme_stand_alone():
     namespace = {}
-    exec(blocks("README.md", "python")[1], namespace)
+    exec(blocks("README.md", "python")[2], namespace)
     assert namespace["x"].shape == (1000, 128)
 
 

@@ -7,8 +7,8 @@ from conftest import SMALL
 from matplotlib.figure import Figure
 
 from scorelab.figures.files import save_figure
+from scorelab.figures.projection import grid
 from scorelab.studies import Generate, draw
-from scorelab.studies.generate.figures.projection import grid
 
 
 @pytest.fixture(scope="module")

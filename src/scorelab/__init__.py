@@ -10,5 +10,12 @@ from scorelab._lazy import lazy_exports
 __version__ = "0.1.0"
 
 __getattr__, __dir__, __all__ = lazy_exports(
-    __name__, {"lab.app": ["load", "run"], "lab.runs": ["Run"], "errors": ["ScorelabError"]}
+    __name__,
+    {
+        "lab.app": ["load", "run"],
+        "lab.finding": ["runs"],
+        "lab.runs": ["Run"],
+        "evaluation": ["evaluate"],
+        "errors": ["ScorelabError"],
+    },
 )

@@ -56,7 +56,7 @@ def memorisation(samples, target, repeats: int, generator) -> dict:
         return found | {f"{name}_floor": Estimate.missing(why) for name in found}
     other = ratios(target.held_out, target)
     floors = Estimate.share(other < COPY), _median(other, repeats, generator)
-    return {name: _held(found[name], floor) for name, floor in zip(found, floors, strict=True)}
+    return {name: held(found[name], floor) for name, floor in zip(found, floors, strict=True)}
 
 
 def _median(values, repeats, generator) -> Estimate:
@@ -65,7 +65,7 @@ def _median(values, repeats, generator) -> Estimate:
     return Estimate(float(values.median()), float(torch.stack([values[draw].median() for draw in draws]).std()))
 
 
-def _held(found: Estimate, floor: Estimate) -> Estimate:
+def held(found: Estimate, floor: Estimate) -> Estimate:
     """A number with the same number of other images as its floor, whose error is the deviation of the floor."""
     return replace(found, floor=floor.value, floor_deviation=floor.standard_error)
 
@@ -94,7 +94,7 @@ def distances(samples, target, repeats: int, generator) -> dict:
         "sliced_w1": lambda some: sliced_w1(some, sets[2], directions, repeats, generator),
         "mmd_squared": lambda some: mmd_squared(some, sets[2], [width * scale for width in _WIDTHS]),
     }
-    return {name: _held(measure(sets[0]), measure(sets[1])) for name, measure in measured.items()}
+    return {name: held(measure(sets[0]), measure(sets[1])) for name, measure in measured.items()}
 
 
 def sliced_w1(one, other, directions, repeats: int, generator) -> Estimate:
@@ -225,7 +225,7 @@ def classification(samples, target, repeats: int, generator) -> dict:
     recognised = Estimate.missing("the classifier finds the class of no held-out image")
     if right.any():
         floor = Estimate.share(others >= classifier.threshold)
-        recognised = _held(Estimate.share(confidence >= classifier.threshold), floor)
+        recognised = held(Estimate.share(confidence >= classifier.threshold), floor)
     count, classes = len(found), classifier.classes
     exact = torch.bincount(target.labels.cpu(), minlength=classes).double() / len(target.labels)
     shares = torch.bincount(torch.as_tensor(found), minlength=classes).double() / count

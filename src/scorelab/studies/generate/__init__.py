@@ -61,7 +61,7 @@ class Generate(Study):
         "plot": ".plot",
     }
     figures = {
-        "projection": ".figures.projection",
+        "projection": "scorelab.figures.projection",
         "posterior_mean": ".figures.posterior_mean",
         "errors": ".figures.errors",
         "training": "scorelab.figures.training",
@@ -76,7 +76,7 @@ class Generate(Study):
         *("images", "denoising", "generalisation"),
     )
     sections = ".numbers"
-    overviews = {"projection": ".figures.projection"}
+    overviews = {"projection": "scorelab.figures.projection"}
     headline = (W1, KS, MODE_WEIGHT, PATH_KL, MEMORISED, SLICED_W1, RECOGNISED)
     columns = (W1, W1_FLOOR, MODE_WEIGHT, PATH_KL, MEMORISED, SLICED_W1, RECOGNISED, EXCESS_RISK, SECONDS)
     compared = (PATH_KL, W1, MODE_WEIGHT)

@@ -1,0 +1,112 @@
+"""The command `scorelab`.
+
+    scorelab run [OVERRIDE ...]          train, sample, measure and draw; -m sweeps; --help shows every option
+    scorelab ls [DIR ...]                find runs: --where 'denoiser.L == 6 and metrics.projection.w1 < 0.01'
+    scorelab gather DIR                  gather the runs below a directory, also of a sweep that still runs
+    scorelab evaluate FILE [OVERRIDE ...]    hold samples of any origin (.npy, .csv) against target=NAME
+
+`scorelab COMMAND --help` says more.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from scorelab.errors import ScorelabError
+
+#: columns of `ls`, those of them that there are
+_COLUMNS = ("directory", "state", "study", "target", "denoiser", "seed", "metrics.projection.w1")
+_COLUMNS += ("metrics.projection.mode_weight", "metrics.path_kl.total", "error")
+
+
+def main():
+    """Do what the command line says."""
+    command, *rest = sys.argv[1:] or ["--help"]
+    known = {"run": _run, "ls": _ls, "gather": _gather, "evaluate": _evaluate}
+    if command not in known:
+        told = command in ("-h", "--help")
+        print(__doc__.strip() if told else f"error: {command}: allowed are {', '.join(known)}", file=sys.stderr)
+        sys.exit(0 if told else 2)
+    try:
+        known[command](rest)
+    except ScorelabError as error:
+        sys.exit(f"error: {error}")
+
+
+def _parser(name: str, text: str):
+    kind = argparse.RawDescriptionHelpFormatter
+    return argparse.ArgumentParser(f"scorelab {name}", description=text, formatter_class=kind)
+
+
+def _run(words):
+    import hydra
+
+    from scorelab.lab import app
+
+    sys.argv = ["scorelab run", *words]
+    app.main(hydra.main(version_base="1.3", config_path=str(app.config_folder()), config_name="config")(app.job))
+
+
+def _ls(words):
+    from rich.console import Console
+    from rich.table import Table
+
+    from scorelab.lab.finding import runs
+
+    parser = _parser("ls", runs.__doc__)
+    parser.add_argument("directories", nargs="*", metavar="DIR", help="by default outputs")
+    parser.add_argument("--where", help="an expression that a run has to satisfy")
+    parser.add_argument("--columns", help="names of columns, with commas between them; 'all' for every one")
+    parser.add_argument("--csv", metavar="FILE", help="write every column to a file instead")
+    chosen = parser.parse_args(words)
+    table = runs(*chosen.directories, where=chosen.where)
+    if chosen.csv is not None:
+        table.to_csv(chosen.csv, index=False)
+        return
+    names = [*table] if chosen.columns == "all" else (chosen.columns or ",".join(_COLUMNS)).split(",")
+    missing = [name for name in names if name not in table]
+    if chosen.columns and missing and len(table):
+        raise ScorelabError(f"--columns: no run has {missing[0]}")
+    names = [name for name in names if name in table and (chosen.columns or table[name].notna().any())]
+    shown = Table(*names, box=None, pad_edge=False)
+    for row in table[names].to_dict("records"):
+        shown.add_row(*(_text(value) for value in row.values()))
+    Console(width=None if sys.stdout.isatty() else 10_000).print(shown)
+    print(f"{len(table)} runs")
+
+
+def _text(value) -> str:
+    if value is None or value != value:
+        return ""
+    return f"{value:.4g}" if isinstance(value, float) else str(value).replace("[", r"\[")
+
+
+def _gather(words):
+    from scorelab.lab.gather import gather, print_sweep
+
+    parser = _parser("gather", "Write sweep.csv, sweep.md and the figures of the runs below a directory.")
+    parser.add_argument("directory", metavar="DIR")
+    parser.add_argument("extensions", nargs="*", help="packages of your own whose studies the runs are of")
+    chosen = parser.parse_args(words)
+    print_sweep(gather(chosen.directory, chosen.extensions), Path(chosen.directory))
+
+
+def _evaluate(words):
+    from scorelab.evaluation import evaluate
+
+    parser = _parser("evaluate", "Hold samples against a target: every number beside what exact samples have.")
+    parser.add_argument("samples", metavar="FILE", help=".npy or .csv, one sample a row")
+    parser.add_argument("overrides", nargs="*", metavar="OVERRIDE", help="of the target, as target=mixture target.n=8")
+    parser.add_argument("--out", metavar="DIR", help="write evaluation.json and evaluation.png there")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--repeats", type=int, default=200, help="sets behind a floor or a standard error")
+    chosen = parser.parse_args(words)
+    found = evaluate(chosen.samples, chosen.overrides, seed=chosen.seed, repeats=chosen.repeats)
+    print(found)
+    if chosen.out is not None:
+        found.save(chosen.out)
+    sys.exit(0 if found.passed else 3)
+
+
+if __name__ == "__main__":
+    main()

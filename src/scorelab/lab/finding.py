@@ -1,0 +1,88 @@
+"""Finding runs: every run below some directories as the rows of a table."""
+
+import os
+import re
+from collections.abc import Iterable, Mapping
+from numbers import Real
+from pathlib import Path
+
+from scorelab.errors import ScorelabError, one_line
+from scorelab.lab.runs import Run, asked, read_metrics
+from scorelab.options import nearest
+
+#: parts of a configuration that have a column of their class, beside the columns of their keys
+_PARTS = ("target", "denoiser", "schedule", "sampler", "training", "study")
+#: a dotted name in an expression, outside of quotes
+_NAME = re.compile(r"""("[^"]*"|'[^']*'|`[^`]*`)|\b([A-Za-z_]\w*(?:\.\w+)+)""")
+
+
+def runs(*directories: Path | str, where: str | None = None):
+    """A pandas DataFrame with a row for each run at any depth below the directories, by default `outputs`.
+
+    Columns: directory, state, time, error, asked (the overrides); target, denoiser and so on, the names of the classes;
+    every key of the configuration by its dotted name, as `training.N`; every number of metrics.json with the prefix
+    `metrics.`, as `metrics.projection.w1`. A run whose files are damaged has the state `unreadable`, and the reason.
+
+    where: an expression of these names that a row has to satisfy, as "denoiser.L == 6 and metrics.projection.w1 < 0.01"
+    (that of pandas.DataFrame.query). Raises ScorelabError for a directory that is not there, and for an expression that
+    cannot be read or has a name that no run has.
+    """
+    import pandas
+
+    found = [_row(path) for directory in directories or ("outputs",) for path in _below(Path(directory))]
+    table = pandas.DataFrame(found, columns=None if found else ["directory", "state"])
+    return table if where is None else _query(table, where)
+
+
+def _below(directory: Path) -> Iterable[Path]:
+    """The run directories at or below a directory, in the order of their paths; links are not followed."""
+    if not directory.is_dir():
+        raise ScorelabError(f"{directory}: no such directory")
+    for path, folders, files in os.walk(directory):
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and name != "figures")
+        if "status.json" in files:
+            yield Path(path)
+
+
+def _row(path: Path) -> dict:
+    run, row = Run(path), {"directory": str(path), "state": "unreadable", "time": None, "error": None}
+    try:
+        status, saved = run.status, run.saved
+        row |= {"time": status.get("time"), "error": status.get("error"), "asked": " ".join(_asked(run))}
+        row |= {part: _class(saved[part]) for part in _PARTS if part in saved}
+        row |= _flat({key: value for key, value in saved.items() if key not in ("sweep", "figures", "stage", "run")})
+        if (run / "metrics.json").is_file():
+            row |= _flat(read_metrics(run / "metrics.json"), "metrics.")
+        row["state"] = status["state"]
+    except ScorelabError as error:
+        row["error"] = one_line(error)
+    return row
+
+
+def _asked(run: Run) -> list[str]:
+    return [f"{key}={value}" for key, value in asked(run.overrides).items()]
+
+
+def _class(node) -> str | None:
+    return str(node.get("_target_", "")).rpartition(".")[2] or None if isinstance(node, Mapping) else None
+
+
+def _flat(node: Mapping, prefix: str = "") -> dict:
+    """The numbers, texts and truth values of nested mappings by their dotted names."""
+    flat = {}
+    for key, value in node.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{key}.")
+        elif isinstance(value, (str, Real)) and key != "_target_":
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def _query(table, where: str):
+    names = {name for _, name in _NAME.findall(where) if name}
+    for name in sorted(names - {*table}):
+        raise ScorelabError(f"{where}: no run has {name}; {nearest(name, [*table])}")
+    try:
+        return table.query(_NAME.sub(lambda match: match[1] or f"`{match[2]}`", where), engine="python")
+    except Exception as error:  # whatever pandas raises for what is no expression
+        raise ScorelabError(f"{where}: cannot be read ({one_line(error)})") from None
