@@ -102,7 +102,7 @@ def training_step(case: Case, variant: str, device: str):
 
 def trainer_step_seconds(case: Case, variant: str, device: str, least: float) -> float:
     """The time of a step in epochs of a Trainer, in seconds, for one of `TRAINER`; the first epoch is not timed."""
-    count = _IMAGES if device == "cuda" else 8 * case.batch
+    count = _IMAGES // 2 if device == "cuda" else 8 * case.batch
     options = Training(
         N=count,
         epochs=_IMAGES,

@@ -97,7 +97,7 @@ def test_the_short_reproduction_has_twelve_jobs_that_differ():
 
 def test_the_reproduction_of_the_thesis_has_every_figure_and_its_images_their_budget(monkeypatch):
     jobs = [checked(*job) for job in read_jobs(JOBS / "reproduce_thesis.yaml")]
-    assert len({job.fingerprint for job in jobs}) == len(jobs) == 21
+    assert len({job.fingerprint for job in jobs}) == len(jobs) == 22
     monkeypatch.setenv("IMAGES", "somewhere")
     for job in read_jobs(JOBS / "reproduce_thesis_images.yaml"):
         data = composed(*job)
@@ -140,3 +140,37 @@ def test_the_figures_of_the_thesis_have_its_steps_and_noise():
         study = checked("+experiment=thesis_fig16", f"study.protocol={protocol}").study
         assert (study.kappa, study.end, study.steps) == (kappa, end, round(100 * end))
         assert study.volatility**2 == pytest.approx(square)
+
+
+def test_figure_18_has_the_chain_the_loss_and_the_sampling_of_the_text_under_any_optimiser():
+    """Section 5.2.3: T = 200, beta up to 0.02, algorithms 1 and 2; what is ours is the optimiser and the budget."""
+    ours, text, author = (
+        checked("+experiment=thesis_fig18", *also).data for also in ((), ("training=ddpm",), ("training=ddpm_author",))
+    )
+    for each in (ours, text, author):
+        assert (each["schedule"]["timesteps"], each["schedule"]["beta"], each["schedule"]["beta_max"]) == (
+            200,
+            "linear",
+            0.02,
+        )
+        assert (each["sampler"]["_target_"].split(".")[-1], each["sampler"]["steps"]) == ("DDPMAncestral", 199)
+        assert (each["denoiser"]["parametrization"], each["training"]["objective"]) == ("noise", "noise")
+        assert each["training"]["angles"] == "chain"
+    optimiser = {"protocol", "epochs", "batch_size", "optimizer", "lr", "lr_schedule", "warmup", "weight_decay", "clip"}
+    assert {key for key, value in ours["training"].items() if value != text["training"][key]} == optimiser | {
+        "averaging"
+    }
+    assert (author["training"]["loss"], author["training"]["noise"], author["training"]["flips"]) == (
+        "huber",
+        "repeated",
+        True,
+    )
+
+
+def test_smld_on_images_has_the_levels_and_the_loss_of_smld():
+    """Section 5.1: one network for the scores of all levels, and Langevin dynamics through the same levels."""
+    ours, other = (checked(f"+experiment=thesis_smld{also}").data for also in ("_images", ""))
+    assert ours["schedule"] == other["schedule"]
+    assert ours["sampler"]["steps"] == ours["training"]["levels"] - 1 == other["sampler"]["steps"]
+    for key in ("objective", "angles", "angle_min", "angle_max", "levels"):
+        assert ours["training"][key] == other["training"][key], key

@@ -24,15 +24,16 @@ def capture(step, device):
     """A function that repeats what `step` makes the device do, and what `step` returned, whose tensors each repetition
     fills anew. step: function of whether it is being captured; beforehand it is taken `_WARMUP` times."""
     with torch.cuda.device(device):
-        stream = torch.cuda.Stream()
+        stream, graph = torch.cuda.Stream(), torch.cuda.CUDAGraph()
         stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):  # it ends a capture that went wrong as well
-            for _ in range(_WARMUP):
-                step(False)
-            graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(graph, stream=stream):
-                returned = step(True)
-        torch.cuda.current_stream().wait_stream(stream)
+        try:
+            with torch.cuda.stream(stream):  # it leaves the stream after a capture that went wrong as well
+                for _ in range(_WARMUP):
+                    step(False)
+                with torch.cuda.graph(graph, stream=stream):
+                    returned = step(True)
+        finally:
+            torch.cuda.current_stream().wait_stream(stream)
     return graph.replay, returned
 
 
