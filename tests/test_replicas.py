@@ -98,3 +98,11 @@ def test_a_replica_that_fails_does_not_take_the_others_with_it(tmp_path):
 def test_a_number_of_replicas_that_cannot_be_is_refused(tmp_path, count):
     assert "replicas" in refused(ConfigError, scorelab.run, [*OWN, f"replicas={count}"], tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_run_that_is_done_is_not_written_again_when_it_is_resumed(together):
+    _, directory = together
+    for path in (directory, directory / "replicas" / "1"):
+        before = (path / "metrics.json").stat().st_mtime_ns
+        scorelab.run([f"training.resume='{path}'"])
+        assert (path / "metrics.json").stat().st_mtime_ns == before

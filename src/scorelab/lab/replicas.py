@@ -28,7 +28,10 @@ _ERROR = "_standard_error"
 
 def execute(run: Run, config: Config):
     """Run the stages that a checked configuration asks for, with all its replicas; see
-    `scorelab.lab.execution.execute`, which does it for one."""
+    `scorelab.lab.execution.execute`, which does it for one. A run that is done is left as it is."""
+    if config.general.stage == "all" and run.state == "done":
+        log.info("%s is done: nothing is left to do", run.path)
+        return
     if config.general.replicas == 1:
         execute_one(run, config)
         return
