@@ -25,7 +25,7 @@ def finished(run_once):
 def test_a_run_leaves_what_it_promises(finished):
     names = {path.name for path in finished.directory.iterdir()}
     promised = {".hydra", "run.log", "metrics.json", "training.csv", "posterior_mean.csv", "path_kl.csv"}
-    promised |= {"samples.npy", "denoiser.safetensors", "figures", "status.json", "config.yaml"}
+    promised |= {"samples.npy", "denoiser.safetensors", "figures", "status.json", "config.yaml", "report.html"}
     assert names == promised
     figures = {path.name for path in (finished.directory / "figures").iterdir()}
     assert figures == {

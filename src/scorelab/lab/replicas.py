@@ -18,6 +18,7 @@ from scorelab.files import make_folder, write_bytes, write_json
 from scorelab.lab.config import Config, check
 from scorelab.lab.execution import begin, provenance, stages_of
 from scorelab.lab.execution import execute as execute_one
+from scorelab.lab.page import write_page
 from scorelab.lab.runs import Run
 from scorelab.lab.stacked import train
 
@@ -34,7 +35,13 @@ def execute(run: Run, config: Config):
         return
     if config.general.replicas == 1:
         execute_one(run, config)
-        return
+    else:
+        _execute_several(run, config)
+    if config.general.stage == "all" or config.general.run is not None:  # else there are no results yet
+        write_page(run, config)
+
+
+def _execute_several(run: Run, config: Config):
     from scorelab.figures import replicas as figure
     from scorelab.lab.context import Context
 

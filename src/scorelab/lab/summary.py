@@ -24,7 +24,7 @@ def summary(run: Run, study):
             console.print(line, soft_wrap=True, highlight=False, markup=False)
     figures = sorted(path for path in (run / "figures").glob("[!.]*") if path.suffix != ".npz")
     pages = sorted(run.path.glob("*.md"))
-    for path in [*pages, *figures, run / "metrics.json"]:
+    for path in [*pages, *figures, run / "metrics.json", *run.path.glob("report.html")]:
         console.print(_short(path), soft_wrap=True, highlight=False, markup=False)
 
 

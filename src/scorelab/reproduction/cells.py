@@ -2,9 +2,9 @@
 
 import statistics
 
+from scorelab.blocks import Cell, Table
 from scorelab.laws.estimate import shown
 from scorelab.reproduction.collect import Entry
-from scorelab.reproduction.render import Cell, Table
 
 #: what stands where there is no value
 NONE = "—"

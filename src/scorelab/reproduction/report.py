@@ -5,10 +5,10 @@ import urllib.parse
 from dataclasses import replace
 from pathlib import Path
 
+from scorelab.blocks import Pictures, markdown, page
 from scorelab.errors import ScorelabError, one_line
 from scorelab.files import inside, made_from, make_folder, remove, require_closed, write_bytes, write_text
 from scorelab.reproduction.collect import Entry, collect
-from scorelab.reproduction.render import Pictures, markdown, page
 
 
 def write_report(directory: Path | str, docs: Path | str | None = None) -> list[Path]:

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import numpy
 
+from scorelab.blocks import Cell, Heading, Paragraph, Pictures, Table
 from scorelab.laws.estimate import mean_and_error, shown
 from scorelab.reproduction.cells import measured, not_done, plain, text
 from scorelab.reproduction.collect import Entry
-from scorelab.reproduction.render import Cell, Heading, Paragraph, Pictures, Table
 
 #: a number agrees with its exact value within so many standard errors
 _ERRORS = 4.0

@@ -1,8 +1,8 @@
 """What the report of the semester paper says, figure by figure."""
 
+from scorelab.blocks import Cell, Heading, Paragraph, Pictures, Table
 from scorelab.reproduction.cells import NONE, average, mean, measured, not_done, percent, plain, text, with_error
 from scorelab.reproduction.collect import Entry
-from scorelab.reproduction.render import Cell, Heading, Paragraph, Pictures, Table
 from scorelab.reproduction.semester import conclusions
 from scorelab.reproduction.semester.figures import FIGURES, Figure, published_numbers, share
 from scorelab.reproduction.semester.protocols import differences

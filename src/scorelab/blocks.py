@@ -1,4 +1,4 @@
-"""Blocks of a report as Markdown and as one HTML page that needs nothing else."""
+"""Blocks of a page as Markdown and as one HTML file that needs nothing else."""
 
 import base64
 import html
@@ -24,6 +24,13 @@ class Paragraph:
 
     text: str
     conclusion: bool = False
+
+
+@dataclass(frozen=True)
+class Code:
+    """A command, as it is typed."""
+
+    text: str
 
 
 @dataclass(frozen=True)
@@ -58,6 +65,8 @@ def markdown(blocks: list, home: Path) -> str:
                 parts.append(f"{'#' * level} {text(title)}")
             case Paragraph(said, conclusion):
                 parts.append(f"**{text(said)}**" if conclusion else text(said))
+            case Code(typed):
+                parts.append("\n".join(f"    {line}" for line in typed.splitlines()))
             case Table(headings, rows):
                 cells = ((text(cell.text) for cell in row) for row in rows)
                 parts.append("\n".join(table(map(text, headings), cells)))
@@ -70,7 +79,7 @@ def markdown(blocks: list, home: Path) -> str:
 
 def page(blocks: list, title: str) -> str:
     """Blocks as one HTML page with its pictures inside."""
-    frame = (resources.files("scorelab.reproduction") / "page.html").read_text()
+    frame = (resources.files("scorelab") / "page.html").read_text()
     before, after = frame.replace("{{title}}", html.escape(title)).split("{{body}}")
     return before + "\n".join(map(_element, blocks)) + after
 
@@ -82,6 +91,8 @@ def _element(block) -> str:
         case Paragraph(text, conclusion):
             mark = ' class="conclusion"' if conclusion else ""
             return f"<p{mark}>{html.escape(text)}</p>"
+        case Code(typed):
+            return f"<pre>{html.escape(typed)}</pre>"
         case Table(headings, rows):
             head = "".join(f'<th><button type="button">{html.escape(text)}</button></th>' for text in headings)
             body = "\n".join(f"<tr>{''.join(map(_data, row))}</tr>" for row in rows)

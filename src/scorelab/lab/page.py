@@ -1,0 +1,114 @@
+"""report.html: what a run found, on one page that needs nothing else."""
+
+import shlex
+import sys
+
+from scorelab.blocks import Cell, Code, Heading, Paragraph, Pictures, Table, page
+from scorelab.files import made_from, write_text
+from scorelab.lab.config import Config
+from scorelab.lab.runs import Run
+from scorelab.laws.estimate import shown
+from scorelab.studies.base import Number, leaves, lookup, not_measured
+
+#: standard errors, or deviations of exact samples, beyond which a number is said to differ
+DEVIATIONS = 4.0
+
+
+def write_page(run: Run, config: Config):
+    """Write report.html into the directory of a run that is done."""
+    with made_from(run / "metrics.json", "its numbers make no page"):
+        content = page(blocks(run, config), _title(config))
+    write_text(run / "report.html", content)
+
+
+def blocks(run: Run, config: Config) -> list:
+    """The blocks of the page."""
+    metrics, study = run.metrics, config.study
+    numbers = [each for number in study.headline for each in number.among(list(leaves(metrics)))]
+    said = [(number, verdict) for number in numbers if (verdict := sentence(number, metrics)) is not None]
+    found = [Heading(1, _title(config))]
+    decided = [(number.name, differs) for number, (_, differs) in said if differs is not None]
+    if decided:
+        off = [name for name, differs in decided if differs]
+        whole = f"{len(off)} differ: {', '.join(off)}" if off else "none differs"
+        text = f"Of {len(decided)} numbers that exact samples have as well, {whole}, by {DEVIATIONS:g} deviations."
+        found.append(Paragraph(text, conclusion=True))
+    closing = study.closing(metrics)
+    if closing is not None:
+        rows = [[Cell(text) for text in row] for row in closing.rows]
+        verdicts = {number.name: text for number, (text, _) in said}
+        rows = [[*row, Cell(verdicts.get(row[0].text, ""))] for row in rows]
+        found += [Table([*closing.headings, ""], rows)] if rows else []
+        found += [Paragraph(line) for line in closing.lines if line not in not_measured(metrics)]
+    found += _pictures(run, study)
+    missing = not_measured(metrics)
+    if missing:
+        found += [Heading(2, "Not measured"), *map(Paragraph, missing)]
+    return [*found, Heading(2, "How to repeat it"), *_again(run, metrics), *_configuration(config)]
+
+
+def _title(config: Config) -> str:
+    parts = (config[group].cls.__name__ for group in ("target", "denoiser") if config.uses(group))
+    return ", ".join([config["study"].cls.__name__, *parts, f"seed {config.general.seed}"])
+
+
+def sentence(number: Number, metrics) -> tuple[str, bool | None] | None:
+    """What a number says beside its exact value or its floor, and whether it differs from what exact samples have, None
+    where the floor is no such value; None for a number that was not measured, or that is held against nothing."""
+    value, error, reference = (lookup(metrics, key) for key in (number.key, number.error_key, number.reference_key))
+    if value is None or reference is None or isinstance(value, list):
+        return None
+    if number.held == "exact":
+        if not error:
+            return None
+        off = (value - reference) / error
+        return f"{abs(off):.2g} standard errors from the exact value", abs(off) > DEVIATIONS
+    deviation = lookup(metrics, f"{number.reference_key}_deviation")
+    ratio = f"{value / reference:.3g} times the floor" if reference else f"the floor is {shown(reference)}"
+    if not deviation:
+        return ratio, None
+    above = (value - reference) / deviation
+    return f"{ratio}, {max(above, 0.0):.2g} deviations above it", above > DEVIATIONS
+
+
+def _pictures(run: Run, study) -> list:
+    """The figures of the run, each with what the module that draws it says of it."""
+    found = []
+    for path in sorted((run / "figures").glob("[!.]*.png")):
+        name, place = path.stem, study.figures.get(path.stem.partition("-")[0])
+        told = sys.modules.get(_module(type(study), place)) if isinstance(place, str) else None
+        found.append((path, (told.__doc__ or name).split("\n\n")[0].replace("\n", " ") if told else name))
+    return [Heading(2, "Figures"), Pictures(found)] if found else []
+
+
+def _module(study, place: str) -> str:
+    owner = next(base for base in study.__mro__ if "figures" in vars(base))
+    return sys.modules[owner.__module__].__package__ + place if place.startswith(".") else place
+
+
+def _again(run: Run, metrics) -> list:
+    """The command, and where the numbers come from."""
+    of = metrics.get("run", {})
+    words = shlex.join(["python", "run.py", *run.overrides])
+    versions = ", ".join(f"{name} {version}" for name, version in of.get("versions", {}).items())
+    rows = {"directory": str(run.path), "code": of.get("git_commit"), "versions": versions, "device": of.get("device")}
+    rows |= {"seconds": of.get("wall_seconds"), "fingerprint": of.get("fingerprint")}
+    cells = ((name, f"{value:.4g}" if isinstance(value, float) else str(value)) for name, value in rows.items())
+    return [Code(words), Table(["", ""], [[*map(Cell, row)] for row in cells])]
+
+
+def _configuration(config: Config) -> list:
+    rows = []
+    for group, part in config.components.items():
+        data = config.data[group]
+        keys = ", ".join(f"{key}={_value(value)}" for key, value in data.items() if key != "_target_")
+        rows.append([Cell(group), Cell(part.cls.__name__), Cell(keys)])
+    return [Heading(2, "Configuration"), Table(["group", "class", "keys"], rows)]
+
+
+def _value(value) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key}: {_value(one)}" for key, one in value.items()) + "}"
+    if isinstance(value, list) and len(value) > 12:
+        return f"[{len(value)} values]"
+    return "null" if value is None else str(value)
