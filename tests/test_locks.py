@@ -16,7 +16,7 @@ from helpers import ROOT, answer_here, refused, run_py
 
 import scorelab
 from scorelab.errors import ScorelabError
-from scorelab.lab import locks
+from scorelab.lab import app, locks
 from scorelab.lab.gather import gather
 from scorelab.lab.locks import Lock
 from scorelab.lab.runs import Run, claim
@@ -208,3 +208,13 @@ def test_of_two_new_runs_in_one_directory_one_is_done_and_the_other_is_refused(t
     assert len(loser.stderr.strip().splitlines()) == 1
     assert Run(tmp_path / "here").config.general.seed == both.index(winner) + 1
     assert Run(tmp_path / "here").metrics["run"]["seed"] == both.index(winner) + 1
+
+
+def test_a_process_that_is_interrupted_before_its_run_begins_leaves_no_directory(tmp_path, monkeypatch):
+    directory = tmp_path / "here"
+    (directory / ".hydra").mkdir(parents=True)
+    (directory / "run.log").touch()
+    monkeypatch.setattr(app.ReserveDirectory, "lock", locks.Lock(directory))
+    with pytest.raises(SystemExit), app.one_line_errors():
+        raise KeyboardInterrupt
+    assert not directory.exists()

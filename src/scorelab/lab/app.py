@@ -169,6 +169,7 @@ class one_line_errors:
 
     def __exit__(self, kind, error, _):
         if isinstance(error, KeyboardInterrupt):
+            ReserveDirectory.give_back()  # at its exit torch may log into a directory that has begun nothing
             sys.exit(130)
         known = isinstance(error, (ScorelabError, OmegaConfBaseException, HydraException, RecursionError))
         if error is None or _TRACEBACKS or not (known or _before_scorelab(error)):
