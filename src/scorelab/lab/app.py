@@ -111,8 +111,8 @@ def job(config: DictConfig):
     run = runs.Run(of_hydra.runtime.output_dir)
     if not OmegaConf.is_missing(of_hydra.job, "num"):  # only the jobs of a sweep have a number
         return _job_of_sweep(run, config)
-    lock, ReserveDirectory.lock = ReserveDirectory.lock, None
-    with one_line_errors(), lock or Lock(run.path):
+    # Until it has begun, a run that ends gives its directory back.
+    with one_line_errors(), ReserveDirectory.lock or Lock(run.path):
         if existing_run(config) is not None:
             config = merge(run, plain(config), _as_given(of_hydra.overrides.task), _option_groups(of_hydra))
         else:
@@ -121,6 +121,7 @@ def job(config: DictConfig):
         from scorelab.lab.summary import summary
 
         summary(run, config.study)
+    ReserveDirectory.lock = None
     return None
 
 

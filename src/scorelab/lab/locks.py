@@ -62,7 +62,9 @@ class Lock:
         self.release()
 
     def release(self):
-        """Give the lock back and remove its file."""
+        """Give the lock back and remove its file; what was given back stays so."""
+        if self._over.is_set():
+            return
         self._over.set()
         self._beat.join()
         self._give_back()
