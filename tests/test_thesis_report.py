@@ -57,7 +57,7 @@ def test_every_figure_says_what_is_printed_and_what_is_found(directory):
     for figure in FIGURES:
         assert f"## {figure.title}\n\nPrinted: {figure.printed}" in text
     assert "is within 4 s.e. of its exact value in 1 of 1 runs, at most 0.6 s.e. away" in text
-    assert "in run 1 (author) 100 % of the descents diverge: the step 0.1 is above 0.0206" in text
+    assert "n run 1 (author) 100 % of the descents diverge: the step 0.1 is above 0.0206" in text
     assert "the bound 182.25 is 0.01570 ± 0.00030 nats above the negative log-likelihood 182.24" in text
     assert "0.910 ± 0.012 of the samples are recognised, and 0.2 % are copies of training images (held-out" in text
     assert "The loss of the last record is 0.0220 ± 0.0012 over 3 runs" in text

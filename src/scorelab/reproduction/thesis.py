@@ -116,9 +116,14 @@ def agreement(entries: list[Entry], key: str, what: str) -> str:
     )
 
 
+def _sentence(parts) -> str:
+    text = "; ".join(parts)
+    return text[:1].upper() + text[1:] + "."
+
+
 def _of_descents(entries):
     settled = [entry for entry in entries if not entry.number("sgd.diverged.share")]
-    parts = [agreement(settled, "sgd.end.mean_square", "The mean square at the last step")] if settled else []
+    parts = [agreement(settled, "sgd.end.mean_square", "the mean square at the last step")] if settled else []
     for entry in entries:
         share = entry.number("sgd.diverged.share")
         if share:
@@ -129,12 +134,12 @@ def _of_descents(entries):
                 if entry.value("study.law") != "decreasing"
                 else f"in run {entry.name} ({protocol(entry)}) {100 * share:.3g} % of the descents go astray at first"
             )
-    return "; ".join(parts) + "."
+    return _sentence(parts)
 
 
 def _of_process(entries):
-    parts = [agreement(entries, f"sde.ou.end.{key}", f"The {key} at the end") for key in ("mean", "variance")]
-    return "; ".join(parts) + "."
+    parts = [agreement(entries, f"sde.ou.end.{key}", f"the {key} at the end") for key in ("mean", "variance")]
+    return _sentence(parts)
 
 
 def _of_images(entries):
@@ -148,7 +153,7 @@ def _of_images(entries):
                 f"in run {entry.name} ({protocol(entry)}) {shown(share, error)} of the samples are recognised, and "
                 f"{100 * copied:.2g} % are copies of training images{beside}"
             )
-    return ("; ".join(parts) or "no run has images") + "."
+    return _sentence(parts or ["no run has images"])
 
 
 def _of_losses(entries):
@@ -177,7 +182,7 @@ def _of_bounds(entries):
                 f"in run {entry.name} the bound {bound:.5g} is {shown(gap, error)} nats above the negative "
                 f"log-likelihood {entropy:.5g}{beside}"
             )
-    return ("; ".join(parts) or "no run has a bound") + "."
+    return _sentence(parts or ["no run has a bound"])
 
 
 def _of_samples(entries):
@@ -186,7 +191,7 @@ def _of_samples(entries):
         w1, floor = entry.number("projection.w1"), entry.number("projection.w1_floor")
         if None not in (w1, floor):
             parts.append(f"in run {entry.name} W1 is {w1:.3g}, {w1 / floor:.3g} times its floor")
-    return ("; ".join(parts) or "the numbers stand in the table") + "."
+    return _sentence(parts or ["the numbers stand in the table"])
 
 
 # The figures. -------------------------------------------------------------------------------------------------------
