@@ -12,12 +12,11 @@ import pandas
 import yaml
 from rich.console import Console
 
+from scorelab.blocks import Cell, Heading, Paragraph, Pictures, Table, markdown, page
 from scorelab.errors import ScorelabError, one_line, printable
 from scorelab.files import made_from, require_closed, write_text
 from scorelab.lab.runs import Run, asked, below
 from scorelab.laws.estimate import Estimate, shown
-from scorelab.markdown import table as markdown_table
-from scorelab.markdown import text
 from scorelab.nodes import GROUPS, resolve
 from scorelab.options import show
 from scorelab.studies.base import Study, function_of, lookup
@@ -32,7 +31,8 @@ _COLUMNS = 4
 
 
 def gather(directory: Path | str, extensions=()) -> pandas.DataFrame:
-    """Write sweep.csv, sweep.md and the figures that the studies of the runs declare; return the table, one row a job.
+    """Write sweep.csv, sweep.md, sweep.html and the figures that the studies of the runs declare; return the table, one
+    row a job.
 
     Columns: job, state, error, the swept parameters (the overrides whose values vary), and every number of
     metrics.json by its dotted name. `attrs["labels"]` has for each job the swept parameters that it asked for itself,
@@ -66,7 +66,9 @@ def gather(directory: Path | str, extensions=()) -> pandas.DataFrame:
     table.attrs["parameters"] = parameters
     write_text(directory / "sweep.csv", table.to_csv(index=False))
     drawn = _draw(directory, table)
-    write_text(directory / "sweep.md", _markdown(directory.name, table, drawn))
+    blocks = _blocks(directory, table, drawn)
+    write_text(directory / "sweep.md", markdown(blocks, directory))
+    write_text(directory / "sweep.html", page(blocks, directory.name))
     return table
 
 
@@ -183,7 +185,7 @@ def print_sweep(table: pandas.DataFrame, directory: Path):
             soft_wrap=True,
             markup=False,
         )
-    for name in ("sweep.csv", "sweep.md"):
+    for name in ("sweep.csv", "sweep.md", "sweep.html"):
         console.print(printable(directory / name), highlight=False, soft_wrap=True, markup=False)
 
 
@@ -230,27 +232,30 @@ def _cell(value, error) -> str:
     return shown(value, error) if numpy.isfinite(value) else ""
 
 
-def _markdown(name: str, table: pandas.DataFrame, drawn: list[str]) -> str:
+def _blocks(directory: Path, table: pandas.DataFrame, drawn: list[str]) -> list:
+    """The blocks of sweep.md and sweep.html."""
     heading, rows = _cells(table)
-    lines = [f"# {text(name)}", "", f"{len(table)} jobs, {(table['state'] == 'done').sum()} done."]
-    lines += ["Mean ± standard error over seeds; `count` runs each.", ""]
-    lines += markdown_table(map(text, heading), (map(text, row) for row in rows))
+    blocks = [
+        Heading(1, directory.name),
+        Paragraph(f"{len(table)} jobs, {(table['state'] == 'done').sum()} done."),
+        Paragraph("Mean ± standard error over seeds; `count` runs each."),
+        Table(heading, [[Cell(cell) for cell in row] for row in rows]),
+    ]
     rest = table[table["state"] != "done"]
     if len(rest):
         columns = ["job", *table.attrs["parameters"], "state", "error"]
-        given = (["" if value is None else text(value) for value in row] for row in rest[columns].to_numpy())
-        lines += ["", "## Not done", "", *markdown_table(map(text, columns), given)]
-    for figure in drawn:
-        lines += ["", f"![{figure}](figures/{figure}.png)"]
-    return "\n".join(lines) + "\n"
+        given = [[Cell("" if value is None else str(value)) for value in row] for row in rest[columns].to_numpy()]
+        blocks += [Heading(2, "Not done"), Table(columns, given)]
+    pictures = [(directory / "figures" / f"{name}.png", name) for name in drawn]
+    return [*blocks, Pictures(pictures)] if pictures else blocks
 
 
 def _text_table(table: pandas.DataFrame):
     from rich.markup import escape
-    from rich.table import Table
+    from rich.table import Table as Printed
 
     heading, rows = _cells(table)
-    printed = Table(*(escape(printable(name)) for name in heading), box=None, pad_edge=False)
+    printed = Printed(*(escape(printable(name)) for name in heading), box=None, pad_edge=False)
     for row in rows:
         printed.add_row(*(escape(printable(cell)) for cell in row))
     return printed
