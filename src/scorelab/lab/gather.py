@@ -238,7 +238,7 @@ def _blocks(directory: Path, table: pandas.DataFrame, drawn: list[str]) -> list:
     blocks = [
         Heading(1, directory.name),
         Paragraph(f"{len(table)} jobs, {(table['state'] == 'done').sum()} done."),
-        Paragraph("Mean ± standard error over seeds; `count` runs each."),
+        Paragraph("Mean ± standard error over seeds; count: runs of each configuration."),
         Table(heading, [[Cell(cell) for cell in row] for row in rows]),
     ]
     rest = table[table["state"] != "done"]
