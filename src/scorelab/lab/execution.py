@@ -11,6 +11,7 @@ import hydra
 
 from scorelab.errors import ConfigError, ScorelabError, one_line, out_of_memory
 from scorelab.lab.config import Config
+from scorelab.lab.names import pasted
 from scorelab.lab.room import require_room
 from scorelab.lab.runs import Run
 
@@ -54,7 +55,8 @@ def execute(run: Run, config: Config):
         run.mark("done")
     except KeyboardInterrupt:
         run.mark("interrupted")
-        then = "its results are those of before" if run.state == "done" else f"training.resume={run.path} goes on"
+        goes_on = f"{pasted('training.resume', run.path)} goes on"
+        then = "its results are those of before" if run.state == "done" else goes_on
         log.error("interrupted; %s", then)
         raise
     except (Exception, SystemExit) as error:

@@ -4,6 +4,7 @@ It works on a sweep that is finished, running or interrupted, and on any folder 
 """
 
 import logging
+import shlex
 from numbers import Real
 from pathlib import Path
 
@@ -178,7 +179,7 @@ def print_sweep(table: pandas.DataFrame, directory: Path):
         names = " ".join(table.attrs["left_out"])
         console.print(
             f"extensions {names}: not imported, so that the tables and figures of their studies are left out; "
-            f"python scripts/gather.py {directory} {names} imports them",
+            f"python scripts/gather.py {shlex.quote(str(directory))} {names} imports them",
             highlight=False,
             soft_wrap=True,
             markup=False,

@@ -22,6 +22,7 @@ from scorelab.errors import ConfigError, ScorelabError
 from scorelab.files import checked_by, is_part, read_json, read_yaml, require_closed, write_json, write_text
 from scorelab.lab import before, locks
 from scorelab.lab.config import Config, General, check
+from scorelab.lab.names import pasted
 from scorelab.laws.estimate import spelled_out
 from scorelab.options import show
 
@@ -189,11 +190,15 @@ class Run:
         return self.path / name
 
     @classmethod
-    def open(cls, directory: Path | str) -> "Run":
-        """An existing run directory, to work in. Raises ScorelabError if there is none or a link leads out of it."""
+    def open(cls, directory: Path | str, key: str | None = None) -> "Run":
+        """An existing run directory, to work in. key: what names it in the configuration, for the message.
+
+        Raises ScorelabError if there is none or a link leads out of it.
+        """
         run = cls(directory)
         if not (run / "status.json").is_file():
-            raise ScorelabError(f"{directory}: not a run directory (it has no status.json)")
+            named = f"{key} = {directory}" if key else directory
+            raise ScorelabError(f"{named}: not a run directory (it has no status.json)")
         require_name(directory)
         require_closed(directory)
         return run
@@ -295,7 +300,7 @@ class Run:
             if name not in extensions:
                 raise ConfigError(
                     f"{self / 'config.yaml'}: extensions = {show(name)}: a saved configuration imports nothing of its "
-                    f"own accord; 'extensions=[{show(','.join(map(str, named)))}]' on the command line allows it"
+                    f"own accord; {show(pasted('extensions', named))} on the command line allows it"
                 )
         # Runs of earlier versions hold keys of studies that they did not do, without a value.
         return check({key: value for key, value in saved.items() if value is not None or key in General.model_fields})

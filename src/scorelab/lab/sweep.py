@@ -28,6 +28,7 @@ from scorelab.lab.app import one_line_errors, plain
 from scorelab.lab.config import Config, Sweep, check, differences, sweep_options
 from scorelab.lab.execution import require_device
 from scorelab.lab.locks import Lock
+from scorelab.lab.names import as_override
 from scorelab.lab.runs import Run, below, claim, require_name, reserve
 from scorelab.options import show
 
@@ -57,7 +58,7 @@ class Job:
         of the sweep says, nothing is composed."""
         if self.given is not None:
             return self.overrides
-        return [f"extensions={_as_override(self.config.general.extensions)}", "hydra.output_subdir=null"]
+        return [f"extensions={as_override(self.config.general.extensions)}", "hydra.output_subdir=null"]
 
 
 class _ReadOnce(CachingConfigRepository):
@@ -205,7 +206,7 @@ class Sweeper(BasicSweeper):
     def _launch(self, directory: Path, jobs):
         with open_dict(self.config):
             self.config.hydra.sweep.dir = str(directory)
-            self.config.hydra.overrides.hydra.append(f"hydra.sweep.dir={_as_override(str(directory))}")
+            self.config.hydra.overrides.hydra.append(f"hydra.sweep.dir={as_override(str(directory))}")
         if hasattr(self.launcher, "stacks"):
             return self._launch_stacks([(Run(directory / str(job.number)), job.config) for job in jobs], jobs)
         return self._launch_some(jobs)
@@ -243,7 +244,7 @@ def read_jobs(path: Path) -> list[list[str]]:
         raise ConfigError(f"sweep.jobs = {path}: no such file")
     if not isinstance(content, list) or not content or not all(isinstance(one, dict) and one for one in content):
         raise ConfigError(f"sweep.jobs = {path}: a list of jobs is needed, each a mapping such as {{training.N: 5000}}")
-    jobs = [[f"{key}={_as_override(value)}" for key, value in one.items()] for one in content]
+    jobs = [[f"{key}={as_override(value)}" for key, value in one.items()] for one in content]
     for number, one in enumerate(jobs):
         where = f"sweep.jobs = {path}: job {number}"
         for override in _parsed(where, one):
@@ -275,22 +276,6 @@ def _parsed(where: str, overrides: list[str]):
         return OverridesParser.create().parse_overrides(overrides)
     except (HydraException, OmegaConfBaseException, RecursionError) as error:
         raise ConfigError(f"{where}: {one_line(error)}") from None
-
-
-def _as_override(value) -> str:
-    """A YAML value in the grammar of Hydra's command line."""
-    if isinstance(value, dict):
-        return "{" + ",".join(f"{key}:{_as_override(one)}" for key, one in value.items()) + "}"
-    if isinstance(value, list):
-        return "[" + ",".join(map(_as_override, value)) + "]"
-    if isinstance(value, str):
-        # a backslash is an ordinary character, but before a quotation mark
-        return value if value.isidentifier() else "'" + re.sub(r"(\\*)('|$)", _before_quote, value) + "'"
-    return "null" if value is None else str(value).lower() if isinstance(value, bool) else repr(value)
-
-
-def _before_quote(found: re.Match) -> str:
-    return found[1] * 2 + found[2].replace("'", "\\'")
 
 
 def _join(number: int, listed: list[str], swept: list[str]) -> list[str]:
