@@ -8,8 +8,6 @@ import shutil
 import sys
 import traceback
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
@@ -31,6 +29,7 @@ from scorelab.lab.hydra_errors import as_config_errors, explained, with_added_ke
 from scorelab.lab.locks import Lock
 from scorelab.lab.names import as_given, as_override, override_names, readable
 from scorelab.lab.replicas import execute
+from scorelab.lab.result import Result
 from scorelab.nodes import GROUPS
 from scorelab.options import show
 from scorelab.schedules.grids import NAMES
@@ -61,8 +60,11 @@ class ReserveDirectory(Callback):
         """Reserve a directory for a new run, or go back to the directory of an existing run."""
         with one_line_errors():
             opened = existing_run(config)
+            chosen = any(str(override).startswith("hydra.run.dir=") for override in config.hydra.overrides.hydra)
             if opened is not None:
                 existing = opened.path
+                if chosen:
+                    raise ConfigError(f"hydra.run.dir: goes with a new run; this one works in {existing}")
                 merge(opened, plain(config), as_given(config.hydra.overrides.task), _option_groups(config.hydra))
                 ReserveDirectory.lock = Lock(existing)
                 own_logs(existing)
@@ -76,7 +78,6 @@ class ReserveDirectory(Callback):
             if listing is not None:
                 print(listing)
                 sys.exit(0)
-            chosen = any(str(override).startswith("hydra.run.dir=") for override in config.hydra.overrides.hydra)
             wanted = Path(config.hydra.run.dir)
             directory = runs.claim(wanted) if chosen else runs.reserve(wanted)
             ReserveDirectory.lock = Lock(directory)
@@ -170,8 +171,8 @@ class one_line_errors:
     def __exit__(self, kind, error, _):
         if isinstance(error, KeyboardInterrupt):
             sys.exit(130)
-        if isinstance(error, BrokenPipeError):
-            _discard_output()
+        if isinstance(error, BrokenPipeError) or isinstance(getattr(error, "__context__", None), BrokenPipeError):
+            _discard_output()  # rich makes SystemExit of it
             sys.exit(141)
         known = isinstance(error, (ScorelabError, OmegaConfBaseException, HydraException, RecursionError))
         if error is None or _TRACEBACKS or not (known or _before_scorelab(error)):
@@ -239,7 +240,10 @@ def _own_grid(grid, sources):
     if isinstance(grid, str) and grid.isidentifier() and grid not in NAMES:
         for path in (Path(source.path) / "grid" / f"{grid}.yaml" for source in sources if source.schema == "file"):
             if path.is_file():
-                return read_yaml(path)
+                try:
+                    return read_yaml(path)
+                except ScorelabError as error:
+                    raise ConfigError(str(error)) from None
     return grid
 
 
@@ -314,51 +318,6 @@ def _option_groups(of_hydra) -> set[str]:
 
 
 # Python. ------------------------------------------------------------------------------------------------------------
-
-
-@dataclass
-class Result:
-    """A finished run.
-
-    directory: the run directory. metrics: the content of metrics.json. config: the checked configuration. arrays:
-    figure name -> arrays that the figure is drawn from. figures: figure name -> matplotlib Figure. samples: (count, n)
-    float32, read as needed. target: the `Target` of the run, built anew from its configuration. reads: whether it may
-    be built of data outside of the directory, which the configuration names.
-    """
-
-    directory: Path
-    metrics: dict = field(repr=False)
-    config: Config = field(repr=False)
-    reads: bool = field(default=True, repr=False)
-
-    @cached_property
-    def _context(self):
-        from scorelab.lab.context import Context
-
-        return Context(runs.Run(self.directory), self.config)
-
-    @cached_property
-    def arrays(self) -> dict:
-        return self._context.all_arrays()
-
-    @cached_property
-    def figures(self) -> dict:
-        """Figure name -> matplotlib Figure, for the figures that the study declares."""
-        return dict(self._context.all_figures())
-
-    @cached_property
-    def samples(self):
-        """The samples, (count, n) float32, mapped from the file."""
-        return self._context.samples
-
-    @cached_property
-    def target(self):
-        """The target of the run, with its exact answers. Raises ConfigError if the study uses none, and if the target
-        is made of data outside of the directory that may not be read."""
-        for key, value in () if self.reads else self.config["target"].places("reads"):
-            where = f"a place outside of {self.directory}, which no file there chooses"
-            raise ConfigError(f"{key} = {value}: {where}; scorelab.load(..., reads=True) allows it")
-        return self._context.target
 
 
 def run(overrides=(), directory: Path | str | None = None, config_dir: Path | str | None = None) -> Result:

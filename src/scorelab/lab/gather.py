@@ -198,7 +198,9 @@ def _typed(written: str):
     """The value of an override as a number or a truth value, if it is one; else as it was written."""
     try:
         value = yaml.safe_load(written)
-        return float(written) if isinstance(value, str) else value if isinstance(value, (int, float, bool)) else written
+        if isinstance(value, str):
+            return value if written[0] in "'\"" else float(written)
+        return value if isinstance(value, (int, float, bool)) else written
     except (ValueError, RecursionError, yaml.YAMLError):
         return written
 

@@ -48,7 +48,7 @@ def with_added_keys(compose, words, error_of=ConfigCompositionException):
 
 def _with_plus(error: BaseException, words: list[str]) -> list[str] | None:
     name, node = _unknown(error)
-    if name is None or name.rpartition(".")[2] not in _of_class(node, words):
+    if name is None or name.rpartition(".")[2] not in _of_class(name, node, words):
         return None
     more = [f"+{word}" if word.partition("=")[0] == name else word for word in words]
     return more if more != words else None
@@ -65,13 +65,14 @@ def _unknown(error: BaseException):
     return key[1] if key else str(cause.full_key), cause.parent_node
 
 
-def _of_class(node, words) -> set[str]:
-    """The keys that the class of a node has; none where it names no class that may be imported."""
+def _of_class(name: str, node, words) -> set[str]:
+    """The keys that the class of a node has; none where it names no class that may be imported. name: a key there."""
     if not OmegaConf.is_dict(node) or OmegaConf.is_missing(node, "_target_"):
         return set()
     extensions = [name for word in words if word.lstrip("+").startswith("extensions=") for name in _listed(word)]
     extensions += OmegaConf.to_container(node._get_root()).get("extensions") or []
-    for group in (*GROUPS, *NESTED):
+    place = name.split(".")[:-1]  # a node inside another node may be of any group
+    for group in place if len(place) == 1 and place[0] in GROUPS else (*GROUPS, *NESTED):
         with contextlib.suppress(ScorelabError):
             return set(fields_of(resolve(group, node.get("_target_"), extensions)))
     return set()
@@ -114,7 +115,7 @@ def _unknown_key(name: str, node, words) -> str:
         if any("," in value for value in chosen):  # Hydra composes a sweep once without what is swept
             given = next((word for word in words if word.startswith(f"{name}=")), f"{name}=...")
             return f"{default}; for every option that is swept, ++{given} gives it"
-    return f"{name}: unknown key; {nearest(name.rpartition('.')[2], names | _of_class(node, words))}"
+    return f"{name}: unknown key; {nearest(name.rpartition('.')[2], names | _of_class(name, node, words))}"
 
 
 def _file_of(error: BaseException) -> str:
