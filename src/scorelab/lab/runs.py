@@ -10,6 +10,7 @@ A directory is a result if, and only if, its state is `done`. Every file is writ
 
 import datetime
 import logging
+import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -122,6 +123,17 @@ def below(directory: Path) -> list["Run"]:
     """The runs in the folders of a directory; jobs of a sweep are in the order of their numbers."""
     found = (path.parent for path in directory.glob("[!.]*/status.json"))
     return [Run(path) for path in sorted(found, key=lambda path: in_order_of(path.name))]
+
+
+def beneath(directory: Path) -> list["Run"]:
+    """The runs at any depth below a directory, also the jobs of sweeps there, in the order of their paths."""
+    found = []
+    for folder, folders, files in os.walk(directory):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        if "status.json" in files and Path(folder) != directory:
+            found.append(Path(folder).relative_to(directory))
+            folders.clear()
+    return [Run(directory / path) for path in sorted(found, key=lambda path: [*map(in_order_of, path.parts)])]
 
 
 def in_order_of(name: str) -> tuple:
