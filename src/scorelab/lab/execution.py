@@ -48,8 +48,9 @@ def execute(run: Run, config: Config):
             context.plan()
         for stage in stages:
             if run.needs(stage):
+                context.written.clear()
                 study.run_stage(stage, context)
-                run.finish_stage(stage, time.perf_counter() - started)
+                run.finish_stage(stage, time.perf_counter() - started, context.written)
                 started = time.perf_counter()
         context.update_metrics("run", provenance(config, run, context.device))
         run.mark("done")

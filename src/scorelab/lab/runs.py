@@ -1,6 +1,7 @@
 """Run directories: reserve, write, read.
 
-    status.json    state (pending, running, done, failed, interrupted), stages done, fingerprint, error
+    status.json    state (pending, running, done, failed, interrupted), stages done, the tables and arrays of each,
+                   fingerprint, error
     config.yaml    the checked configuration, from which the run can be repeated
     metrics.json, training.csv, posterior_mean.csv, path_kl.csv, samples.npy, denoiser.safetensors, figures/
     checkpoint.safetensors    while training is unfinished
@@ -14,15 +15,25 @@ import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_args
 
 import pydantic
 import yaml
 
 from scorelab.errors import ConfigError, ScorelabError
-from scorelab.files import checked_by, is_part, read_json, read_yaml, require_closed, write_json, write_text
+from scorelab.files import (
+    checked_by,
+    inside,
+    is_part,
+    read_json,
+    read_yaml,
+    remove,
+    require_closed,
+    write_json,
+    write_text,
+)
 from scorelab.lab import before, locks
-from scorelab.lab.config import Config, General, check
+from scorelab.lab.config import Config, Format, General, check
 from scorelab.lab.names import pasted
 from scorelab.laws.estimate import spelled_out
 from scorelab.options import show
@@ -45,6 +56,7 @@ class _Status(pydantic.BaseModel, extra="allow"):
     wall_seconds: Annotated[float, pydantic.Field(ge=0, allow_inf_nan=False)] = 0.0
     error: str | None = None
     overrides: list[str] | None = None
+    files: dict[str, list[str]] = {}
 
 
 def reserve(wanted: Path) -> Path:
@@ -288,10 +300,22 @@ class Run:
         """Whether a stage is still to be done."""
         return stage not in self.status["stages"]
 
-    def finish_stage(self, stage: str, seconds: float):
-        """Count a stage as done and add its seconds to the seconds of the run."""
+    def finish_stage(self, stage: str, seconds: float, written=()):
+        """Count a stage as done and add its seconds to the seconds of the run.
+
+        written: the tables and arrays that it wrote. Those that only an earlier run of the stage wrote are out of date,
+        and are removed with the pictures of them.
+        """
         status = self.status
-        self.mark("running", stages=[*status["stages"], stage], wall_seconds=status["wall_seconds"] + seconds)
+        files = status.get("files", {}) | {stage: sorted(written)}
+        current = {name for names in files.values() for name in names}
+        for name in set(status.get("files", {}).get(stage, ())) - current:
+            path = inside(self.path, name)
+            if path.suffix in (".csv", ".npz"):  # no file may name anything else to be removed
+                for extension in (path.suffix, *(f".{each}" for each in get_args(Format) if path.suffix == ".npz")):
+                    remove(path.with_suffix(extension))
+        seconds += status["wall_seconds"]
+        self.mark("running", stages=[*status["stages"], stage], wall_seconds=seconds, files=files)
 
     @property
     def config(self) -> Config:
