@@ -95,6 +95,19 @@ def test_a_key_that_has_a_default_in_its_class_can_be_set_though_no_file_names_i
         assert says in refused(ConfigError, scorelab.run, [*own, words], tmp_path / "no", tmp_path / "conf")
 
 
+def test_a_key_of_a_node_inside_a_node_can_be_set_as_well(tmp_path):
+    networks = ["extensions=[networks]", "denoiser=mixture_aware", "~denoiser.network"]
+    network = [*networks, "+denoiser.network={_target_: networks.Velocity}", "denoiser.network.width=3"]
+    module = ["extensions=[networks]", "denoiser=module", "denoiser.module={_target_: networks.Plain}"]
+    small = [word for word in SMALL if not word.startswith("denoiser.")]
+    for number, words in enumerate((network, [*module, "denoiser.module.width=3"])):
+        run = scorelab.run([*small, *words, "stage=train"], tmp_path / str(number))
+        node = run.config.data["denoiser"]
+        assert (node.get("network") or node["module"])["width"] == 3
+        more = [*words, words[-1].replace("width", "widht")]
+        assert "widht: unknown key; did you mean width?" in refused(ConfigError, scorelab.run, more)
+
+
 @over(
     ("words", "says"),
     [

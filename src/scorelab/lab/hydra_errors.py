@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from scorelab.errors import ConfigError, ScorelabError, one_line
-from scorelab.nodes import GROUPS, NESTED, fields_of, resolve
+from scorelab.nodes import FOREIGN, GROUPS, NESTED, fields_of, resolve
 from scorelab.options import nearest
 
 #: beginnings of the overrides that open an existing run
@@ -72,7 +72,7 @@ def _of_class(name: str, node, words) -> set[str]:
     extensions = [name for word in words if word.lstrip("+").startswith("extensions=") for name in _listed(word)]
     extensions += OmegaConf.to_container(node._get_root()).get("extensions") or []
     place = name.split(".")[:-1]  # a node inside another node may be of any group
-    for group in place if len(place) == 1 and place[0] in GROUPS else (*GROUPS, *NESTED):
+    for group in place if len(place) == 1 and place[0] in GROUPS else (*GROUPS, *NESTED, *FOREIGN):
         with contextlib.suppress(ScorelabError):
             return set(fields_of(resolve(group, node.get("_target_"), extensions)))
     return set()

@@ -81,12 +81,11 @@ def _readable(word: str) -> str:
         return word
     if name in _LAST and text == "last":
         return f"{key}={as_override(newest(name))}"
+    if name not in _PATHS and not os.path.lexists(text):
+        return word
     value, can_be_read = _value(word)
     quoted = text[0] in "'\"" and isinstance(value, str)
-    if name in _PATHS:
-        as_it_is = value == text or quoted or text.lower() == "null"
-    else:
-        as_it_is = can_be_read or not os.path.lexists(text)
+    as_it_is = value == text or quoted or text.lower() == "null" if name in _PATHS else can_be_read
     return word if as_it_is else f"{key}={as_override(text)}"
 
 
