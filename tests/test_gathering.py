@@ -93,7 +93,8 @@ def test_a_picture_has_a_page_of_panels_and_the_page_says_what_is_left_out(
     monkeypatch.setattr(module, "_COMPARED", 20)
     for number in range(configurations):
         for seed in range(seeds):
-            make(f"{configurations}/{number}-{seed}", f"training.lr={number + 1}", f"seed={seed}")
+            run = make(f"{configurations}/{number}-{seed}", f"training.lr={number + 1}", f"seed={seed}")
+            (run / "training.csv").write_text("epoch,step,loss\n1,4,2.0\n")
     table = gather(tmp_path / "folder" / str(configurations))
     assert len(table) == configurations * seeds
     figures, titles = drawn
@@ -104,6 +105,8 @@ def test_a_picture_has_a_page_of_panels_and_the_page_says_what_is_left_out(
     page = (tmp_path / "folder" / str(configurations) / "sweep.md").read_text()
     left_out = f"One run each of {shown} of {configurations} configurations; there are {configurations * seeds} runs."
     assert (left_out in page) == (configurations * seeds > 24)
+    losses = f"The first 24 panels; there are {configurations} configurations."
+    assert (losses in page) == (configurations > 24)
     assert (f"The first 20 of {configurations} configurations." in page) == (configurations > 20)
 
 

@@ -367,6 +367,9 @@ def _draw(directory: Path, table: pandas.DataFrame) -> dict[str, str]:
     count = len(list(_groups(table)))
     if "comparison" in drawn and count > _COMPARED:
         drawn["comparison"] = f"The first {_COMPARED} of {count} configurations"
+    panels = len(own["losses"][1].get("titles", ()))
+    if panels >= _PANELS:
+        drawn["losses"] = f"The first {panels} panels; there are {count} configurations"
     return drawn
 
 
