@@ -109,6 +109,7 @@ def answer_here(*arguments, cwd) -> dict:
     loggers = [logging.getLogger(name) for name in (None, "scorelab", "hydra")]
     before = [(list(logger.handlers), logger.level) for logger in loggers]
     argv, environment, settings = sys.argv, dict(os.environ), HydraConfig.instance().cfg
+    places, loud = [*sys.path], logging.raiseExceptions
     sys.argv = ["run.py", *map(str, arguments)]
     try:
         with contextlib.chdir(cwd), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
@@ -117,6 +118,7 @@ def answer_here(*arguments, cwd) -> dict:
         status = end.code or 0
     finally:
         sys.argv, HydraConfig.instance().cfg = argv, settings
+        sys.path[:], logging.raiseExceptions = places, loud
         os.environ.clear()
         os.environ.update(environment)
         GlobalHydra.instance().clear()

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import runpy
 import sys
 
@@ -197,3 +198,11 @@ def test_claims_are_listed_without_a_run_directory(tmp_path):
     assert listed["status"] == 0, listed
     assert [line[:5] for line in listed["out"].splitlines() if line[0] == "S"] == list(CLAIMS)
     assert not list(tmp_path.iterdir())
+
+
+def test_claims_are_measured_in_as_many_processes_as_there_may_be_threads(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    asked = ["study=claims", "claims.quick=true", "claims.only=[S0-02,S0-10]", "threads=1", "figures.formats=[]"]
+    with caplog.at_level("INFO", logger="scorelab"):
+        scorelab.run(asked, tmp_path / "run")
+    assert "measuring 2 claims in 1 processes" in caplog.text

@@ -10,7 +10,7 @@ import yaml
 from helpers import composed, refused, seeded, with_values
 
 from scorelab.errors import ConfigError
-from scorelab.lab.app import config_folder, override_names
+from scorelab.lab.app import config_folder
 from scorelab.lab.config import check, differences
 from scorelab.nodes import GROUPS, NESTED, Component
 
@@ -186,14 +186,6 @@ def test_every_key_of_a_group_is_explained_where_it_stands():
                 for line in lines:
                     if line and not line.startswith(("#", " ", "_target_")):
                         assert "#" in line, f"{path}: {line}"
-
-
-def test_directory_names_have_no_odd_characters():
-    assert override_names(["denoiser=tanh", "target.a=[1,2]", "+x=a/b c", "hydra.run.dir=z"]) == (
-        "-denoiser=tanh,target.a=12,+x=abc".replace("+x", "x")
-    )
-    assert override_names([]) == ""
-    assert len(override_names([f"k{i}=1" for i in range(100)])) <= 101
 
 
 def test_a_users_own_classes_are_checked_by_their_signatures(tmp_path, monkeypatch):

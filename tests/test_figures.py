@@ -17,7 +17,8 @@ def arrays(run_once):
     return run_once(*SMALL).arrays
 
 
-def test_each_figure_labels_its_axes_and_can_be_written(arrays, tmp_path):
+def test_each_figure_labels_its_axes_and_can_be_written(arrays, tmp_path, caplog):
+    caplog.set_level("INFO")
     assert set(arrays) == {"projection", "posterior_mean", "errors", "training"}
     for name, values in arrays.items():
         figure = draw(Generate, name, values)
@@ -27,6 +28,7 @@ def test_each_figure_labels_its_axes_and_can_be_written(arrays, tmp_path):
         written = (tmp_path / f"{name}.pdf").read_bytes()
         assert written.startswith(b"%PDF"), name
         assert b"/Type3" not in written, name  # fonts that journals refuse
+    assert not caplog.records  # of the fonts that a pdf embeds
 
 
 def test_a_figure_of_an_exact_denoiser_can_be_drawn(arrays):

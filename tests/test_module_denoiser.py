@@ -5,7 +5,7 @@ import math
 
 import pytest
 import torch
-from helpers import assert_close, composed, noisy_states, normal, random_mixture
+from helpers import assert_close, composed, noisy_states, normal, over, random_mixture, refused
 from networks import Plain
 from safetensors.torch import save_file
 
@@ -161,6 +161,23 @@ def test_predictions_and_timesteps_mean_what_they_mean_in_diffusers():
             expected = scheduler.step(output, timestep, x, generator=torch.Generator()).pred_original_sample
             found = denoiser(x, float(CHAIN.angle(timestep + 1)))
             assert_close(found, expected, rtol=1e-10, atol=1e-10)
+
+
+@over(
+    ("output", "says"),
+    [
+        ({"sample": 1}, "Returning returns a dict, and a tensor is needed"),
+        (None, "Returning returns a NoneType, and"),
+        ((), "Returning returns a tuple, and"),
+        ((torch.ones(2, 5),), r"Returning returns the shape (2, 5) for a state of shape (2, 3)"),
+    ],
+)
+def test_what_is_no_tensor_of_the_states_shape_is_one_line(output, says):
+    class Returning(torch.nn.Module):
+        def forward(self, state, time):
+            return output
+
+    assert says in refused(ScorelabError, ModuleDenoiser(Returning(), "noise"), torch.zeros(2, 3), 0.5)
 
 
 def test_states_of_any_shape_and_outputs_in_a_tuple():

@@ -285,7 +285,7 @@ def test_the_default_directory_is_below_outputs_and_named_by_the_overrides(small
     monkeypatch.chdir(tmp_path)
     result = scorelab.run([*small, "stage=train", "denoiser=tanh"])
     assert result.directory.parts[0] == "outputs"
-    assert "target.n=8" in result.directory.name
+    assert "target.n-8" in result.directory.name
 
 
 @over(

@@ -219,12 +219,23 @@ def refuse_unknown(key: str, arguments, names):
             raise ConfigError(f"{key}.{name}: unknown key; {nearest(name, names)}")
 
 
-def _check_signature(key: str, cls: type, arguments: dict, extensions) -> dict:
-    """Check arguments against the annotations of a class that is no `Options`; return them in the annotated types."""
+def fields_of(cls: type) -> list[str]:
+    """The keys that a node of a class may have beside `_target_`."""
+    if issubclass(cls, Options):
+        return list(cls.model_fields)
+    return [name for name in _parameters(cls) if name not in FROM_RUN]
+
+
+def _parameters(cls: type) -> dict[str, inspect.Parameter]:
+    """The named arguments of a class that is no `Options`."""
     parameters = dict(list(inspect.signature(cls.__init__, eval_str=True).parameters.items())[1:])
     several = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-    named = {name: p for name, p in parameters.items() if p.kind not in several}
-    own = {name: p for name, p in named.items() if name not in FROM_RUN or name in arguments}
+    return {name: p for name, p in parameters.items() if p.kind not in several}
+
+
+def _check_signature(key: str, cls: type, arguments: dict, extensions) -> dict:
+    """Check arguments against the annotations of a class that is no `Options`; return them in the annotated types."""
+    own = {name: p for name, p in _parameters(cls).items() if name not in FROM_RUN or name in arguments}
     refuse_unknown(key, arguments, own)
     fields = {
         name: (

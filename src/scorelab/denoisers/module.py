@@ -1,5 +1,7 @@
 """Any torch module as a denoiser."""
 
+import contextlib
+
 import torch
 
 from scorelab import channel
@@ -44,7 +46,7 @@ class ModuleDenoiser(Denoiser):
         return self
 
     def forward(self, x, angle):
-        """See `Denoiser.forward`. Raises ScorelabError if the output does not have the shape of the state."""
+        """See `Denoiser.forward`. Raises ScorelabError if the output is no tensor of the state's shape."""
         if not isinstance(angle, torch.Tensor):
             angle = torch.full((), float(angle), dtype=widest(x.device), device=x.device)
         angle = angle.to(x.device)
@@ -62,8 +64,13 @@ class ModuleDenoiser(Denoiser):
         """The output of the module for a flat state and a time of the angle's shape, in the type of x."""
         time = time if time.dtype == torch.int64 else time.to(x.dtype)
         output = self.module(state.view(x.shape), time.expand(len(x)) if time.dim() == 0 else time)
-        output = (output if isinstance(output, torch.Tensor) else output[0]).to(x.dtype)
+        name = type(self.module).__name__
+        if not isinstance(output, torch.Tensor):
+            with contextlib.suppress(TypeError, LookupError):
+                output = output[0]
+            if not isinstance(output, torch.Tensor):
+                raise ScorelabError(f"denoiser: {name} returns a {type(output).__name__}, and a tensor is needed")
         if output.shape != x.shape:
-            name, found = type(self.module).__name__, tuple(output.shape)
+            found = tuple(output.shape)
             raise ScorelabError(f"denoiser: {name} returns the shape {found} for a state of shape {tuple(x.shape)}")
-        return output
+        return output.to(x.dtype)

@@ -1,6 +1,7 @@
 """Write figures, and write and read the arrays that figures are drawn from."""
 
 import io
+import logging
 import zipfile
 import zlib
 from pathlib import Path
@@ -22,6 +23,7 @@ def save_figure(figure, path: Path, dpi: int = 200):
     """Write a Figure in the format that the path ends with."""
     from scorelab.figures.style import house_style  # with matplotlib, which a run without figures does not wait for
 
+    logging.getLogger("fontTools").setLevel(logging.WARNING)  # it reports each table of each font of a pdf
     buffer = io.BytesIO()
     with house_style():  # whether text stays text is decided when the file is written
         figure.savefig(buffer, format=path.suffix[1:], dpi=dpi)

@@ -7,8 +7,7 @@ import re
 import shutil
 import sys
 import traceback
-from dataclasses import dataclass, field
-from functools import cached_property
+from collections.abc import Iterable
 from pathlib import Path
 from typing import ClassVar
 
@@ -16,20 +15,23 @@ import yaml
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException, MissingConfigException
+from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, open_dict
-from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from scorelab.errors import ConfigError, ScorelabError, one_line
-from scorelab.files import own_logs, read_numbers, write_text
+from scorelab.files import own_logs, read_numbers, read_yaml, write_text
 from scorelab.lab import runs
 from scorelab.lab.config import Config, check, differences
 from scorelab.lab.execution import require_device
+from scorelab.lab.hydra_errors import as_config_errors, explained, with_added_keys
 from scorelab.lab.locks import Lock
+from scorelab.lab.names import as_given, as_override, override_names, readable
 from scorelab.lab.replicas import execute
+from scorelab.lab.result import Result
 from scorelab.nodes import GROUPS
-from scorelab.options import nearest
+from scorelab.options import show
 from scorelab.schedules.grids import NAMES
 from scorelab.studies.base import lookup
 from scorelab.workers import end_with_parent
@@ -37,23 +39,9 @@ from scorelab.workers import end_with_parent
 log = logging.getLogger("scorelab")
 #: whether the user asked for a traceback with every error; read before `main` sets the variable for its own ends
 _TRACEBACKS = os.environ.get("HYDRA_FULL_ERROR") == "1"
-#: beginnings of the overrides that open an existing run
-_EXISTING = ("run=", "training.resume=")
 
 
 # The command line. --------------------------------------------------------------------------------------------------
-
-
-def override_names(overrides) -> str:
-    """The end of a directory name: "-denoiser=tanh,training.N=5000"; other characters are left out."""
-    words = [re.sub(r"[^\w.=+-]", "", str(override).lstrip("+~")) for override in _as_given(overrides)]
-    name = ",".join(word for word in words if not word.startswith("hydra."))
-    return f"-{name[:100]}" if name else ""
-
-
-def _as_given(overrides) -> list[str]:
-    """Overrides as they were written, whose interpolations stay as they are."""
-    return OmegaConf.to_container(overrides, resolve=False) if OmegaConf.is_list(overrides) else list(overrides)
 
 
 # conf/config.yaml uses the first resolver beside Hydra's own resolvers. The second one is for the command line and for
@@ -71,10 +59,13 @@ class ReserveDirectory(Callback):
     def on_run_start(self, config, **_):
         """Reserve a directory for a new run, or go back to the directory of an existing run."""
         with one_line_errors():
-            existing = existing_run(config)
-            if existing is not None:
-                opened = runs.Run.open(existing)
-                merge(opened, plain(config), _as_given(config.hydra.overrides.task), _option_groups(config.hydra))
+            opened = existing_run(config)
+            chosen = any(str(override).startswith("hydra.run.dir=") for override in config.hydra.overrides.hydra)
+            if opened is not None:
+                existing = opened.path
+                if chosen:
+                    raise ConfigError(f"hydra.run.dir: goes with a new run; this one works in {existing}")
+                merge(opened, plain(config), as_given(config.hydra.overrides.task), _option_groups(config.hydra))
                 ReserveDirectory.lock = Lock(existing)
                 own_logs(existing)
                 with open_dict(config):
@@ -87,7 +78,6 @@ class ReserveDirectory(Callback):
             if listing is not None:
                 print(listing)
                 sys.exit(0)
-            chosen = any(str(override).startswith("hydra.run.dir=") for override in config.hydra.overrides.hydra)
             wanted = Path(config.hydra.run.dir)
             directory = runs.claim(wanted) if chosen else runs.reserve(wanted)
             ReserveDirectory.lock = Lock(directory)
@@ -114,7 +104,7 @@ def job(config: DictConfig):
     # Until it has begun, a run that ends gives its directory back.
     with one_line_errors(), ReserveDirectory.lock or Lock(run.path):
         if existing_run(config) is not None:
-            config = merge(run, plain(config), _as_given(of_hydra.overrides.task), _option_groups(of_hydra))
+            config = merge(run, plain(config), as_given(of_hydra.overrides.task), _option_groups(of_hydra))
         else:
             config = check(plain(config))
         execute(run, config)
@@ -155,14 +145,25 @@ def main(task):
     with one_line_errors():
         if any(word.startswith("--e") for word in sys.argv[1:]):  # Hydra takes any unique beginning
             raise ConfigError("--experimental-rerun: loads a pickle, which can run anything; run=DIR opens a run")
-        return task()
+        if os.getcwd() not in sys.path:
+            sys.path.append(os.getcwd())  # where a notebook and `python -m` find packages too
+        logging.raiseExceptions = False  # a reader that is gone, as of `| head`, stops no run
+        sys.argv[1:] = readable(sys.argv[1:])
+        done = with_added_keys(lambda words: _call(task, words), sys.argv[1:])
+        sys.stdout.flush()
+        return done
+
+
+def _call(task, words: list[str]):
+    sys.argv[1:] = words
+    return task()
 
 
 class one_line_errors:
     """End the process with one line for an error that a user can mend.
 
-    The exit status is 2 for a configuration that is refused, 1 for any other such error, 130 after an interrupt. Bugs
-    keep their traceback, and so does every error under HYDRA_FULL_ERROR=1.
+    The exit status is 2 for a configuration that is refused, 1 for any other such error, 130 after an interrupt, and
+    141 where nobody reads the output any more. Bugs keep their traceback; under HYDRA_FULL_ERROR=1 so does any error.
     """
 
     def __enter__(self):
@@ -172,13 +173,23 @@ class one_line_errors:
         if isinstance(error, KeyboardInterrupt):
             ReserveDirectory.give_back()  # at its exit torch may log into a directory that has begun nothing
             sys.exit(130)
+        if isinstance(error, BrokenPipeError) or isinstance(getattr(error, "__context__", None), BrokenPipeError):
+            _discard_output()  # rich makes SystemExit of it
+            sys.exit(141)
         known = isinstance(error, (ScorelabError, OmegaConfBaseException, HydraException, RecursionError))
         if error is None or _TRACEBACKS or not (known or _before_scorelab(error)):
             return
         ReserveDirectory.give_back()
         cause = f" ({error.__cause__})" if isinstance(error, ValueError) and error.__cause__ else ""
-        print(f"error: {_refused_by_hydra(error) or one_line(error) + cause}", file=sys.stderr)
+        print(f"error: {explained(error, sys.argv[1:]) or one_line(error) + cause}", file=sys.stderr)
         sys.exit(1 if isinstance(error, ScorelabError) and not isinstance(error, ConfigError) else 2)
+
+
+def _discard_output():
+    """Let what is left to be written at the end of the process go nowhere."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.__stdout__.fileno())
+    os.close(nowhere)
 
 
 def _before_scorelab(error: BaseException) -> bool:
@@ -192,32 +203,6 @@ def _before_scorelab(error: BaseException) -> bool:
             name.startswith(("scorelab.", "hydra_plugins.scorelab")) for name in frames[frames.index("hydra.main") :]
         )
     )
-
-
-def _refused_by_hydra(error: BaseException) -> str | None:
-    """The text for an error that Hydra raised, with the nearest key for an unknown key; None for any other error."""
-    if isinstance(error, ValueError) and str(error).startswith("Config group override must be"):
-        words = (word for word in sys.argv[1:] if word.partition("=")[0].lstrip("+~") in GROUPS)
-        return f"{', '.join(words)}: a group takes the name of one of its options, as in target=mixture"
-    if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
-        group, _, option = str(error.missing_cfg_file).rpartition("/")
-        if group:
-            return f"{group} = {option}: no such option; {nearest(option, error.options)}"
-    if not isinstance(error, HydraException):
-        return None
-    cause = error.__cause__
-    if isinstance(cause, (ConfigKeyError, ConfigAttributeError)) and cause.parent_node is not None:
-        names = [str(name) for name in cause.parent_node if name != "hydra"]
-        key = re.search(r"'([^']+)'", str(error))
-        name = key[1] if key else str(cause.full_key)
-        group, existing = name.partition(".")[0], [word for word in sys.argv[1:] if word.startswith(_EXISTING)]
-        if group in GROUPS and existing and not any(word.startswith(f"{group}=") for word in sys.argv[1:]):
-            return (
-                f"{name}: no key of the default option of {group}; name the run's own option beside it, as in "
-                f"{group}=NAME {name}=..."
-            )
-        return f"{name}: unknown key; {nearest(str(cause.key), names)}"
-    return str(error).strip()
 
 
 # Configurations. ----------------------------------------------------------------------------------------------------
@@ -257,17 +242,23 @@ def _own_grid(grid, sources):
     if isinstance(grid, str) and grid.isidentifier() and grid not in NAMES:
         for path in (Path(source.path) / "grid" / f"{grid}.yaml" for source in sources if source.schema == "file"):
             if path.is_file():
-                return yaml.safe_load(path.read_text())
+                try:
+                    return read_yaml(path)
+                except ScorelabError as error:
+                    raise ConfigError(str(error)) from None
     return grid
 
 
-def existing_run(config) -> Path | None:
-    """The run directory that `run` or `training.resume` names; None for a new run. Raises ConfigError if both do."""
-    named = [OmegaConf.select(config, key) for key in ("run", "training.resume")]
-    named = [name for name in named if name is not None]
+def existing_run(config) -> runs.Run | None:
+    """The run that `run` or `training.resume` names; None for a new run. Raises ConfigError if both name one, and
+    ScorelabError, with the key, where there is none."""
+    named = {key: OmegaConf.select(config, key) for key in ("run", "training.resume")}
+    named = {key: str(name) for key, name in named.items() if name is not None}
     if len(named) > 1:
         raise ConfigError("run and training.resume: only one of them can name a run directory")
-    return Path(str(named[0])) if named else None
+    for key, name in named.items():
+        return runs.Run.open(name, key)
+    return None
 
 
 def require_existing_for(config: Config):
@@ -331,51 +322,6 @@ def _option_groups(of_hydra) -> set[str]:
 # Python. ------------------------------------------------------------------------------------------------------------
 
 
-@dataclass
-class Result:
-    """A finished run.
-
-    directory: the run directory. metrics: the content of metrics.json. config: the checked configuration. arrays:
-    figure name -> arrays that the figure is drawn from. figures: figure name -> matplotlib Figure. samples: (count, n)
-    float32, read as needed. target: the `Target` of the run, built anew from its configuration. reads: whether it may
-    be built of data outside of the directory, which the configuration names.
-    """
-
-    directory: Path
-    metrics: dict = field(repr=False)
-    config: Config = field(repr=False)
-    reads: bool = field(default=True, repr=False)
-
-    @cached_property
-    def _context(self):
-        from scorelab.lab.context import Context
-
-        return Context(runs.Run(self.directory), self.config)
-
-    @cached_property
-    def arrays(self) -> dict:
-        return self._context.all_arrays()
-
-    @cached_property
-    def figures(self) -> dict:
-        """Figure name -> matplotlib Figure, for the figures that the study declares."""
-        return dict(self._context.all_figures())
-
-    @cached_property
-    def samples(self):
-        """The samples, (count, n) float32, mapped from the file."""
-        return self._context.samples
-
-    @cached_property
-    def target(self):
-        """The target of the run, with its exact answers. Raises ConfigError if the study uses none, and if the target
-        is made of data outside of the directory that may not be read."""
-        for key, value in () if self.reads else self.config["target"].places("reads"):
-            where = f"a place outside of {self.directory}, which no file there chooses"
-            raise ConfigError(f"{key} = {value}: {where}; scorelab.load(..., reads=True) allows it")
-        return self._context.target
-
-
 def run(overrides=(), directory: Path | str | None = None, config_dir: Path | str | None = None) -> Result:
     """Do what `python run.py OVERRIDES...` does and return the result.
 
@@ -383,25 +329,24 @@ def run(overrides=(), directory: Path | str | None = None, config_dir: Path | st
     config_dir: a folder of your own options, as with --config-dir. Raises ScorelabError for an error that a user can
     mend.
     """
-    overrides = list(overrides)
-    if config_dir is not None:
-        overrides.append(f"hydra.searchpath=[file://{Path(config_dir).absolute()}]")
+    words = _words(overrides, config_dir)
     GlobalHydra.instance().clear()
-    with initialize_config_dir(str(config_folder()), version_base="1.3"):
-        composed = compose("config", overrides=overrides, return_hydra_config=True)
+    with initialize_config_dir(str(config_folder()), version_base="1.3"), as_config_errors(words):
+        composed = with_added_keys(
+            lambda given: compose("config", overrides=given, return_hydra_config=True), readable(words)
+        )
         groups = _option_groups(composed.hydra)
-        tasks = _as_given(composed.hydra.overrides.task)
-        asked, existing = plain(composed), existing_run(composed)
+        tasks = as_given(composed.hydra.overrides.task)
+        asked, opened = plain(composed), existing_run(composed)
         # compose() leaves hydra.job unset; the pattern of directory names does not need it.
         wanted = Path(OmegaConf.to_container(composed.hydra.run, resolve=True)["dir"])
-    if existing is not None:
-        opened = runs.Run.open(existing)
-    else:
+    existing = opened is not None
+    if not existing:
         config = check(asked)
         require_existing_for(config)
         opened = runs.Run(runs.reserve(wanted) if directory is None else runs.claim(Path(directory)))
     with Lock(opened.path):
-        if existing is not None:
+        if existing:
             config = merge(opened, asked, tasks, groups)
             own_logs(opened.path)
         else:
@@ -410,6 +355,19 @@ def run(overrides=(), directory: Path | str | None = None, config_dir: Path | st
         with _log_file(opened / "run.log"):
             execute(opened, config)
     return Result(opened.path, opened.metrics, config)
+
+
+def _words(overrides, config_dir) -> list[str]:
+    """The overrides of `run`, with one for the folder of options. Raises ConfigError for what are none."""
+    listed = isinstance(overrides, Iterable) and not isinstance(overrides, str)
+    if not listed or not all(isinstance(word, str) for word in overrides):
+        raise ConfigError(f"overrides = {show(overrides)}: a list of words is needed, as in ['seed=1', 'threads=2']")
+    if config_dir is None:
+        return [*overrides]
+    if not Path(config_dir).is_dir():
+        raise ConfigError(f"config_dir = {config_dir}: no such folder")
+    place = as_override(f"file://{Path(config_dir).absolute()}")
+    return [*overrides, f"hydra.searchpath=[{place}]"]
 
 
 def load(directory: Path | str, extensions=(), reads: bool = False) -> Result:

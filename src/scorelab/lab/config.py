@@ -11,6 +11,7 @@ import pydantic
 from pydantic import Field, field_validator
 
 from scorelab.errors import ConfigError
+from scorelab.lab.names import pasted
 from scorelab.nodes import DEFAULTS, GROUPS, Component, component, refuse_unknown, resolve
 from scorelab.options import Count, Natural, Options, Seed, explain, nearest, show
 from scorelab.samplers.job import JOB_KEYS, Sampling
@@ -114,7 +115,7 @@ class Config:
             if key.startswith(below) and lookup(given, key) != value:
                 raise ConfigError(
                     f"{key} = {show(value)}: a place outside of the directory, which no file there chooses; "
-                    f"++{key}={value} on the command line allows it"
+                    f"{pasted(f'++{key}', value)} on the command line allows it"
                 )
 
     @property

@@ -32,6 +32,8 @@ class Context:
 
     def __init__(self, run: Run, config: Config):
         self.run, self.config, self.seed = run, config, config.general.seed
+        #: the tables and the arrays that this process wrote for the stage that it does, by their names in the directory
+        self.written: set[str] = set()
 
     @cached_property
     def device(self):
@@ -166,6 +168,7 @@ class Context:
         import pandas
 
         write_bytes(self.run / name, pandas.DataFrame(rows).to_csv(index=False).encode())
+        self.written.add(name)
 
     def read_table(self, name: str, texts=()) -> dict[str, numpy.ndarray]:
         """Read a CSV file: column name -> values. texts: the columns that may hold text.
@@ -178,6 +181,7 @@ class Context:
     def save_arrays(self, figure: str, arrays: dict):
         """Write the arrays that a figure is drawn from, as figures/<figure>.npz."""
         save_arrays(self.run / "figures" / f"{figure}.npz", arrays)
+        self.written.add(f"figures/{figure}.npz")
 
     def all_arrays(self) -> dict[str, dict[str, numpy.ndarray]]:
         """Figure name -> the arrays that the figure is drawn from. Raises ScorelabError for a file that is damaged."""

@@ -11,6 +11,7 @@ import hydra
 
 from scorelab.errors import ConfigError, ScorelabError, one_line, out_of_memory
 from scorelab.lab.config import Config
+from scorelab.lab.names import pasted
 from scorelab.lab.room import require_room
 from scorelab.lab.runs import Run
 
@@ -47,14 +48,16 @@ def execute(run: Run, config: Config):
             context.plan()
         for stage in stages:
             if run.needs(stage):
+                context.written.clear()
                 study.run_stage(stage, context)
-                run.finish_stage(stage, time.perf_counter() - started)
+                run.finish_stage(stage, time.perf_counter() - started, context.written)
                 started = time.perf_counter()
         context.update_metrics("run", provenance(config, run, context.device))
         run.mark("done")
     except KeyboardInterrupt:
         run.mark("interrupted")
-        then = "its results are those of before" if run.state == "done" else f"training.resume={run.path} goes on"
+        goes_on = f"{pasted('training.resume', run.path)} goes on"
+        then = "its results are those of before" if run.state == "done" else goes_on
         log.error("interrupted; %s", then)
         raise
     except (Exception, SystemExit) as error:

@@ -1,13 +1,12 @@
 """Finding runs: every run below some directories as the rows of a table."""
 
-import os
 import re
 from collections.abc import Iterable, Mapping
 from numbers import Real
 from pathlib import Path
 
 from scorelab.errors import ScorelabError, one_line
-from scorelab.lab.runs import Run, asked, read_metrics
+from scorelab.lab.runs import Run, asked, beneath, read_metrics
 from scorelab.options import nearest
 
 #: parts of a configuration that have a column of their class, beside the columns of their keys
@@ -17,7 +16,8 @@ _NAME = re.compile(r"""("[^"]*"|'[^']*'|`[^`]*`)|\b([A-Za-z_]\w*(?:\.\w+)+)""")
 
 
 def runs(*directories: Path | str, where: str | None = None):
-    """A pandas DataFrame with a row for each run at any depth below the directories, by default `outputs`.
+    """A pandas DataFrame with a row for each run at any depth below the directories, by default `outputs`; the replicas
+    of a run are listed where the directory is that of the run.
 
     Columns: directory, state, time, error, asked (the overrides); target, denoiser and so on, the names of the classes;
     every key of the configuration by its dotted name, as `training.N`; every number of metrics.json with the prefix
@@ -35,13 +35,12 @@ def runs(*directories: Path | str, where: str | None = None):
 
 
 def _below(directory: Path) -> Iterable[Path]:
-    """The run directories at or below a directory, in the order of their paths; links are not followed."""
+    """The run directories at or below a directory."""
     if not directory.is_dir():
         raise ScorelabError(f"{directory}: no such directory")
-    for path, folders, files in os.walk(directory):
-        folders[:] = sorted(name for name in folders if not name.startswith(".") and name != "figures")
-        if "status.json" in files:
-            yield Path(path)
+    if (directory / "status.json").is_file():
+        yield directory
+    yield from (run.path for run in beneath(directory))
 
 
 def _row(path: Path) -> dict:

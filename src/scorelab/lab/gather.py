@@ -1,9 +1,10 @@
 """Gather the runs below a directory into sweep.csv, sweep.md and figures, from what lies there alone.
 
-It works on a sweep that is finished, running or interrupted, and on any folder of single runs.
+It works on a sweep that is finished, running or interrupted, and on any folder of single runs, at any depth.
 """
 
 import logging
+import shlex
 from numbers import Real
 from pathlib import Path
 
@@ -14,8 +15,8 @@ from rich.console import Console
 
 from scorelab.blocks import Cell, Heading, Paragraph, Pictures, Table, markdown, page
 from scorelab.errors import ScorelabError, one_line, printable
-from scorelab.files import made_from, require_closed, write_text
-from scorelab.lab.runs import Run, asked, below
+from scorelab.files import made_from, read_yaml, remove, require_closed, write_text
+from scorelab.lab.runs import Run, asked, beneath
 from scorelab.laws.estimate import Estimate, shown
 from scorelab.nodes import GROUPS, resolve
 from scorelab.options import show
@@ -28,24 +29,26 @@ _BOOKKEEPING = ("seed",)
 UNREADABLE = "unreadable"
 #: up to so many parameters have a column each in sweep.md; more share one column, which names what each job asked for
 _COLUMNS = 4
+#: so many panels has an overview of runs at most, and so many configurations has the comparison; a page has no more
+_PANELS, _COMPARED = 24, 48
 
 
 def gather(directory: Path | str, extensions=()) -> pandas.DataFrame:
     """Write sweep.csv, sweep.md, sweep.html and the figures that the studies of the runs declare; return the table, one
     row a job.
 
-    Columns: job, state, error, the swept parameters (the overrides whose values vary), and every number of
-    metrics.json by its dotted name. `attrs["labels"]` has for each job the swept parameters that it asked for itself,
-    without the seed, as text. extensions: packages whose studies may be imported; `attrs["left_out"]` names the others
-    that the runs need. A job whose files are damaged is a row with the state `unreadable` and the reason. Raises
-    ScorelabError if there is no run below the directory, or if a link leads out of it.
+    Columns: job (its place below the directory), state, error, the swept parameters (the overrides whose values vary),
+    and every number of metrics.json by its dotted name. `attrs["labels"]` has for each job the swept parameters that it
+    asked for itself, without the seed, as text. extensions: packages whose studies may be imported; `attrs["left_out"]`
+    names the others that the runs need. A job whose files are damaged is a row with the state `unreadable` and the
+    reason. Raises ScorelabError if there is no run below the directory, or if a link leads out of it.
     """
     directory = Path(directory)
     require_closed(directory)
-    runs = below(directory)
+    runs = beneath(directory)
     if not runs:
         raise ScorelabError(f"{directory}: no run directory below it")
-    rows, configurations = zip(*(_row(run, extensions) for run in runs), strict=True)
+    rows, configurations = zip(*(_row(directory, run, extensions) for run in runs), strict=True)
     table = pandas.DataFrame(rows)
     table.attrs["studies"] = list(filter(None, dict.fromkeys(_study(saved, extensions) for saved in configurations)))
     table.attrs["left_out"] = sorted({name for saved in configurations for name in _not_imported(saved, extensions)})
@@ -58,8 +61,8 @@ def gather(directory: Path | str, extensions=()) -> pandas.DataFrame:
     table.attrs["labels"] = dict(zip(table["job"], _labels(table, parameters), strict=True))
     for name in parameters:  # a job that did not set a parameter has the value of its configuration
         table[name] = [
-            _configured(saved, name) if pandas.isna(value) else value
-            for saved, value in zip(configurations, table[name], strict=True)
+            _configured(run, saved, name) if pandas.isna(value) else value
+            for run, saved, value in zip(runs, configurations, table[name], strict=True)
         ]
     leading = ["job", "state", *parameters]
     table = table[[*leading, *(name for name in table if name not in leading and name != "error"), "error"]]
@@ -72,10 +75,10 @@ def gather(directory: Path | str, extensions=()) -> pandas.DataFrame:
     return table
 
 
-def _row(run: Run, extensions) -> tuple[dict, dict]:
+def _row(directory: Path, run: Run, extensions) -> tuple[dict, dict]:
     """The row of a job, in which the parameters that it asked for have names that begin with =, and its saved
     configuration; this is empty where the job cannot be read."""
-    row = {"job": run.path.name, "state": UNREADABLE, "error": None}
+    row = {"job": run.path.relative_to(directory).as_posix(), "state": UNREADABLE, "error": None}
     try:
         status, given = run.status, {f"={key}": _typed(value) for key, value in asked(run.overrides).items()}
         numbers, saved = {}, run.saved
@@ -156,13 +159,19 @@ def _labels(table: pandas.DataFrame, parameters: list[str]):
         yield ", ".join(_shown(name, value) for name, value in row.items() if not pandas.isna(value))
 
 
+def _title(table: pandas.DataFrame, row: dict) -> str:
+    """The title of a job's panel: the swept parameters that it has a value of, with the seed; else where it lies."""
+    values = ((name, row[name]) for name in table.attrs["parameters"])
+    return show(", ".join(_shown(name, value) for name, value in values if not pandas.isna(value)) or row["job"])
+
+
 def _short(name: str) -> str:
     return name.rpartition(".")[2]
 
 
 def _shown(name: str, value) -> str:
     """A parameter in a label: only the option for a group, the last part of the key and the value for any other key."""
-    option = f"{value:.12g}" if isinstance(value, float) else str(value)
+    option = f"{value:.12g}" if isinstance(value, float) else show(value)
     return option if name in GROUPS else f"{_short(name)}={option}"
 
 
@@ -180,7 +189,7 @@ def print_sweep(table: pandas.DataFrame, directory: Path):
         names = " ".join(table.attrs["left_out"])
         console.print(
             f"extensions {names}: not imported, so that the tables and figures of their studies are left out; "
-            f"python scripts/gather.py {directory} {names} imports them",
+            f"python scripts/gather.py {shlex.quote(str(directory))} {names} imports them",
             highlight=False,
             soft_wrap=True,
             markup=False,
@@ -189,9 +198,17 @@ def print_sweep(table: pandas.DataFrame, directory: Path):
         console.print(printable(directory / name), highlight=False, soft_wrap=True, markup=False)
 
 
-def _configured(saved: dict, key: str):
-    """The value that a saved configuration gives to a dotted key; None if it has none."""
+def _configured(run: Run, saved: dict, key: str):
+    """The value that a saved configuration gives to a dotted key, None if it has none. Of a group it is the name of the
+    option, or of the class where Hydra wrote no names."""
     value = lookup(saved, key)
+    if isinstance(value, dict) and "_target_" in value:
+        try:
+            known = read_yaml(run / ".hydra" / "hydra.yaml")
+        except ScorelabError:
+            known = None
+        name = lookup(known, f"hydra.runtime.choices.{key}") if isinstance(known, dict) else None
+        return name if isinstance(name, str) else str(value["_target_"]).rpartition(".")[2]
     return str(value) if isinstance(value, (dict, list)) else value
 
 
@@ -199,7 +216,9 @@ def _typed(written: str):
     """The value of an override as a number or a truth value, if it is one; else as it was written."""
     try:
         value = yaml.safe_load(written)
-        return float(written) if isinstance(value, str) else value if isinstance(value, (int, float, bool)) else written
+        if isinstance(value, str):
+            return value if written[0] in "'\"" else float(written)
+        return value if isinstance(value, (int, float, bool)) else written
     except (ValueError, RecursionError, yaml.YAMLError):
         return written
 
@@ -232,8 +251,8 @@ def _cell(value, error) -> str:
     return shown(value, error) if numpy.isfinite(value) else ""
 
 
-def _blocks(directory: Path, table: pandas.DataFrame, drawn: list[str]) -> list:
-    """The blocks of sweep.md and sweep.html."""
+def _blocks(directory: Path, table: pandas.DataFrame, drawn: dict[str, str]) -> list:
+    """The blocks of sweep.md and sweep.html. drawn: name of a figure -> what it leaves out."""
     heading, rows = _cells(table)
     blocks = [
         Heading(1, directory.name),
@@ -246,8 +265,10 @@ def _blocks(directory: Path, table: pandas.DataFrame, drawn: list[str]) -> list:
         columns = ["job", *table.attrs["parameters"], "state", "error"]
         given = [[Cell("" if value is None else str(value)) for value in row] for row in rest[columns].to_numpy()]
         blocks += [Heading(2, "Not done"), Table(columns, given)]
-    pictures = [(directory / "figures" / f"{name}.png", name) for name in drawn]
-    return [*blocks, Pictures(pictures)] if pictures else blocks
+    for name, of in drawn.items():
+        blocks.append(Pictures([(directory / "figures" / f"{name}.png", name)]))
+        blocks += [Paragraph(f"{of}.")] if of else []
+    return blocks
 
 
 def _text_table(table: pandas.DataFrame):
@@ -269,8 +290,8 @@ def _compared(table: pandas.DataFrame) -> list:
 
 
 def _comparison(table: pandas.DataFrame, numbers) -> dict:
-    """The arrays of the figure `comparison`."""
-    groups = [group for _, group in _groups(table)]
+    """The arrays of the figure `comparison`, which has the first configurations."""
+    groups = [group for _, group in _groups(table)][:_COMPARED]
     arrays = {"labels": [table.attrs["labels"][group["job"].iloc[0]] or "as configured" for group in groups]}
     arrays |= {"names": [number.key for number in numbers], "titles": [number.name for number in numbers]}
     arrays["scales"] = [number.scale for number in numbers]
@@ -291,6 +312,8 @@ def _losses(directory: Path, table: pandas.DataFrame) -> dict:
 
     arrays, titles = {}, []
     for _, group in _groups(table):
+        if len(titles) >= _PANELS:
+            break
         paths = [directory / job / "training.csv" for job in group["job"]]
         columns = [load_table(path, texts=("part",)) for path in paths if path.is_file()]
         if len(columns) < max(2, len(paths)):
@@ -309,39 +332,30 @@ def _losses(directory: Path, table: pandas.DataFrame) -> dict:
                 least = numpy.array([run["bayes_risk"][-1] for run in runs])
                 if numpy.ptp(least) <= 0.02 * abs(least.mean()):  # else the seed draws another target
                     arrays[f"{here}bayes_risk"] = least.mean()
-            label = table.attrs["labels"][group["job"].iloc[0]]
+            label = show(table.attrs["labels"][group["job"].iloc[0]])
             titles.append(", ".join(filter(None, (label, str(part).replace("_", " ")))))
     return {"titles": titles, **arrays} if titles else {}
 
 
-def _draw(directory: Path, table: pandas.DataFrame) -> list[str]:
-    """Draw the overviews that the studies declare, of all done jobs, the comparison of configurations, and the losses
-    of trainings over seeds; return the names of the figures."""
+def _draw(directory: Path, table: pandas.DataFrame) -> dict[str, str]:
+    """Draw the overviews that the studies declare, the comparison of configurations, and the losses of trainings over
+    seeds; remove those that an earlier call drew and this one does not.
+
+    Return the names of the figures, with what a figure is of where it leaves something out.
+    """
     from scorelab.figures import comparison, losses
     from scorelab.figures.files import load_arrays, save_arrays, save_figure
     from scorelab.figures.style import house_style
 
-    drawn = []
+    drawn = {}
     for study in table.attrs["studies"]:
         for name in study.overviews:
-            panels = []
-            for row in table[table["state"] == "done"].to_dict("records"):
-                path = directory / row["job"] / "figures" / f"{name}.npz"
-                if path.is_file():
-                    title = ", ".join(f"{_short(key)}={row[key]}" for key in table.attrs["parameters"])
-                    try:
-                        arrays = load_arrays(path)
-                        if name in study.complete:
-                            arrays.require_complete()
-                    except ScorelabError as error:
-                        log.warning("left out of figures/%s: %s", name, one_line(error))
-                        continue
-                    panels.append((title or row["job"], arrays))
-            if panels and name not in drawn:
+            panels, of = ([], "") if name in drawn else _panels(directory, table, study, name)
+            if panels:
                 path = directory / "figures" / f"{name}.png"
                 with house_style(), made_from(path, f"cannot be drawn from */figures/{name}.npz"):
                     save_figure(function_of(study, "overviews", name, "grid")(panels), path)
-                drawn.append(name)
+                drawn[name] = of
     numbers = _compared(table)
     own = {"comparison": (comparison, _comparison(table, numbers) if numbers else {})}
     own["losses"] = (losses, _losses(directory, table))
@@ -352,5 +366,43 @@ def _draw(directory: Path, table: pandas.DataFrame) -> list[str]:
         save_arrays(path, arrays)
         with house_style(), made_from(path, "cannot be drawn"):
             save_figure(module.figure(load_arrays(path)), path.with_suffix(".png"))
-        drawn.append(name)
+        drawn[name] = ""
+    every = {*own, *(name for study in table.attrs["studies"] for name in study.overviews)}
+    for name in every - drawn.keys():
+        for extension in ("png", "npz"):
+            remove(directory / "figures" / f"{name}.{extension}")
+    count = len(list(_groups(table)))
+    if "comparison" in drawn and count > _COMPARED:
+        drawn["comparison"] = f"The first {_COMPARED} of {count} configurations"
+    panels = len(own["losses"][1].get("titles", ()))
+    if panels >= _PANELS:
+        drawn["losses"] = f"The first {panels} panels; there are {count} configurations"
     return drawn
+
+
+def _panels(directory: Path, table: pandas.DataFrame, study: type[Study], name: str) -> tuple[list, str]:
+    """The panels of an overview, pairs (title, arrays), and what they are of where some are left out: then they are of
+    one run of each configuration, and not of all configurations."""
+    from scorelab.figures.files import load_arrays
+
+    panels, done = [], table[table["state"] == "done"]
+    places = {job: directory / job / "figures" / f"{name}.npz" for job in done["job"]}
+    found = done[[places[job].is_file() for job in done["job"]]]
+    rows = found.to_dict("records")
+    if len(rows) > _PANELS:
+        rows = [group.to_dict("records")[0] for _, group in _groups(found)]
+    shown = rows[:_PANELS]
+    for row in shown:
+        try:
+            arrays = load_arrays(places[row["job"]])
+            if name in study.complete:
+                arrays.require_complete()
+        except ScorelabError as error:
+            log.warning("left out of figures/%s: %s", name, one_line(error))
+            continue
+        panels.append((_title(table, row), arrays))
+    if len(shown) == len(found):
+        return panels, ""
+    what = f"One run each of {len(shown)} of {len(rows)} configurations; there are {len(found)} runs"
+    log.info("figures/%s: %s", name, what)
+    return panels, what

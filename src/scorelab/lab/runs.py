@@ -1,6 +1,7 @@
 """Run directories: reserve, write, read.
 
-    status.json    state (pending, running, done, failed, interrupted), stages done, fingerprint, error
+    status.json    state (pending, running, done, failed, interrupted), stages done, the tables and arrays of each,
+                   fingerprint, error
     config.yaml    the checked configuration, from which the run can be repeated
     metrics.json, training.csv, posterior_mean.csv, path_kl.csv, samples.npy, denoiser.safetensors, figures/
     checkpoint.safetensors    while training is unfinished
@@ -10,18 +11,30 @@ A directory is a result if, and only if, its state is `done`. Every file is writ
 
 import datetime
 import logging
+import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_args
 
 import pydantic
 import yaml
 
 from scorelab.errors import ConfigError, ScorelabError
-from scorelab.files import checked_by, is_part, read_json, read_yaml, require_closed, write_json, write_text
+from scorelab.files import (
+    checked_by,
+    inside,
+    is_part,
+    read_json,
+    read_yaml,
+    remove,
+    require_closed,
+    write_json,
+    write_text,
+)
 from scorelab.lab import before, locks
-from scorelab.lab.config import Config, General, check
+from scorelab.lab.config import Config, Format, General, check
+from scorelab.lab.names import pasted
 from scorelab.laws.estimate import spelled_out
 from scorelab.options import show
 
@@ -43,6 +56,7 @@ class _Status(pydantic.BaseModel, extra="allow"):
     wall_seconds: Annotated[float, pydantic.Field(ge=0, allow_inf_nan=False)] = 0.0
     error: str | None = None
     overrides: list[str] | None = None
+    files: dict[str, list[str]] = {}
 
 
 def reserve(wanted: Path) -> Path:
@@ -123,6 +137,17 @@ def below(directory: Path) -> list["Run"]:
     return [Run(path) for path in sorted(found, key=lambda path: in_order_of(path.name))]
 
 
+def beneath(directory: Path) -> list["Run"]:
+    """The runs at any depth below a directory, also the jobs of sweeps there, in the order of their paths."""
+    found = []
+    for folder, folders, files in os.walk(directory):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        if "status.json" in files and Path(folder) != directory:
+            found.append(Path(folder).relative_to(directory))
+            folders.clear()
+    return [Run(directory / path) for path in sorted(found, key=lambda path: [*map(in_order_of, path.parts)])]
+
+
 def in_order_of(name: str) -> tuple:
     """The sort key of a run's name: numbers come first, by their value, then other names."""
     return (0, int(name), "") if name.isdigit() else (1, 0, name)
@@ -189,11 +214,15 @@ class Run:
         return self.path / name
 
     @classmethod
-    def open(cls, directory: Path | str) -> "Run":
-        """An existing run directory, to work in. Raises ScorelabError if there is none or a link leads out of it."""
+    def open(cls, directory: Path | str, key: str | None = None) -> "Run":
+        """An existing run directory, to work in. key: what names it in the configuration, for the message.
+
+        Raises ScorelabError if there is none or a link leads out of it.
+        """
         run = cls(directory)
         if not (run / "status.json").is_file():
-            raise ScorelabError(f"{directory}: not a run directory (it has no status.json)")
+            named = f"{key} = {directory}" if key else directory
+            raise ScorelabError(f"{named}: not a run directory (it has no status.json)")
         require_name(directory)
         require_closed(directory)
         return run
@@ -271,10 +300,22 @@ class Run:
         """Whether a stage is still to be done."""
         return stage not in self.status["stages"]
 
-    def finish_stage(self, stage: str, seconds: float):
-        """Count a stage as done and add its seconds to the seconds of the run."""
+    def finish_stage(self, stage: str, seconds: float, written=()):
+        """Count a stage as done and add its seconds to the seconds of the run.
+
+        written: the tables and arrays that it wrote. Those that only an earlier run of the stage wrote are out of date,
+        and are removed with the pictures of them.
+        """
         status = self.status
-        self.mark("running", stages=[*status["stages"], stage], wall_seconds=status["wall_seconds"] + seconds)
+        files = status.get("files", {}) | {stage: sorted(written)}
+        current = {name for names in files.values() for name in names}
+        for name in set(status.get("files", {}).get(stage, ())) - current:
+            path = inside(self.path, name)
+            if path.suffix in (".csv", ".npz"):  # no file may name anything else to be removed
+                for extension in (path.suffix, *(f".{each}" for each in get_args(Format) if path.suffix == ".npz")):
+                    remove(path.with_suffix(extension))
+        seconds += status["wall_seconds"]
+        self.mark("running", stages=[*status["stages"], stage], wall_seconds=seconds, files=files)
 
     @property
     def config(self) -> Config:
@@ -295,7 +336,7 @@ class Run:
             if name not in extensions:
                 raise ConfigError(
                     f"{self / 'config.yaml'}: extensions = {show(name)}: a saved configuration imports nothing of its "
-                    f"own accord; 'extensions=[{show(','.join(map(str, named)))}]' on the command line allows it"
+                    f"own accord; {show(pasted('extensions', named))} on the command line allows it"
                 )
         # Runs of earlier versions hold keys of studies that they did not do, without a value.
         return check({key: value for key, value in saved.items() if value is not None or key in General.model_fields})

@@ -27,11 +27,15 @@ from scorelab.lab import locks
 from scorelab.lab.app import one_line_errors, plain
 from scorelab.lab.config import Config, Sweep, check, differences, sweep_options
 from scorelab.lab.execution import require_device
+from scorelab.lab.hydra_errors import as_config_errors, with_added_keys
 from scorelab.lab.locks import Lock
+from scorelab.lab.names import as_override
 from scorelab.lab.runs import Run, below, claim, require_name, reserve
 from scorelab.options import show
 
 log = logging.getLogger("scorelab")
+#: a number with an exponent, which YAML 1.1 takes for text without a point before it or a sign after it
+_EXPONENT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,7 @@ class Job:
         of the sweep says, nothing is composed."""
         if self.given is not None:
             return self.overrides
-        return [f"extensions={_as_override(self.config.general.extensions)}", "hydra.output_subdir=null"]
+        return [f"extensions={as_override(self.config.general.extensions)}", "hydra.output_subdir=null"]
 
 
 class _ReadOnce(CachingConfigRepository):
@@ -87,6 +91,8 @@ class Sweeper(BasicSweeper):
     def _prepare(self, arguments, held: contextlib.ExitStack) -> tuple[Path, list[Job]]:
         """The directory and the jobs of the sweep, frozen there. held: takes the lock of the directory."""
         options = sweep_options(self.config.sweep)
+        self._require_supported(options)
+        arguments = [*self._of_params(arguments), *arguments]
         if hasattr(self.launcher, "require"):  # our own
             self.launcher.require()
         if options.resume is None:
@@ -136,6 +142,31 @@ class Sweeper(BasicSweeper):
 
     # Before any job starts. -----------------------------------------------------------------------------------------
 
+    def _require_supported(self, options: Sweep):
+        """Raise ConfigError for a key of Hydra that would do nothing here."""
+        of_hydra = self.config.hydra
+        subdir = OmegaConf.to_container(of_hydra.sweep, resolve=False)["subdir"]
+        given = {str(override).partition("=")[0].lstrip("+") for override in of_hydra.overrides.hydra}
+        if self.max_batch_size is not None:
+            key, why = f"hydra.sweeper.max_batch_size = {self.max_batch_size}", "all jobs are launched at once"
+            raise ConfigError(f"{key}: {why}; hydra.launcher.n_jobs, with hydra/launcher=joblib, limits how many run")
+        if subdir != "${hydra.job.num}":
+            raise ConfigError(f"hydra.sweep.subdir = {subdir}: the directories of jobs are their numbers; leave it out")
+        if "hydra.run.dir" in given:
+            raise ConfigError("hydra.run.dir: is of a single run; hydra.sweep.dir names the directory of a sweep")
+        if options.resume is not None and "hydra.sweep.dir" in given:
+            raise ConfigError(f"hydra.sweep.dir: goes with a new sweep; this one goes on in {options.resume}")
+
+    def _of_params(self, arguments) -> list[str]:
+        """The overrides of hydra.sweeper.params whose keys the command line does not set. Raises ConfigError for a
+        value that is no text, as a list would be one value and not several."""
+        given = {word.partition("=")[0].lstrip("+~") for word in arguments}
+        for key, value in self.params.items():
+            if OmegaConf.is_config(value):
+                where = f"hydra.sweeper.params.{key} = {show(value)}"
+                raise ConfigError(f"{where}: dotted keys and texts are needed, as in {{training.N: '100,200'}}")
+        return [f"{key}={value}" for key, value in self.params.items() if key.lstrip("+~") not in given]
+
     def _resume(self, directory: Path, arguments, options: Sweep) -> list[Job]:
         """The jobs of an interrupted sweep. Raises ConfigError if the command line asks for other jobs, or if a job
         needs a place outside of the directory that the command line does not give."""
@@ -169,7 +200,10 @@ class Sweeper(BasicSweeper):
 
     def _compose(self, number: int, overrides: list[str]) -> Job:
         try:
-            composed = self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
+            with as_config_errors(overrides):
+                load = self.hydra_context.config_loader.load_sweep_config
+                composed = with_added_keys(lambda words: (load(self.config, words), words), overrides)
+            composed, overrides = composed
             given = plain(composed)
             config = check(given)
             require_device(config)
@@ -205,7 +239,7 @@ class Sweeper(BasicSweeper):
     def _launch(self, directory: Path, jobs):
         with open_dict(self.config):
             self.config.hydra.sweep.dir = str(directory)
-            self.config.hydra.overrides.hydra.append(f"hydra.sweep.dir={_as_override(str(directory))}")
+            self.config.hydra.overrides.hydra.append(f"hydra.sweep.dir={as_override(str(directory))}")
         if hasattr(self.launcher, "stacks"):
             return self._launch_stacks([(Run(directory / str(job.number)), job.config) for job in jobs], jobs)
         return self._launch_some(jobs)
@@ -243,12 +277,21 @@ def read_jobs(path: Path) -> list[list[str]]:
         raise ConfigError(f"sweep.jobs = {path}: no such file")
     if not isinstance(content, list) or not content or not all(isinstance(one, dict) and one for one in content):
         raise ConfigError(f"sweep.jobs = {path}: a list of jobs is needed, each a mapping such as {{training.N: 5000}}")
-    jobs = [[f"{key}={_as_override(value)}" for key, value in one.items()] for one in content]
+    jobs = [[f"{key}={as_override(_numbers(value))}" for key, value in one.items()] for one in content]
     for number, one in enumerate(jobs):
         where = f"sweep.jobs = {path}: job {number}"
         for override in _parsed(where, one):
             _require_of_a_job(where, override)
     return jobs
+
+
+def _numbers(value):
+    """A value with numbers such as 1e-4, which are text for YAML 1.1, as the numbers that they are in option files."""
+    if isinstance(value, dict):
+        return {key: _numbers(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_numbers(one) for one in value]
+    return float(value) if isinstance(value, str) and _EXPONENT.fullmatch(value) else value
 
 
 def _require_of_a_job(where: str, override) -> None:
@@ -275,22 +318,6 @@ def _parsed(where: str, overrides: list[str]):
         return OverridesParser.create().parse_overrides(overrides)
     except (HydraException, OmegaConfBaseException, RecursionError) as error:
         raise ConfigError(f"{where}: {one_line(error)}") from None
-
-
-def _as_override(value) -> str:
-    """A YAML value in the grammar of Hydra's command line."""
-    if isinstance(value, dict):
-        return "{" + ",".join(f"{key}:{_as_override(one)}" for key, one in value.items()) + "}"
-    if isinstance(value, list):
-        return "[" + ",".join(map(_as_override, value)) + "]"
-    if isinstance(value, str):
-        # a backslash is an ordinary character, but before a quotation mark
-        return value if value.isidentifier() else "'" + re.sub(r"(\\*)('|$)", _before_quote, value) + "'"
-    return "null" if value is None else str(value).lower() if isinstance(value, bool) else repr(value)
-
-
-def _before_quote(found: re.Match) -> str:
-    return found[1] * 2 + found[2].replace("'", "\\'")
 
 
 def _join(number: int, listed: list[str], swept: list[str]) -> list[str]:

@@ -9,8 +9,8 @@ class Claims(Study):
     """Measure claims, and give each the verdict that its numbers allow. The configuration has the keys under `claims`.
 
     list: whether to list the claims and stop. only: ids or seeds of claims; an empty list stands for all claims.
-    quick: whether a share of the draws is enough. jobs: number of processes; null for one process for each core. docs:
-    a folder that the page and its pictures are also written to, or null.
+    quick: whether a share of the draws is enough. jobs: number of processes, of one thread each; null for `threads`, or
+    else one process for each core. docs: a folder that the page and its pictures are also written to, or null.
     """
 
     uses = ()

@@ -21,12 +21,13 @@ log = logging.getLogger("scorelab")
 
 
 def run(study, context):
-    """Measure the claims on all cores. If the measurement of a claim ends in an error, the other claims go on."""
+    """Measure the claims on all cores, or on `threads` of them. If the measurement of a claim ends in an error, the
+    other claims go on."""
     general = context.config.general
     if study.list:
         raise ConfigError("claims.list: goes with the command line; in Python, scorelab.claims.registry.every_claim()")
     claims = sorted(study.selected(context.config), key=lambda claim: -claim.cost)
-    jobs = min(study.jobs or os.cpu_count(), len(claims))
+    jobs = min(study.jobs or general.threads or os.cpu_count(), len(claims))
     log.info("measuring %d claims in %d processes", len(claims), jobs)
     tasks = (delayed(measured)(claim.id, study.quick, general.seed, general.extensions) for claim in claims)
     results = {}
