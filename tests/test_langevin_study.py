@@ -50,7 +50,7 @@ def finished(run_once):
 def test_a_run_is_complete(finished):
     names = {path.name for path in finished.directory.iterdir()}
     promised = {".hydra", "run.log", "metrics.json", "langevin.csv", "langevin.npz", "denoiser.safetensors"}
-    assert names == promised | {"figures", "status.json", "config.yaml"}
+    assert names == promised | {"figures", "status.json", "config.yaml", "report.html"}
     assert {path.name for path in (finished.directory / "figures").iterdir()} == {"langevin.png", "langevin.npz"}
     assert json.loads((finished.directory / "status.json").read_text())["state"] == "done"
     table = pandas.read_csv(finished.directory / "langevin.csv")
