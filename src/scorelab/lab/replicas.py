@@ -1,7 +1,7 @@
 """One configuration with several seeds: `replicas=R`.
 
 The run directory has R ordinary runs, replicas/0 ... replicas/R-1, with the seeds seed ... seed + R - 1, without
-pictures of their own. Their trainings are one stack where they can be. The run itself has what the replicas have on
+pictures of their own. On a GPU their trainings are one stack. The run itself has what the replicas have on
 average: each number of metrics.json is a mean, and its standard error is that of the mean over replicas.
 """
 
@@ -50,7 +50,7 @@ def _execute_several(run: Run, config: Config):
     begin(context, stages)
     try:
         every = replicas_of(run, config)
-        finish(every, fresh=config.general.run is None)
+        finish(every, fresh=config.general.run is None, stacked=context.device.type != "cpu")
         run.mark("running", stages=[*run.status["stages"], *stages])
         run.mark("running", wall_seconds=run.status["wall_seconds"] + time.perf_counter() - started)
         write_json(run / "metrics.json", collect(run, every) | {"run": provenance(config, run, context.device)})
@@ -80,13 +80,14 @@ def replicas_of(run: Run, config: Config) -> list[tuple[Run, Config]]:
     return replicas
 
 
-def finish(replicas: list[tuple[Run, Config]], fresh: bool):
-    """Bring all replicas to their end. fresh: whether those that are done stay.
+def finish(replicas: list[tuple[Run, Config]], fresh: bool, stacked: bool):
+    """Bring all replicas to their end. fresh: whether those that are done stay. stacked: whether they are trained as one
+    stack, which is no faster than one after the other on a CPU.
 
     Raises ScorelabError at the end if one of them failed; the others are finished all the same.
     """
     left = [(own, config) for own, config in replicas if not (fresh and own.state == "done")]
-    failed = train(left) if fresh and len(left) > 1 else set()
+    failed = train(left) if fresh and stacked and len(left) > 1 else set()
     reasons = [f"replica {own.path.name}: {own.status['error']}" for own, _ in left if own.path in failed]
     for own, config in left:
         if own.path in failed:
