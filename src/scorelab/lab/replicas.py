@@ -81,8 +81,8 @@ def replicas_of(run: Run, config: Config) -> list[tuple[Run, Config]]:
 
 
 def finish(replicas: list[tuple[Run, Config]], fresh: bool, stacked: bool):
-    """Bring all replicas to their end. fresh: whether those that are done stay. stacked: whether they are trained as one
-    stack, which is no faster than one after the other on a CPU.
+    """Bring all replicas to their end. fresh: whether those that are done stay. stacked: whether they are trained as
+    one stack, which is no faster than one after the other on a CPU.
 
     Raises ScorelabError at the end if one of them failed; the others are finished all the same.
     """
