@@ -13,6 +13,7 @@ from scorelab.errors import ScorelabError, TrainingDiverged
 from scorelab.randomness import default_stream
 from scorelab.targets import GaussianMixture
 from scorelab.training import Trainer, Training
+from scorelab.training.fit import require_fit
 from scorelab.training.optimizer import Optimizer
 from scorelab.training.parameters import FlatParameters
 
@@ -212,3 +213,12 @@ def test_uneven_last_batches_count_by_their_size():
     run.train_epoch()
     assert run.options.steps_per_epoch == 3
     assert run.step == 3
+
+
+def test_a_denoiser_that_returns_no_tensor_is_refused_before_the_first_step():
+    class Pair(torch.nn.Linear):
+        def forward(self, x, angle):
+            return x, angle
+
+    with pytest.raises(ScorelabError, match=r"denoiser Pair returns a tuple for states of shape \(2, 3\)"):
+        require_fit(Pair(3, 3), torch.zeros(2, 3), 0.5)

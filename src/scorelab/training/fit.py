@@ -15,5 +15,7 @@ def require_fit(denoiser, samples, angle: float):
         if not any(word in str(error) for word in ("shape", "size", "dimension")):  # a mistake of another kind
             raise
         raise ScorelabError(f"{name} cannot take states of shape {shape} ({str(error).splitlines()[0]})") from error
+    if not isinstance(mean, torch.Tensor):
+        raise ScorelabError(f"{name} returns a {type(mean).__name__} for states of shape {shape}: a tensor is needed")
     if tuple(mean.shape) != shape:
         raise ScorelabError(f"{name} returns the shape {tuple(mean.shape)} for states of shape {shape}")
