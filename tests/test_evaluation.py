@@ -3,6 +3,7 @@
 import json
 
 import numpy
+import pandas
 import pytest
 import torch
 from helpers import over, refused, seeded
@@ -60,7 +61,9 @@ def test_an_evaluation_has_its_numbers_in_every_form(tmp_path):
     evaluation = evaluated(samples)
     numpy.save(tmp_path / "samples.npy", samples.numpy())
     numpy.savetxt(tmp_path / "samples.csv", samples.double().numpy(), delimiter=",", header="a,b,c", comments="")
-    for other in (samples.numpy(), samples.double(), tmp_path / "samples.npy", str(tmp_path / "samples.csv")):
+    pandas.DataFrame(samples.double().numpy()).to_csv(tmp_path / "numbered.csv", index=False)
+    files = (tmp_path / "samples.npy", str(tmp_path / "samples.csv"), tmp_path / "numbered.csv")
+    for other in (samples.numpy(), samples.double(), *files):
         again = evaluated(other).metrics
         assert again.keys() == evaluation.metrics.keys()
         for section, numbers in evaluation.metrics.items():
@@ -81,8 +84,8 @@ def test_a_target_may_be_named_as_in_a_run():
     named = scorelab.evaluate(samples, overrides, repeats=10)
     assert min(abs(named.metrics["modes"]["weight_exact"] - p) for p in (0.6, 0.4)) < 1e-12
     assert named.passed
-    wrong = refused(ConfigError, scorelab.evaluate, samples, "no_such_target")
-    assert "no_such_target" in wrong
+    for wrong in (["target=no_such_target"], ["target=two_modes", "training.N=3"], ["seed=4"]):
+        assert wrong[-1].partition("=")[2] in refused(ConfigError, scorelab.evaluate, samples, wrong)
 
 
 def test_a_number_that_the_target_does_not_know_is_not_measured():
@@ -100,6 +103,7 @@ def test_a_number_that_the_target_does_not_know_is_not_measured():
         (torch.zeros(5, 4), "has the shape (5, 4), and (count, 3)"),
         (torch.zeros(1, 3), "with count >= 2"),
         (torch.tensor([[0.0, 1, 2], [0, float("nan"), 1]]), "sample 1 is not finite"),
+        (torch.full((2, 3), 1e200, dtype=torch.float64), "sample 0 is beyond the numbers of float32"),
         (torch.zeros(5, 3, dtype=torch.complex64), "real numbers are needed"),
         ([["a", "b", "c"], ["d", "e", "f"]], "not an array of numbers"),
         ("/nowhere/samples.npy", "/nowhere/samples.npy: no such file"),

@@ -53,6 +53,10 @@ def test_runs_are_found_by_an_expression_of_their_names(outputs):
     for where, says in (
         ("metrics.projection.w2 > 0", "no run has metrics.projection.w2; did you mean metrics.projection.w1"),
         ("seed ==", "cannot be read"),
+        ("seed", "is neither true nor false of a run"),
+        ("seed .to_csv('here') == 0", "cannot be read"),
+        ("@table.to_csv('here') == 0", "cannot be read"),
+        ("sed == 1", "no run has sed; did you mean seed"),
     ):
         assert says in refused(ScorelabError, functools.partial(scorelab.runs, where=where), outputs)
     assert "no such directory" in refused(ScorelabError, scorelab.runs, outputs / "nothing")

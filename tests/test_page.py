@@ -6,9 +6,10 @@ import re
 import pytest
 from conftest import SMALL
 from helpers import over
+from scipy import stats
 
 import scorelab
-from scorelab.lab.page import sentence
+from scorelab.lab.page import limit, sentence
 from scorelab.lab.runs import Run
 from scorelab.studies.base import Number
 
@@ -68,3 +69,14 @@ def test_a_number_beside_its_exact_value():
     metrics = {"weight": 0.75, "weight_standard_error": 0.01, "weight_exact": 0.7}
     assert sentence(number, metrics) == ("5 standard errors from the exact value", True)
     assert sentence(number, metrics | {"weight_standard_error": 0.1})[1] is False
+    assert sentence(number, metrics | {"weight": [0.75, 0.1]}) is None
+    assert sentence(number, metrics | {"weight_exact": [0.7]}) is None
+
+
+def test_an_error_over_few_replicas_needs_more_of_its_kind():
+    """Four standard errors of a mean over two replicas come about in 16 per cent of the cases."""
+    rare = 2 * stats.norm.sf(4)
+    for count in (2, 3, 10):
+        found = limit({"replicas": {"count": count}})
+        assert 2 * stats.t.sf(found, count - 1) == pytest.approx(rare, rel=1e-6)
+    assert limit({}) == 4

@@ -65,6 +65,10 @@ def test_an_average_keeps_what_is_equal_and_leaves_out_what_not_all_have():
         {"a": 1.0, "a_standard_error": 9.0, "t": [1, 2], "kind": "x", "on": True, "some": 1.0, "other": "y"},
         {"a": 3.0, "a_standard_error": 9.0, "t": [3, 4], "kind": "x", "on": True, "other": "z", "in": {"b": 2}},
     ]
+    for one, values in zip(every, ([1.0, 2.0], [3.0, 4.0]), strict=True):
+        one["of"] = {"b": values, "b_mean": sum(values) / 2, "b_standard_error": 0.5}
+    assert average(every).pop("of") == {"b": [2.0, 3.0], "b_mean": 2.5, "b_standard_error": pytest.approx(1.0)}
+    every[0].pop("of")
     assert average(every) == {"a": 2.0, "a_standard_error": 1.0, "t": [2.0, 3.0], "kind": "x", "on": True}
 
 

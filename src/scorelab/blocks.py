@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
+from scorelab.errors import printable
 from scorelab.markdown import table, text
 
 
@@ -87,14 +88,16 @@ def page(blocks: list, title: str) -> str:
 def _element(block) -> str:
     match block:
         case Heading(level, text):
-            return f"<h{level}>{html.escape(text)}</h{level}>"
+            return f"<h{level}>{html.escape(printable(text))}</h{level}>"
         case Paragraph(text, conclusion):
             mark = ' class="conclusion"' if conclusion else ""
-            return f"<p{mark}>{html.escape(text)}</p>"
+            return f"<p{mark}>{html.escape(printable(text))}</p>"
         case Code(typed):
-            return f"<pre>{html.escape(typed)}</pre>"
+            return "<pre>" + "\n".join(html.escape(printable(line)) for line in typed.splitlines()) + "</pre>"
         case Table(headings, rows):
-            head = "".join(f'<th><button type="button">{html.escape(text)}</button></th>' for text in headings)
+            head = "".join(
+                f'<th><button type="button">{html.escape(printable(text))}</button></th>' for text in headings
+            )
             body = "\n".join(f"<tr>{''.join(map(_data, row))}</tr>" for row in rows)
             return f'<div class="table"><table><thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>'
         case Pictures(items):
@@ -105,11 +108,11 @@ def _element(block) -> str:
 def _data(cell: Cell) -> str:
     kind = ' class="long"' if len(cell.text) > 60 else ""
     kind = kind if cell.value is None else f' class="number" data-value="{cell.value!r}"'
-    return f"<td{kind}>{html.escape(cell.text)}</td>"
+    return f"<td{kind}>{html.escape(printable(cell.text))}</td>"
 
 
 def _picture(path: Path, caption: str) -> str:
     content = base64.b64encode(path.read_bytes()).decode()
-    text = html.escape(caption, quote=True)
+    text = html.escape(printable(caption), quote=True)
     image = f'<img alt="{text}" src="data:image/png;base64,{content}">'
     return f'<figure><button type="button">{image}</button><figcaption>{text}</figcaption></figure>'

@@ -12,7 +12,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from scorelab.errors import ScorelabError
+from scorelab.errors import ScorelabError, one_line, printable
 
 #: columns of `ls`, those of them that there are
 _COLUMNS = ("directory", "state", "study", "target", "denoiser", "seed", "metrics.projection.w1")
@@ -29,8 +29,8 @@ def main():
         sys.exit(0 if told else 2)
     try:
         known[command](rest)
-    except ScorelabError as error:
-        sys.exit(f"error: {error}")
+    except (ScorelabError, OSError) as error:
+        sys.exit(f"error: {one_line(error)}")
 
 
 def _parser(name: str, text: str):
@@ -64,6 +64,7 @@ def _ls(words):
         table.to_csv(chosen.csv, index=False)
         return
     names = [*table] if chosen.columns == "all" else (chosen.columns or ",".join(_COLUMNS)).split(",")
+    names = list(dict.fromkeys(name.strip() for name in names))
     missing = [name for name in names if name not in table]
     if chosen.columns and missing and len(table):
         raise ScorelabError(f"--columns: no run has {missing[0]}")
@@ -78,7 +79,7 @@ def _ls(words):
 def _text(value) -> str:
     if value is None or value != value:
         return ""
-    return f"{value:.4g}" if isinstance(value, float) else str(value).replace("[", r"\[")
+    return f"{value:.4g}" if isinstance(value, float) else printable(value).replace("[", r"\[")
 
 
 def _gather(words):

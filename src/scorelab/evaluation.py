@@ -165,8 +165,9 @@ def evaluate(samples, target, *, seed: int = 0, repeats: int = 200) -> Evaluatio
 
     Raises ScorelabError for samples that do not fit the target, fewer than two, or not all finite.
     """
-    if repeats < 2:
-        raise ScorelabError(f"repeats = {repeats}: an integer >= 2 is needed")
+    for name, value, least in (("repeats", repeats, 2), ("seed", seed, 0)):
+        if value < least:
+            raise ScorelabError(f"{name} = {value}: an integer >= {least} is needed")
     if not isinstance(target, Target):
         from scorelab.lab.parts import target_of
 
@@ -203,11 +204,11 @@ def _read(samples, target) -> torch.Tensor:
     if read.dim() < 2 or read[:1].numel() != target.n or len(read) < 2:
         shape = f"(count, {', '.join(map(str, target.shape))}) with count >= 2"
         raise ScorelabError(f"{where}: has the shape {tuple(read.shape)}, and {shape} is needed")
-    read = read.float().view(len(read), *target.shape)
-    finite = torch.isfinite(read).flatten(1).all(1)
-    if not bool(finite.all()):
-        raise ScorelabError(f"{where}: sample {int(finite.int().argmin())} is not finite")
-    return read
+    for numbers, why in ((read, "is not finite"), (read.float(), "is beyond the numbers of float32")):
+        finite = torch.isfinite(numbers).flatten(1).all(1)
+        if not bool(finite.all()):
+            raise ScorelabError(f"{where}: sample {int(finite.int().argmin())} {why}")
+    return read.float().view(len(read), *target.shape)
 
 
 def _from_file(path: Path):
@@ -217,13 +218,19 @@ def _from_file(path: Path):
         if path.suffix == ".csv":
             table = pandas.read_csv(path, header=None)
             numbers = table.apply(pandas.to_numeric, errors="coerce")
-            return (numbers[1:] if numbers.iloc[0].isna().all() else numbers).to_numpy()
-        return numpy.load(path, allow_pickle=False)
+            first = numbers.iloc[0]
+            heading = first.isna().all() or (len(first) > 1 and first.tolist() == [*range(len(first))])
+            return (numbers[1:] if heading else numbers).to_numpy()  # pandas heads columns 0, 1, 2, ...
+        found = numpy.load(path, allow_pickle=False)
+        if not isinstance(found, numpy.ndarray):
+            raise ScorelabError(f"{path}: holds several arrays; one in the npy format is needed")
+        return found
     except FileNotFoundError:
         raise ScorelabError(f"{path}: no such file") from None
     except (OSError, ValueError, TypeError, EOFError, IndexError) as error:
         kind = "csv" if path.suffix == ".csv" else "npy"
-        raise ScorelabError(f"{path}: not a whole {kind} file of numbers ({error})") from None
+        why = "" if "pickle" in str(error) else f" ({error})"
+        raise ScorelabError(f"{path}: not a whole {kind} file of numbers{why}") from None
 
 
 def _worst_mode(samples, target) -> Estimate:

@@ -211,7 +211,9 @@ class Context:
             for extension in {*get_args(Format)} - {*wanted.formats}:
                 remove(path.with_suffix(f".{extension}"))
         if not wanted.formats:
-            log.info("figures: none is drawn, as figures.formats is empty; stage=plot draws them")
+            log.info(
+                "figures: none is drawn, as figures.formats is empty; stage=plot 'figures.formats=[png]' draws them"
+            )
             return
         for name, figure in self.all_figures():
             for extension in wanted.formats:

@@ -1,5 +1,6 @@
 """Finding runs: every run below some directories as the rows of a table."""
 
+import ast
 import re
 from collections.abc import Iterable, Mapping
 from numbers import Real
@@ -13,6 +14,19 @@ from scorelab.options import nearest
 _PARTS = ("target", "denoiser", "schedule", "sampler", "training", "study")
 #: a dotted name in an expression, outside of quotes
 _NAME = re.compile(r"""("[^"]*"|'[^']*'|`[^`]*`)|\b([A-Za-z_]\w*(?:\.\w+)+)""")
+#: what an expression may have
+_ALLOWED = (
+    ast.Expression,
+    ast.BoolOp,
+    ast.UnaryOp,
+    ast.BinOp,
+    ast.Compare,
+    ast.Name,
+    ast.Constant,
+    ast.List,
+    ast.Tuple,
+)
+_ALLOWED += (ast.boolop, ast.unaryop, ast.operator, ast.cmpop, ast.expr_context)
 
 
 def runs(*directories: Path | str, where: str | None = None):
@@ -29,7 +43,8 @@ def runs(*directories: Path | str, where: str | None = None):
     """
     import pandas
 
-    found = [_row(path) for directory in directories or ("outputs",) for path in _below(Path(directory))]
+    paths = (path for directory in directories or ("outputs",) for path in _below(Path(directory)))
+    found = [_row(path) for path in dict.fromkeys(paths)]
     table = pandas.DataFrame(found, columns=None if found else ["directory", "state"])
     return table if where is None else _query(table, where)
 
@@ -78,10 +93,36 @@ def _flat(node: Mapping, prefix: str = "") -> dict:
 
 
 def _query(table, where: str):
-    names = {name for _, name in _NAME.findall(where) if name}
-    for name in sorted(names - {*table}):
-        raise ScorelabError(f"{where}: no run has {name}; {nearest(name, [*table])}")
+    """The rows for which an expression of names, numbers and texts is true; it can call and change nothing."""
+    names = []
+
+    def named(match):
+        if match[1]:
+            return match[1]
+        names.append(match[2])
+        return f"_name_{names.index(match[2])}_"
+
+    plain = _NAME.sub(named, where)
     try:
-        return table.query(_NAME.sub(lambda match: match[1] or f"`{match[2]}`", where), engine="python")
-    except Exception as error:  # whatever pandas raises for what is no expression
+        nodes = list(ast.walk(ast.parse(plain.strip(), mode="eval")))
+    except (SyntaxError, ValueError) as error:
         raise ScorelabError(f"{where}: cannot be read ({one_line(error)})") from None
+    for node in nodes:
+        if not isinstance(node, _ALLOWED):
+            raise ScorelabError(
+                f"{where}: cannot be read; names, numbers, texts, comparisons, and, or, not and in are known"
+            )
+        if isinstance(node, ast.Name) and not node.id.startswith("_name_"):
+            names.append(node.id)
+    for name in names if len(table) else ():
+        if name not in table:
+            raise ScorelabError(f"{where}: no run has {name}; {nearest(name, [*table])}")
+    if not len(table):
+        return table
+    try:
+        found = table.eval(_NAME.sub(lambda match: match[1] or f"`{match[2]}`", where), engine="python")
+    except Exception as error:  # whatever pandas raises, as for a text beside a number
+        raise ScorelabError(f"{where}: cannot be read ({one_line(error)})") from None
+    if str(getattr(found, "dtype", "")) != "bool":
+        raise ScorelabError(f"{where}: is neither true nor false of a run")
+    return table[found]

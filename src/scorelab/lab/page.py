@@ -27,11 +27,17 @@ def blocks(run: Run, config: Config) -> list:
     numbers = [each for number in study.headline for each in number.among(list(leaves(metrics)))]
     said = [(number, verdict) for number in numbers if (verdict := sentence(number, metrics)) is not None]
     found = [Heading(1, _title(config))]
+    if config.general.replicas > 1:
+        found.append(
+            Paragraph(f"Means over {config.general.replicas} replicas, and the standard errors of these means.")
+        )
     decided = [(number.name, differs) for number, (_, differs) in said if differs is not None]
     if decided:
         off = [name for name, differs in decided if differs]
         whole = f"{len(off)} differ: {', '.join(off)}" if off else "none differs"
-        text = f"Of {len(decided)} numbers that exact samples have as well, {whole}, by {DEVIATIONS:g} deviations."
+        text = (
+            f"Of {len(decided)} numbers that exact samples have as well, {whole}, by {limit(metrics):.3g} deviations."
+        )
         found.append(Paragraph(text, conclusion=True))
     closing = study.closing(metrics)
     if closing is not None:
@@ -44,26 +50,32 @@ def blocks(run: Run, config: Config) -> list:
     missing = not_measured(metrics)
     if missing:
         found += [Heading(2, "Not measured"), *map(Paragraph, missing)]
-    return [*found, Heading(2, "How to repeat it"), *_again(run, metrics), *_configuration(config)]
+    return [*found, Heading(2, "How to repeat it"), *_again(run, config, metrics), *_configuration(config)]
 
 
 def _title(config: Config) -> str:
     parts = (config[group].cls.__name__ for group in ("target", "denoiser") if config.uses(group))
-    return ", ".join([config["study"].cls.__name__, *parts, f"seed {config.general.seed}"])
+    first, count = config.general.seed, config.general.replicas
+    seeds = f"seed {first}" if count == 1 else f"seeds {first} to {first + count - 1}"
+    return ", ".join([config["study"].cls.__name__, *parts, seeds])
 
 
 def sentence(number: Number, metrics) -> tuple[str, bool | None] | None:
     """What a number says beside its exact value or its floor, and whether it differs from what exact samples have, None
     where the floor is no such value; None for a number that was not measured, or that is held against nothing."""
     value, error, reference = (lookup(metrics, key) for key in (number.key, number.error_key, number.reference_key))
-    if value is None or reference is None or isinstance(value, list):
+    deviation = lookup(metrics, f"{number.reference_key}_deviation")
+    if (
+        value is None
+        or reference is None
+        or any(isinstance(each, list) for each in (value, error, reference, deviation))
+    ):
         return None
     if number.held == "exact":
         if not error:
             return None
         off = (value - reference) / error
-        return f"{abs(off):.2g} standard errors from the exact value", abs(off) > DEVIATIONS
-    deviation = lookup(metrics, f"{number.reference_key}_deviation")
+        return f"{abs(off):.2g} standard errors from the exact value", abs(off) > limit(metrics)
     ratio = f"{value / reference:.3g} times the floor" if reference else f"the floor is {shown(reference)}"
     if not deviation:
         return ratio, None
@@ -71,11 +83,21 @@ def sentence(number: Number, metrics) -> tuple[str, bool | None] | None:
     return f"{ratio}, {max(above, 0.0):.2g} deviations above it", above > DEVIATIONS
 
 
+def limit(metrics) -> float:
+    """How many standard errors are too many: 4, and more where the error is that of a mean over few replicas, by the
+    quantile of Student's t that is as rare."""
+    from scipy import stats
+
+    count = lookup(metrics, "replicas.count")
+    return DEVIATIONS if count is None else float(stats.t.isf(stats.norm.sf(DEVIATIONS), count - 1))
+
+
 def _pictures(run: Run, study) -> list:
     """The figures of the run, each with what the module that draws it says of it."""
     found = []
     for path in sorted((run / "figures").glob("[!.]*.png")):
-        name, place = path.stem, study.figures.get(path.stem.partition("-")[0])
+        name = path.stem
+        place = {"replicas": "scorelab.figures.replicas", **study.figures}.get(name.partition("-")[0])
         told = sys.modules.get(_module(type(study), place)) if isinstance(place, str) else None
         found.append((path, (told.__doc__ or name).split("\n\n")[0].replace("\n", " ") if told else name))
     return [Heading(2, "Figures"), Pictures(found)] if found else []
@@ -86,10 +108,13 @@ def _module(study, place: str) -> str:
     return sys.modules[owner.__module__].__package__ + place if place.startswith(".") else place
 
 
-def _again(run: Run, metrics) -> list:
+def _again(run: Run, config: Config, metrics) -> list:
     """The command, and where the numbers come from."""
     of = metrics.get("run", {})
-    words = shlex.join(["python", "run.py", *run.overrides])
+    general, given = config.general, [word for word in run.overrides if not word.startswith("stage=")]
+    words = shlex.join(["python", "run.py", *given])
+    if general.run is not None:  # the stage that was done again had keys of its own, which the configuration has
+        words += "\n" + shlex.join(["python", "run.py", f"stage={general.stage}", f"run={run.path}", "..."])
     versions = ", ".join(f"{name} {version}" for name, version in of.get("versions", {}).items())
     rows = {"directory": str(run.path), "code": of.get("git_commit"), "versions": versions, "device": of.get("device")}
     rows |= {"seconds": of.get("wall_seconds"), "fingerprint": of.get("fingerprint")}

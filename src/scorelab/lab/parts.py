@@ -16,10 +16,15 @@ def target_of(overrides):
 
     Raises ConfigError for overrides that cannot be read.
     """
+    overrides = [str(override) for override in overrides]
+    for override in overrides:
+        key = override.lstrip("+~").partition("=")[0]
+        if key != "target" and not key.startswith(("target.", "target@")):
+            raise ConfigError(f"{override}: only the target and its keys can be chosen here")
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(str(config_folder()), version_base="1.3"):
-            composed = compose("config", overrides=list(overrides))
+            composed = compose("config", overrides=overrides)
         config = check(plain(composed))
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(one_line(error)) from None

@@ -38,7 +38,10 @@ def execute(run: Run, config: Config):
     else:
         _execute_several(run, config)
     if config.general.stage == "all" or config.general.run is not None:  # else there are no results yet
-        write_page(run, config)
+        try:
+            write_page(run, config)
+        except ScorelabError as error:  # the run is done all the same
+            log.warning("report.html: not written (%s)", one_line(error))
 
 
 def _execute_several(run: Run, config: Config):
@@ -137,15 +140,23 @@ def average(every: list[dict]) -> dict:
         values = [each.get(key) for each in every]
         if all(isinstance(value, Mapping) for value in values):
             means[key] = average(values)
-        elif key.endswith(_ERROR) and (base := key.removesuffix(_ERROR)) in every[0]:
+        elif key.endswith(_ERROR) and (base := _number_of(key, every[0])) is not None:
             spread = _over_replicas([each.get(base) for each in every], lambda table: table.std(0, ddof=1))
             if spread is not None:
                 means[key] = _scaled(spread, 1 / math.sqrt(len(every)))
-        elif all(value == first for value in values):
+        elif all(value == first for value in values) and not key.endswith("_floor_deviation"):
             means[key] = first
         elif (mean := _over_replicas(values, lambda table: table.mean(0))) is not None:
-            means[key] = mean
+            of_one = key.endswith("_floor_deviation")  # the mean of as many sets has a smaller one
+            means[key] = _scaled(mean, 1 / math.sqrt(len(every))) if of_one else mean
     return means
+
+
+def _number_of(error: str, metrics: dict) -> str | None:
+    """The key of the number that a standard error is of: NAME, or NAME_mean where NAME is a list of many numbers."""
+    name = error.removesuffix(_ERROR)
+    kinds = {key: isinstance(metrics[key], list) for key in (name, f"{name}_mean") if key in metrics}
+    return next((key for key, listed in kinds.items() if listed == isinstance(metrics[error], list)), None)
 
 
 def _over_replicas(values, function):
