@@ -21,8 +21,8 @@ from scorelab.targets import Target
 
 #: deviations of exact samples beyond which samples are said to differ
 DEVIATIONS = 4.0
-#: samples whose distances to exact samples are measured; directions and widths of the kernel of those distances
-_SET, _DIRECTIONS, _WIDTHS = 4096, 128, (0.5, 1.0, 2.0)
+#: samples whose distances to exact samples are measured
+_SET = 4096
 #: exact sets, and the most samples of each, that the first two moments are compared with
 _SETS, _OF_SET = 20, 20_000
 #: dotted name -> what a reader calls it
@@ -296,15 +296,7 @@ def _distances(samples, target, repeats, generator) -> dict:
     count = min(len(samples), _SET)
     own = samples[torch.randperm(len(samples), generator=generator)[:count]]
     exact, other = (target.sample(count, generator) for _ in range(2))
-    own, exact, other = (each.double().flatten(1).cpu() for each in (own, exact, other))
-    directions = torch.randn(target.n, _DIRECTIONS, generator=generator, dtype=torch.float64)
-    directions = directions / directions.norm(dim=0)
-    scale = images.median_distance(exact[:1000])
-    measured = {
-        "sliced_w1": lambda some: images.sliced_w1(some, exact, directions, repeats, generator),
-        "mmd_squared": lambda some: images.mmd_squared(some, exact, [width * scale for width in _WIDTHS]),
-    }
-    return {name: images.held(measure(own), measure(other)) for name, measure in measured.items()}
+    return images.distances_of_sets(own, other, exact, repeats, generator)
 
 
 def _finding(name: str, found: Estimate) -> Finding:

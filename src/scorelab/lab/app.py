@@ -322,6 +322,17 @@ def _option_groups(of_hydra) -> set[str]:
 # Python. ------------------------------------------------------------------------------------------------------------
 
 
+@contextlib.contextmanager
+def composing(words):
+    """The configuration that overrides ask for, as Hydra composes it, with Hydra's own part. What Hydra refuses, then
+    or in the enclosed block, is a ConfigError."""
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(config_folder()), version_base="1.3"), as_config_errors(words):
+        yield with_added_keys(
+            lambda given: compose("config", overrides=given, return_hydra_config=True), readable(words)
+        )
+
+
 def run(overrides=(), directory: Path | str | None = None, config_dir: Path | str | None = None) -> Result:
     """Do what `python run.py OVERRIDES...` does and return the result.
 
@@ -329,12 +340,7 @@ def run(overrides=(), directory: Path | str | None = None, config_dir: Path | st
     config_dir: a folder of your own options, as with --config-dir. Raises ScorelabError for an error that a user can
     mend.
     """
-    words = _words(overrides, config_dir)
-    GlobalHydra.instance().clear()
-    with initialize_config_dir(str(config_folder()), version_base="1.3"), as_config_errors(words):
-        composed = with_added_keys(
-            lambda given: compose("config", overrides=given, return_hydra_config=True), readable(words)
-        )
+    with composing(_words(overrides, config_dir)) as composed:
         groups = _option_groups(composed.hydra)
         tasks = as_given(composed.hydra.overrides.task)
         asked, opened = plain(composed), existing_run(composed)

@@ -1,7 +1,6 @@
 """Finding runs: every run below some directories as the rows of a table."""
 
 import ast
-import re
 from collections.abc import Iterable, Mapping
 from numbers import Real
 from pathlib import Path
@@ -12,20 +11,8 @@ from scorelab.options import nearest
 
 #: parts of a configuration that have a column of their class, beside the columns of their keys
 _PARTS = ("target", "denoiser", "schedule", "sampler", "training", "study")
-#: a dotted name in an expression, outside of quotes
-_NAME = re.compile(r"""("[^"]*"|'[^']*'|`[^`]*`)|\b([A-Za-z_]\w*(?:\.\w+)+)""")
-#: what an expression may have
-_ALLOWED = (
-    ast.Expression,
-    ast.BoolOp,
-    ast.UnaryOp,
-    ast.BinOp,
-    ast.Compare,
-    ast.Name,
-    ast.Constant,
-    ast.List,
-    ast.Tuple,
-)
+#: what an expression may have beside names
+_ALLOWED = (ast.Expression, ast.BoolOp, ast.UnaryOp, ast.BinOp, ast.Compare, ast.Constant, ast.List, ast.Tuple)
 _ALLOWED += (ast.boolop, ast.unaryop, ast.operator, ast.cmpop, ast.expr_context)
 
 
@@ -38,8 +25,8 @@ def runs(*directories: Path | str, where: str | None = None):
     `metrics.`, as `metrics.projection.w1`. A run whose files are damaged has the state `unreadable`, and the reason.
 
     where: an expression of these names that a row has to satisfy, as "denoiser.L == 6 and metrics.projection.w1 < 0.01"
-    (that of pandas.DataFrame.query). Raises ScorelabError for a directory that is not there, and for an expression that
-    cannot be read or has a name that no run has.
+    (that of pandas.DataFrame.eval, without calls). Raises ScorelabError for a directory that is not there, and for an
+    expression that cannot be read or has a name that no run has.
     """
     import pandas
 
@@ -92,35 +79,44 @@ def _flat(node: Mapping, prefix: str = "") -> dict:
     return flat
 
 
+class _Columns(ast.NodeTransformer):
+    """Put names of one word in the place of the dotted names of an expression, which can call and change nothing.
+
+    names: dotted name -> word. Raises ValueError for what an expression may not have.
+    """
+
+    def __init__(self):
+        self.names = {}
+
+    def generic_visit(self, node):
+        if not isinstance(node, _ALLOWED):
+            raise ValueError("allowed are names, numbers, texts, comparisons, and, or, not, in")
+        return super().generic_visit(node)
+
+    def visit_Name(self, node):
+        name = ast.unparse(node)
+        return ast.Name(self.names.setdefault(name, f"column_{len(self.names)}"), node.ctx)
+
+    def visit_Attribute(self, node):
+        if not isinstance(node.value, (ast.Name, ast.Attribute)):
+            self.generic_visit(node)
+        return self.visit_Name(node)
+
+
 def _query(table, where: str):
-    """The rows for which an expression of names, numbers and texts is true; it can call and change nothing."""
-    names = []
-
-    def named(match):
-        if match[1]:
-            return match[1]
-        names.append(match[2])
-        return f"_name_{names.index(match[2])}_"
-
-    plain = _NAME.sub(named, where)
+    """The rows for which an expression of names, numbers and texts is true."""
+    columns = _Columns()
     try:
-        nodes = list(ast.walk(ast.parse(plain.strip(), mode="eval")))
+        plain = ast.unparse(columns.visit(ast.parse(where.strip(), mode="eval")))
     except (SyntaxError, ValueError) as error:
         raise ScorelabError(f"{where}: cannot be read ({one_line(error)})") from None
-    for node in nodes:
-        if not isinstance(node, _ALLOWED):
-            raise ScorelabError(
-                f"{where}: cannot be read; names, numbers, texts, comparisons, and, or, not and in are known"
-            )
-        if isinstance(node, ast.Name) and not node.id.startswith("_name_"):
-            names.append(node.id)
-    for name in names if len(table) else ():
-        if name not in table:
-            raise ScorelabError(f"{where}: no run has {name}; {nearest(name, [*table])}")
     if not len(table):
         return table
+    for name in columns.names:
+        if name not in table:
+            raise ScorelabError(f"{where}: no run has {name}; {nearest(name, [*table])}")
     try:
-        found = table.eval(_NAME.sub(lambda match: match[1] or f"`{match[2]}`", where), engine="python")
+        found = table[[*columns.names]].rename(columns=columns.names).eval(plain, engine="python")
     except Exception as error:  # whatever pandas raises, as for a text beside a number
         raise ScorelabError(f"{where}: cannot be read ({one_line(error)})") from None
     if str(getattr(found, "dtype", "")) != "bool":

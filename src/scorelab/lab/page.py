@@ -28,17 +28,13 @@ def blocks(run: Run, config: Config) -> list:
     said = [(number, verdict) for number in numbers if (verdict := sentence(number, metrics)) is not None]
     found = [Heading(1, _title(config))]
     if config.general.replicas > 1:
-        found.append(
-            Paragraph(f"Means over {config.general.replicas} replicas, and the standard errors of these means.")
-        )
+        found.append(Paragraph(f"Means over {config.general.replicas} replicas, with their standard errors."))
     decided = [(number.name, differs) for number, (_, differs) in said if differs is not None]
     if decided:
         off = [name for name, differs in decided if differs]
         whole = f"{len(off)} differ: {', '.join(off)}" if off else "none differs"
-        text = (
-            f"Of {len(decided)} numbers that exact samples have as well, {whole}, by {limit(metrics):.3g} deviations."
-        )
-        found.append(Paragraph(text, conclusion=True))
+        of = f"Of {len(decided)} numbers that exact samples have as well"
+        found.append(Paragraph(f"{of}, {whole}, by {limit(metrics):.3g} deviations.", conclusion=True))
     closing = study.closing(metrics)
     if closing is not None:
         rows = [[Cell(text) for text in row] for row in closing.rows]
@@ -65,11 +61,9 @@ def sentence(number: Number, metrics) -> tuple[str, bool | None] | None:
     where the floor is no such value; None for a number that was not measured, or that is held against nothing."""
     value, error, reference = (lookup(metrics, key) for key in (number.key, number.error_key, number.reference_key))
     deviation = lookup(metrics, f"{number.reference_key}_deviation")
-    if (
-        value is None
-        or reference is None
-        or any(isinstance(each, list) for each in (value, error, reference, deviation))
-    ):
+    if value is None or reference is None:
+        return None
+    if any(isinstance(each, list) for each in (value, error, reference, deviation)):
         return None
     if number.held == "exact":
         if not error:
@@ -86,10 +80,12 @@ def sentence(number: Number, metrics) -> tuple[str, bool | None] | None:
 def limit(metrics) -> float:
     """How many standard errors are too many: 4, and more where the error is that of a mean over few replicas, by the
     quantile of Student's t that is as rare."""
+    count = lookup(metrics, "replicas.count")
+    if count is None:
+        return DEVIATIONS
     from scipy import stats
 
-    count = lookup(metrics, "replicas.count")
-    return DEVIATIONS if count is None else float(stats.t.isf(stats.norm.sf(DEVIATIONS), count - 1))
+    return float(stats.t.isf(stats.norm.sf(DEVIATIONS), count - 1))
 
 
 def _pictures(run: Run, study) -> list:

@@ -86,15 +86,20 @@ def distances(samples, target, repeats: int, generator) -> dict:
     count = min(len(samples), len(target.points), _SET)
     chosen = torch.randperm(len(target.held_out), generator=generator)[:_SET]
     own = torch.cat(list(blocks(samples[:count])))
-    sets = [images.double().cpu().flatten(1) for images in (own, target.points[:count], target.held_out[chosen])]
-    directions = torch.randn(target.n, _DIRECTIONS, generator=generator, dtype=torch.float64)
+    return distances_of_sets(own, target.points[:count], target.held_out[chosen], repeats, generator)
+
+
+def distances_of_sets(own, floor, reference, repeats: int, generator) -> dict:
+    """The same distances of a set of samples to a reference; the floors are those of another set to it."""
+    own, floor, reference = (each.double().cpu().flatten(1) for each in (own, floor, reference))
+    directions = torch.randn(own.shape[1], _DIRECTIONS, generator=generator, dtype=torch.float64)
     directions = directions / directions.norm(dim=0)
-    scale = median_distance(torch.cat(sets[1:])[:_MEDIAN])
+    scale = median_distance(torch.cat([floor, reference])[:_MEDIAN])
     measured = {
-        "sliced_w1": lambda some: sliced_w1(some, sets[2], directions, repeats, generator),
-        "mmd_squared": lambda some: mmd_squared(some, sets[2], [width * scale for width in _WIDTHS]),
+        "sliced_w1": lambda some: sliced_w1(some, reference, directions, repeats, generator),
+        "mmd_squared": lambda some: mmd_squared(some, reference, [width * scale for width in _WIDTHS]),
     }
-    return {name: held(measure(sets[0]), measure(sets[1])) for name, measure in measured.items()}
+    return {name: held(measure(own), measure(floor)) for name, measure in measured.items()}
 
 
 def sliced_w1(one, other, directions, repeats: int, generator) -> Estimate:

@@ -103,11 +103,15 @@ class Graphs:
         self.graph = None
 
 
-@contextlib.contextmanager
 def products(precision: str):
-    """Let the products of matrices of CUDA be in tf32, where that is the precision."""
+    """A block in which the products of matrices of CUDA are in tf32, where that is the precision."""
+    return _in_tf32() if precision == "tf32" else contextlib.nullcontext()
+
+
+@contextlib.contextmanager
+def _in_tf32():
     before = torch.backends.cuda.matmul.allow_tf32
-    torch.backends.cuda.matmul.allow_tf32 = before or precision == "tf32"
+    torch.backends.cuda.matmul.allow_tf32 = True
     try:
         yield
     finally:

@@ -94,7 +94,6 @@ class Trainer:
         self.best, self.best_loss = None, math.inf
         self.epoch, self.step, self.seconds, self.rows, self._saved_epoch = 0, 0, 0.0, [], 0
         data = (training_samples(target, options, seed) if samples is None else samples).to(self.device)
-        self.held_out = data[options.train_count :]
         self.batches = Batches(options, seed, self.law, self.channel, self.objective, data)
         if options.flips and self.data.dim() != 4:
             shape = tuple(self.data.shape[1:])
@@ -117,6 +116,11 @@ class Trainer:
         if self.options.flips:
             return "the Bayes risk of flipped images is not known"
         return self.target.lacks("bayes_risk") if process is None else "the Bayes risk of this process is not known"
+
+    @property
+    def held_out(self):
+        """The samples that are held out for validation, (count, *shape)."""
+        return self.batches.held_out
 
     @property
     def data(self):
