@@ -2,11 +2,10 @@
 
 import ast
 from collections.abc import Iterable, Mapping
-from numbers import Real
 from pathlib import Path
 
 from scorelab.errors import ScorelabError, one_line
-from scorelab.lab.runs import Run, asked, beneath, read_metrics
+from scorelab.lab.runs import Run, asked, beneath, flat, read_metrics
 from scorelab.options import nearest
 
 #: parts of a configuration that have a column of their class, beside the columns of their keys
@@ -51,9 +50,10 @@ def _row(path: Path) -> dict:
         status, saved = run.status, run.saved
         row |= {"time": status.get("time"), "error": status.get("error"), "asked": " ".join(_asked(run))}
         row |= {part: _class(saved[part]) for part in _PARTS if part in saved}
-        row |= _flat({key: value for key, value in saved.items() if key not in ("sweep", "figures", "stage", "run")})
+        keys = flat({key: value for key, value in saved.items() if key not in ("sweep", "figures", "stage", "run")})
+        row |= {key: value for key, value in keys if value is not None and not key.endswith("_target_")}
         if (run / "metrics.json").is_file():
-            row |= _flat(read_metrics(run / "metrics.json"), "metrics.")
+            row |= dict(flat(read_metrics(run / "metrics.json"), "metrics."))
         row["state"] = status["state"]
     except ScorelabError as error:
         row["error"] = one_line(error)
@@ -66,17 +66,6 @@ def _asked(run: Run) -> list[str]:
 
 def _class(node) -> str | None:
     return str(node.get("_target_", "")).rpartition(".")[2] or None if isinstance(node, Mapping) else None
-
-
-def _flat(node: Mapping, prefix: str = "") -> dict:
-    """The numbers, texts and truth values of nested mappings by their dotted names."""
-    flat = {}
-    for key, value in node.items():
-        if isinstance(value, Mapping):
-            flat |= _flat(value, f"{prefix}{key}.")
-        elif isinstance(value, (str, Real)) and key != "_target_":
-            flat[f"{prefix}{key}"] = value
-    return flat
 
 
 class _Columns(ast.NodeTransformer):

@@ -16,7 +16,7 @@ from rich.console import Console
 from scorelab.blocks import Cell, Heading, Paragraph, Pictures, Table, markdown, page
 from scorelab.errors import ScorelabError, one_line, printable
 from scorelab.files import made_from, read_yaml, remove, require_closed, write_text
-from scorelab.lab.runs import Run, asked, beneath
+from scorelab.lab.runs import Run, asked, beneath, flat
 from scorelab.laws.estimate import Estimate, shown
 from scorelab.nodes import GROUPS, resolve
 from scorelab.options import show
@@ -83,7 +83,7 @@ def _row(directory: Path, run: Run, extensions) -> tuple[dict, dict]:
         status, given = run.status, {f"={key}": _typed(value) for key, value in asked(run.overrides).items()}
         numbers, saved = {}, run.saved
         if status["state"] == "done":
-            numbers = dict(_flatten({key: value for key, value in run.metrics.items() if key != "not_measured"}))
+            numbers = dict(flat({key: value for key, value in run.metrics.items() if key != "not_measured"}))
             _require_numbers(run, _study(saved, extensions), numbers)
         return row | {"state": status["state"], "error": status.get("error")} | given | numbers, saved
     except ScorelabError as error:
@@ -221,14 +221,6 @@ def _typed(written: str):
         return value if isinstance(value, (int, float, bool)) else written
     except (ValueError, RecursionError, yaml.YAMLError):
         return written
-
-
-def _flatten(metrics: dict, prefix: str = ""):
-    for key, value in metrics.items():
-        if isinstance(value, dict):
-            yield from _flatten(value, f"{prefix}{key}.")
-        elif not isinstance(value, list):
-            yield f"{prefix}{key}", value
 
 
 def _cells(table: pandas.DataFrame) -> tuple[list[str], list[list[str]]]:

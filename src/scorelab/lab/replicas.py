@@ -9,7 +9,6 @@ import logging
 import math
 import time
 from collections.abc import Mapping
-from numbers import Real
 
 import numpy
 
@@ -19,7 +18,7 @@ from scorelab.lab.config import Config, check
 from scorelab.lab.execution import begin, provenance, stages_of
 from scorelab.lab.execution import execute as execute_one
 from scorelab.lab.page import write_page
-from scorelab.lab.runs import Run
+from scorelab.lab.runs import Run, flat
 from scorelab.lab.stacked import train
 
 log = logging.getLogger("scorelab")
@@ -109,27 +108,15 @@ def collect(run: Run, replicas: list[tuple[Run, Config]]) -> dict:
     """Write replicas.csv and the figure `replicas`, and return what metrics.json has of all replicas."""
     import pandas
 
-    every = [own.metrics for own, _ in replicas]
-    seeds = [config.general.seed for _, config in replicas]
-    rows = [{"seed": seed, **_numbers(metrics)} for seed, metrics in zip(seeds, every, strict=True)]
-    write_bytes(run / "replicas.csv", pandas.DataFrame(rows).to_csv(index=False).encode())
-    missing = {}
+    every, missing = [own.metrics for own, _ in replicas], {}
     for metrics in every:
         missing |= metrics.pop("not_measured", {})
         metrics.pop("run", None)
+    seeds = [config.general.seed for _, config in replicas]
+    rows = [{"seed": seed} | dict(flat(metrics)) for seed, metrics in zip(seeds, every, strict=True)]
+    write_bytes(run / "replicas.csv", pandas.DataFrame(rows).to_csv(index=False).encode())
     means = average(every) | {"replicas": {"count": len(every), "seeds": seeds}}
     return means | ({"not_measured": missing} if missing else {})
-
-
-def _numbers(metrics: dict, prefix: str = "") -> dict:
-    """The single numbers of metrics.json by their dotted names."""
-    found = {}
-    for key, value in metrics.items():
-        if isinstance(value, Mapping):
-            found |= _numbers(value, f"{prefix}{key}.")
-        elif isinstance(value, Real) and not isinstance(value, bool):
-            found[prefix + key] = value
-    return found
 
 
 def average(every: list[dict]) -> dict:

@@ -159,6 +159,15 @@ def asked(overrides) -> dict[str, str]:
     return {key: value for key, _, value in pairs}
 
 
+def flat(node: Mapping, prefix: str = ""):
+    """Yield (dotted name, value) of what is neither a mapping nor a list, of nested mappings."""
+    for key, value in node.items():
+        if isinstance(value, Mapping):
+            yield from flat(value, f"{prefix}{key}.")
+        elif not isinstance(value, list):
+            yield f"{prefix}{key}", value
+
+
 def read_metrics(path: Path) -> dict:
     """The content of a metrics.json; a key NAME_se of an earlier run becomes NAME_standard_error.
 
