@@ -16,23 +16,27 @@ def figure(arrays):
     left, right = drawing.subplots(1, 2)
     sets = {name: look for name, look in _SETS.items() if f"gap_{name}" in arrays}
     for name, (line, label) in sets.items():
-        _curve(left, arrays, f"gap_{name}", LEARNED, line, label)
+        _curve(left, arrays, f"gap_{name}", LEARNED, line, f"denoiser, {label}")
         _curve(right, arrays, f"error_{name}", LEARNED, line, f"denoiser, {label}")
         _curve(right, arrays, f"optimum_{name}", EXACT, line, f"optimum, {label}")
     left.set_ylabel(r"$E\,|\hat m-m|^2$ to the optimum $m$")
     right.set_ylabel(r"denoising error $E\,|X-m|^2$")
     for axes, kinds in ((left, ("gap",)), (right, ("error", "optimum"))):
-        top = max(arrays[f"{kind}_{name}"].max() for kind in kinds for name in sets)
+        values = numpy.concatenate([arrays[f"{kind}_{name}"] for kind in kinds for name in sets])
+        top = values.max()
         if top > _ZERO:
             axes.set_yscale("log")
-            axes.set_ylim(max(1e-4 * top, _ZERO), 2 * top)
+            # an optimum that copies falls to nothing, and a denoiser may be far off at angles it was not trained at
+            least = values[values > _ZERO].min() if axes is left else 1e-3 * numpy.median(values)
+            axes.set_ylim(max(least / 2, _ZERO), 2 * top)
         else:  # an exact denoiser
             axes.set_ylim(-0.05, 1.0)
             axes.text(0.5, 0.5, "the denoiser is the optimum", transform=axes.transAxes, ha="center", color=FAINT)
         axes.set_xlabel(r"angle $\alpha$ (rad)")
         axes.set_xlim(arrays["angle"][0], arrays["angle"][-1])
-        axes.legend(loc="lower left" if top > _ZERO else "upper right")
         time_axis(axes)
+    handles, labels = right.get_legend_handles_labels()
+    drawing.legend(handles, labels, loc="outside lower center", ncols=len(labels))
     return drawing
 
 
