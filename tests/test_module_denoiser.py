@@ -163,6 +163,11 @@ def test_predictions_and_timesteps_mean_what_they_mean_in_diffusers():
             assert_close(found, expected, rtol=1e-10, atol=1e-10)
 
 
+def test_the_names_of_other_libraries_are_understood():
+    for theirs, ours in (("eps", "noise"), ("x0", "posterior_mean"), ("v", "v_prediction"), ("score", "score")):
+        assert Convention(theirs) == Convention(ours)
+
+
 @over(
     ("output", "says"),
     [
@@ -228,7 +233,7 @@ def test_layers_that_share_their_weights_are_saved_and_loaded(tmp_path):
 def test_a_convention_that_does_not_exist_is_refused():
     clock = SCHEDULES["ou"]
     for arguments, says in (
-        ({"prediction": "epsilon"}, "prediction = epsilon: allowed are posterior_mean, noise"),
+        ({"prediction": "epsilom"}, "prediction = epsilom: allowed are posterior_mean, noise"),
         ({"state": "y"}, "state = y: allowed are angle, scaled"),
         ({"time": "schedule"}, "time = schedule: a schedule is needed"),
         ({"state": "schedule"}, "state = schedule: a schedule is needed"),
@@ -297,6 +302,21 @@ def test_training_is_what_the_key_says(asked, weights, tmp_path):
         scorelab.run(["denoiser=exact", "target.n=8", "stage=train", "training.enabled=true"], tmp_path / "exact")
 
 
+def test_a_class_by_its_path_alone_and_parameters_that_are_not_trained(asked, tmp_path):
+    asked = [*asked, "denoiser.module=networks.Plain", "stage=train", "denoiser.prediction=eps"]
+    whole = scorelab.run([*asked, "training.enabled=false"], tmp_path / "whole")
+    assert whole.config["denoiser"].data["prediction"] == "noise"
+    part = scorelab.run([*asked, "denoiser.frozen=[hidden.*]"], tmp_path / "part")
+    before, after = (
+        load_denoiser(run.directory / "denoiser.safetensors", run.config).module.state_dict() for run in (whole, part)
+    )
+    moved = {name for name, value in before.items() if not torch.equal(value, after[name])}
+    assert moved
+    assert moved == {name for name in before if not name.startswith("hidden.")}
+    with pytest.raises(ConfigError, match=r"denoiser.frozen = outer.\*: no parameter has this name; .* hidden.weight"):
+        scorelab.run([*asked, "denoiser.frozen=[outer.*]"], tmp_path / "wrong")
+
+
 def test_a_wrong_file_is_one_line(asked, weights, tmp_path):
     path, network = weights
     whole, state = path.read_bytes(), network.state_dict()
@@ -337,7 +357,7 @@ def test_wrong_classes_and_keys_are_one_line(asked, tmp_path):
         with pytest.raises(ConfigError, match=says):
             scorelab.run([*asked, f"denoiser.module={module}"], tmp_path / "run")
     for change, says in (
-        ("denoiser.prediction=epsilon", "denoiser.prediction = epsilon: must be 'posterior_mean', 'noise'"),
+        ("denoiser.prediction=epsilom", "denoiser.prediction = epsilom: must be 'posterior_mean', 'noise'"),
         ("denoiser.state=Y", "denoiser.state = Y: must be 'angle'"),
         ("denoiser.schedule=null", "denoiser.time = timestep: a schedule is needed"),
         ("denoiser.schedule.beta=x", "denoiser.schedule.beta = x: must be"),

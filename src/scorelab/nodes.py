@@ -177,16 +177,21 @@ def load(name: str):
     return importlib.import_module(name)
 
 
+def named(given):
+    """The node of a class whose path alone was given, without arguments."""
+    return {"_target_": given} if isinstance(given, str) else given
+
+
 class Node:
     """The type of an option that is a node itself: `network: Annotated[Component, Node("denoiser")]`.
 
     The value of the option is the checked `Component`. The extensions of the configuration hold for this node as well.
 
-    group: a name in `GROUPS`, `NESTED` or `FOREIGN`. complete: function from the mapping that was given to the mapping
+    group: a name in `GROUPS`, `NESTED` or `FOREIGN`. complete: function from the value that was given to the mapping
     that is checked.
     """
 
-    def __init__(self, group: str, complete=dict):
+    def __init__(self, group: str, complete=lambda given: given):
         self.group, self.complete = group, complete
 
     def __get_pydantic_core_schema__(self, source, handler):
@@ -205,7 +210,7 @@ class Node:
             return value
         extensions = (info.context or {}).get("extensions", ())
         try:
-            whole = self.complete(value) if isinstance(value, Mapping) else value
+            whole = self.complete(value)
             found = component(self.group, whole, extensions, HERE)
         except ConfigError as error:
             raise PydanticCustomError("node", "{text}", {"text": str(error).removeprefix(HERE)}) from None

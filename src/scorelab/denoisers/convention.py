@@ -13,6 +13,19 @@ from scorelab.schedules.base import Schedule
 Prediction = Literal["posterior_mean", "noise", "velocity", "v_prediction", "score"]
 State = Literal["angle", "scaled", "localization", "schedule"]
 Time = Literal["angle", "t", "log_snr", "sigma", "schedule", "timestep"]
+#: names that other libraries and papers have for the predictions
+_ALSO = {
+    "x0": "posterior_mean",
+    "sample": "posterior_mean",
+    "eps": "noise",
+    "epsilon": "noise",
+    "v": "v_prediction",
+}
+
+
+def of_prediction(name):
+    """Our name of a prediction that has another one elsewhere; anything else stays what it is."""
+    return _ALSO.get(name, name) if isinstance(name, str) else name
 
 
 @dataclass(frozen=True)
@@ -25,6 +38,7 @@ class Convention:
         velocity        E[cos(phi) X - sin(phi) G | x_phi]
         v_prediction    minus the velocity: v = sin(phi) G - cos(phi) X of Salimans and Ho (2022), as in diffusers
         score           the gradient of the log density of the state that it sees
+        or its name elsewhere: x0 and sample, eps and epsilon, v
     state: what it sees,
         angle         x_phi, of unit size for unit data, the state of DDPM and of variance preserving processes
         scaled        x_phi / sin(phi) = X + sigma G, the state of variance exploding processes and EDM
@@ -55,6 +69,7 @@ class Convention:
     angles: tuple[float, float] | None = None
 
     def __post_init__(self):
+        object.__setattr__(self, "prediction", of_prediction(self.prediction))
         for name, allowed in (("prediction", Prediction), ("state", State), ("time", Time)):
             if getattr(self, name) not in allowed.__args__:
                 raise ValueError(f"{name} = {getattr(self, name)}: allowed are {', '.join(allowed.__args__)}")

@@ -1,16 +1,21 @@
 """What `conf/denoiser` may say."""
 
 import abc
+import fnmatch
 import math
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from scorelab.denoisers.convention import Convention, Prediction, State, Time
+from scorelab.denoisers.convention import Convention, Prediction, State, Time, of_prediction
 from scorelab.errors import ConfigError, ScorelabError
-from scorelab.nodes import HERE, Component, Node
-from scorelab.options import Count, Fraction, Natural, NonNegative, Options, Positive, Several, as_list
+from scorelab.nodes import HERE, Component, Node, named
+from scorelab.options import Count, Fraction, Natural, NonNegative, Options, Positive, Several, as_list, nearest
+
+Activation = Literal["relu", "tanh", "gelu", "silu", "sigmoid", "softplus"]
+#: what a network returns whose output is parametrized by one of three names
+Predicted = Literal["velocity", "noise", "posterior_mean"]
 
 
 class DenoiserOptions(Options):
@@ -85,7 +90,7 @@ class OuterProduct(DenoiserOptions):
     L: Count
     m: Count
     frequencies: Count
-    activation: Literal["relu", "tanh", "gelu", "silu", "sigmoid", "softplus"]
+    activation: Activation
     parametrization: Literal["skip", "identity_skip", "velocity"]
     input: Literal["raw", "angle"]
     zero_output: bool
@@ -116,23 +121,51 @@ class UNet(DenoiserOptions):
     multipliers: Annotated[list[Annotated[Count, Field(le=64)]], Field(min_length=1, max_length=8)]
     blocks: Annotated[Count, Field(le=16)]
     attention: bool
-    parametrization: Literal["velocity", "noise", "posterior_mean"]
+    parametrization: Predicted
     data_std: Positive | None
 
     def build(self, n, target=None):
         """Without a target the network has the parameters that it has for images of one channel."""
         from scorelab.denoisers.unet import UNetDenoiser
-        from scorelab.targets.scale import entry_std
 
         side = 2 ** (len(self.multipliers) - 1)
         shape = (1, side, side) if target is None else tuple(target.shape)
         if len(shape) != 3:
             given = f"target {type(target).__name__} has samples of shape {shape}"
             raise ValueError(f"{given}; images (channels, height, width) are needed")
-        std = self.data_std
-        if std is None:
-            std = 1.0 if target is None else entry_std(target)
-        return UNetDenoiser(shape, **{**self.model_dump(), "data_std": std})
+        return UNetDenoiser(shape, **{**self.model_dump(), "data_std": _data_std(self.data_std, target)})
+
+
+def _data_std(given: float | None, target) -> float:
+    """The standard deviation that a network is scaled for: the given one, or the standard deviation of the target's
+    entries."""
+    from scorelab.targets.scale import entry_std
+
+    if given is not None:
+        return given
+    return 1.0 if target is None else entry_std(target)
+
+
+class MLP(DenoiserOptions):
+    """Fully connected layers that are told the noise level; see `MLPDenoiser`.
+
+    width: of a hidden layer. depth: hidden layers, or residual blocks. residual: whether a layer adds to what comes in.
+    activation: of the hidden layers. parametrization: what the network returns, the `velocity`, the `noise` or the
+    `posterior_mean`. data_std: standard deviation that input and output are scaled for; null takes the standard
+    deviation of the target's entries.
+    """
+
+    width: Annotated[Count, Field(ge=2, le=65536)]
+    depth: Annotated[Count, Field(le=256)]
+    residual: bool
+    activation: Activation
+    parametrization: Predicted
+    data_std: Positive | None
+
+    def build(self, n, target=None):
+        from scorelab.denoisers.mlp import MLPDenoiser
+
+        return MLPDenoiser(n, **{**self.model_dump(), "data_std": _data_std(self.data_std, target)})
 
 
 class Student(DenoiserOptions):
@@ -159,18 +192,21 @@ class Module(DenoiserOptions):
     class. prediction, state, time, schedule, angles: what the module returns, sees, is told and knows. schedule: a node
     as in conf/schedule. weights: the path, from the working directory, of a safetensors file with all parameters and
     buffers of the module; null for the weights that its class starts with. A run keeps a copy of the weights, and it
-    reads the file only before it trains.
+    reads the file only before it trains. frozen: names of parameters that are not trained; * stands for any text.
     """
 
     reads: ClassVar[tuple[str, ...]] = ("weights",)
 
-    module: Annotated[Component, Node("module")]
-    prediction: Prediction
+    module: Annotated[Component, Node("module", named)]
+    prediction: Annotated[Prediction, BeforeValidator(of_prediction)]
     state: State
     time: Time
     schedule: Annotated[Component, Node("schedule")] | None
     angles: tuple[float, float] | None
     weights: str | None
+    frozen: list[str] = []
+
+    added: ClassVar[Mapping[str, Any]] = {"frozen": []}
 
     @model_validator(mode="after")
     def _exists(self):
@@ -192,7 +228,19 @@ class Module(DenoiserOptions):
                 load_state(self.weights, read_tensors(self.weights)[0], module)
             except ScorelabError as error:
                 raise ConfigError(f"{HERE}.weights = {error}") from None
+        self._freeze(module)
         return ModuleDenoiser(module, **vars(self.convention))
+
+    def _freeze(self, module):
+        parameters = dict(module.named_parameters())
+        for pattern in self.frozen:
+            names = fnmatch.filter(parameters, pattern)
+            if not names:
+                raise ConfigError(
+                    f"{HERE}.frozen = {pattern}: no parameter has this name; {nearest(pattern, parameters)}"
+                )
+            for name in names:
+                parameters[name].requires_grad_(False)
 
 
 class _Several(DenoiserOptions):

@@ -6,30 +6,22 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from scorelab.channel import aligned
-from scorelab.denoisers.base import Denoiser
-from scorelab.denoisers.parametrization import velocity_factors
+from scorelab.denoisers.noise_level import NoiseLevel
+from scorelab.denoisers.parametrization import ParametrizedDenoiser
 
-#: the highest frequency of the sinusoids of the angle, in 1/radian; the lowest is 1
-_HIGHEST = 100.0
 #: normalised groups of channels, where the number of channels allows it
 _GROUPS = 8
 #: kinds of devices on which activations are stored pixel by pixel; elsewhere they are stored channel by channel
 _BY_PIXEL = ("cuda",)
 
 
-class UNetDenoiser(Denoiser):
+class UNetDenoiser(ParametrizedDenoiser):
     """The network of Ronneberger et al. (2015) in the form of Ho et al. (2020), which is told the angle.
 
-        e = MLP([sin(w_j phi), cos(w_j phi)])       w_j geometric from 1 to 100
         N = Conv(silu(norm(U(Conv(c_in x), e))))    U: the levels, the last Conv starts at 0
 
-    The `parametrization` says how the posterior mean m is made of N; c_skip, c_out and c_in are those of
-    `velocity_factors` for data of the standard deviation `data_std`:
-
-        velocity         m = c_skip x + c_out N
-        noise            m = (x - cos N)/sin, whose first angle is the root of the rounding error; see `Convention`
-        posterior_mean   m = N
+    e are the features of the noise level, see `NoiseLevel`; how the posterior mean is made of N by the
+    `parametrization`, see `ParametrizedDenoiser`.
 
     shape: (channels, height, width) of an image; height and width are multiples of 2^(levels - 1). dim, multipliers:
     level i has dim multipliers[i] channels, and images of 1/2^i of the height and of the width. blocks: residual blocks
@@ -53,7 +45,7 @@ class UNetDenoiser(Denoiser):
         parametrization: str,
         data_std: float,
     ):
-        super().__init__()
+        super().__init__(parametrization, data_std)
         channels, height, width = shape
         factor = 2 ** (len(multipliers) - 1)
         if height % factor or width % factor:
@@ -61,7 +53,6 @@ class UNetDenoiser(Denoiser):
                 f"multipliers = {list(multipliers)} halve an image {len(multipliers) - 1} times, and images of "
                 f"{height} x {width} are given: height and width that are multiples of {factor} are needed"
             )
-        self.parametrization, self.data_std = parametrization, data_std
         widths = [dim * multiplier for multiplier in multipliers]
         self.told = NoiseLevel(dim, 4 * dim)
         self.first = _convolution(channels, widths[0])
@@ -69,34 +60,12 @@ class UNetDenoiser(Denoiser):
         self.norm = _norm(widths[0])
         self.last = _starting_at_zero(_convolution(widths[0], channels))
 
-    def forward(self, x, angle):
-        """See `Denoiser.forward`; x (count, channels, height, width)."""
-        angle = torch.as_tensor(angle, dtype=x.dtype, device=x.device).reshape(-1)
-        if self.parametrization == "noise":
-            angle = angle.clamp_min(math.sqrt(torch.finfo(x.dtype).eps))
-        sin, cos = aligned(torch.sin(angle), x), aligned(torch.cos(angle), x)
-        c_skip, c_out, c_in = velocity_factors(self.data_std, sin, cos)
+    def output(self, x, angle):
+        """See `ParametrizedDenoiser`; x (count, channels, height, width)."""
         by_pixel = x.device.type in _BY_PIXEL if self.by_pixel is None else self.by_pixel
-        hidden = self.first(x if c_in is None else x * c_in)
+        hidden = self.first(x)
         hidden = self.levels(hidden.to(memory_format=torch.channels_last) if by_pixel else hidden, self.told(angle))
-        output = self.last(functional.silu(self.norm(hidden))).to(x.dtype)
-        if self.parametrization == "velocity":
-            return torch.addcmul(c_skip * x, c_out, output)
-        return (x - cos * output) / sin if self.parametrization == "noise" else output
-
-
-class NoiseLevel(nn.Module):
-    """Features of the angle, (angles, size), for angles (angles,): sinusoids, and two layers."""
-
-    def __init__(self, dim: int, size: int):
-        super().__init__()
-        frequencies = torch.logspace(0, math.log10(_HIGHEST), dim // 2)
-        self.register_buffer("frequencies", frequencies, persistent=False)
-        self.layers = nn.Sequential(nn.Linear(2 * len(frequencies), size), nn.SiLU(), nn.Linear(size, size), nn.SiLU())
-
-    def forward(self, angle):
-        phases = angle.unsqueeze(1) * self.frequencies
-        return self.layers(torch.cat([phases.sin(), phases.cos()], 1))
+        return self.last(functional.silu(self.norm(hidden)))
 
 
 class Level(nn.Module):
