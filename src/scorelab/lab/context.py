@@ -1,6 +1,8 @@
 """What the stages of a study share: the run directory and the components that its configuration names."""
 
 import logging
+import math
+import time
 from functools import cached_property
 from typing import get_args
 
@@ -22,6 +24,9 @@ from scorelab.studies.base import draw
 
 log = logging.getLogger("scorelab")
 
+#: seconds between two states of a table that grows
+_GROWS_EVERY = 1.0
+
 
 class Context:
     """The components of a run, built when they are first needed, and its files.
@@ -34,6 +39,7 @@ class Context:
         self.run, self.config, self.seed = run, config, config.general.seed
         #: the tables and the arrays that this process wrote for the stage that it does, by their names in the directory
         self.written: set[str] = set()
+        self._grown: dict[str, float] = {}
 
     @cached_property
     def device(self):
@@ -169,6 +175,14 @@ class Context:
 
         write_bytes(self.run / name, pandas.DataFrame(rows).to_csv(index=False).encode())
         self.written.add(name)
+
+    def grow_table(self, name: str, rows: list[dict]):
+        """Write a table that is still to grow, so that its rows are there if the stage is stopped; every second at
+        most, as the whole table is written. `write_table` writes it at the end."""
+        now = time.monotonic()
+        if rows and now - self._grown.get(name, -math.inf) >= _GROWS_EVERY:
+            self.write_table(name, rows)
+            self._grown[name] = now
 
     def read_table(self, name: str, texts=()) -> dict[str, numpy.ndarray]:
         """Read a CSV file: column name -> values. texts: the columns that may hold text.

@@ -43,11 +43,12 @@ def run(study, context):
     _warn(context)
     if context.device.type != "cpu":
         log.info("device: %s", context.device)
-    trainers = [_train(context, part, last=part is parts[-1]) for part in parts]
+    trainers, rows = [], []
+    for part in parts:
+        trainers.append(_train(context, part, rows, last=part is parts[-1]))
+        rows += _rows(trainers[-1], part)
     context.save_denoiser(denoiser)
-    context.write_table(
-        "training.csv", [row for trainer, part in zip(trainers, parts, strict=True) for row in _rows(trainer, part)]
-    )
+    context.write_table("training.csv", rows)
     for part in parts:
         _checkpoint(context, part).unlink(missing_ok=True)
     seen = sum(trainer.options.train_count * trainer.options.epochs for trainer in trainers)
@@ -169,7 +170,8 @@ def _fit(trainer, checkpoint, show):
         raise error
 
 
-def _train(context, part, last):
+def _train(context, part, before, last):
+    """Train a part. before: the rows of training.csv of the parts before it; the table grows in the meantime."""
     trainer, checkpoint = _trainer(context, part), _checkpoint(context, part)
     options = trainer.options
     if trainer.epoch:
@@ -194,6 +196,7 @@ def _train(context, part, last):
             row = trainer.rows[-1] if trainer.rows else {}
             shown = {"loss": "loss {:.5f}", "excess_risk": "excess {:.2e}"}
             progress.update(trainer.epoch, "  ".join(shown[key].format(row[key]) for key in shown if key in row))
+            context.grow_table("training.csv", before + _rows(trainer, part))
 
         _fit(trainer, checkpoint, show)
     if not last:  # so that an interruption of a later part does not lose this part

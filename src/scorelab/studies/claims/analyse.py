@@ -35,15 +35,22 @@ def run(study, context):
     with parallel_config(**where), Progress("measuring", len(claims), "claims", lines=len(claims)) as progress:
         for result, arrays in Parallel(n_jobs=jobs, return_as="generator_unordered")(tasks):
             results[result["id"]] = result
+            _write(context, results)
             for name, values in arrays.items():
                 context.save_arrays(f"{name}-{result['id']}", values)
             progress.update(len(results), f"{result['id']} {result['verdict']}")
-    results = [results[name] for name in sorted(results)]
-    write_json(context.run / "claims.json", results)
+    results = _write(context, results)
     counted = Counter(result["verdict"] for result in results)
     seconds = sum(result["seconds"] for result in results)
     metrics = {"count": len(results), "verdicts": dict(sorted(counted.items())), "quick": study.quick}
     context.update_metrics("claims", metrics | {"unexpected": unexpected(results), "core_seconds": seconds})
+
+
+def _write(context, results: dict) -> list[dict]:
+    """Write claims.json, which grows as results come, and return the results in the order of their ids."""
+    results = [results[name] for name in sorted(results)]
+    write_json(context.run / "claims.json", results)
+    return results
 
 
 def unexpected(results: list[dict]) -> list[str]:

@@ -37,6 +37,7 @@ def run(study, context):
         for done, (table, note, work) in enumerate(jobs):
             progress.update(done, note)
             tables[table] += work()
+            context.grow_table(f"{table}.csv", tables[table])
         progress.update(len(jobs))
     for name, rows in (tables | {"shrinkage": settings.shrinkage()}).items():
         if rows:

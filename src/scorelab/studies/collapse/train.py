@@ -31,6 +31,7 @@ def run(study, context):
                 trained = train(network, target, options, phases, share, seed)
                 row = {"width": width, "name": name, "share": share, "steps": steps, "repeat": repeat}
                 rows.append(row | errors(trained, target, phases, trade.draws))
+                context.grow_table("trade.csv", rows)
         progress.update(len(jobs))
     context.write_table("trade.csv", rows)
 

@@ -34,6 +34,7 @@ def run(study, context):
             parts = (starts, frozen, score, total)
             for table, rows in zip(tables, (*parts, _localization(study, modes)), strict=True):
                 tables[table] += [{"target": name} | row for row in rows]
+                context.grow_table(f"{table}.csv", tables[table])
         progress.update(len(study.targets))
     for table, rows in tables.items():
         context.write_table(f"{table}.csv", rows)

@@ -43,6 +43,7 @@ def run(study, context):
             jobs = plan.jobs(study.budgets, study.count)
             found = curve(plan, jobs, context.target, _denoiser(plan, context), seed)
             arrays |= {f"{plan.name}.{key}": value for key, value in found.items()}
+            save_arrays(context.run / "langevin.npz", arrays)  # what is measured stays if the stage is stopped
             done += 1
             progress.update(done, plan.name)
         for position, distance in enumerate(apart.distances):

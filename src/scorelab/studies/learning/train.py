@@ -19,6 +19,7 @@ def run(study, context):
                 progress.update(done, name)
                 rows += job()
                 done += 1
+                context.grow_table(f"{name}.csv", rows)
             context.write_table(f"{name}.csv", rows)
         progress.update(done)
     write_json(context.run / "learning.json", study.model_dump(mode="json", exclude=GIVEN))

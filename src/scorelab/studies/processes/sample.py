@@ -41,6 +41,7 @@ def run(study, context):
             found["error_standard_error"] = max(found["error_standard_error"], least)
             row = {"process": name, "posterior": kind, "steps": len(process.angles(steps)) - 1}
             rows.append(row | {"exact_paths": not process.refines} | found | ends[name] | floor.keys("error"))
+            context.grow_table("processes.csv", rows)
         progress.update(len(jobs))
     if not rows:
         raise ScorelabError("study: no process could be sampled")

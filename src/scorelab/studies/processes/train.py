@@ -28,7 +28,12 @@ def run(study, context):
         trainer = Trainer(denoiser, context.target, options, seed, process=processes[name])
         log.info("training the posterior mean of %s: N = %d, %d epochs", name, options.N, options.epochs)
         with Progress(f"training {name}", options.epochs, "epochs") as progress:
-            trainer.run(on_epoch=lambda trainer, progress=progress: progress.update(trainer.epoch))
+
+            def show(trainer, progress=progress, table=f"training-{name}.csv"):
+                progress.update(trainer.epoch)
+                context.grow_table(table, trainer.rows)
+
+            trainer.run(on_epoch=show)
         context.save_denoiser(denoiser, f"denoiser-{name}")
         context.write_table(f"training-{name}.csv", trainer.rows)
         row = trainer.rows[-1]

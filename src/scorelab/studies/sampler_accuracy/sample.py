@@ -40,12 +40,12 @@ def run(study, context):
                 why = str(error)
                 log.info("%s on the grid %s with %d evaluations left out: %s", name, grid, budget, why)
                 continue
+            row |= {"w1_floor": floor, "w1_floor_deviation": deviation}
             rows.append({"grid": grid, "sampler": name, "steps": job.steps, "nfe": job.nfe} | row)
+            context.grow_table("accuracy.csv", rows)
         progress.update(len(settings))
     if not rows:
         raise ScorelabError(f"study: none of study.samplers can run on this schedule with this denoiser: {why}")
-    for row in rows:
-        row |= {"w1_floor": floor, "w1_floor_deviation": deviation}
     context.write_table("accuracy.csv", rows)
 
 

@@ -24,9 +24,9 @@ def run(study, context):
             progress.update(number, part.__name__.strip("_"))
             own, figure, arrays = part(study, context.seed)
             found |= own
+            context.update_metrics("sde", found)
             context.save_arrays(figure, {key: numpy.asarray(value) for key, value in arrays.items()})
         progress.update(2)
-    context.update_metrics("sde", found)
 
 
 # Strong and weak errors. ----------------------------------------------------------------------------------------------

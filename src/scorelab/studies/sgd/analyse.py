@@ -41,10 +41,10 @@ def run(study, context):
             progress.update(number, part.__name__.strip("_"))
             numbers, own = part(study, context)
             found |= numbers
+            context.update_metrics("sgd", found)
             for figure, values in own.items():
                 arrays.setdefault(figure, {}).update(values)
         progress.update(len(parts))
-    context.update_metrics("sgd", found)
     for figure, values in arrays.items():
         context.save_arrays(figure, {key: numpy.asarray(value) for key, value in values.items()})
 

@@ -22,6 +22,7 @@ def run(study, context):
             for number, strength in enumerate(study.strengths):
                 progress.update(place * len(study.strengths) + number, f"{name}, lambda = {strength:g}")
                 rows.append({"strength": strength} | part(study, context.seed, strength))
+                context.grow_table(f"{name}.csv", [flatten(row)[0] for row in rows])
             context.write_table(f"{name}.csv", [flatten(row)[0] for row in rows])
             table = columns(rows)
             found[name] = {"n": getattr(study, name).n} | table | _summary(rows)

@@ -39,6 +39,7 @@ def run(study, context):
                 arrays |= {f"{kind}.stage{plan.number}.{name}": curve for name, curve in curves.items()}
                 arrays[f"{kind}.mu{plan.number}"] = descent.mu
                 rows += _rows(kind, plan.number, curves)
+                context.grow_table("two_stage.csv", rows)
             arrays[f"{kind}.diverged"] = descent.diverged
             for start, (stage, step) in enumerate(descent.diverged.tolist()):
                 if stage:
