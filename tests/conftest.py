@@ -8,6 +8,7 @@ import torch
 import yaml
 from hydra.core.plugins import Plugins
 from hypothesis import settings
+from users import User
 
 import scorelab
 from scorelab.lab.context import Context
@@ -47,6 +48,12 @@ SMALL = (
 def small():
     """The overrides of a small main job."""
     return list(SMALL)
+
+
+@pytest.fixture
+def user(tmp_path):
+    """A user in an empty folder."""
+    return User(tmp_path, SMALL)
 
 
 DRAW_FIGURES = Context.draw_figures
