@@ -43,6 +43,13 @@ def new_figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), layout="constrained")
 
 
+def short(number: float, digits: int = 3) -> str:
+    """A positive number in plain digits, as a label has it: 0.016, 99.3, 1580."""
+    if 1e-4 <= number < 10**digits:
+        return f"{number:.{digits}g}"
+    return f"{float(f'{number:.{digits}g}'):.0f}" if number >= 1 else f"{number:.1e}"
+
+
 def time_axis(axes):
     """Add a second scale above an angle axis, in the paper's time t = tan^2(alpha), and return it."""
     import numpy
