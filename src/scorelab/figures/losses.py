@@ -4,7 +4,7 @@ import textwrap
 
 import numpy
 
-from scorelab.figures.style import COLUMN, EXACT, LEARNED, PAGE, THIRD, new_figure
+from scorelab.figures.style import COLUMN, EXACT, LEARNED, PAGE, THIRD, new_figure, plain_ticks
 
 #: column of training.csv -> its name and its colour
 _COLUMNS = {"loss": ("training", LEARNED), "validation_loss": ("held-out samples", THIRD)}
@@ -42,13 +42,15 @@ def _panel(axes, arrays, prefix):
         if runs is None:
             continue
         mean, deviation = runs.mean(0), runs.std(0, ddof=1)
+        low = numpy.where(mean > deviation, mean - deviation, runs.min(0))  # a logarithmic axis has no 0
         means.append(mean)
         axes.plot(epoch, runs.T, color=colour, linewidth=0.4, alpha=0.35)
         axes.plot(epoch, mean, color=colour, label=f"{label}: mean ± standard deviation, {len(runs)} runs")
-        axes.fill_between(epoch, mean - deviation, mean + deviation, color=colour, alpha=0.25, linewidth=0)
+        axes.fill_between(epoch, low, mean + deviation, color=colour, alpha=0.25, linewidth=0)
     least = arrays.get(f"{prefix}bayes_risk")
     if least is not None:
         axes.axhline(float(least), color=EXACT, linestyle="--", linewidth=1.0, label="least value")
     means = numpy.concatenate(means)
     if means.min() > 0 and means.max() > 5 * numpy.median(means):
         axes.set_yscale("log")
+        plain_ticks(axes.yaxis)

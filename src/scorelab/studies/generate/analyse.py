@@ -1,6 +1,7 @@
 """Stage `analyse`: metrics.json, posterior_mean.csv, path_kl.csv, and the arrays of every figure."""
 
 import logging
+import math
 
 import torch
 
@@ -9,7 +10,7 @@ from scorelab.files import remove
 from scorelab.laws.estimate import Estimate, flatten
 from scorelab.metrics.floors import estimated_means
 from scorelab.metrics.path_kl import path_kl
-from scorelab.metrics.posterior_mean import compare_posterior_means, published_angles
+from scorelab.metrics.posterior_mean import compare_posterior_means, exact_line, published_angles
 from scorelab.metrics.projection import orthogonal_metrics, projection_metrics
 from scorelab.randomness import BLOCK, stream, stream_seed
 from scorelab.samplers.loop import draw_samples
@@ -48,6 +49,8 @@ def _projection(study, context):
     context.update_metrics("projection", metrics)
     context.update_metrics("orthogonal", orthogonal_metrics(context.samples, target, output_law))
     if arrays:
+        if context.process is None and (end := context.sampling.end_angle(context.schedule)) < HALF_PI:
+            arrays["T"] = math.tan(end) ** 2
         context.save_arrays("projection", arrays)
 
 
@@ -102,7 +105,8 @@ def _posterior_mean(study, context, estimated, why):
     context.update_metrics("posterior_mean", columns | missing)
     if arrays:
         shown = {name: columns[name] for name in ("angle", "t", "relative_error")}
-        context.save_arrays("posterior_mean", arrays | shown)
+        line = exact_line(context.target, angles, arrays["signal"])
+        context.save_arrays("posterior_mean", arrays | shown | line)
     return {f"posterior_mean_{name}": values for name, values in columns.items()}
 
 
