@@ -7,6 +7,8 @@ import numpy
 from matplotlib import ticker
 from matplotlib.figure import Figure
 
+from scorelab.figures.own_style import parameters
+
 #: the palette of Okabe and Ito, whose colours differ also in grey and for readers who are colour-blind
 EXACT, LEARNED, THIRD, FAINT = "#000000", "#D55E00", "#0072B2", "#999999"
 FILL = "#9CC9E3"
@@ -34,9 +36,12 @@ _STYLE = {
 
 
 @contextlib.contextmanager
-def house_style():
-    """Use the style for the figures drawn inside this context, and keep the user's own settings outside."""
-    with matplotlib.rc_context(_STYLE):
+def house_style(own: str | None = None):
+    """Use the style for the figures drawn inside this context, and keep the user's own settings outside.
+
+    own: the text of a style on top of it, see `scorelab.figures.own_style`.
+    """
+    with matplotlib.rc_context({**_STYLE, **parameters(own)}):
         yield
 
 

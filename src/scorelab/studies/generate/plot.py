@@ -19,16 +19,21 @@ def run(study, context):
         path = context.run / "figures" / f"{name}.gif"
         remove(path)  # an earlier run of this stage may have left it
         if study.animation and needed in every.get(figure, ()):
-            _animate(importlib.import_module(f"{__package__}.figures.{figure}"), every[figure], path)
+            _animate(
+                importlib.import_module(f"{__package__}.figures.{figure}"),
+                every[figure],
+                path,
+                context.config.general.figures.style,
+            )
 
 
-def _animate(module, arrays, path):
+def _animate(module, arrays, path, style):
     """Write the animation of a figure as a GIF. All frames have one palette, so that only the changes are stored."""
     from PIL import Image
 
     from scorelab.figures.style import house_style
 
-    with house_style():
+    with house_style(style):
         frames = list(module.animation(arrays))
     colours = Image.new("P", (1, 1))
     colours.putpalette(_palette(frames[-1]))
