@@ -6,6 +6,7 @@ import numpy
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from scorelab.figures.modes import classes, colours, label
+from scorelab.figures.outside import mark_outside
 from scorelab.figures.style import EXACT, FAINT, LEARNED, PAGE, new_figure, time_axis
 
 #: metric -> threshold of the posterior weight, and its line style
@@ -28,7 +29,13 @@ def figure(arrays):
     side = drawing.add_subplot(places[0, 1], sharey=axes)
     _background(axes, arrays)
     _draw_paths(axes, arrays)
+    axes.set_xlim(arrays["angle"][0], arrays["angle"][-1])
+    shown = arrays["projection"][:_SHOWN]
+    axes.set_ylim(arrays["grid"][0], arrays["grid"][-1])
+    mark_outside(axes, numpy.tile(arrays["angle"], len(shown)), shown.ravel(), colour="#444444", write=False, size=2.5)
     _histogram(side, arrays, -1)
+    ends = arrays["projection"][:, -1]
+    mark_outside(side, numpy.zeros(len(ends)), ends)
     side.xaxis.tick_top()
     side.xaxis.set_label_position("top")
     side.spines["top"].set_visible(True)
