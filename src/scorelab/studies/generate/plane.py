@@ -22,6 +22,8 @@ FIGURES = ("plane", "fields", "flow")
 _DOTS, _WINDOW_DRAWS, _AT_ONCE = 5000, 8000, 4096
 #: cells of the density in one direction, about; and the mean count that a bin in the bulk should have
 _CELLS, _PER_BIN = 200, 15
+#: the shares of bins are settled where finer cells change none by more than this part of the largest; most cells
+_SETTLED, _MOST_CELLS = 1e-3, 2000
 #: points of the fields in one direction; their times, as angles after the data are scaled to unit variance
 _POINTS, _FIELD_ANGLES = 60, (0.2, 0.4875, 0.775, 1.0625, 1.35)
 #: angles and cells of the moving density
@@ -88,11 +90,10 @@ def samples(context, plane: Plane, output_law) -> dict:
     """The arrays of the figure `plane`. output_law: the law of an exact sampler's outputs, None if it is not known.
 
     samples, exact_samples (some, 2): the first samples, and as many draws of the law that an exact sampler's outputs
-    have. count: all samples. x, y (cells + 1,): the edges of a grid in the window, and log_density (cells, cells), the
-    log density of this law in the middle of each cell, with rows along y. edges_x, edges_y (bins + 1,), counts and
-    expected (bins, bins): how many of all samples lie in a bin, and how many of exact ones are expected. T is that of
-    the density. Where the law is not known the density and what is expected are absent, and exact_samples are those of
-    the target.
+    have. count: all samples. x, y (cells + 1,): the edges of a grid in the window, and log_density (cells, cells): the log
+    of the mean density of this law in each cell, with rows along y. edges_x, edges_y (bins + 1,), counts and expected
+    (bins, bins): how many of all samples lie in a bin, and how many of exact ones are expected. T is that of the density.
+    Where the law is not known the density and what is expected are absent, and exact_samples are those of the target.
     """
     generator = stream(context.seed, "plane")
     draw, log_density, end = _outputs(context, plane, output_law)
@@ -146,21 +147,39 @@ def window(points):
 def _histogram(context, plane, log_density, low, high):
     """The density on a grid, and the counts of all samples beside what is expected, in bins of several cells."""
     x, y = (numpy.linspace(low[k], high[k], _CELLS + 1) for k in (0, 1))
-    values, area = _on(log_density, x, y), float((x[1] - x[0]) * (y[1] - y[0]))
-    heaviest = numpy.sort(numpy.exp(values).ravel())[::-1]
-    occupied = numpy.searchsorted(heaviest.cumsum() * area, 0.95) / values.size
+    heaviest = numpy.sort(numpy.exp(_on(log_density, x, y)).ravel())[::-1]
+    occupied = numpy.searchsorted(heaviest.cumsum() / heaviest.sum(), 0.95) / heaviest.size
     count = len(context.samples)
     bins = int(numpy.clip(math.sqrt(count / _PER_BIN / max(occupied, 1e-3)), 8, 60))
+    edges_x, edges_y = (numpy.linspace(low[k], high[k], bins + 1) for k in (0, 1))
     fold = max(_CELLS // bins, 2)
-    x, y = (numpy.linspace(low[k], high[k], bins * fold + 1) for k in (0, 1))
-    values, area = _on(log_density, x, y), float((x[1] - x[0]) * (y[1] - y[0]))
-    expected = count * area * numpy.exp(values).reshape(bins, fold, bins, fold).sum((1, 3))
+    density, shares = _shares(log_density, edges_x, edges_y, fold)
     counts = numpy.zeros((bins, bins))
     for first in range(0, count, 2**16):
         part = plane.of(numpy.array(context.samples[first : first + 2**16])).numpy()
-        counts += numpy.histogram2d(part[:, 1], part[:, 0], (y[::fold], x[::fold]))[0]
-    binned = {"edges_x": x[::fold], "edges_y": y[::fold], "counts": counts, "expected": expected}
-    return {"x": x, "y": y, "log_density": values.astype(numpy.float32)} | binned
+        counts += numpy.histogram2d(part[:, 1], part[:, 0], (edges_y, edges_x))[0]
+    found = {"edges_x": edges_x, "edges_y": edges_y, "counts": counts, "expected": count * shares}
+    found |= {"x": _refined(edges_x, fold), "y": _refined(edges_y, fold)}
+    return found | {"log_density": numpy.log(numpy.maximum(density, 1e-300)).astype(numpy.float32)}
+
+
+def _shares(log_density, edges_x, edges_y, fold):
+    """The mean density in the cells of which each bin has fold * fold, and the share of the law in each bin, by the
+    midpoint rule in cells that are halved until no share changes by much, or there are too many of them."""
+    bins, finer, before = len(edges_x) - 1, 1, None
+    area = float((edges_x[1] - edges_x[0]) * (edges_y[1] - edges_y[0]))
+    while True:
+        cells = fold * finer
+        density = numpy.exp(_on(log_density, _refined(edges_x, cells), _refined(edges_y, cells)))
+        shares = area * density.reshape(bins, cells, bins, cells).mean((1, 3))
+        settled = before is not None and numpy.abs(shares - before).max() <= _SETTLED * shares.max()
+        if settled or 2 * bins * cells > _MOST_CELLS:
+            return density.reshape(bins * fold, finer, bins * fold, finer).mean((1, 3)), shares
+        before, finer = shares, 2 * finer
+
+
+def _refined(edges, fold):
+    return numpy.linspace(edges[0], edges[-1], fold * (len(edges) - 1) + 1)
 
 
 def _on(function, x, y):

@@ -69,9 +69,10 @@ def _residuals(drawing, axes, arrays):
         error = numpy.sqrt((2 + 1 / expected[compared]).sum()) / len(found)
         said = f"mean square {numpy.square(found).mean():.2f} (exact: 1 ± {error:.2f})"
         rest = float(arrays["count"]) - arrays["counts"][compared].sum()
-        there = float(arrays["count"]) - expected[compared].sum()
+        there = max(float(arrays["count"]) - expected[compared].sum(), 0.0)
         said += f"\nelsewhere {rest:,.0f} (exact: {there:,.0f} ± {numpy.sqrt(there):.0f})"
-        axes.text(0.03, 0.97, said, transform=axes.transAxes, va="top", fontsize=6)
+        behind = {"facecolor": "#EEEEEE", "alpha": 0.8, "linewidth": 0, "pad": 1}
+        axes.text(0.03, 0.97, said, transform=axes.transAxes, va="top", fontsize=6, bbox=behind)
     beyond = bool((numpy.abs(residual[compared]) > _END).any())
     place = axes.inset_axes([1.04, 0, 0.045, 1])
     bar = drawing.colorbar(shown, cax=place, extend="both" if beyond else "neither")
