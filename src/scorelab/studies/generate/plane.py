@@ -90,10 +90,10 @@ def samples(context, plane: Plane, output_law) -> dict:
     """The arrays of the figure `plane`. output_law: the law of an exact sampler's outputs, None if it is not known.
 
     samples, exact_samples (some, 2): the first samples, and as many draws of the law that an exact sampler's outputs
-    have. count: all samples. x, y (cells + 1,): the edges of a grid in the window, and log_density (cells, cells): the log
+    have. count: all samples. x, y (cells + 1,): the edges of a grid in the window. log_density (cells, cells): the log
     of the mean density of this law in each cell, with rows along y. edges_x, edges_y (bins + 1,), counts and expected
-    (bins, bins): how many of all samples lie in a bin, and how many of exact ones are expected. T is that of the density.
-    Where the law is not known the density and what is expected are absent, and exact_samples are those of the target.
+    (bins, bins): how many of all samples lie in a bin, and how many of exact ones are expected. T: that of the law.
+    Where the law is not known, the density and what is expected are absent, and exact_samples are those of the target.
     """
     generator = stream(context.seed, "plane")
     draw, log_density, end = _outputs(context, plane, output_law)
