@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from scorelab.figures.files import save_figure
 from scorelab.figures.projection import grid
+from scorelab.figures.style import new_figure, plain_ticks
 from scorelab.studies import Generate, draw
 
 
@@ -36,11 +37,14 @@ def test_a_figure_of_an_exact_denoiser_can_be_drawn(arrays):
     assert draw(Generate, "errors", zeros).axes[0].get_yscale() == "linear"
 
 
-def test_the_histogram_has_unit_area_also_with_samples_outside_of_the_window(arrays):
-    values = numpy.append(arrays["projection"]["values"], 50.0)
-    axes = draw(Generate, "projection", {**arrays["projection"], "values": values}).axes[0]
-    area = sum(bar.get_height() * bar.get_width() for bar in axes.patches)
-    assert area == pytest.approx(1.0)
+def test_samples_outside_of_the_window_are_marked_and_counted_and_lower_the_histogram(arrays):
+    values = numpy.append(arrays["projection"]["values"].clip(-1, 1), [50.0, 60.0])
+    few = {**arrays["projection"], "values": values, "grid": numpy.linspace(-1.5, 1.5, 1201)}
+    axes, logarithmic = draw(Generate, "projection", few).axes
+    stairs = axes.patches[0].get_data()
+    assert (stairs.values * numpy.diff(stairs.edges)).sum() == pytest.approx(1 - 2 / len(values))
+    assert [text.get_text() for text in axes.texts] == ["2 outside"]
+    assert logarithmic.get_yscale() == "log"
 
 
 def test_text_stays_text_in_vector_files(arrays, tmp_path):
@@ -57,3 +61,28 @@ def test_the_users_own_style_is_left_alone(arrays):
 def test_a_grid_has_a_panel_for_each_run(arrays):
     panels = [(f"seed={seed}", arrays["projection"]) for seed in range(5)]
     assert len([axes for axes in grid(panels).axes if axes.lines]) == 5
+
+
+def test_the_exact_posterior_mean_is_a_line_where_it_is_a_function_of_the_projection(arrays, run_once):
+    two = arrays["posterior_mean"]
+    for k in (0, 6, 11):
+        line = numpy.interp(two["signal"][k], two["line_signal"][k], two["line_exact"][k])
+        assert numpy.abs(line - two["exact"][k]).max() < 2e-3  # of the interpolation
+    axes = draw(Generate, "posterior_mean", two).axes
+    assert numpy.ptp(axes[1].lines[1].get_ydata()) > 0  # what the learned mean adds to the exact one
+    plane = run_once(*SMALL, "target=mixture").arrays["posterior_mean"]
+    assert "line_exact" not in plane
+    assert isinstance(draw(Generate, "posterior_mean", plane), Figure)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "wanted"),
+    [(0.9, 40, {"1", "2", "5", "10", "20"}), (1.02, 1.07, {"1.02", "1.04"}), (1e-3, 0.5, {"0.001", "0.01", "0.1"})],
+)
+def test_a_logarithmic_axis_is_numbered_in_plain_digits(low, high, wanted):
+    axes = new_figure(2, 2).subplots()
+    axes.set_yscale("log")
+    axes.set_ylim(low, high)
+    plain_ticks(axes.yaxis)
+    axes.figure.draw_without_rendering()
+    assert wanted <= {tick.get_text() for tick in axes.get_yticklabels()}

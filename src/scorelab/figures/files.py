@@ -19,13 +19,13 @@ _DAMAGED = (
 )
 
 
-def save_figure(figure, path: Path, dpi: int = 200):
-    """Write a Figure in the format that the path ends with."""
+def save_figure(figure, path: Path, dpi: int = 200, style: str | None = None):
+    """Write a Figure in the format that the path ends with. style: the style of its own that it was drawn in."""
     from scorelab.figures.style import house_style  # with matplotlib, which a run without figures does not wait for
 
     logging.getLogger("fontTools").setLevel(logging.WARNING)  # it reports each table of each font of a pdf
     buffer = io.BytesIO()
-    with house_style():  # whether text stays text is decided when the file is written
+    with house_style(style):  # whether text stays text is decided when the file is written
         figure.savefig(buffer, format=path.suffix[1:], dpi=dpi)
     make_folder(path.parent)
     write_bytes(path, buffer.getvalue())

@@ -4,7 +4,7 @@ import textwrap
 
 import numpy
 
-from scorelab.figures.style import COLUMN, EXACT, LEARNED, PAGE, THIRD, new_figure
+from scorelab.figures.style import COLUMN, EXACT, LEARNED, PAGE, THIRD, new_figure, plain_ticks
 
 #: column of training.csv -> its name and its colour
 _COLUMNS = {"loss": ("training", LEARNED), "validation_loss": ("held-out samples", THIRD)}
@@ -36,19 +36,22 @@ def figure(arrays):
 
 
 def _panel(axes, arrays, prefix):
-    epoch, means = arrays[f"{prefix}epoch"], []
-    for name, (label, colour) in _COLUMNS.items():
-        runs = arrays.get(prefix + name)
-        if runs is None:
-            continue
+    epoch = arrays[f"{prefix}epoch"]
+    every = {name: arrays[prefix + name] for name in _COLUMNS if prefix + name in arrays}
+    means = numpy.concatenate([runs.mean(0) for runs in every.values()])
+    logarithmic = bool(means.min() > 0 and means.max() > 5 * numpy.median(means))
+    for name, runs in every.items():
+        label, colour = _COLUMNS[name]
         mean, deviation = runs.mean(0), runs.std(0, ddof=1)
-        means.append(mean)
+        low = mean - deviation
+        if logarithmic:  # there is no 0: where the band reaches it, it ends at the least of the runs
+            low = numpy.where(low > 0, low, runs.min(0))
         axes.plot(epoch, runs.T, color=colour, linewidth=0.4, alpha=0.35)
         axes.plot(epoch, mean, color=colour, label=f"{label}: mean ± standard deviation, {len(runs)} runs")
-        axes.fill_between(epoch, mean - deviation, mean + deviation, color=colour, alpha=0.25, linewidth=0)
+        axes.fill_between(epoch, low, mean + deviation, color=colour, alpha=0.25, linewidth=0)
     least = arrays.get(f"{prefix}bayes_risk")
     if least is not None:
         axes.axhline(float(least), color=EXACT, linestyle="--", linewidth=1.0, label="least value")
-    means = numpy.concatenate(means)
-    if means.min() > 0 and means.max() > 5 * numpy.median(means):
+    if logarithmic:
         axes.set_yscale("log")
+        plain_ticks(axes.yaxis)

@@ -22,8 +22,8 @@ def draw(replicas: list[Path], folder: Path, wanted):
     save_arrays(folder / "replicas.npz", arrays)
     for extension in wanted.formats:
         path = folder / f"replicas.{extension}"
-        with house_style(), made_from(path, "cannot be drawn"):
-            save_figure(figure(arrays), path, wanted.dpi)
+        with house_style(wanted.style), made_from(path, "cannot be drawn"):
+            save_figure(figure(arrays), path, wanted.dpi, wanted.style)
 
 
 def collect(replicas: list[Path]) -> dict:

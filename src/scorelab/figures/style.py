@@ -3,7 +3,11 @@
 import contextlib
 
 import matplotlib
+import numpy
+from matplotlib import ticker
 from matplotlib.figure import Figure
+
+from scorelab.figures.own_style import parameters
 
 #: the palette of Okabe and Ito, whose colours differ also in grey and for readers who are colour-blind
 EXACT, LEARNED, THIRD, FAINT = "#000000", "#D55E00", "#0072B2", "#999999"
@@ -32,9 +36,12 @@ _STYLE = {
 
 
 @contextlib.contextmanager
-def house_style():
-    """Use the style for the figures drawn inside this context, and keep the user's own settings outside."""
-    with matplotlib.rc_context(_STYLE):
+def house_style(own: str | None = None):
+    """Use the style for the figures drawn inside this context, and keep the user's own settings outside.
+
+    own: the text of a style on top of it, see `scorelab.figures.own_style`.
+    """
+    with matplotlib.rc_context({**_STYLE, **parameters(own)}):
         yield
 
 
@@ -43,10 +50,32 @@ def new_figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), layout="constrained")
 
 
+def short(number: float, digits: int = 3) -> str:
+    """A positive number in plain digits, as a label has it: 0.016, 99.3, 1580."""
+    if 1e-4 <= number < 10**digits:
+        return f"{number:.{digits}g}"
+    return f"{float(f'{number:.{digits}g}'):.0f}" if number >= 1 else f"{number:.1e}"
+
+
+def plain_ticks(axis):
+    """Number the ticks of a logarithmic axis in plain digits: 1, 2 and 5 of each decade; every step of a linear scale
+    where the axis shows less than a decade; and the decades alone where it shows many."""
+    low, high = sorted(axis.get_view_interval())
+    decades = numpy.log10(high / low)
+    if decades > 4:
+        return
+    within = ticker.MaxNLocator(5, steps=(1, 2, 2.5, 5, 10)) if decades < 0.8 else None
+    axis.set_major_locator(within or ticker.LogLocator(subs=(1, 2, 5) if decades < 2.5 else (1,)))
+    axis.set_major_formatter(
+        ticker.FuncFormatter(lambda value, _: f"{value:.10g}" if value >= 1e-4 else f"{value:.0e}")
+    )
+    axis.set_minor_formatter(ticker.NullFormatter())
+    if within:
+        axis.set_minor_locator(ticker.NullLocator())
+
+
 def time_axis(axes):
     """Add a second scale above an angle axis, in the paper's time t = tan^2(alpha), and return it."""
-    import numpy
-
     top = axes.secondary_xaxis("top")
     times = numpy.array([0.01, 0.1, 1.0, 10.0, 100.0])
     low, high = axes.get_xlim()

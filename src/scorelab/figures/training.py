@@ -2,7 +2,7 @@
 
 import numpy
 
-from scorelab.figures.style import COLUMN, EXACT, FAINT, LEARNED, THIRD, new_figure
+from scorelab.figures.style import COLUMN, EXACT, FAINT, LEARNED, THIRD, new_figure, plain_ticks
 
 #: the colours of the parts of a denoiser
 _COLOURS = (LEARNED, THIRD, "#009E73", "#CC79A7", FAINT)
@@ -29,14 +29,16 @@ def figure(arrays):
     least = arrays["bayes_risk"].min() if "bayes_risk" in arrays else 0.0
     if arrays["loss"].max() > least + 20 * (settled.max() - least) and least > 0:
         top.set_yscale("log")
+        plain_ticks(top.yaxis)
     top.set_ylabel("loss per coordinate")
     top.legend()
     for axes in below:
         if (arrays["excess_risk"] > 0).all():
             axes.set_yscale("log")
+            plain_ticks(axes.yaxis)
         axes.set_ylabel("excess risk per coordinate")
     last = below[0] if below else top
-    last.set_xlabel("optimiser step")
+    last.set_xlabel("optimiser steps")
     last.set_xlim(0, None)
     drawing.align_ylabels()
     return drawing

@@ -21,6 +21,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from scorelab.errors import ConfigError, ScorelabError, one_line
+from scorelab.figures.own_style import read as read_style
 from scorelab.files import own_logs, read_numbers, read_yaml, write_text
 from scorelab.lab import runs
 from scorelab.lab.config import Config, check, differences
@@ -212,6 +213,7 @@ def plain(config) -> dict:
     """A composed configuration as plain data, without Hydra's own node.
 
     A name in `schedule.grid` that is not a name of scorelab stands for a file grid/NAME.yaml in a folder of the user's.
+    The file or the name in `figures.style` becomes the lines of this style.
     Raises ConfigError for a missing value and for an interpolation that fails.
     """
     of_hydra = config.get("hydra") or (HydraConfig.get() if HydraConfig.initialized() else None)
@@ -231,6 +233,9 @@ def plain(config) -> dict:
     chosen = of_hydra.runtime.choices if of_hydra is not None else ()
     if of_hydra is not None and data.get("setting") is not None and not any("experiment" in name for name in chosen):
         raise ConfigError(f"setting = {data['setting']}: goes with a preset, as in +experiment=fig02_relu")
+    figures = data.get("figures")
+    if isinstance(figures, dict) and isinstance(figures.get("style"), str):
+        figures["style"] = read_style(figures["style"])
     schedule = data.get("schedule")
     if of_hydra is not None and isinstance(schedule, dict) and "grid" in schedule:
         schedule["grid"] = _own_grid(schedule["grid"], of_hydra.runtime.config_sources)

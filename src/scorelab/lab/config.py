@@ -5,12 +5,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from sys import stdlib_module_names
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import pydantic
 from pydantic import Field, field_validator
 
 from scorelab.errors import ConfigError
+from scorelab.figures.own_style import settings
 from scorelab.lab.names import pasted
 from scorelab.nodes import DEFAULTS, GROUPS, Component, component, refuse_unknown, resolve
 from scorelab.options import Count, Natural, Options, Seed, explain, nearest, show
@@ -23,10 +24,24 @@ Format = Literal["png", "pdf", "svg"]
 
 class Figures(Options):
     """How figures are written. formats: formats of the files of each figure; none draws nothing, and keeps the arrays
-    from which `stage=plot` draws later. dpi: resolution of the png files."""
+    from which `stage=plot` draws later. dpi: resolution of the png files. style: the lines of a style on top of ours,
+    which `scorelab.figures.own_style.read` makes of the file or the name that a user gives; a saved configuration has
+    the lines alone."""
+
+    added: ClassVar[Mapping[str, Any]] = {"style": None}
 
     formats: list[Format]
     dpi: int = Field(ge=50, le=1200)
+    style: str | None = None
+
+    @field_validator("style")
+    @classmethod
+    def _lines(cls, text):
+        if text is not None:
+            if "\n" not in text:  # a name is read where a user gives it, not where a saved configuration has one
+                raise ValueError("the lines of a style are needed")
+            settings(text)
+        return text
 
 
 class Sweep(Options):

@@ -12,6 +12,7 @@ import torch
 from scorelab import devices
 from scorelab.errors import ConfigError, ScorelabError
 from scorelab.figures.files import load_arrays, load_samples, load_table, save_arrays, save_figure
+from scorelab.figures.own_style import left_out
 from scorelab.files import made_from, remove, write_bytes, write_json
 from scorelab.lab.config import Config, Format
 from scorelab.lab.denoiser_file import load_denoiser, save_denoiser
@@ -214,7 +215,7 @@ class Context:
             if kind in study.complete:
                 arrays.require_complete()
             with made_from(self.run / "figures" / f"{name}.npz", "cannot be drawn"):
-                figure = draw(study, name, arrays)
+                figure = draw(study, name, arrays, self.config.general.figures.style)
             yield name, figure
 
     def draw_figures(self):
@@ -229,7 +230,9 @@ class Context:
                 "figures: none is drawn, as figures.formats is empty; stage=plot 'figures.formats=[png]' draws them"
             )
             return
+        if wanted.style is not None and (keys := left_out(wanted.style)):
+            log.info("figures.style: of no use here: %s", keys)
         for name, figure in self.all_figures():
             for extension in wanted.formats:
                 with made_from(self.run / "figures" / f"{name}.npz", "cannot be drawn"):
-                    save_figure(figure, self.run / "figures" / f"{name}.{extension}", wanted.dpi)
+                    save_figure(figure, self.run / "figures" / f"{name}.{extension}", wanted.dpi, wanted.style)

@@ -16,6 +16,7 @@ from rich.console import Console
 from scorelab.blocks import Cell, Heading, Paragraph, Pictures, Table, markdown, page
 from scorelab.errors import ScorelabError, one_line, printable
 from scorelab.files import made_from, read_yaml, remove, require_closed, write_text
+from scorelab.lab.curves import curves
 from scorelab.lab.runs import Run, asked, beneath, flat
 from scorelab.laws.estimate import Estimate, shown
 from scorelab.nodes import GROUPS, resolve
@@ -330,12 +331,13 @@ def _losses(directory: Path, table: pandas.DataFrame) -> dict:
 
 
 def _draw(directory: Path, table: pandas.DataFrame) -> dict[str, str]:
-    """Draw the overviews that the studies declare, the comparison of configurations, and the losses of trainings over
-    seeds; remove those that an earlier call drew and this one does not.
+    """Draw the overviews that the studies declare, the comparison of configurations, the losses of trainings over
+    seeds, and the curves over a swept number; remove those that an earlier call drew and this one does not.
 
     Return the names of the figures, with what a figure is of where it leaves something out.
     """
     from scorelab.figures import comparison, losses
+    from scorelab.figures import curves as of_a_number
     from scorelab.figures.files import load_arrays, save_arrays, save_figure
     from scorelab.figures.style import house_style
 
@@ -351,6 +353,8 @@ def _draw(directory: Path, table: pandas.DataFrame) -> dict[str, str]:
     numbers = _compared(table)
     own = {"comparison": (comparison, _comparison(table, numbers) if numbers else {})}
     own["losses"] = (losses, _losses(directory, table))
+    done = table[table["state"] == "done"]
+    own["curves"] = (of_a_number, curves(done, _grouping(table), _declared(table, "compared"), _shown))
     for name, (module, arrays) in own.items():
         if not arrays:
             continue
@@ -366,6 +370,8 @@ def _draw(directory: Path, table: pandas.DataFrame) -> dict[str, str]:
     count = len(list(_groups(table)))
     if "comparison" in drawn and count > _COMPARED:
         drawn["comparison"] = f"The first {_COMPARED} of {count} configurations"
+    if "curves" in drawn and (settings := own["curves"][1]["settings"]) > of_a_number.MOST:
+        drawn["curves"] = f"The first {of_a_number.MOST} of {settings} settings"
     panels = len(own["losses"][1].get("titles", ()))
     if panels >= _PANELS:
         drawn["losses"] = f"The first {panels} panels; there are {count} configurations"

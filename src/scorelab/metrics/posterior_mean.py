@@ -58,6 +58,29 @@ def compare_posterior_means(denoiser, target, clean, angles, generator, estimate
     return rows, {name: numpy.stack(column) for name, column in columns.items()}
 
 
+def exact_line(target, angles, signal, points: int = 400) -> dict:
+    """The exact posterior mean as a function of the projection, where it is one: `line_signal` and `line_exact`
+    (angles, points), for the figure; nothing for a target where it depends on more of the state.
+
+    For isotropic modes of one width whose means lie on a line along a, the posterior weights depend on <x, a> alone,
+    and so does <m, a>. signal (angles, count): the projections of Y_t/t that the line shall span.
+    """
+    if target.lacks("gaussian_modes", "direction") or bool((target.std != target.std[0]).any()):
+        return {}
+    unit = target.direction / target.direction.norm()
+    offsets = target.means - target.means[0]
+    across = offsets - torch.outer(offsets @ unit, unit)
+    if float(across.norm()) > 1e-9 * float(offsets.norm()):
+        return {}
+    base = target.means[0] - (target.means[0] @ unit) * unit  # what all means have across a
+    lines = []
+    for angle, seen in zip(angles, signal, strict=True):
+        at = torch.linspace(float(seen.min()), float(seen.max()), points, dtype=torch.float64)
+        states = math.sin(angle) * (torch.outer(at, target.direction) + base)
+        lines.append((at.numpy(), _along(target.direction, target.posterior_mean(states, angle))))
+    return dict(zip(("line_signal", "line_exact"), map(numpy.array, zip(*lines, strict=True)), strict=True))
+
+
 def _mean(values, floor=None) -> Estimate:
     return replace(Estimate.mean(values), floor=floor)
 

@@ -203,14 +203,15 @@ def cells(value: float | None, error: float | None) -> tuple[str, str]:
     return "" if value is None else shown(value), "" if error is None else shown(error, digits=2)
 
 
-def draw(cls: type[Study], name: str, arrays: Mapping):
+def draw(cls: type[Study], name: str, arrays: Mapping, style: str | None = None):
     """Draw a figure that a study declares from its arrays, in the style of the house.
 
-    name: of the figure; NAME-DETAIL is drawn as NAME. Raises KeyError for a figure that the study does not declare.
+    name: of the figure; NAME-DETAIL is drawn as NAME. style: the text of a style on top of it.
+    Raises KeyError for a figure that the study does not declare.
     """
     from scorelab.figures.style import house_style
 
-    with house_style():
+    with house_style(style):
         return function_of(cls, "figures", name.partition("-")[0], "figure")(arrays)
 
 

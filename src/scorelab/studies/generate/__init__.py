@@ -44,7 +44,11 @@ class Generate(Study):
     without any time the twelve angles of figures 3 and 5 of the semester paper.
     floor_repeats: sets of exact samples that noise floors are measured on, and bootstrap sets for standard errors.
     trajectories: number of the first samples whose paths are measured and drawn, 0 or >= 2; there are no paths where
-    the sampler stays at one angle. animation: whether the paths are also drawn as figures/trajectories.gif.
+    the sampler stays at one angle. animation: whether the paths are also drawn as figures/trajectories.gif, and in the
+    plane as figures/plane.gif.
+
+    A target of two dimensions is drawn in the plane as well, and three isotropic Gaussian modes in the plane through
+    their means.
 
     For a target that is a set of images, copies of training images, distances to images that are held out and classes
     are measured as well, and where along the angle the denoiser leaves the optimum of its training images.
@@ -67,12 +71,16 @@ class Generate(Study):
         "training": "scorelab.figures.training",
         "trajectories": ".figures.trajectories",
         "laws": ".figures.laws",
+        "plane": ".figures.plane",
+        "fields": ".figures.fields",
+        "flow": ".figures.flow",
         "images": ".figures.images",
         "denoising": ".figures.denoising",
         "generalisation": ".figures.generalisation",
     }
     complete = (
         *("projection", "posterior_mean", "errors", "laws", "trajectories"),
+        *("plane", "fields", "flow"),
         *("images", "denoising", "generalisation"),
     )
     sections = ".numbers"

@@ -1,6 +1,7 @@
 """Stage `analyse`: metrics.json, posterior_mean.csv, path_kl.csv, and the arrays of every figure."""
 
 import logging
+import math
 
 import torch
 
@@ -9,11 +10,11 @@ from scorelab.files import remove
 from scorelab.laws.estimate import Estimate, flatten
 from scorelab.metrics.floors import estimated_means
 from scorelab.metrics.path_kl import path_kl
-from scorelab.metrics.posterior_mean import compare_posterior_means, published_angles
+from scorelab.metrics.posterior_mean import compare_posterior_means, exact_line, published_angles
 from scorelab.metrics.projection import orthogonal_metrics, projection_metrics
 from scorelab.randomness import BLOCK, stream, stream_seed
 from scorelab.samplers.loop import draw_samples
-from scorelab.studies.generate import images
+from scorelab.studies.generate import images, plane
 from scorelab.studies.generate.trajectories import Record, law_metrics, observed_angles, trajectory_metrics
 
 log = logging.getLogger("scorelab")
@@ -24,6 +25,7 @@ def run(study, context):
     other = context.config.other_process
     log.info("measuring: projection%s", "" if other else f", path KL at {study.path_kl_angles} angles, posterior mean")
     _projection(study, context)
+    _plane(context)
     why = f"the process is {other}" if other else context.denoiser.incomparable(context.target)
     if why is None:
         floor = estimated_means(context.compared, context.target, _trained_on(context))
@@ -47,6 +49,8 @@ def _projection(study, context):
     context.update_metrics("projection", metrics)
     context.update_metrics("orthogonal", orthogonal_metrics(context.samples, target, output_law))
     if arrays:
+        if context.process is None and (end := context.sampling.end_angle(context.schedule)) < HALF_PI:
+            arrays["T"] = math.tan(end) ** 2
         context.save_arrays("projection", arrays)
 
 
@@ -101,8 +105,21 @@ def _posterior_mean(study, context, estimated, why):
     context.update_metrics("posterior_mean", columns | missing)
     if arrays:
         shown = {name: columns[name] for name in ("angle", "t", "relative_error")}
-        context.save_arrays("posterior_mean", arrays | shown)
+        line = exact_line(context.target, angles, arrays["signal"])
+        context.save_arrays("posterior_mean", arrays | shown | line)
     return {f"posterior_mean_{name}": values for name, values in columns.items()}
+
+
+def _plane(context):
+    """The samples, and where the denoiser can be compared its field, in the plane that the target is drawn in."""
+    plane.clear(context)
+    drawn_in = plane.plane_of(context.target)
+    if drawn_in is None:
+        return
+    context.save_arrays("plane", plane.samples(context, drawn_in, _output_law(context)))
+    arrays = {} if context.process else plane.fields(context, drawn_in)
+    if arrays:
+        context.save_arrays("fields", arrays)
 
 
 def _trajectories(study, context):
@@ -118,14 +135,18 @@ def _trajectories(study, context):
     why = target.lacks("direction") if other is None else f"the process is {other}"
     if why is not None:
         context.update_metrics("trajectories", {"count": Estimate.missing(why)})
+    drawn_in = plane.plane_of(target) if other is None else None
+    if why is not None and drawn_in is None:
         return
     count = min(study.trajectories, context.sampling.count)
     bridges = stream(context.seed, "bridges")
-    record = Record(target, angles, count, bridges, observed_angles(target, angles))
-    first = context.sampling.model_copy(update={"count": count, "batch_size": count + BLOCK, "output": "scaled"})
-    seed, where = stream_seed(context.seed, "sampling"), {"angles": angles, "observe": record, "device": context.device}
-    for _ in draw_samples(first, context.schedule, context.denoiser, target.shape, seed, **where):
-        pass
+    record = None if why else Record(target, angles, count, bridges, observed_angles(target, angles))
+    paths = None if drawn_in is None else plane.Paths(drawn_in)
+    _observe(context, count, [each for each in (record, paths) if each is not None])
+    if paths is not None:
+        context.save_arrays("flow", plane.flow(study, context, paths))
+    if record is None:
+        return
     generator = stream(context.seed, "trajectories")
     measured = (trajectory_metrics, law_metrics)
     results = [metrics_of(record, study.floor_repeats, generator) for metrics_of in measured]
@@ -133,3 +154,17 @@ def _trajectories(study, context):
     for name, (_, arrays) in zip(figures, results, strict=True):
         if arrays:
             context.save_arrays(name, arrays)
+
+
+def _observe(context, count, observers):
+    """Draw the first `count` samples of the run once more, and show their states to the observers."""
+
+    def observe(k, angle, x):
+        for each in observers:
+            each(k, angle, x)
+
+    first = context.sampling.model_copy(update={"count": count, "batch_size": count + BLOCK, "output": "scaled"})
+    seed = stream_seed(context.seed, "sampling")
+    where = {"angles": context.angles, "observe": observe, "device": context.device}
+    for _ in draw_samples(first, context.schedule, context.denoiser, context.target.shape, seed, **where):
+        pass

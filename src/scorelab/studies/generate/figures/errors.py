@@ -2,6 +2,7 @@
 
 import numpy
 
+from scorelab.figures.outside import mark_outside
 from scorelab.figures.style import COLUMN, EXACT, FAINT, LEARNED, THIRD, new_figure, time_axis
 
 #: what is below this is a zero with rounding
@@ -32,6 +33,9 @@ def figure(arrays):
         middle.set_yscale("log")
         # the Bayes risk of spins falls below every excess risk
         middle.set_ylim(bottom=max(middle.get_ylim()[0], 1e-3 * excess.min()))
+        mark_outside(
+            middle, arrays["posterior_mean_angle"], arrays["posterior_mean_bayes_risk"], colour=EXACT, write=False
+        )
     middle.set_ylabel("risk (squared norm)")
     middle.legend()
 

@@ -1,38 +1,37 @@
-"""The exact and the learned posterior mean, one panel for each angle: figures 3, 5 and 8 of the semester paper."""
+"""The exact and the learned posterior mean, one panel for each angle, with their difference below: figures 3, 5 and 8
+of the semester paper."""
 
 import numpy
 
-from scorelab.figures.style import EXACT, LEARNED, PAGE, new_figure
+from scorelab.figures.style import EXACT, LEARNED, PAGE, new_figure, short
+
+_COLUMNS = 4
 
 
 def figure(arrays):
-    """arrays: signal, exact, learned (angles, count); angle, t, relative_error (angles,)."""
+    """arrays: signal, exact, learned (angles, count); angle, t, relative_error (angles,); line_signal, line_exact
+    (angles, points), the exact posterior mean where it is a function of the projection."""
     count = len(arrays["t"])
-    columns = 4
-    rows = -(-count // columns)
-    drawing = new_figure(PAGE, 0.5 + 1.5 * rows)
-    grid = drawing.subplots(rows, columns, squeeze=False)
-    for k, axes in enumerate(grid.flat):
-        if k >= count:
-            axes.remove()
-            continue
-        signal, exact, learned = (arrays[name][k] for name in ("signal", "exact", "learned"))
-        order = numpy.argsort(signal)
-        marks = {"linestyle": "none", "markeredgewidth": 0, "rasterized": True}
-        axes.plot(signal, learned, ".", color=LEARNED, markersize=2.5, alpha=0.35, label="learned", **marks)
-        axes.plot(signal[order], exact[order], ".", color=EXACT, markersize=1.6, label="exact", **marks)
-        axes.set_title(rf"$t={_short(arrays['t'][k])}$", pad=3)
-        axes.text(
-            0.96,
-            0.05,
-            f"error {100 * arrays['relative_error'][k]:.2g}%",
-            transform=axes.transAxes,
-            ha="right",
-            va="bottom",
-            fontsize=7,
-        )
-    handles, labels = grid[0, 0].get_legend_handles_labels()
-    legend = drawing.legend(handles[::-1], labels[::-1], loc="outside upper right", ncols=2, markerscale=4)
+    rows = -(-count // _COLUMNS)
+    drawing = new_figure(PAGE, 0.65 + 1.95 * rows)
+    places = drawing.add_gridspec(2 * rows, _COLUMNS, height_ratios=(2.2, 1) * rows)
+    drawing.get_layout_engine().set(h_pad=0.02, hspace=0.0)
+    for k in range(count):
+        row, column = divmod(k, _COLUMNS)
+        axes = drawing.add_subplot(places[2 * row, column])
+        below = drawing.add_subplot(places[2 * row + 1, column], sharex=axes)
+        _panel(axes, below, arrays, k)
+    first = drawing.axes[0]
+    handles, labels = first.get_legend_handles_labels()
+    legend = drawing.legend(
+        handles[::-1],
+        labels[::-1],
+        loc="outside upper center",
+        ncols=2,
+        markerscale=4,
+        title=r"error: mean of $|\hat m-m|/|m|$ over the states, in all directions; lower panels: learned − exact",
+        title_fontsize=7,
+    )
     for handle in legend.legend_handles:
         handle.set_alpha(1.0)
     drawing.supxlabel(r"projection of the state, $\langle y_t,a\rangle/(t\,|a|^2)$", fontsize=8)
@@ -40,5 +39,22 @@ def figure(arrays):
     return drawing
 
 
-def _short(t):
-    return f"{t:.2f}" if t < 10 else f"{t:.1f}"
+def _panel(axes, below, arrays, k):
+    """The means at one angle, and what the learned one adds to the exact one."""
+    signal, exact, learned = (arrays[name][k] for name in ("signal", "exact", "learned"))
+    marks = {"linestyle": "none", "markeredgewidth": 0, "rasterized": True}
+    axes.plot(signal, learned, ".", color=LEARNED, markersize=2.5, alpha=0.35, label="learned", **marks)
+    if "line_exact" in arrays:
+        axes.plot(arrays["line_signal"][k], arrays["line_exact"][k], color=EXACT, linewidth=0.9, label="exact")
+    else:
+        axes.plot(signal, exact, ".", color=EXACT, markersize=1.6, label="exact", **marks)
+    below.axhline(0, color=EXACT, linewidth=0.6)
+    below.plot(signal, learned - exact, ".", color=LEARNED, markersize=2, alpha=0.35, **marks)
+    reach = 1.1 * float(numpy.abs(learned - exact).max()) or 1.0
+    below.set_ylim(-reach, reach)
+    below.locator_params(axis="y", nbins=3)
+    below.tick_params(labelsize=6)
+    axes.tick_params(labelbottom=False, labelsize=6)
+    axes.set_title(rf"$t={short(float(arrays['t'][k]), 2 if arrays['t'][k] < 10 else 3)}$", pad=3)
+    error = f"error {100 * arrays['relative_error'][k]:.2g}%"
+    axes.text(0.97, 0.05, error, transform=axes.transAxes, ha="right", va="bottom", fontsize=6.5)

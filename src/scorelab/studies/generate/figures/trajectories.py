@@ -5,10 +5,10 @@ import math
 import numpy
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from scorelab.figures.style import EXACT, FAINT, LEARNED, PAGE, THIRD, new_figure, time_axis
+from scorelab.figures.modes import classes, colours, label
+from scorelab.figures.outside import mark_outside
+from scorelab.figures.style import EXACT, FAINT, LEARNED, PAGE, new_figure, time_axis
 
-#: colours of the modes, in order, from the palette of Okabe and Ito
-_MODES = (THIRD, "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#8C6D31")
 #: metric -> threshold of the posterior weight, and its line style
 _THRESHOLDS = {"commitment_t": ("1/2", "-"), "commitment_90_t": ("0.9", "--")}
 _SHOWN = 60
@@ -29,7 +29,13 @@ def figure(arrays):
     side = drawing.add_subplot(places[0, 1], sharey=axes)
     _background(axes, arrays)
     _draw_paths(axes, arrays)
+    axes.set_xlim(arrays["angle"][0], arrays["angle"][-1])
+    shown = arrays["projection"][:_SHOWN]
+    axes.set_ylim(arrays["grid"][0], arrays["grid"][-1])
+    mark_outside(axes, numpy.tile(arrays["angle"], len(shown)), shown.ravel(), colour="#444444", write=False, size=2.5)
     _histogram(side, arrays, -1)
+    ends = arrays["projection"][:, -1]
+    mark_outside(side, numpy.zeros(len(ends)), ends)
     side.xaxis.tick_top()
     side.xaxis.set_label_position("top")
     side.spines["top"].set_visible(True)
@@ -39,7 +45,7 @@ def figure(arrays):
         below = drawing.add_subplot(places[1, 0], sharex=axes)
         axes.tick_params(labelbottom=False)
         _committed(below, arrays)
-        below.legend(loc="lower right", ncols=3, columnspacing=1.5)
+        below.legend(loc="best", ncols=3, columnspacing=1.5)
         key = drawing.add_subplot(places[1, 1])
         key.set_axis_off()
         key.legend(*side.get_legend_handles_labels(), loc="upper left", borderaxespad=0)
@@ -109,9 +115,10 @@ def _background(axes, arrays):
 
 def _draw_paths(axes, arrays):
     """Draw the first paths, each in the colour of the mode that it ends in; return their lines."""
+    of = colours(arrays["mode"])
     return [
-        axes.plot(arrays["angle"], path, color=_colour(mode), linewidth=0.5, alpha=0.8)[0]
-        for path, mode in zip(arrays["projection"][:_SHOWN], arrays["mode"][:_SHOWN], strict=True)
+        axes.plot(arrays["angle"], path, color=of[mode], linewidth=0.5, alpha=0.8)[0]
+        for path, mode in zip(arrays["projection"][:_SHOWN], arrays["mode"][:_SHOWN].tolist(), strict=True)
     ]
 
 
@@ -119,12 +126,13 @@ def _histogram(axes, arrays, k):
     """Draw the projections of all paths at the grid point k, stacked by the mode that they end in, and the exact
     density there. Return the boxes, mode by mode, and the line, which is None where the density is not known."""
     grid, edges = arrays["grid"], _edges(arrays)
-    modes = numpy.unique(arrays["mode"])
+    groups = classes(arrays["mode"])
     left, width = zip(*_boxes(arrays, k), strict=True)
-    centres = numpy.tile((edges[1:] + edges[:-1]) / 2, len(modes))
-    colours = [_colour(mode) for mode in modes for _ in edges[1:]]
-    bars = axes.barh(centres, width, edges[1] - edges[0], left, color=colours, alpha=0.6)
-    bars.set_label(f"{len(arrays['mode']):,} paths")
+    centres = numpy.tile((edges[1:] + edges[:-1]) / 2, len(groups))
+    inks = [colour for colour, _ in groups for _ in edges[1:]]
+    bars = axes.barh(centres, width, edges[1] - edges[0], left, color=inks, alpha=0.6)
+    said = label(arrays["mode"])
+    bars.set_label(f"{len(arrays['mode']):,} paths" + (f"\n{said}" if said else ""))
     line = None
     if "density" in arrays:
         (line,) = axes.plot(_density_at(arrays, arrays["angle"][k]), grid, color=EXACT, label="exact law")
@@ -147,8 +155,8 @@ def _boxes(arrays, k):
     inside = numpy.clip(values, edges[0], edges[-1])
     unit = 1 / (len(values) * (edges[1] - edges[0]))
     stack, boxes = numpy.zeros(len(edges) - 1), []
-    for mode in numpy.unique(arrays["mode"]):
-        width = unit * numpy.histogram(inside[arrays["mode"] == mode], edges)[0]
+    for _, own in classes(arrays["mode"]):
+        width = unit * numpy.histogram(inside[own], edges)[0]
         boxes += zip(stack.copy(), width, strict=True)
         stack += width
     return boxes
@@ -169,10 +177,6 @@ def _committed(axes, arrays):
         axes.axvline(float(arrays["speciation"]), color=FAINT, linewidth=1.0, linestyle=":", label="speciation")
     axes.set_ylim(0, 1.03)
     axes.set_ylabel("share committed")
-
-
-def _colour(mode):
-    return _MODES[int(mode) % len(_MODES)]
 
 
 def _density_at(arrays, angle):
