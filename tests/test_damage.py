@@ -285,7 +285,7 @@ def test_a_stage_that_fails_leaves_the_run_as_it_was(run, monkeypatch, undrawn):
     monkeypatch.setattr(analyse, "run", broken)
     for failure in (RuntimeError("a bug"), KeyboardInterrupt(), ScorelabError("a disk")):
         with pytest.raises(type(failure)):
-            scorelab.run([f"run={run}", "stage=sample", "sampler.count=100"])
+            scorelab.run([f"run={run}", "stage=sample", "in_place=true", "sampler.count=100"])
         assert content(run) == before
     assert Run(run).state == "done"
 

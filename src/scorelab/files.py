@@ -6,6 +6,7 @@ import json
 import math
 import os
 import re
+import shutil
 import stat
 import traceback
 from collections.abc import Iterable, Mapping
@@ -78,6 +79,13 @@ def remove(path: Path | str):
         Path(path).unlink(missing_ok=True)
     except OSError as error:
         raise ScorelabError(f"{path}: cannot be removed ({error.strerror})") from None
+
+
+def remove_all_but(folder: Path, names):
+    """Remove what is in a folder, but for some names."""
+    for path in Path(folder).iterdir():
+        if path.name not in names:
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
 def write_bytes(path: Path, content: bytes):
@@ -185,6 +193,16 @@ def require_closed(directory: Path | str):
                 raise ScorelabError(f"{shown}: a link that leads out of {directory}, which is not followed")
         elif not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):
             raise ScorelabError(f"{shown}: neither a file nor a folder")
+
+
+def second_name(path: Path, other: Path):
+    """Give a file a second name, and a copy where the file system has no such names. Raises OSError."""
+    try:
+        os.link(path, other)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system that has no hard links
+        shutil.copy2(path, other)
 
 
 def own_logs(directory: Path | str):

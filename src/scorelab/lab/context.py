@@ -13,7 +13,7 @@ from scorelab.figures.files import load_arrays, load_samples, load_table, save_a
 from scorelab.files import made_from, remove, write_bytes, write_json
 from scorelab.lab.config import Config, Format
 from scorelab.lab.denoiser_file import load_denoiser, save_denoiser
-from scorelab.lab.runs import Run, read_metrics
+from scorelab.lab.runs import SECTION, Run, read_metrics
 from scorelab.laws.estimate import flatten
 from scorelab.randomness import default_stream, stream, stream_seed
 from scorelab.samplers.ends import on_target
@@ -32,7 +32,8 @@ class Context:
 
     def __init__(self, run: Run, config: Config):
         self.run, self.config, self.seed = run, config, config.general.seed
-        #: the tables and the arrays that this process wrote for the stage that it does, by their names in the directory
+        #: what this process wrote for the stage that it does: tables and arrays by their names in the directory, and
+        #: sections of metrics.json
         self.written: set[str] = set()
 
     @cached_property
@@ -121,6 +122,7 @@ class Context:
     def save_denoiser(self, denoiser, name: str = "denoiser"):
         """Write NAME.safetensors with the configuration that rebuilds the denoiser."""
         save_denoiser(self.run / f"{name}.safetensors", denoiser, self.config)
+        self.written.add(f"{name}.safetensors")
 
     def load_denoiser(self, name: str = "denoiser"):
         """The denoiser of NAME.safetensors, on the device of the run. Raises ScorelabError if the file is damaged or
@@ -157,6 +159,7 @@ class Context:
         others = known.pop("not_measured", {})
         missing |= {key: why for key, why in others.items() if not key.startswith(f"{section}.")}
         write_json(path, {**known, section: plain} | ({"not_measured": missing} if missing else {}))
+        self.written.add(SECTION + section)
 
     @property
     def metrics(self) -> dict:

@@ -107,13 +107,17 @@ def _module(study, place: str) -> str:
 def _again(run: Run, config: Config, metrics) -> list:
     """The command, and where the numbers come from."""
     of = metrics.get("run", {})
-    general, given = config.general, [word for word in run.overrides if not word.startswith("stage=")]
+    general, whence = config.general, of.get("sampled_from")
+    given = [word for word in run.overrides if whence or not word.startswith("stage=")]
     words = shlex.join(["python", "run.py", *given])
-    if general.run is not None:  # the stage that was done again had keys of its own, which the configuration has
+    if general.run is not None and not config.samples_anew:
+        # the stage that was done again had keys of its own, which the configuration has
         words += "\n" + shlex.join(["python", "run.py", f"stage={general.stage}", f"run={run.path}", "..."])
     versions = ", ".join(f"{name} {version}" for name, version in of.get("versions", {}).items())
     rows = {"directory": str(run.path), "code": of.get("git_commit"), "versions": versions, "device": of.get("device")}
     rows |= {"seconds": of.get("wall_seconds"), "fingerprint": of.get("fingerprint")}
+    if whence:
+        rows["sampled by the network of"] = f"{whence['run']}, fingerprint {whence['fingerprint']}"
     cells = ((name, f"{value:.4g}" if isinstance(value, float) else str(value)) for name, value in rows.items())
     return [Code(words), Table(["", ""], [[*map(Cell, row)] for row in cells])]
 

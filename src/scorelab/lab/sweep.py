@@ -24,9 +24,9 @@ from omegaconf.errors import OmegaConfBaseException
 from scorelab.errors import ConfigError, ScorelabError, one_line
 from scorelab.files import make_folder, own_logs, read_json, read_yaml, require_closed, write_json
 from scorelab.lab import locks
-from scorelab.lab.app import one_line_errors, plain
-from scorelab.lab.config import Config, Sweep, check, differences, sweep_options
-from scorelab.lab.execution import require_device
+from scorelab.lab.again import existing_run, take
+from scorelab.lab.app import asked_for, one_line_errors, plain
+from scorelab.lab.config import Config, Sweep, differences, sweep_options
 from scorelab.lab.hydra_errors import as_config_errors, with_added_keys
 from scorelab.lab.locks import Lock
 from scorelab.lab.names import as_override
@@ -43,7 +43,8 @@ class Job:
     """One job of a sweep.
 
     overrides: what it was asked for. config: its checked configuration; None if the check raised `error`. given: the
-    configuration before the check; None for a job that is only read from the directory of its sweep.
+    configuration before the check; None for a job that is only read from the directory of its sweep. origin: the run
+    that the job is to be sampled from, if it is not to be trained.
     """
 
     number: int
@@ -51,15 +52,16 @@ class Job:
     config: Config | None
     error: Exception | None
     given: Mapping | None = None
+    origin: Run | None = None
 
     def __str__(self):
         return f"#{self.number}  {' '.join(self.overrides)}"
 
     @property
     def launched(self) -> list[str]:
-        """The overrides for the launcher. A job that goes on has its configuration in its directory; of what the file
-        of the sweep says, nothing is composed."""
-        if self.given is not None:
+        """The overrides for the launcher. A job that goes on, or is sampled from another run, has its configuration in
+        its directory; of what the file of the sweep says, nothing is composed."""
+        if self.given is not None and self.origin is None:
             return self.overrides
         return [f"extensions={as_override(self.config.general.extensions)}", "hydra.output_subdir=null"]
 
@@ -204,15 +206,15 @@ class Sweeper(BasicSweeper):
                 load = self.hydra_context.config_loader.load_sweep_config
                 composed = with_added_keys(lambda words: (load(self.config, words), words), overrides)
             composed, overrides = composed
-            given = plain(composed)
-            config = check(given)
-            require_device(config)
+            origin = existing_run(composed)
+            config, given = asked_for(origin, composed, in_sweep=True), plain(composed)
             if self.config.sweep.jobs is not None:
                 config.require_given(self._given, "writes")
-            resumed = config.uses("training") and config.options("training").resume
-            if config.general.stage not in ("all", next(iter(config.study.stages))) or config.general.run or resumed:
-                raise ConfigError("stage, run and training.resume: a sweep trains; use sweep.resume to go on with one")
-            return Job(number, overrides, config, None, given)
+            if origin is not None and not config.samples_anew:
+                key = "in_place" if config.general.in_place else "stage" if config.general.run else "training.resume"
+                why = "the jobs of a sweep are new runs; stage=sample run=DIR samples each of them from DIR"
+                raise ConfigError(f"{key}: {why}, and sweep.resume goes on with a sweep")
+            return Job(number, overrides, config, None, given, origin)
         except Exception as error:
             return Job(number, overrides, None, error)
 
@@ -334,6 +336,8 @@ def _freeze(directory: Path, jobs):
         make_folder(run.path)
         if job.error is None:
             run.save_config(job.config)
+            if job.origin is not None:
+                take(job.origin, run, job.config, job.overrides)
             run.mark("pending", fingerprint=job.config.fingerprint, overrides=job.overrides)
         else:
             run.mark("failed", error=one_line(job.error), overrides=job.overrides)
