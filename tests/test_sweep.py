@@ -14,7 +14,8 @@ from helpers import ROOT, answer_here, answers_of, refused, run_py, without_time
 import scorelab
 from scorelab.errors import ConfigError, ScorelabError
 from scorelab.figures import comparison, losses
-from scorelab.lab.gather import gather, summarise
+from scorelab.lab.gather import gather
+from scorelab.lab.jobs import summarise
 from scorelab.lab.runs import Run
 from scorelab.lab.sweep import read_jobs
 

@@ -29,7 +29,7 @@ from scorelab.lab.hydra_errors import as_config_errors, explained, with_added_ke
 from scorelab.lab.locks import Lock
 from scorelab.lab.names import as_given, as_override, override_names, readable
 from scorelab.lab.replicas import execute
-from scorelab.lab.result import Result
+from scorelab.lab.result import Result, SweepResult
 from scorelab.nodes import GROUPS
 from scorelab.options import show
 from scorelab.schedules.grids import NAMES
@@ -37,6 +37,8 @@ from scorelab.studies.base import lookup
 from scorelab.workers import end_with_parent
 
 log = logging.getLogger("scorelab")
+#: the files of a sweep, or of a folder that was gathered, end so
+ENDS = ("json", "csv")
 #: whether the user asked for a traceback with every error; read before `main` sets the variable for its own ends
 _TRACEBACKS = os.environ.get("HYDRA_FULL_ERROR") == "1"
 
@@ -339,15 +341,28 @@ def _words(overrides, config_dir) -> list[str]:
     return [*overrides, f"hydra.searchpath=[{place}]"]
 
 
-def load(directory: Path | str, extensions=(), reads: bool = False) -> Result:
-    """The result of a run that is done; nothing in its directory is executed.
+def load(directory: Path | str, extensions=(), reads: bool = False) -> Result | SweepResult:
+    """The result of a run that is done, or of a sweep, also of one that still runs; nothing in its directory is
+    executed, and nothing is written.
 
-    extensions: the packages whose classes the run's configuration may name, as for a new run. reads: whether the target
-    may be built of data outside of the directory, which the configuration names. Raises ScorelabError for a directory
-    without a finished run, and for a configuration that names other extensions.
+    directory: of a run or a sweep, or any folder that was gathered. extensions: the packages whose classes the run's
+    configuration may name, as for a new run. reads: whether the target may be built of data outside of the directory,
+    which the configuration names. Raises ScorelabError for a directory without a finished run, and for a configuration
+    that names other extensions.
     """
+    directory = Path(directory)
+    if not (directory / "status.json").is_file() and any((directory / f"sweep.{end}").is_file() for end in ENDS):
+        return _sweep_result(directory, extensions, reads)
+    if not (directory / "status.json").is_file() and directory.is_dir() and runs.beneath(directory):
+        raise ScorelabError(f"{directory}: a folder of runs; scorelab.runs({str(directory)!r}) lists them")
     opened = runs.Run.open(directory)
     return Result(opened.path, opened.metrics, opened.checked(extensions), reads)
+
+
+def _sweep_result(directory: Path, extensions, reads: bool) -> SweepResult:
+    from scorelab.lab.jobs import tabulate
+
+    return SweepResult(directory, tabulate(directory, extensions), tuple(extensions), reads)
 
 
 @contextlib.contextmanager

@@ -188,29 +188,38 @@ class Context:
 
     def all_arrays(self) -> dict[str, dict[str, numpy.ndarray]]:
         """Figure name -> the arrays that the figure is drawn from. Raises ScorelabError for a file that is damaged."""
+        return {path.stem: load_arrays(path) for path in self._files_of_arrays()}
+
+    def _files_of_arrays(self):
         if (self.run / "figures").is_file():
             raise ScorelabError(f"{self.run / 'figures'}: is a file, where a folder is needed")
-        return {path.stem: load_arrays(path) for path in sorted((self.run / "figures").glob("[!.]*.npz"))}
+        return sorted((self.run / "figures").glob("[!.]*.npz"))
 
-    def all_figures(self):
-        """Yield (name, matplotlib Figure) for all arrays that the study declares a figure for, in the house's style."""
-        study = type(self.config.study)
-        for name, arrays in self.all_arrays().items():
-            kind = name.partition("-")[0]
-            if kind not in study.figures:
-                log.info("figures/%s.npz: not drawn, as %s declares no figure %s", name, study.__name__, kind)
-                continue
-            if kind in study.complete:
-                arrays.require_complete()
-            with made_from(self.run / "figures" / f"{name}.npz", "cannot be drawn"):
-                figure = draw(study, name, arrays)
-            yield name, figure
+    def figure_names(self) -> list[str]:
+        """The names of the arrays that the study declares a figure for."""
+        study, names = type(self.config.study), []
+        for path in self._files_of_arrays():
+            kind = path.stem.partition("-")[0]
+            if kind in study.figures:
+                names.append(path.stem)
+            else:
+                log.info("figures/%s: not drawn, as %s declares no figure %s", path.name, study.__name__, kind)
+        return names
+
+    def figure(self, name: str):
+        """The matplotlib Figure of arrays that are there, in the house's style."""
+        study, path = type(self.config.study), self.run / "figures" / f"{name}.npz"
+        arrays = load_arrays(path)
+        if name.partition("-")[0] in study.complete:
+            arrays.require_complete()
+        with made_from(path, "cannot be drawn"):
+            return draw(study, name, arrays)
 
     def draw_figures(self):
         """Draw every figure whose arrays are there, and write it in the configured formats; files of other formats,
         which would no longer be what the arrays say, are removed."""
         wanted = self.config.general.figures
-        for path in (self.run / "figures").glob("[!.]*.npz"):
+        for path in self._files_of_arrays():
             for extension in {*get_args(Format)} - {*wanted.formats}:
                 remove(path.with_suffix(f".{extension}"))
         if not wanted.formats:
@@ -218,7 +227,8 @@ class Context:
                 "figures: none is drawn, as figures.formats is empty; stage=plot 'figures.formats=[png]' draws them"
             )
             return
-        for name, figure in self.all_figures():
+        for name in self.figure_names():
+            figure = self.figure(name)
             for extension in wanted.formats:
                 with made_from(self.run / "figures" / f"{name}.npz", "cannot be drawn"):
                     save_figure(figure, self.run / "figures" / f"{name}.{extension}", wanted.dpi)
