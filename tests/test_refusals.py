@@ -25,7 +25,7 @@ DRY = ("-m", "sweep.dry_run=true", "target.n=8")
         (["hydra.run.dir=${missing}"], "Interpolation key 'missing' not found"),
         (["target=null"], "target=null: a group takes the name of one of its options"),
         (["a=["], "no viable alternative"),
-        (["seed=1,2"], "Ambiguous value for argument 'seed=1,2'"),
+        (["seed=1,2"], "seed=1,2: -m, or scorelab.sweep, sweeps over these values"),
         (["+seed=1"], "An item is already at 'seed'"),
         (["hydra/launcher=nope"], "hydra/launcher = nope: no such option"),
         (["training.resume=/nonexistent"], "training.resume = /nonexistent: not a run directory"),

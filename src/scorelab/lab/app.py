@@ -32,6 +32,7 @@ from scorelab.lab.replicas import execute
 from scorelab.lab.result import Result, SweepResult
 from scorelab.nodes import GROUPS
 from scorelab.options import show
+from scorelab.progress import labelled
 from scorelab.schedules.grids import NAMES
 from scorelab.studies.base import lookup
 from scorelab.workers import end_with_parent
@@ -123,7 +124,7 @@ def _job_of_sweep(run: runs.Run, config: DictConfig):
     except ScorelabError as error:
         log.error("%s", error)
         return None
-    with lock:
+    with lock, labelled(f"job {run.path.name}: "):
         try:
             # A job of our own sweeper was checked and frozen when the sweep began.
             frozen = (run / "config.yaml").is_file()
@@ -301,11 +302,11 @@ def composing(words):
 def run(overrides=(), directory: Path | str | None = None, config_dir: Path | str | None = None) -> Result:
     """Do what `python run.py OVERRIDES...` does and return the result.
 
-    directory: the run directory; by default outputs/<date>/<time>-<override names> below the working directory.
+    directory: of a new run; by default outputs/<date>/<time>-<override names> below the working directory.
     config_dir: a folder of your own options, as with --config-dir. Raises ScorelabError for an error that a user can
-    mend.
+    mend. Values that are swept, as in "seed=0,1", are for `scorelab.sweep`.
     """
-    with composing(_words(overrides, config_dir)) as composed:
+    with composing(words_of(overrides, config_dir)) as composed:
         opened = existing_run(composed)
         config, tasks = asked_for(opened, composed), as_given(composed.hydra.overrides.task)
         # compose() leaves hydra.job unset; the pattern of directory names does not need it.
@@ -328,8 +329,8 @@ def run(overrides=(), directory: Path | str | None = None, config_dir: Path | st
     return Result(done.path, done.metrics, config)
 
 
-def _words(overrides, config_dir) -> list[str]:
-    """The overrides of `run`, with one for the folder of options. Raises ConfigError for what are none."""
+def words_of(overrides, config_dir) -> list[str]:
+    """The overrides of `run` or `sweep`, with one for the folder of options. Raises ConfigError for what are none."""
     listed = isinstance(overrides, Iterable) and not isinstance(overrides, str)
     if not listed or not all(isinstance(word, str) for word in overrides):
         raise ConfigError(f"overrides = {show(overrides)}: a list of words is needed, as in ['seed=1', 'threads=2']")

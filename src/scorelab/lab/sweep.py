@@ -83,64 +83,71 @@ class _ReadOnce(CachingConfigRepository):
 class Sweeper(BasicSweeper):
     """Hydra's sweeper that checks and freezes all jobs first, then launches and gathers them."""
 
+    #: the error that stopped the launcher, if one did
+    stopped: str | None = None
+
     def sweep(self, arguments):
         """Run the jobs that the overrides `arguments` ask for; exit with status 1 if a job is not done at the end."""
         with contextlib.ExitStack() as held:
             with one_line_errors():
-                directory, jobs = self._prepare(arguments, held)
-            return self._run(directory, jobs)
+                directory, jobs = self.prepare(arguments, held)
+            for job in jobs:
+                if job.error is not None:
+                    print(f"error: job {job}: {one_line(job.error)}", file=sys.stderr)
+            if self._options.dry_run:
+                self._list(jobs)
+                sys.exit(2 if any(job.error for job in jobs) else 0)
+            with one_line_errors():
+                directory = self.begin(directory, jobs, held)
+            try:
+                returns = self.launch(directory, jobs)
+            finally:
+                from scorelab.lab.gather import print_sweep
 
-    def _prepare(self, arguments, held: contextlib.ExitStack) -> tuple[Path, list[Job]]:
-        """The directory and the jobs of the sweep, frozen there. held: takes the lock of the directory."""
-        options = sweep_options(self.config.sweep)
+                with one_line_errors():
+                    print_sweep(gathered(directory, jobs), directory)
+        if any(Run(directory / str(job.number)).state != "done" for job in jobs):
+            sys.exit(1)
+        return returns
+
+    def prepare(self, arguments, held: contextlib.ExitStack) -> tuple[Path | None, list[Job]]:
+        """The jobs of the sweep, and the directory of one that goes on. held: takes the lock of this directory."""
+        self._options = options = sweep_options(self.config.sweep)
         self._require_supported(options)
         arguments = [*self._of_params(arguments), *arguments]
         if hasattr(self.launcher, "require"):  # our own
             self.launcher.require()
         if options.resume is None:
-            jobs = self._plan(arguments, options)
-        else:
-            directory = Path(options.resume)
-            _require_sweep(directory)
-            if not options.dry_run:
-                held.enter_context(Lock(directory))
-                _own_logs(directory)
-            jobs = self._resume(directory, arguments, options)
-        for job in jobs:
-            if job.error is not None:
-                print(f"error: job {job}: {one_line(job.error)}", file=sys.stderr)
-        if options.dry_run:
-            self._list(jobs)
-            sys.exit(2 if any(job.error for job in jobs) else 0)
+            return None, self._plan(arguments, options)
+        directory = Path(options.resume)
+        _require_sweep(directory)
+        if not options.dry_run:
+            held.enter_context(Lock(directory))
+            _own_logs(directory)
+        return directory, self._resume(directory, arguments, options)
+
+    def begin(self, directory: Path | None, jobs: list[Job], held: contextlib.ExitStack) -> Path:
+        """The directory of the sweep; a new one has the jobs, frozen. held: takes its lock. Raises ConfigError if no
+        job can run."""
         if all(job.error for job in jobs):
             raise ConfigError("no job of this sweep can run")
-        if options.resume is None:
+        if directory is None:
             directory = self._reserve()
             held.enter_context(Lock(directory))
             _freeze(directory, jobs)
-        return directory, jobs
+        return directory
 
-    def _run(self, directory: Path, jobs: list[Job]):
-        """Launch the jobs that are not done, and gather all of them."""
+    def launch(self, directory: Path, jobs: list[Job]) -> list:
+        """Launch the jobs that are not done, and return what the launcher returns."""
         remaining = [job for job in jobs if job.error is None and Run(directory / str(job.number)).state != "done"]
         skipped = len(jobs) - len(remaining)
         log.info("sweep %s: %d jobs%s", directory, len(jobs), f", {skipped} of them skipped" if skipped else "")
-        extensions = {name: None for job in jobs if job.config for name in job.config.general.extensions}
-        returns = []
         try:
-            if remaining:
-                returns.append(self._launch(directory, remaining))
+            return [self._launch(directory, remaining)] if remaining else []
         except Exception as error:  # a launcher may lose a job or a worker; the other jobs are gathered
-            log.error("the launcher stopped: %s", one_line(error))
-        finally:
-            # Importing pandas takes half a second, for which a dry run need not wait.
-            from scorelab.lab.gather import gather, print_sweep
-
-            with one_line_errors():
-                print_sweep(gather(directory, extensions), directory)
-        if any(Run(directory / str(job.number)).state != "done" for job in jobs):
-            sys.exit(1)
-        return returns
+            self.stopped = one_line(error)
+            log.error("the launcher stopped: %s", self.stopped)
+            return []
 
     # Before any job starts. -----------------------------------------------------------------------------------------
 
@@ -264,6 +271,14 @@ class Sweeper(BasicSweeper):
         return self.launcher.launch(
             [[*job.launched, f"hydra.sweep.subdir='{job.number}'"] for job in jobs], initial_job_idx=0
         )
+
+
+def gathered(directory: Path, jobs: list[Job]):
+    """The table of a sweep, written into its directory."""
+    # Importing pandas takes half a second, for which a dry run need not wait.
+    from scorelab.lab.gather import gather
+
+    return gather(directory, {name: None for job in jobs if job.config for name in job.config.general.extensions})
 
 
 def read_jobs(path: Path) -> list[list[str]]:
