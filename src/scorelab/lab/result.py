@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from scorelab.blocks import Code, Heading, fragment, plain
+from scorelab.blocks import Code, Heading, Paragraph, fragment, plain
 from scorelab.errors import ConfigError, ScorelabError, printable
 from scorelab.lab import page, runs
 from scorelab.lab.config import Config
-from scorelab.studies.base import Cell, Table
+from scorelab.studies.base import Cell, Table, not_measured
 
 
 class Figures(Mapping):
@@ -139,7 +139,7 @@ class Result:
 
     def _blocks(self) -> list:
         asked = shlex.join(["python", "run.py", *self.overrides])
-        found = page.findings(self.config, self.metrics)
+        found = [*page.findings(self.config, self.metrics), *map(Paragraph, not_measured(self.metrics))]
         return [Heading(2, page.title(self.config)), *found, Code(f"{asked}\n{self.directory}")]
 
     def __str__(self):
