@@ -157,6 +157,9 @@ def test_gathering_works_on_a_sweep_that_is_not_finished(sweep, tmp_path, monkey
 def test_gathering_nothing_is_an_error(tmp_path):
     with pytest.raises(ScorelabError, match="no run directory"):
         gather(tmp_path)
+    (tmp_path / "status.json").write_text('{"state": "done"}')
+    with pytest.raises(ScorelabError, match="is one run, which is gathered with others"):
+        gather(tmp_path)
 
 
 def test_resuming_skips_what_is_done_and_does_the_rest(sweep, tmp_path, undrawn):

@@ -73,6 +73,15 @@ def make_folder(path: Path | str):
         raise ScorelabError(f"{path}: cannot be made ({error.strerror})") from None
 
 
+def require_folder(path: Path | str):
+    """Raise ScorelabError for a folder in which nothing could be written; it need not be there yet, and is not made."""
+    above = next(each for each in (Path(path).absolute(), *Path(path).absolute().parents) if os.path.lexists(each))
+    if not above.is_dir():
+        raise ScorelabError(f"{path}: cannot be made, as {above} is no folder")
+    if not os.access(above, os.W_OK):
+        raise ScorelabError(f"{path}: cannot be made, as {above} cannot be written to")
+
+
 def remove(path: Path | str):
     """Remove a file, if there is one. Raises ScorelabError if it cannot be removed."""
     try:

@@ -30,7 +30,7 @@ from scorelab.lab.locks import Lock
 from scorelab.lab.names import as_given, as_override, override_names, readable
 from scorelab.lab.replicas import execute
 from scorelab.lab.result import Result, SweepResult
-from scorelab.nodes import GROUPS
+from scorelab.nodes import GROUPS, resolve
 from scorelab.options import show
 from scorelab.progress import labelled
 from scorelab.schedules.grids import NAMES
@@ -259,15 +259,28 @@ def _own_grid(grid, sources):
 def asked_for(opened: runs.Run | None, composed: DictConfig, in_sweep: bool = False) -> Config:
     """The checked configuration of what is asked for: of a new run, of a stage of an existing one, or of a run that is
     sampled from it."""
-    of_hydra = composed.get("hydra") or HydraConfig.get()
+    of_hydra, data = composed.get("hydra") or HydraConfig.get(), plain(composed)
+    _require_own_node(data)
     if opened is None:
-        config = check(plain(composed))
+        config = check(data)
         require_new(config, in_sweep)
         return config
-    config = merge(opened, plain(composed), as_given(of_hydra.overrides.task), _option_groups(of_hydra))
+    config = merge(opened, data, as_given(of_hydra.overrides.task), _option_groups(of_hydra))
     if config.samples_anew:
         require_trained(opened, config)
     return config
+
+
+def _require_own_node(data: dict):
+    """Raise ConfigError for a key that is given under `study` to a study whose keys stand under another node."""
+    study = data["study"] if isinstance(data.get("study"), dict) else {}
+    given = [key for key in study if key != "_target_"]
+    if given and "_target_" in study:
+        node = resolve("study", study["_target_"], data.get("extensions") or ()).keys
+        if node != "study" and node in data:
+            raise ConfigError(
+                f"study.{given[0]}: the keys of this study stand under {node}, as in {node}.{given[0]}=..."
+            )
 
 
 def require_new(config: Config, in_sweep: bool):

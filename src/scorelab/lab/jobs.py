@@ -32,6 +32,8 @@ def tabulate(directory: Path | str, extensions=()) -> pandas.DataFrame:
     directory = Path(directory)
     require_closed(directory)
     runs = beneath(directory)
+    if not runs and (directory / "status.json").is_file():
+        raise ScorelabError(f"{directory}: is one run, which is gathered with others: name the folder that it lies in")
     if not runs:
         raise ScorelabError(f"{directory}: no run directory below it")
     rows, configurations = zip(*(_row(directory, run, extensions) for run in runs), strict=True)
