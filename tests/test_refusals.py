@@ -25,6 +25,7 @@ DRY = ("-m", "sweep.dry_run=true", "target.n=8")
         (["hydra.run.dir=${missing}"], "Interpolation key 'missing' not found"),
         (["target=null"], "target=null: a group takes the name of one of its options"),
         (["a=["], "no viable alternative"),
+        (["study=claims", "study.quick=true"], "study.quick: the keys of this study stand under claims"),
         (["seed=1,2"], "seed=1,2: -m, or scorelab.sweep, sweeps over these values"),
         (["+seed=1"], "An item is already at 'seed'"),
         (["hydra/launcher=nope"], "hydra/launcher = nope: no such option"),
