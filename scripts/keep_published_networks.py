@@ -56,7 +56,8 @@ def at_equal_time(job: Run, copy: Path) -> Run | None:
         shutil.rmtree(copy, ignore_errors=True)
         shutil.copytree(job.path, copy)
         try:
-            scorelab.run([f"run={copy}", "stage=sample", f"schedule.alpha_max={math.atan(math.sqrt(EQUAL_T))}"])
+            words = [f"run={copy}", "stage=sample", "in_place=true"]
+            scorelab.run([*words, f"schedule.alpha_max={math.atan(math.sqrt(EQUAL_T))}"])
         except ScorelabError as error:
             print(f"{job.path.name}: not sampled up to T = {EQUAL_T}: {error}")
             return None

@@ -58,11 +58,12 @@ class Kind:
 
 _SWEEP = ("-m", *SMALL, "seed=0,1", "hydra.sweep.dir=here")
 _WORKERS = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
+_STAGE = ("run=here", "stage=sample", "in_place=true")
 KINDS = {
     "run": Kind((*SMALL, "hydra.run.dir=here"), ("training.resume=here",)),
     "sweep": Kind(_SWEEP, ("-m", "sweep.resume=here")),
     "workers": Kind((*_SWEEP, *_WORKERS), ("-m", "sweep.resume=here", *_WORKERS)),
-    "stage": Kind(("run=here", "stage=sample"), ("run=here", "stage=sample"), copies=True),
+    "stage": Kind(_STAGE, _STAGE, copies=True),
 }
 
 

@@ -230,11 +230,11 @@ def test_the_arrays_of_a_figure_are_held_against_what_it_draws(done, run, monkey
         "cannot be drawn (DType": {"grid": whole["grid"].astype(str)},
     }.items():
         numpy.savez(path, **{name: values for name, values in (whole | change).items() if values is not None})
-        message = refused(ScorelabError, lambda: dict(context.all_figures()))
+        message = refused(ScorelabError, lambda: [context.figure(name) for name in context.figure_names()])
         assert says in message.removeprefix(f"{path}: "), (says, message)
     shutil.rmtree(run / "figures")
     (run / "figures").write_text("a file")
-    assert "is a file" in refused(ScorelabError, lambda: dict(context.all_figures()))
+    assert "is a file" in refused(ScorelabError, lambda: [context.figure(name) for name in context.figure_names()])
 
 
 COMPARISON = {
@@ -285,7 +285,7 @@ def test_a_stage_that_fails_leaves_the_run_as_it_was(run, monkeypatch, undrawn):
     monkeypatch.setattr(analyse, "run", broken)
     for failure in (RuntimeError("a bug"), KeyboardInterrupt(), ScorelabError("a disk")):
         with pytest.raises(type(failure)):
-            scorelab.run([f"run={run}", "stage=sample", "sampler.count=100"])
+            scorelab.run([f"run={run}", "stage=sample", "in_place=true", "sampler.count=100"])
         assert content(run) == before
     assert Run(run).state == "done"
 

@@ -9,6 +9,7 @@ import torch
 from helpers import over, refused, seeded
 
 import scorelab
+from scorelab import cli
 from scorelab.errors import ConfigError, ScorelabError
 from scorelab.targets import GaussianMixture
 
@@ -62,7 +63,11 @@ def test_an_evaluation_has_its_numbers_in_every_form(tmp_path):
     numpy.save(tmp_path / "samples.npy", samples.numpy())
     numpy.savetxt(tmp_path / "samples.csv", samples.double().numpy(), delimiter=",", header="a,b,c", comments="")
     pandas.DataFrame(samples.double().numpy()).to_csv(tmp_path / "numbered.csv", index=False)
-    files = (tmp_path / "samples.npy", str(tmp_path / "samples.csv"), tmp_path / "numbered.csv")
+    pandas.DataFrame(samples.double().numpy()).to_csv(tmp_path / "counted.csv")
+    pandas.DataFrame(samples.double().numpy()).to_csv(tmp_path / "comma.csv", sep=";", decimal=",", index=False)
+    numpy.savetxt(tmp_path / "tabs.csv", samples.double().numpy(), delimiter="\t")
+    files = (tmp_path / "samples.npy", str(tmp_path / "samples.csv"))
+    files += tuple(tmp_path / f"{name}.csv" for name in ("numbered", "counted", "comma", "tabs"))
     for other in (samples.numpy(), samples.double(), *files):
         again = evaluated(other).metrics
         assert again.keys() == evaluation.metrics.keys()
@@ -112,3 +117,14 @@ def test_a_number_that_the_target_does_not_know_is_not_measured():
 def test_samples_that_do_not_fit_are_refused(wrong):
     samples, says = wrong
     assert says in refused(ScorelabError, evaluated, samples)
+
+
+def test_a_place_that_cannot_be_written_is_told_before_anything_is_computed(tmp_path, monkeypatch, capsys):
+    (tmp_path / "file").write_text("mine")
+    monkeypatch.setattr("scorelab.evaluation.evaluate", lambda *_, **__: pytest.fail("it was computed"))
+    monkeypatch.setattr(
+        "sys.argv", ["scorelab", "evaluate", "x.npy", "target=two_modes", "--out", f"{tmp_path}/file/a"]
+    )
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    assert end.value.code == f"error: {tmp_path}/file/a: cannot be made, as {tmp_path}/file is no folder"

@@ -9,7 +9,7 @@ from conftest import SMALL
 from helpers import over
 
 from scorelab.figures import files, projection
-from scorelab.lab import gather as module
+from scorelab.lab import overviews as module
 from scorelab.lab.gather import gather
 from scorelab.lab.runs import beneath
 

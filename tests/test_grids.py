@@ -404,7 +404,7 @@ def test_a_users_own_grid_runs_by_its_option_and_by_its_name(tmp_path, monkeypat
     assert_close(angles.square().diff(), angles[-1].square().expand(4) / 4, rtol=1e-12)
     assert "uniform in a power of the angle" in (found.directory / "run.log").read_text()
     opened = [f"run={found.directory}", "extensions=[own_grid]"]
-    again = scorelab.run([*opened, "stage=sample", "grid@schedule.grid=karras"])
+    again = scorelab.run([*opened, "stage=sample", "grid@schedule.grid=karras"], tmp_path / "again")
     assert again.config.data["schedule"]["grid"] == "karras"
 
 

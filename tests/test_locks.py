@@ -63,6 +63,7 @@ def test_a_directory_in_which_a_process_works_is_refused_to_every_other(run, swe
     monkeypatch.setattr(locks, "PATIENCE", 0.1)
     before = content(run) | content(sweep)
     calls = [([f"run={run}", f"stage={stage}"], run) for stage in ("sample", "analyse", "plot")]
+    calls += [([f"run={run}", "stage=sample", "in_place=true"], run)]
     calls += [([f"training.resume={run}"], run), (["-m", f"sweep.resume={sweep}"], sweep)]
     calls += [([*SMALL, "hydra.run.dir=new"], tmp_path / "new"), (["-m", "hydra.sweep.dir=new"], tmp_path / "new")]
     (tmp_path / "new").mkdir()

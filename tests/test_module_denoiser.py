@@ -273,7 +273,7 @@ def test_weights_of_a_file_are_sampled_as_they_are(asked, weights, tmp_path):
     run = tmp_path / "run"
     scorelab.run([*asked, PLAIN, f"denoiser.weights={path}", "training.enabled=false", "stage=train"], run)
     path.unlink()  # the run has the weights in a file of its own
-    result = scorelab.run(["stage=sample", f"run={run}", "extensions=[networks]"])
+    result = scorelab.run(["stage=sample", f"run={run}", "extensions=[networks]", "in_place=true"])
     assert result.metrics["training"]["steps"] == 0
     assert result.metrics["path_kl"]["parametric_floor"] is None
     assert "relative_error_floor" not in result.metrics["posterior_mean"]

@@ -101,7 +101,9 @@ def test_runs_and_sweeps_are_made_and_opened_again_under_odd_names(tmp_path, run
     assert (
         scorelab.run([*small, "denoiser=own", "stage=train"], config_dir=conf.parent).config["denoiser"].data["m"] == 5
     )
-    assert scorelab.run(["run=last", "stage=sample"]).config["denoiser"].data["m"] == 5
+    again = scorelab.run(["run=last", "stage=sample"])
+    assert again.config["denoiser"].data["m"] == 5
+    assert again.directory.name.endswith("-stage-sample")
 
 
 def test_what_an_interrupted_run_prints_can_be_pasted(tmp_path, monkeypatch, caplog):

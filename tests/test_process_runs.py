@@ -66,7 +66,7 @@ def test_the_isotropic_process_follows_the_schedule_the_grid_and_the_sampler(def
 
 def test_a_run_of_an_earlier_version_is_read_and_goes_on(default, earlier, undrawn):
     assert scorelab.load(earlier).config.fingerprint == default.config.fingerprint
-    again = scorelab.run(["stage=sample", f"run={earlier}"])
+    again = scorelab.run(["stage=sample", f"run={earlier}", "in_place=true"])
     assert results(again.directory) == results(default.directory)
     text = refused(ScorelabError, scorelab.run, ["stage=sample", f"run={earlier}", "process=linear"])
     assert "stage=sample cannot change process" in text

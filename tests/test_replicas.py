@@ -92,7 +92,7 @@ def test_a_replica_that_fails_does_not_take_the_others_with_it(tmp_path):
     scorelab.run([*OWN, "stage=train", "replicas=2"], tmp_path / "run")
     blocked, other = (tmp_path / "run" / "replicas" / str(k) for k in range(2))
     (blocked / "samples.npy").mkdir()
-    says = refused(ScorelabError, scorelab.run, ["stage=sample", f"run='{tmp_path / 'run'}'"])
+    says = refused(ScorelabError, scorelab.run, ["stage=sample", "in_place=true", f"run='{tmp_path / 'run'}'"])
     assert says.startswith("1 of 2 replicas failed; replica 0: ")
     assert Run(tmp_path / "run").state == Run(other).state == "done"  # put back as they were
     assert not (other / "samples.npy").is_file()

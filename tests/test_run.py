@@ -137,9 +137,10 @@ def test_stage_plot_redraws_and_changes_no_number(copy, finished):
     assert without_times(result.metrics) == without_times(finished.metrics)
 
 
-def test_stage_sample_samples_again_without_training(copy, finished, undrawn):
+def test_stage_sample_in_place_samples_again_without_training(copy, finished, undrawn):
     before = (copy / "denoiser.safetensors").read_bytes()
-    result = scorelab.run(["stage=sample", f"run={copy}", "sampler.count=100", "sampler.output=posterior_mean"])
+    changed = ["in_place=true", "sampler.count=100", "sampler.output=posterior_mean"]
+    result = scorelab.run(["stage=sample", f"run={copy}", *changed])
     assert (copy / "denoiser.safetensors").read_bytes() == before
     assert result.samples.shape == (100, 8)
     assert result.metrics["training"] == finished.metrics["training"]
@@ -155,7 +156,7 @@ def test_stage_analyse_gives_the_same_numbers_again(copy, finished, undrawn):
 def test_stages_one_after_the_other_equal_all_at_once(finished, small, tmp_path, undrawn):
     first = scorelab.run([*small, "stage=train"], directory=tmp_path / "run")
     assert set(first.metrics) == {"training", "run"}
-    second = scorelab.run(["stage=sample", f"run={tmp_path / 'run'}"])
+    second = scorelab.run(["stage=sample", "in_place=true", f"run={tmp_path / 'run'}"])
     assert without_times(second.metrics) == without_times(finished.metrics)
 
 
@@ -205,7 +206,7 @@ def test_a_damaged_denoiser_is_refused(copy, finished):
     whole = path.read_bytes()
     for content in (whole[: len(whole) // 2], b"\x80\x04 something else entirely", b""):
         path.write_bytes(content)
-        text = refused(ScorelabError, scorelab.run, ["stage=sample", f"run={copy}"])
+        text = refused(ScorelabError, scorelab.run, ["stage=sample", f"run={copy}", "in_place=true"])
         assert "not a whole safetensors file" in text, content[:8]
     assert without_times(Run(copy).metrics) == without_times(finished.metrics)  # the run is what it was
 
@@ -214,7 +215,7 @@ def test_the_denoiser_of_another_network_is_refused(copy, small, tmp_path):
     other = scorelab.run([*small, "denoiser.m=9", "stage=train"], directory=tmp_path / "other")
     os.replace(other.directory / "denoiser.safetensors", copy / "denoiser.safetensors")
     with pytest.raises(ScorelabError, match=r"of another configuration: denoiser.m: 8 -> 9"):
-        scorelab.run(["stage=sample", f"run={copy}"])
+        scorelab.run(["stage=sample", f"run={copy}", "in_place=true"])
 
 
 def test_a_failed_run_is_marked_and_its_log_says_why(small, tmp_path):
@@ -251,7 +252,7 @@ def test_a_full_disk_loses_nothing(copy, monkeypatch):
 
     monkeypatch.setattr(sample, "_file", chunks)
     with pytest.raises(ScorelabError, match=r"samples.npy: cannot be written \(No space left on device\)"):
-        scorelab.run(["stage=sample", f"run={copy}"])
+        scorelab.run(["stage=sample", f"run={copy}", "in_place=true"])
     assert (copy / "samples.npy").read_bytes() == before
     assert Run(copy).state == "done"
     assert not list(copy.glob(".*.part"))

@@ -194,7 +194,8 @@ def test_two_networks_of_a_user_train_resume_and_sample(small, name, tmp_path, m
     assert isinstance((other.phases if name == "phase_aware" else other.sides)[1], Velocity)
     assert all(torch.equal(value, other.state_dict()[key]) for key, value in one.state_dict().items())
     before = numpy.array(resumed.samples)
-    assert numpy.array_equal(scorelab.run(["stage=sample", f"run={stopped}", "extensions=[networks]"]).samples, before)
+    again = scorelab.run(["stage=sample", f"run={stopped}", "extensions=[networks]"], tmp_path / "again")
+    assert numpy.array_equal(again.samples, before)
 
 
 def test_a_split_of_networks_that_are_not_trained_is_still_found(small, tmp_path):

@@ -135,6 +135,6 @@ def test_a_run_of_an_earlier_version_can_be_gone_back_to(small, tmp_path):
     del saved["training"]["enabled"]
     saved["schedule"] |= {"grid": "log_snr", "rho": 7.0}
     path.write_text(yaml.safe_dump({**saved, "claims": None}))
-    again = scorelab.run([f"run={tmp_path / 'run'}", "stage=sample"])
+    again = scorelab.run([f"run={tmp_path / 'run'}", "stage=sample"], tmp_path / "again")
     assert again.config.fingerprint == first.config.fingerprint
     assert again.metrics["sampling"]["count"] == 300

@@ -14,7 +14,8 @@ from helpers import ROOT, answer_here, answers_of, refused, run_py, without_time
 import scorelab
 from scorelab.errors import ConfigError, ScorelabError
 from scorelab.figures import comparison, losses
-from scorelab.lab.gather import gather, summarise
+from scorelab.lab.gather import gather
+from scorelab.lab.jobs import summarise
 from scorelab.lab.runs import Run
 from scorelab.lab.sweep import read_jobs
 
@@ -155,6 +156,9 @@ def test_gathering_works_on_a_sweep_that_is_not_finished(sweep, tmp_path, monkey
 
 def test_gathering_nothing_is_an_error(tmp_path):
     with pytest.raises(ScorelabError, match="no run directory"):
+        gather(tmp_path)
+    (tmp_path / "status.json").write_text('{"state": "done"}')
+    with pytest.raises(ScorelabError, match="is one run, which is gathered with others"):
         gather(tmp_path)
 
 

@@ -13,6 +13,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
         "lab.app": ["load", "run"],
+        "lab.multirun": ["sweep"],
         "lab.finding": ["runs"],
         "lab.runs": ["Run"],
         "evaluation": ["evaluate"],

@@ -2,6 +2,7 @@
 
 import base64
 import html
+import re
 import urllib.parse
 from dataclasses import dataclass
 from importlib import resources
@@ -78,11 +79,40 @@ def markdown(blocks: list, home: Path) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def plain(blocks: list) -> str:
+    """Blocks as plain text, for a terminal; pictures are their paths."""
+    parts = []
+    for block in blocks:
+        match block:
+            case Heading(_, said) | Paragraph(said, _):
+                parts.append(printable(said))
+            case Code(typed):
+                parts.append("\n".join(map(printable, typed.splitlines())))
+            case Table(headings, rows):
+                parts.append(_aligned([headings, *([cell.text for cell in row] for row in rows)]))
+            case Pictures(items):
+                parts.append("\n".join(printable(path) for path, _ in items))
+    return "\n\n".join(parts)
+
+
+def _aligned(rows: list[list[str]]) -> str:
+    """Rows of texts as lines whose columns stand below each other."""
+    rows = [[printable(text) for text in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ("  ".join(f"{text:{width}}" for text, width in zip(row, widths, strict=True)) for row in rows)
+    return "\n".join(line.rstrip() for line in lines)
+
+
 def page(blocks: list, title: str) -> str:
     """Blocks as one HTML page with its pictures inside."""
     frame = (resources.files("scorelab") / "page.html").read_text()
     before, after = frame.replace("{{title}}", html.escape(title)).split("{{body}}")
     return before + "\n".join(map(_element, blocks)) + after
+
+
+def fragment(blocks: list) -> str:
+    """Blocks as HTML that a notebook puts into a page of its own, where no script sorts the tables."""
+    return re.sub(r"</?button[^>]*>", "", "\n".join(map(_element, blocks)))
 
 
 def _element(block) -> str:

@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 from scorelab.errors import ScorelabError, one_line, printable
+from scorelab.files import require_folder
 
 #: columns of `ls`, those of them that there are
 _COLUMNS = ("directory", "state", "study", "target", "denoiser", "seed", "metrics.projection.w1")
@@ -102,6 +103,8 @@ def _evaluate(words):
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--repeats", type=int, default=200, help="sets behind a floor or a standard error")
     chosen = parser.parse_args(words)
+    if chosen.out is not None:
+        require_folder(chosen.out)
     found = evaluate(chosen.samples, chosen.overrides, seed=chosen.seed, repeats=chosen.repeats)
     print(found)
     if chosen.out is not None:

@@ -193,7 +193,7 @@ def _read(samples, target) -> torch.Tensor:
     """The samples (count, *shape), float32, on the CPU."""
     where = "samples"
     if isinstance(samples, (str, Path)):
-        where, samples = str(samples), _from_file(Path(samples))
+        where, samples = str(samples), _from_file(Path(samples), target.n)
     try:
         read = samples if isinstance(samples, torch.Tensor) else torch.tensor(numpy.asarray(samples))
         read = read.detach().cpu()
@@ -211,16 +211,12 @@ def _read(samples, target) -> torch.Tensor:
     return read.float().view(len(read), *target.shape)
 
 
-def _from_file(path: Path):
-    import pandas
-
+def _from_file(path: Path, n: int):
+    """The array of a file. n: numbers of a sample; a first column of a csv file that only counts the rows is no part of
+    the sample."""
     try:
         if path.suffix == ".csv":
-            table = pandas.read_csv(path, header=None)
-            numbers = table.apply(pandas.to_numeric, errors="coerce")
-            first = numbers.iloc[0]
-            heading = first.isna().all() or (len(first) > 1 and first.tolist() == [*range(len(first))])
-            return (numbers[1:] if heading else numbers).to_numpy()  # pandas heads columns 0, 1, 2, ...
+            return _from_csv(path, n)
         found = numpy.load(path, allow_pickle=False)
         if not isinstance(found, numpy.ndarray):
             raise ScorelabError(f"{path}: holds several arrays; one in the npy format is needed")
@@ -231,6 +227,31 @@ def _from_file(path: Path):
         kind = "csv" if path.suffix == ".csv" else "npy"
         why = "" if "pickle" in str(error) else f" ({error})"
         raise ScorelabError(f"{path}: not a whole {kind} file of numbers{why}") from None
+
+
+def _from_csv(path: Path, n: int) -> numpy.ndarray:
+    """The numbers of a csv file, with or without a heading. Semicolons and tabs separate as well as commas do; a comma
+    beside them is a decimal comma."""
+    import pandas
+
+    with open(path, errors="replace") as file:
+        first = file.readline() + file.readline()
+    separator = next((each for each in ";\t" if each in first), ",")
+    decimal = "," if separator != "," and "," in first else "."
+    table = pandas.read_csv(path, header=None, sep=separator, dtype=str)
+    if decimal == ",":
+        table = table.apply(lambda column: column.str.replace(",", "."))
+    numbers = table.apply(pandas.to_numeric, errors="coerce").to_numpy(float)
+    if numbers.shape[1] == n + 1 and _counts(numbers[1:, 0]):
+        numbers = numbers[:, 1:]
+    head = numbers[0]
+    heading = numpy.isnan(head).all() or (len(head) > 1 and head.tolist() == [*range(len(head))])
+    return numbers[1:] if heading else numbers  # pandas heads columns 0, 1, 2, ...
+
+
+def _counts(column: numpy.ndarray) -> bool:
+    """Whether a column has the numbers of its rows, from any first one."""
+    return len(column) > 1 and bool((numpy.diff(column) == 1).all())
 
 
 def _worst_mode(samples, target) -> Estimate:

@@ -6,6 +6,7 @@ import json
 import math
 import os
 import re
+import shutil
 import stat
 import traceback
 from collections.abc import Iterable, Mapping
@@ -72,12 +73,28 @@ def make_folder(path: Path | str):
         raise ScorelabError(f"{path}: cannot be made ({error.strerror})") from None
 
 
+def require_folder(path: Path | str):
+    """Raise ScorelabError for a folder in which nothing could be written; it need not be there yet, and is not made."""
+    above = next(each for each in (Path(path).absolute(), *Path(path).absolute().parents) if os.path.lexists(each))
+    if not above.is_dir():
+        raise ScorelabError(f"{path}: cannot be made, as {above} is no folder")
+    if not os.access(above, os.W_OK):
+        raise ScorelabError(f"{path}: cannot be made, as {above} cannot be written to")
+
+
 def remove(path: Path | str):
     """Remove a file, if there is one. Raises ScorelabError if it cannot be removed."""
     try:
         Path(path).unlink(missing_ok=True)
     except OSError as error:
         raise ScorelabError(f"{path}: cannot be removed ({error.strerror})") from None
+
+
+def remove_all_but(folder: Path, names):
+    """Remove what is in a folder, but for some names."""
+    for path in Path(folder).iterdir():
+        if path.name not in names:
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
 def write_bytes(path: Path, content: bytes):
@@ -185,6 +202,16 @@ def require_closed(directory: Path | str):
                 raise ScorelabError(f"{shown}: a link that leads out of {directory}, which is not followed")
         elif not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):
             raise ScorelabError(f"{shown}: neither a file nor a folder")
+
+
+def second_name(path: Path, other: Path):
+    """Give a file a second name, and a copy where the file system has no such names. Raises OSError."""
+    try:
+        os.link(path, other)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system that has no hard links
+        shutil.copy2(path, other)
 
 
 def own_logs(directory: Path | str):

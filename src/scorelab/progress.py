@@ -1,5 +1,7 @@
-"""Progress: on a terminal a bar with rate and remaining time, elsewhere a line in the log now and then."""
+"""Progress: on a terminal a bar with rate and remaining time, elsewhere a line in the log now and then; a cell of a
+notebook has one line as well, which changes."""
 
+import contextlib
 import logging
 import sys
 import time
@@ -9,6 +11,51 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as Bar
 
 log = logging.getLogger("scorelab")
+#: seconds between two changes of the line of a notebook
+_PAUSE = 0.3
+
+
+class _Line:
+    """The line below a cell of a notebook; all that the cell does has this one line.
+
+    It is plain text, for which a notebook needs no widgets.
+    """
+
+    of = ""  # what `labelled` says
+    _cell, _handle = None, None
+
+    def __init__(self, shell):
+        self.shell, self.changed = shell, 0.0
+
+    def show(self, text: str, last: bool):
+        """Show a text; nothing if another one has just been shown, unless this is the last one."""
+        if not last and time.monotonic() - self.changed < _PAUSE:
+            return
+        self.changed = time.monotonic()
+        content = {"text/plain": _Line.of + text}
+        if _Line._cell == (id(self.shell), self.shell.execution_count):
+            _Line._handle.update(content, raw=True)
+        else:
+            from IPython.display import display
+
+            _Line._handle = display(content, raw=True, display_id=True)
+            _Line._cell = (id(self.shell), self.shell.execution_count)
+
+
+def _notebook():
+    """The shell of the notebook that this process works for; None elsewhere, also in IPython on a terminal."""
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    return shell if hasattr(shell, "kernel") else None
+
+
+@contextlib.contextmanager
+def labelled(text: str):
+    """Put a text before the progress of a notebook."""
+    _Line.of = text
+    try:
+        yield
+    finally:
+        _Line.of = ""
 
 
 class Progress:
@@ -20,8 +67,9 @@ class Progress:
     def __init__(self, what: str, total: int, unit: str, start: int = 0, lines: int = 10):
         self.what, self.total, self.unit, self.start = what, total, unit, start
         self.every, self.reported = -(-total // lines), start // -(-total // lines)
-        self.bar = None
-        if sys.stderr.isatty():
+        self.bar, shell = None, _notebook()
+        self.line = None if shell is None else _Line(shell)
+        if shell is None and sys.stderr.isatty():
             columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn(unit)]
             columns += [TextColumn("{task.fields[rate]}"), TimeRemainingColumn(), TextColumn("{task.fields[note]}")]
             self.bar = Bar(*columns, console=Console(stderr=True))
@@ -42,9 +90,11 @@ class Progress:
         rate = (done - self.start) / max(time.perf_counter() - self.started, 1e-9)
         if self.bar is not None:
             self.bar.update(self.task, completed=done, rate=f"{rate:.3g}/s", note=note)
-        elif done // self.every > self.reported or done == self.total:
+            return
+        remaining = (self.total - done) / max(rate, 1e-9)
+        text = f"{self.what} {done}/{self.total} {self.unit}, {rate:.3g}/s, {remaining:.0f} s left  {note}"
+        if self.line is not None:
+            self.line.show(text, last=done == self.total)
+        if done // self.every > self.reported or done == self.total:
             self.reported = done // self.every
-            remaining = (self.total - done) / max(rate, 1e-9)
-            log.info(
-                "%s %d/%d %s, %.3g/s, %.0f s left  %s", self.what, done, self.total, self.unit, rate, remaining, note
-            )
+            log.info("%s", text)

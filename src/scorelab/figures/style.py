@@ -1,6 +1,7 @@
 """The look of every figure: widths, fonts that stay text in vector files, colours that all readers can tell apart."""
 
 import contextlib
+import io
 
 import matplotlib
 import numpy
@@ -45,9 +46,19 @@ def house_style(own: str | None = None):
         yield
 
 
-def new_figure(width: float, height: float) -> Figure:
-    """A Figure that pyplot does not manage; width and height in inches."""
-    return Figure(figsize=(width, height), layout="constrained")
+class Drawing(Figure):
+    """A Figure that pyplot does not manage, and that a notebook shows all the same."""
+
+    def _repr_png_(self) -> bytes:
+        buffer = io.BytesIO()
+        with house_style():
+            self.savefig(buffer, format="png")
+        return buffer.getvalue()
+
+
+def new_figure(width: float, height: float) -> Drawing:
+    """A Figure; width and height in inches."""
+    return Drawing(figsize=(width, height), layout="constrained")
 
 
 def short(number: float, digits: int = 3) -> str:

@@ -11,7 +11,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import ClassVar
 
-import yaml
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
@@ -22,22 +21,26 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from scorelab.errors import ConfigError, ScorelabError, one_line
 from scorelab.figures.own_style import read as read_style
-from scorelab.files import own_logs, read_numbers, read_yaml, write_text
+from scorelab.files import own_logs, read_numbers, read_yaml
 from scorelab.lab import runs
-from scorelab.lab.config import Config, check, differences
+from scorelab.lab.again import existing_run, merge, require_trained, take
+from scorelab.lab.config import Config, check
 from scorelab.lab.execution import require_device
 from scorelab.lab.hydra_errors import as_config_errors, explained, with_added_keys
 from scorelab.lab.locks import Lock
 from scorelab.lab.names import as_given, as_override, override_names, readable
 from scorelab.lab.replicas import execute
-from scorelab.lab.result import Result
-from scorelab.nodes import GROUPS
+from scorelab.lab.result import Result, SweepResult
+from scorelab.nodes import GROUPS, resolve
 from scorelab.options import show
+from scorelab.progress import labelled
 from scorelab.schedules.grids import NAMES
 from scorelab.studies.base import lookup
 from scorelab.workers import end_with_parent
 
 log = logging.getLogger("scorelab")
+#: the files of a sweep, or of a folder that was gathered, end so
+ENDS = ("json", "csv")
 #: whether the user asked for a traceback with every error; read before `main` sets the variable for its own ends
 _TRACEBACKS = os.environ.get("HYDRA_FULL_ERROR") == "1"
 
@@ -61,27 +64,25 @@ class ReserveDirectory(Callback):
         """Reserve a directory for a new run, or go back to the directory of an existing run."""
         with one_line_errors():
             opened = existing_run(config)
+            checked = asked_for(opened, config)
             chosen = any(str(override).startswith("hydra.run.dir=") for override in config.hydra.overrides.hydra)
-            if opened is not None:
-                existing = opened.path
-                if chosen:
-                    raise ConfigError(f"hydra.run.dir: goes with a new run; this one works in {existing}")
-                merge(opened, plain(config), as_given(config.hydra.overrides.task), _option_groups(config.hydra))
-                ReserveDirectory.lock = Lock(existing)
-                own_logs(existing)
-                with open_dict(config):
-                    config.hydra.output_subdir = None  # .hydra keeps what the run was first asked for
-                config.hydra.run.dir = str(existing)
-                return
-            checked = check(plain(config))
-            require_existing_for(checked)
-            listing = checked.study.listing(checked)
+            listing = checked.study.listing(checked) if opened is None else None
             if listing is not None:
                 print(listing)
                 sys.exit(0)
-            wanted = Path(config.hydra.run.dir)
-            directory = runs.claim(wanted) if chosen else runs.reserve(wanted)
-            ReserveDirectory.lock = Lock(directory)
+            if opened is not None:
+                with open_dict(config):
+                    config.hydra.output_subdir = None  # what Hydra composed is not the configuration of this run
+            if opened is None or checked.samples_anew:
+                wanted = Path(config.hydra.run.dir)
+                directory = runs.claim(wanted) if chosen else runs.reserve(wanted)
+                ReserveDirectory.lock = Lock(directory)
+            elif chosen:
+                raise ConfigError(f"hydra.run.dir: goes with a new run; this one works in {opened.path}")
+            else:
+                directory = opened.path
+                ReserveDirectory.lock = Lock(directory)
+                own_logs(directory)
             config.hydra.run.dir = str(directory)
 
     @classmethod
@@ -104,10 +105,7 @@ def job(config: DictConfig):
         return _job_of_sweep(run, config)
     # Until it has begun, a run that ends gives its directory back.
     with one_line_errors(), ReserveDirectory.lock or Lock(run.path):
-        if existing_run(config) is not None:
-            config = merge(run, plain(config), as_given(of_hydra.overrides.task), _option_groups(of_hydra))
-        else:
-            config = check(plain(config))
+        config = _prepared(run, config)
         execute(run, config)
         from scorelab.lab.summary import summary
 
@@ -127,17 +125,26 @@ def _job_of_sweep(run: runs.Run, config: DictConfig):
     except ScorelabError as error:
         log.error("%s", error)
         return None
-    with lock:
+    with lock, labelled(f"job {run.path.name}: "):
         try:
             # A job of our own sweeper was checked and frozen when the sweep began.
             frozen = (run / "config.yaml").is_file()
-            checked = run.checked(config.extensions) if frozen else check(plain(config))
+            checked = run.checked(config.extensions) if frozen else _prepared(run, config)
             execute(run, checked)
             return lookup(run.metrics, checked.study.goal)
         except (Exception, SystemExit) as error:
             if run.state != "failed":  # the error came before the run began
                 run.mark("failed", error=one_line(error))
             return None
+
+
+def _prepared(run: runs.Run, config: DictConfig) -> Config:
+    """The checked configuration of a run that is about to begin in its directory, which has what it samples from."""
+    opened = existing_run(config)
+    checked = asked_for(opened, config)
+    if opened is not None and checked.samples_anew:
+        take(opened, run, checked, as_given(HydraConfig.get().overrides.task))
+    return checked
 
 
 def main(task):
@@ -254,70 +261,42 @@ def _own_grid(grid, sources):
     return grid
 
 
-def existing_run(config) -> runs.Run | None:
-    """The run that `run` or `training.resume` names; None for a new run. Raises ConfigError if both name one, and
-    ScorelabError, with the key, where there is none."""
-    named = {key: OmegaConf.select(config, key) for key in ("run", "training.resume")}
-    named = {key: str(name) for key, name in named.items() if name is not None}
-    if len(named) > 1:
-        raise ConfigError("run and training.resume: only one of them can name a run directory")
-    for key, name in named.items():
-        return runs.Run.open(name, key)
-    return None
+def asked_for(opened: runs.Run | None, composed: DictConfig, in_sweep: bool = False) -> Config:
+    """The checked configuration of what is asked for: of a new run, of a stage of an existing one, or of a run that is
+    sampled from it."""
+    of_hydra, data = composed.get("hydra") or HydraConfig.get(), plain(composed)
+    _require_own_node(data)
+    if opened is None:
+        config = check(data)
+        require_new(config, in_sweep)
+        return config
+    config = merge(opened, data, as_given(of_hydra.overrides.task), _option_groups(of_hydra))
+    if config.samples_anew:
+        require_trained(opened, config)
+    return config
 
 
-def require_existing_for(config: Config):
+def _require_own_node(data: dict):
+    """Raise ConfigError for a key that is given under `study` to a study whose keys stand under another node."""
+    study = data["study"] if isinstance(data.get("study"), dict) else {}
+    given = [key for key in study if key != "_target_"]
+    if given and "_target_" in study:
+        node = resolve("study", study["_target_"], data.get("extensions") or ()).keys
+        if node != "study" and node in data:
+            raise ConfigError(
+                f"study.{given[0]}: the keys of this study stand under {node}, as in {node}.{given[0]}=..."
+            )
+
+
+def require_new(config: Config, in_sweep: bool):
     """Raise ConfigError if a new run is asked for a stage that needs an earlier one, or for what only a sweep does."""
     if config.general.stage not in ("all", next(iter(config.study.stages))):
         raise ConfigError(f"stage = {config.general.stage}: run=DIR is needed, a run directory with what comes before")
-    if config.general.sweep.jobs or config.general.sweep.resume or config.general.sweep.dry_run:
+    if config.general.in_place:
+        raise ConfigError("in_place = true: goes with stage=sample and run=DIR, whose samples it replaces")
+    if not in_sweep and (config.general.sweep.jobs or config.general.sweep.resume or config.general.sweep.dry_run):
         raise ConfigError("sweep: its keys need a sweep, as in python run.py -m ...")
     require_device(config)
-
-
-def merge(run: runs.Run, asked: dict, overrides: list[str], groups: set[str]) -> Config:
-    """The configuration of an existing run, changed by the overrides that are given now.
-
-    asked: the whole configuration that is composed now; the run's extensions, and places outside of it, have to be in
-    it as well. groups: the groups whose options have names. A stage may change only what this stage and the stages
-    after it depend on; a resumed training may change nothing. Raises ConfigError for any other change.
-    """
-    given, before = asked, run.checked(asked.get("extensions") or ())
-    data, asked = OmegaConf.create(before.data), OmegaConf.create(asked)
-    for override in overrides:
-        group, _, package = override.lstrip("+~").split("=", 1)[0].partition("@")
-        key = package or group
-        value = OmegaConf.select(asked, key)
-        if "." not in key and key not in asked and override in run.overrides:
-            continue  # a preset, named again so that the places and extensions that it names are given
-        if key == "study" and value.get("_target_") == data["study"]["_target_"]:
-            continue  # named again so that its keys can be given; those that are not given stay as the run has them
-        whole = key in groups or (OmegaConf.is_dict(value) and "_target_" in value)  # a node is replaced as a whole
-        OmegaConf.update(data, key, value, merge=not whole, force_add=True)
-    for key in ("run", "stage"):  # of this command, not of the last one in the directory
-        data[key] = given.get(key)
-    for group in GROUPS:  # the study that is asked for now may use more groups
-        if group not in data:
-            data[group] = asked[group]
-    config = check(OmegaConf.to_container(data))
-    stage = config.general.stage
-    resuming = config.general.run is None
-    if resuming and stage != "all":
-        raise ConfigError(f"training.resume: goes with stage=all, not with stage={stage}")
-    if not resuming and stage in ("all", "train"):
-        raise ConfigError(f"run = {run.path}: goes with stage=sample, analyse or plot, not with stage={stage}")
-    free = config.study.changes.get(stage, ())
-    if config.uses("training") and config.options("training").angles == "native":  # on the schedule's time
-        free = tuple(group for group in free if group != "schedule")
-    old, new = ({key: value for key, value in one.essential.items() if key not in free} for one in (before, config))
-    changed = differences(old, new)
-    if changed:
-        what = "training.resume" if resuming else f"stage={stage}"
-        raise ConfigError(f"{run.path}: of another configuration, {what} cannot change {'; '.join(changed)}")
-    config.require_given(given, "reads", "" if resuming else "target.")  # every stage reads the data of a target
-    config.require_given(given, "writes")
-    require_device(config)
-    return config
 
 
 def _option_groups(of_hydra) -> set[str]:
@@ -341,35 +320,35 @@ def composing(words):
 def run(overrides=(), directory: Path | str | None = None, config_dir: Path | str | None = None) -> Result:
     """Do what `python run.py OVERRIDES...` does and return the result.
 
-    directory: the run directory; by default outputs/<date>/<time>-<override names> below the working directory.
+    directory: of a new run; by default outputs/<date>/<time>-<override names> below the working directory.
     config_dir: a folder of your own options, as with --config-dir. Raises ScorelabError for an error that a user can
-    mend.
+    mend. Values that are swept, as in "seed=0,1", are for `scorelab.sweep`.
     """
-    with composing(_words(overrides, config_dir)) as composed:
-        groups = _option_groups(composed.hydra)
-        tasks = as_given(composed.hydra.overrides.task)
-        asked, opened = plain(composed), existing_run(composed)
+    with composing(words_of(overrides, config_dir)) as composed:
+        opened = existing_run(composed)
+        config, tasks = asked_for(opened, composed), as_given(composed.hydra.overrides.task)
         # compose() leaves hydra.job unset; the pattern of directory names does not need it.
         wanted = Path(OmegaConf.to_container(composed.hydra.run, resolve=True)["dir"])
-    existing = opened is not None
-    if not existing:
-        config = check(asked)
-        require_existing_for(config)
-        opened = runs.Run(runs.reserve(wanted) if directory is None else runs.claim(Path(directory)))
-    with Lock(opened.path):
-        if existing:
-            config = merge(opened, asked, tasks, groups)
-            own_logs(opened.path)
+    in_place = opened is not None and not config.samples_anew
+    if in_place and directory is not None:
+        raise ConfigError(f"directory = {directory}: goes with a new run; this one works in {opened.path}")
+    if not in_place:
+        reserved = runs.reserve(wanted) if directory is None else runs.claim(Path(directory))
+    done = opened if in_place else runs.Run(reserved)
+    with Lock(done.path):
+        if in_place:
+            own_logs(done.path)
+        elif opened is None:
+            done.save_overrides(tasks)
         else:
-            (opened / ".hydra").mkdir()
-            write_text(opened / ".hydra" / "overrides.yaml", yaml.safe_dump(tasks))
-        with _log_file(opened / "run.log"):
-            execute(opened, config)
-    return Result(opened.path, opened.metrics, config)
+            take(opened, done, config, tasks)
+        with _log_file(done / "run.log"):
+            execute(done, config)
+    return Result(done.path, done.metrics, config)
 
 
-def _words(overrides, config_dir) -> list[str]:
-    """The overrides of `run`, with one for the folder of options. Raises ConfigError for what are none."""
+def words_of(overrides, config_dir) -> list[str]:
+    """The overrides of `run` or `sweep`, with one for the folder of options. Raises ConfigError for what are none."""
     listed = isinstance(overrides, Iterable) and not isinstance(overrides, str)
     if not listed or not all(isinstance(word, str) for word in overrides):
         raise ConfigError(f"overrides = {show(overrides)}: a list of words is needed, as in ['seed=1', 'threads=2']")
@@ -381,15 +360,28 @@ def _words(overrides, config_dir) -> list[str]:
     return [*overrides, f"hydra.searchpath=[{place}]"]
 
 
-def load(directory: Path | str, extensions=(), reads: bool = False) -> Result:
-    """The result of a run that is done; nothing in its directory is executed.
+def load(directory: Path | str, extensions=(), reads: bool = False) -> Result | SweepResult:
+    """The result of a run that is done, or of a sweep, also of one that still runs; nothing in its directory is
+    executed, and nothing is written.
 
-    extensions: the packages whose classes the run's configuration may name, as for a new run. reads: whether the target
-    may be built of data outside of the directory, which the configuration names. Raises ScorelabError for a directory
-    without a finished run, and for a configuration that names other extensions.
+    directory: of a run or a sweep, or any folder that was gathered. extensions: the packages whose classes the run's
+    configuration may name, as for a new run. reads: whether the target may be built of data outside of the directory,
+    which the configuration names. Raises ScorelabError for a directory without a finished run, and for a configuration
+    that names other extensions.
     """
+    directory = Path(directory)
+    if not (directory / "status.json").is_file() and any((directory / f"sweep.{end}").is_file() for end in ENDS):
+        return _sweep_result(directory, extensions, reads)
+    if not (directory / "status.json").is_file() and directory.is_dir() and runs.beneath(directory):
+        raise ScorelabError(f"{directory}: a folder of runs; scorelab.runs({str(directory)!r}) lists them")
     opened = runs.Run.open(directory)
     return Result(opened.path, opened.metrics, opened.checked(extensions), reads)
+
+
+def _sweep_result(directory: Path, extensions, reads: bool) -> SweepResult:
+    from scorelab.lab.jobs import tabulate
+
+    return SweepResult(directory, tabulate(directory, extensions), tuple(extensions), reads)
 
 
 @contextlib.contextmanager

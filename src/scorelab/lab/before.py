@@ -10,7 +10,7 @@ import shutil
 from pathlib import Path
 
 from scorelab.errors import ScorelabError
-from scorelab.files import is_part, read_json
+from scorelab.files import is_part, read_json, second_name
 
 NAME = ".before"
 #: what no stage replaces: the log is appended to, the lock belongs to the process
@@ -24,7 +24,7 @@ def keep(directory: Path):
         _drop(new)
         for name in _files(directory):
             (new / name).parent.mkdir(parents=True, exist_ok=True)
-            _second_name(directory / name, new / name)
+            second_name(directory / name, new / name)
         new.mkdir(exist_ok=True)
         _drop(directory / NAME)
         new.rename(directory / NAME)
@@ -66,7 +66,7 @@ def put_back(directory: Path) -> bool:
             place.parent.mkdir(parents=True, exist_ok=True)
             if not (place.is_file() and place.samefile(before / name)):
                 beside.unlink(missing_ok=True)
-                _second_name(before / name, beside)
+                second_name(before / name, beside)
                 os.replace(beside, place)
     except OSError as error:
         raise ScorelabError(f"{directory}: cannot be put back as it was ({error.strerror})") from None
@@ -83,15 +83,6 @@ def _files(directory: Path) -> list[Path]:
         paths = [Path(folder, name) for name in files]
         found += [path for path in paths if not (path.suffix == ".log" or path.name in _LEFT or is_part(path))]
     return [path.relative_to(directory) for path in found if path.is_file() and not path.is_symlink()]
-
-
-def _second_name(path: Path, other: Path):
-    try:
-        os.link(path, other)
-    except FileExistsError:
-        raise
-    except OSError:  # a file system that has no hard links
-        shutil.copy2(path, other)
 
 
 def _drop(folder: Path):

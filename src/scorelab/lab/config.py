@@ -57,7 +57,8 @@ class General(Options):
 
     seed: the one integer that every random number follows from. replicas: runs of this configuration, with the seeds
     seed ... seed + replicas - 1, that are one run together; see `scorelab.lab.replicas`. stage: `all`, or one stage of
-    the study on the run directory `run`. run: an existing run directory, for a stage. device: `auto`, `cpu`, `cuda`,
+    the study on the run directory `run`. run: an existing run directory, for a stage. in_place: whether `stage=sample`
+    works in this directory, and not in one of its own. device: `auto`, `cpu`, `cuda`,
     `cuda:K` or `mps`; see `scorelab.devices`. threads: threads of torch on the CPU; null keeps the default of torch.
     extensions: packages whose classes a configuration may name. setting: the variant of a preset, if the preset has
     variants.
@@ -67,6 +68,7 @@ class General(Options):
     replicas: Annotated[Count, Field(le=1024)] = 1
     stage: str
     run: str | None
+    in_place: bool = False
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d{1,3})?|mps)$")] = "auto"
     threads: Annotated[Count, Field(le=512)] | None
     extensions: list[str]
@@ -132,6 +134,11 @@ class Config:
                     f"{key} = {show(value)}: a place outside of the directory, which no file there chooses; "
                     f"{pasted(f'++{key}', value)} on the command line allows it"
                 )
+
+    @property
+    def samples_anew(self) -> bool:
+        """Whether a directory of its own is sampled into, from the run that is named."""
+        return self.general.run is not None and self.general.stage == "sample" and not self.general.in_place
 
     @property
     def other_process(self) -> str | None:

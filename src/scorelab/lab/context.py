@@ -16,7 +16,7 @@ from scorelab.figures.own_style import left_out
 from scorelab.files import made_from, remove, write_bytes, write_json
 from scorelab.lab.config import Config, Format
 from scorelab.lab.denoiser_file import load_denoiser, save_denoiser
-from scorelab.lab.runs import Run, read_metrics
+from scorelab.lab.runs import SECTION, Run, read_metrics
 from scorelab.laws.estimate import flatten
 from scorelab.randomness import default_stream, stream, stream_seed
 from scorelab.samplers.ends import on_target
@@ -38,7 +38,8 @@ class Context:
 
     def __init__(self, run: Run, config: Config):
         self.run, self.config, self.seed = run, config, config.general.seed
-        #: the tables and the arrays that this process wrote for the stage that it does, by their names in the directory
+        #: what this process wrote for the stage that it does: tables and arrays by their names in the directory, and
+        #: sections of metrics.json
         self.written: set[str] = set()
         self._grown: dict[str, float] = {}
 
@@ -128,6 +129,7 @@ class Context:
     def save_denoiser(self, denoiser, name: str = "denoiser"):
         """Write NAME.safetensors with the configuration that rebuilds the denoiser."""
         save_denoiser(self.run / f"{name}.safetensors", denoiser, self.config)
+        self.written.add(f"{name}.safetensors")
 
     def load_denoiser(self, name: str = "denoiser"):
         """The denoiser of NAME.safetensors, on the device of the run. Raises ScorelabError if the file is damaged or
@@ -164,6 +166,7 @@ class Context:
         others = known.pop("not_measured", {})
         missing |= {key: why for key, why in others.items() if not key.startswith(f"{section}.")}
         write_json(path, {**known, section: plain} | ({"not_measured": missing} if missing else {}))
+        self.written.add(SECTION + section)
 
     @property
     def metrics(self) -> dict:
@@ -200,29 +203,38 @@ class Context:
 
     def all_arrays(self) -> dict[str, dict[str, numpy.ndarray]]:
         """Figure name -> the arrays that the figure is drawn from. Raises ScorelabError for a file that is damaged."""
+        return {path.stem: load_arrays(path) for path in self._files_of_arrays()}
+
+    def _files_of_arrays(self):
         if (self.run / "figures").is_file():
             raise ScorelabError(f"{self.run / 'figures'}: is a file, where a folder is needed")
-        return {path.stem: load_arrays(path) for path in sorted((self.run / "figures").glob("[!.]*.npz"))}
+        return sorted((self.run / "figures").glob("[!.]*.npz"))
 
-    def all_figures(self):
-        """Yield (name, matplotlib Figure) for all arrays that the study declares a figure for, in the house's style."""
-        study = type(self.config.study)
-        for name, arrays in self.all_arrays().items():
-            kind = name.partition("-")[0]
-            if kind not in study.figures:
-                log.info("figures/%s.npz: not drawn, as %s declares no figure %s", name, study.__name__, kind)
-                continue
-            if kind in study.complete:
-                arrays.require_complete()
-            with made_from(self.run / "figures" / f"{name}.npz", "cannot be drawn"):
-                figure = draw(study, name, arrays, self.config.general.figures.style)
-            yield name, figure
+    def figure_names(self) -> list[str]:
+        """The names of the arrays that the study declares a figure for."""
+        study, names = type(self.config.study), []
+        for path in self._files_of_arrays():
+            kind = path.stem.partition("-")[0]
+            if kind in study.figures:
+                names.append(path.stem)
+            else:
+                log.info("figures/%s: not drawn, as %s declares no figure %s", path.name, study.__name__, kind)
+        return names
+
+    def figure(self, name: str):
+        """The matplotlib Figure of arrays that are there, in the house's style."""
+        study, path = type(self.config.study), self.run / "figures" / f"{name}.npz"
+        arrays = load_arrays(path)
+        if name.partition("-")[0] in study.complete:
+            arrays.require_complete()
+        with made_from(path, "cannot be drawn"):
+            return draw(study, name, arrays, self.config.general.figures.style)
 
     def draw_figures(self):
         """Draw every figure whose arrays are there, and write it in the configured formats; files of other formats,
         which would no longer be what the arrays say, are removed."""
         wanted = self.config.general.figures
-        for path in (self.run / "figures").glob("[!.]*.npz"):
+        for path in self._files_of_arrays():
             for extension in {*get_args(Format)} - {*wanted.formats}:
                 remove(path.with_suffix(f".{extension}"))
         if not wanted.formats:
@@ -232,7 +244,8 @@ class Context:
             return
         if wanted.style is not None and (keys := left_out(wanted.style)):
             log.info("figures.style: of no use here: %s", keys)
-        for name, figure in self.all_figures():
+        for name in self.figure_names():
+            figure = self.figure(name)
             for extension in wanted.formats:
                 with made_from(self.run / "figures" / f"{name}.npz", "cannot be drawn"):
                     save_figure(figure, self.run / "figures" / f"{name}.{extension}", wanted.dpi, wanted.style)

@@ -129,6 +129,7 @@ def provenance(config: Config, run: Run, device) -> dict:
     import scorelab
     from scorelab import devices
 
+    whence = run.status.get("sampled_from")
     modules = {"scorelab": scorelab, "torch": torch, "numpy": numpy, "hydra": hydra}
     return {
         "seed": config.general.seed,
@@ -137,7 +138,7 @@ def provenance(config: Config, run: Run, device) -> dict:
         "device": devices.describe(device),
         "wall_seconds": run.status["wall_seconds"],
         "fingerprint": config.fingerprint,
-    }
+    } | ({"sampled_from": whence} if whence else {})
 
 
 def _git_commit() -> str | None:

@@ -93,6 +93,9 @@ def explained(error: BaseException, words) -> str | None:
     if isinstance(error, ValueError) and str(error).startswith("Config group override must be"):
         found = (word for word in words if word.partition("=")[0].lstrip("+~") in GROUPS)
         return f"{', '.join(found)}: a group takes the name of one of its options, as in target=mixture"
+    if isinstance(error, HydraException) and "add --multirun" in str(error):
+        word = next((word for word in words if f"'{word}'" in str(error)), "a value with commas")
+        return f"{word}: -m, or scorelab.sweep, sweeps over these values; key=[value,value] is one list"
     if isinstance(error, UnicodeDecodeError):
         return f"{_file_of(error)}: is no text in UTF-8 ({error.reason} at byte {error.start})"
     if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:

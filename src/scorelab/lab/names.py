@@ -29,8 +29,9 @@ OUTPUTS = "outputs"
 
 def override_names(overrides) -> str:
     """The end of a directory name: "-denoiser-tanh+training.N-5000"; other characters are left out."""
-    words = [str(override).lstrip("+~").replace("=", "-") for override in as_given(overrides)]
-    words = [re.sub(r"[^A-Za-z0-9_.-]", "", word) for word in words if not word.startswith("hydra.")]
+    words = [str(override).lstrip("+~") for override in as_given(overrides)]
+    words = [word.replace("=", "-") for word in words if not word.startswith(("hydra.", "run="))]
+    words = [re.sub(r"[^A-Za-z0-9_.-]", "", word) for word in words]
     return f"-{'+'.join(words)[:100]}" if words else ""
 
 

@@ -17,6 +17,9 @@ RUN = Section(
         ("device", "name", "kind and name of the device; for the CPU the number of threads"),
         ("wall_seconds", "seconds", "time of all stages together"),
         ("fingerprint", "name", "digest of every configured value that the results depend on"),
+        ("sampled_from.run", "name", "the run whose network a run was sampled by; absent where a run has its own"),
+        ("sampled_from.fingerprint", "name", "the fingerprint of this run"),
+        ("sampled_from.weights.NETWORK", "name", "SHA-256 of its file NETWORK.safetensors"),
     ),
 )
 

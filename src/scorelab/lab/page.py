@@ -17,19 +17,26 @@ DEVIATIONS = 4.0
 def write_page(run: Run, config: Config):
     """Write report.html into the directory of a run that is done."""
     with made_from(run / "metrics.json", "its numbers make no page"):
-        content = page(blocks(run, config), _title(config))
+        content = page(blocks(run, config), title(config))
     write_text(run / "report.html", content)
 
 
 def blocks(run: Run, config: Config) -> list:
     """The blocks of the page."""
-    metrics, study = run.metrics, config.study
-    numbers = [each for number in study.headline for each in number.among(list(leaves(metrics)))]
-    said = [(number, verdict) for number in numbers if (verdict := sentence(number, metrics)) is not None]
-    found = [Heading(1, _title(config))]
+    metrics = run.metrics
+    found = [Heading(1, title(config)), *findings(config, metrics), *_pictures(run, config.study)]
+    missing = not_measured(metrics)
+    if missing:
+        found += [Heading(2, "Not measured"), *map(Paragraph, missing)]
+    return [*found, Heading(2, "How to repeat it"), *_again(run, config, metrics), *_configuration(config)]
+
+
+def findings(config: Config, metrics) -> list:
+    """The blocks that say what a run found: its verdicts, and the closing table."""
+    study, said, found = config.study, verdicts(config, metrics), []
     if config.general.replicas > 1:
         found.append(Paragraph(f"Means over {config.general.replicas} replicas, with their standard errors."))
-    decided = [(number.name, differs) for number, (_, differs) in said if differs is not None]
+    decided = [(name, differs) for name, (_, differs) in said.items() if differs is not None]
     if decided:
         off = [name for name, differs in decided if differs]
         whole = f"{len(off)} differ: {', '.join(off)}" if off else "none differs"
@@ -38,18 +45,20 @@ def blocks(run: Run, config: Config) -> list:
     closing = study.closing(metrics)
     if closing is not None:
         rows = [[Cell(text) for text in row] for row in closing.rows]
-        verdicts = {number.name: text for number, (text, _) in said}
-        rows = [[*row, Cell(verdicts.get(row[0].text, ""))] for row in rows]
+        rows = [[*row, Cell(said.get(row[0].text, ("", None))[0])] for row in rows]
         found += [Table([*closing.headings, ""], rows)] if rows else []
         found += [Paragraph(line) for line in closing.lines if line not in not_measured(metrics)]
-    found += _pictures(run, study)
-    missing = not_measured(metrics)
-    if missing:
-        found += [Heading(2, "Not measured"), *map(Paragraph, missing)]
-    return [*found, Heading(2, "How to repeat it"), *_again(run, config, metrics), *_configuration(config)]
+    return found
 
 
-def _title(config: Config) -> str:
+def verdicts(config: Config, metrics) -> dict[str, tuple[str, bool | None]]:
+    """Name of a number of the closing table -> what it says; see `sentence`."""
+    numbers = [each for number in config.study.headline for each in number.among(list(leaves(metrics)))]
+    return {each.name: verdict for each in numbers if (verdict := sentence(each, metrics)) is not None}
+
+
+def title(config: Config) -> str:
+    """What a run is of, in a few words."""
     parts = (config[group].cls.__name__ for group in ("target", "denoiser") if config.uses(group))
     first, count = config.general.seed, config.general.replicas
     seeds = f"seed {first}" if count == 1 else f"seeds {first} to {first + count - 1}"
@@ -107,13 +116,17 @@ def _module(study, place: str) -> str:
 def _again(run: Run, config: Config, metrics) -> list:
     """The command, and where the numbers come from."""
     of = metrics.get("run", {})
-    general, given = config.general, [word for word in run.overrides if not word.startswith("stage=")]
+    general, whence = config.general, of.get("sampled_from")
+    given = [word for word in run.overrides if whence or not word.startswith("stage=")]
     words = shlex.join(["python", "run.py", *given])
-    if general.run is not None:  # the stage that was done again had keys of its own, which the configuration has
+    if general.run is not None and not config.samples_anew:
+        # the stage that was done again had keys of its own, which the configuration has
         words += "\n" + shlex.join(["python", "run.py", f"stage={general.stage}", f"run={run.path}", "..."])
     versions = ", ".join(f"{name} {version}" for name, version in of.get("versions", {}).items())
     rows = {"directory": str(run.path), "code": of.get("git_commit"), "versions": versions, "device": of.get("device")}
     rows |= {"seconds": of.get("wall_seconds"), "fingerprint": of.get("fingerprint")}
+    if whence:
+        rows["sampled by the network of"] = f"{whence['run']}, fingerprint {whence['fingerprint']}"
     cells = ((name, f"{value:.4g}" if isinstance(value, float) else str(value)) for name, value in rows.items())
     return [Code(words), Table(["", ""], [[*map(Cell, row)] for row in cells])]
 

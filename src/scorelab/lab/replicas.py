@@ -9,6 +9,7 @@ import logging
 import math
 import time
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy
 
@@ -72,7 +73,8 @@ def replicas_of(run: Run, config: Config) -> list[tuple[Run, Config]]:
     general, replicas = config.general, []
     for number in range(general.replicas):
         own = Run(run.path / "replicas" / str(number))
-        where = {"seed": general.seed + number, "replicas": 1, "run": general.run and str(own.path)}
+        where = {"seed": general.seed + number, "replicas": 1}
+        where["run"] = general.run and str(Path(general.run, "replicas", str(number)))
         where["figures"] = config.data["figures"] | {"formats": []}  # stage=plot run=replicas/0 draws one
         replicas.append((own, check(config.data | where)))
         if not (own / "config.yaml").is_file():
@@ -89,7 +91,8 @@ def finish(replicas: list[tuple[Run, Config]], fresh: bool, stacked: bool):
     Raises ScorelabError at the end if one of them failed; the others are finished all the same.
     """
     left = [(own, config) for own, config in replicas if not (fresh and own.state == "done")]
-    failed = train(left) if fresh and stacked and len(left) > 1 else set()
+    untrained = [(own, config) for own, config in left if own.needs(next(iter(config.study.stages)))]
+    failed = train(untrained) if fresh and stacked and len(untrained) > 1 else set()
     reasons = [f"replica {own.path.name}: {own.status['error']}" for own, _ in left if own.path in failed]
     for own, config in left:
         if own.path in failed:

@@ -12,7 +12,6 @@ A directory is a result if, and only if, its state is `done`. Every file is writ
 import datetime
 import logging
 import os
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, get_args
@@ -25,9 +24,11 @@ from scorelab.files import (
     checked_by,
     inside,
     is_part,
+    make_folder,
     read_json,
     read_yaml,
     remove,
+    remove_all_but,
     require_closed,
     write_json,
     write_text,
@@ -41,9 +42,11 @@ from scorelab.options import show
 log = logging.getLogger("scorelab")
 
 #: what a directory has before a run has its status.json, and what the directory of a job has before the job starts
-_OF_START, _OF_WAITING_JOB = {".lock", ".hydra", "run.log", "config.yaml"}, {"config.yaml", "status.json"}
+OF_START, _OF_WAITING_JOB = {".lock", ".hydra", "run.log", "config.yaml"}, {"config.yaml", "status.json"}
 
 
+#: a section of metrics.json, among the names of what a stage wrote: this, and the name of the section
+SECTION = "metrics.json/"
 #: the ends of the names of errors, and the largest integer that a number of metrics.json may be
 _ERRORS, _LARGEST = ("_standard_error", "standard_error", "_floor_deviation"), 1e300
 
@@ -116,17 +119,14 @@ def _remove_start(directory: Path):
         return
     with locks.Lock(directory):
         if _only_begun(directory):
-            for path in directory.iterdir():
-                if path.name != locks.NAME:
-                    shutil.rmtree(path) if path.is_dir() else path.unlink()
+            remove_all_but(directory, {locks.NAME})
 
 
 def _only_begun(directory: Path) -> bool:
     """Whether a directory has nothing but what comes before status.json of a run, or sweep.json of a sweep."""
     for path in directory.iterdir():
-        folder = path.is_dir() and not path.is_symlink()
-        of_job = path.name.isdigit() and folder and {one.name for one in path.iterdir()} <= _OF_WAITING_JOB
-        if not (path.name in _OF_START or is_part(path) or (of_job and Run(path).waits)):
+        job = Run(path) if path.name.isdigit() and path.is_dir() and not path.is_symlink() else None
+        if not (path.name in OF_START or is_part(path) or (job is not None and job.waits and job.is_untouched)):
             return False
     return True
 
@@ -183,6 +183,13 @@ def read_metrics(path: Path) -> dict:
     metrics = spelled_out(metrics)
     _require_errors(path, metrics)
     return metrics
+
+
+def without_sections(metrics: Mapping, names) -> dict:
+    """The content of a metrics.json without some of its sections, and without what was not measured of them."""
+    left = {name: section for name, section in metrics.items() if name not in {*names, "not_measured"}}
+    missing = {key: why for key, why in metrics.get("not_measured", {}).items() if key.partition(".")[0] in left}
+    return left | ({"not_measured": missing} if missing else {})
 
 
 def _require_errors(path: Path, metrics: Mapping, prefix: str = ""):
@@ -279,6 +286,12 @@ class Run:
         except ScorelabError:
             return False
 
+    @property
+    def is_untouched(self) -> bool:
+        """Whether a job that waits has nothing in its directory but what its sweep put there."""
+        taken = (self / "status.json").is_file() and "sampled_from" in self.status
+        return taken or {path.name for path in self.path.iterdir()} <= _OF_WAITING_JOB
+
     def begin(self, config: Config, stages):
         """Mark the run as running and save its configuration. stages: the stages that are asked for now.
 
@@ -312,13 +325,17 @@ class Run:
     def finish_stage(self, stage: str, seconds: float, written=()):
         """Count a stage as done and add its seconds to the seconds of the run.
 
-        written: the tables and arrays that it wrote. Those that only an earlier run of the stage wrote are out of date,
-        and are removed with the pictures of them.
+        written: the weights, the tables, the arrays and the sections of metrics.json that it wrote. Tables, arrays and
+        sections that only an earlier run of the stage wrote are out of date, and are removed with their pictures.
         """
         status = self.status
         files = status.get("files", {}) | {stage: sorted(written)}
         current = {name for names in files.values() for name in names}
-        for name in set(status.get("files", {}).get(stage, ())) - current:
+        gone = set(status.get("files", {}).get(stage, ())) - current
+        sections = {name.removeprefix(SECTION) for name in gone if name.startswith(SECTION)}
+        if sections:
+            write_json(self / "metrics.json", without_sections(read_metrics(self / "metrics.json"), sections))
+        for name in gone:
             path = inside(self.path, name)
             if path.suffix in (".csv", ".npz"):  # no file may name anything else to be removed
                 for extension in (path.suffix, *(f".{each}" for each in get_args(Format) if path.suffix == ".npz")):
@@ -365,6 +382,11 @@ class Run:
         """The overrides that the run was made with."""
         overrides = self.status.get("overrides") or read_yaml(self / ".hydra" / "overrides.yaml")
         return [str(override) for override in overrides] if isinstance(overrides, list) else []
+
+    def save_overrides(self, overrides: list[str]):
+        """Write the overrides that the run is made with, where Hydra does not."""
+        make_folder(self / ".hydra")
+        write_text(self / ".hydra" / "overrides.yaml", yaml.safe_dump(list(overrides)))
 
     def save_config(self, config: Config):
         """Write config.yaml."""

@@ -40,8 +40,8 @@ def stack_key(config: Config) -> str | None:
 
     Everything else may differ: seed, the numbers of the target, the other keys of `training`, sampling and measuring.
     """
-    if config.general.replicas > 1:
-        return None  # it is a stack of its own
+    if config.general.replicas > 1 or config.general.run is not None:
+        return None  # it is a stack of its own, or is trained
     if config.study.stages.get("train") != _STAGE or config.other_process or config["denoiser"].cls.exact:
         return None
     training, target = config.options("training"), config["target"].data
@@ -95,7 +95,7 @@ class StackedLauncher(BasicLauncher):
                 some = group[first : first + self.replicas]
                 stacks.append(some) if len(some) > 1 else alone.extend(some)
         if alone:
-            log.info("stacked: %d jobs fit no stack, and are trained alone", len(alone))
+            log.info("stacked: %d jobs fit no stack, and are done alone", len(alone))
         return [*stacks, sorted(alone)] if alone else stacks
 
     def train(self, jobs: list[tuple[Run, Config]]) -> set[Path]:

@@ -24,9 +24,9 @@ from omegaconf.errors import OmegaConfBaseException
 from scorelab.errors import ConfigError, ScorelabError, one_line
 from scorelab.files import make_folder, own_logs, read_json, read_yaml, require_closed, write_json
 from scorelab.lab import locks
-from scorelab.lab.app import one_line_errors, plain
-from scorelab.lab.config import Config, Sweep, check, differences, sweep_options
-from scorelab.lab.execution import require_device
+from scorelab.lab.again import existing_run, take
+from scorelab.lab.app import asked_for, one_line_errors, plain
+from scorelab.lab.config import Config, Sweep, differences, sweep_options
 from scorelab.lab.hydra_errors import as_config_errors, with_added_keys
 from scorelab.lab.locks import Lock
 from scorelab.lab.names import as_override
@@ -43,7 +43,8 @@ class Job:
     """One job of a sweep.
 
     overrides: what it was asked for. config: its checked configuration; None if the check raised `error`. given: the
-    configuration before the check; None for a job that is only read from the directory of its sweep.
+    configuration before the check; None for a job that is only read from the directory of its sweep. origin: the run
+    that the job is to be sampled from, if it is not to be trained.
     """
 
     number: int
@@ -51,15 +52,16 @@ class Job:
     config: Config | None
     error: Exception | None
     given: Mapping | None = None
+    origin: Run | None = None
 
     def __str__(self):
         return f"#{self.number}  {' '.join(self.overrides)}"
 
     @property
     def launched(self) -> list[str]:
-        """The overrides for the launcher. A job that goes on has its configuration in its directory; of what the file
-        of the sweep says, nothing is composed."""
-        if self.given is not None:
+        """The overrides for the launcher. A job that goes on, or is sampled from another run, has its configuration in
+        its directory; of what the file of the sweep says, nothing is composed."""
+        if self.given is not None and self.origin is None:
             return self.overrides
         return [f"extensions={as_override(self.config.general.extensions)}", "hydra.output_subdir=null"]
 
@@ -81,64 +83,71 @@ class _ReadOnce(CachingConfigRepository):
 class Sweeper(BasicSweeper):
     """Hydra's sweeper that checks and freezes all jobs first, then launches and gathers them."""
 
+    #: the error that stopped the launcher, if one did
+    stopped: str | None = None
+
     def sweep(self, arguments):
         """Run the jobs that the overrides `arguments` ask for; exit with status 1 if a job is not done at the end."""
         with contextlib.ExitStack() as held:
             with one_line_errors():
-                directory, jobs = self._prepare(arguments, held)
-            return self._run(directory, jobs)
+                directory, jobs = self.prepare(arguments, held)
+            for job in jobs:
+                if job.error is not None:
+                    print(f"error: job {job}: {one_line(job.error)}", file=sys.stderr)
+            if self._options.dry_run:
+                self._list(jobs)
+                sys.exit(2 if any(job.error for job in jobs) else 0)
+            with one_line_errors():
+                directory = self.begin(directory, jobs, held)
+            try:
+                returns = self.launch(directory, jobs)
+            finally:
+                from scorelab.lab.gather import print_sweep
 
-    def _prepare(self, arguments, held: contextlib.ExitStack) -> tuple[Path, list[Job]]:
-        """The directory and the jobs of the sweep, frozen there. held: takes the lock of the directory."""
-        options = sweep_options(self.config.sweep)
+                with one_line_errors():
+                    print_sweep(gathered(directory, jobs), directory)
+        if any(Run(directory / str(job.number)).state != "done" for job in jobs):
+            sys.exit(1)
+        return returns
+
+    def prepare(self, arguments, held: contextlib.ExitStack) -> tuple[Path | None, list[Job]]:
+        """The jobs of the sweep, and the directory of one that goes on. held: takes the lock of this directory."""
+        self._options = options = sweep_options(self.config.sweep)
         self._require_supported(options)
         arguments = [*self._of_params(arguments), *arguments]
         if hasattr(self.launcher, "require"):  # our own
             self.launcher.require()
         if options.resume is None:
-            jobs = self._plan(arguments, options)
-        else:
-            directory = Path(options.resume)
-            _require_sweep(directory)
-            if not options.dry_run:
-                held.enter_context(Lock(directory))
-                _own_logs(directory)
-            jobs = self._resume(directory, arguments, options)
-        for job in jobs:
-            if job.error is not None:
-                print(f"error: job {job}: {one_line(job.error)}", file=sys.stderr)
-        if options.dry_run:
-            self._list(jobs)
-            sys.exit(2 if any(job.error for job in jobs) else 0)
+            return None, self._plan(arguments, options)
+        directory = Path(options.resume)
+        _require_sweep(directory)
+        if not options.dry_run:
+            held.enter_context(Lock(directory))
+            _own_logs(directory)
+        return directory, self._resume(directory, arguments, options)
+
+    def begin(self, directory: Path | None, jobs: list[Job], held: contextlib.ExitStack) -> Path:
+        """The directory of the sweep; a new one has the jobs, frozen. held: takes its lock. Raises ConfigError if no
+        job can run."""
         if all(job.error for job in jobs):
             raise ConfigError("no job of this sweep can run")
-        if options.resume is None:
+        if directory is None:
             directory = self._reserve()
             held.enter_context(Lock(directory))
             _freeze(directory, jobs)
-        return directory, jobs
+        return directory
 
-    def _run(self, directory: Path, jobs: list[Job]):
-        """Launch the jobs that are not done, and gather all of them."""
+    def launch(self, directory: Path, jobs: list[Job]) -> list:
+        """Launch the jobs that are not done, and return what the launcher returns."""
         remaining = [job for job in jobs if job.error is None and Run(directory / str(job.number)).state != "done"]
         skipped = len(jobs) - len(remaining)
         log.info("sweep %s: %d jobs%s", directory, len(jobs), f", {skipped} of them skipped" if skipped else "")
-        extensions = {name: None for job in jobs if job.config for name in job.config.general.extensions}
-        returns = []
         try:
-            if remaining:
-                returns.append(self._launch(directory, remaining))
+            return [self._launch(directory, remaining)] if remaining else []
         except Exception as error:  # a launcher may lose a job or a worker; the other jobs are gathered
-            log.error("the launcher stopped: %s", one_line(error))
-        finally:
-            # Importing pandas takes half a second, for which a dry run need not wait.
-            from scorelab.lab.gather import gather, print_sweep
-
-            with one_line_errors():
-                print_sweep(gather(directory, extensions), directory)
-        if any(Run(directory / str(job.number)).state != "done" for job in jobs):
-            sys.exit(1)
-        return returns
+            self.stopped = one_line(error)
+            log.error("the launcher stopped: %s", self.stopped)
+            return []
 
     # Before any job starts. -----------------------------------------------------------------------------------------
 
@@ -204,15 +213,15 @@ class Sweeper(BasicSweeper):
                 load = self.hydra_context.config_loader.load_sweep_config
                 composed = with_added_keys(lambda words: (load(self.config, words), words), overrides)
             composed, overrides = composed
-            given = plain(composed)
-            config = check(given)
-            require_device(config)
+            origin = existing_run(composed)
+            config, given = asked_for(origin, composed, in_sweep=True), plain(composed)
             if self.config.sweep.jobs is not None:
                 config.require_given(self._given, "writes")
-            resumed = config.uses("training") and config.options("training").resume
-            if config.general.stage not in ("all", next(iter(config.study.stages))) or config.general.run or resumed:
-                raise ConfigError("stage, run and training.resume: a sweep trains; use sweep.resume to go on with one")
-            return Job(number, overrides, config, None, given)
+            if origin is not None and not config.samples_anew:
+                key = "in_place" if config.general.in_place else "stage" if config.general.run else "training.resume"
+                why = "the jobs of a sweep are new runs; stage=sample run=DIR samples each of them from DIR"
+                raise ConfigError(f"{key}: {why}, and sweep.resume goes on with a sweep")
+            return Job(number, overrides, config, None, given, origin)
         except Exception as error:
             return Job(number, overrides, None, error)
 
@@ -262,6 +271,14 @@ class Sweeper(BasicSweeper):
         return self.launcher.launch(
             [[*job.launched, f"hydra.sweep.subdir='{job.number}'"] for job in jobs], initial_job_idx=0
         )
+
+
+def gathered(directory: Path, jobs: list[Job]):
+    """The table of a sweep, written into its directory."""
+    # Importing pandas takes half a second, for which a dry run need not wait.
+    from scorelab.lab.gather import gather
+
+    return gather(directory, {name: None for job in jobs if job.config for name in job.config.general.extensions})
 
 
 def read_jobs(path: Path) -> list[list[str]]:
@@ -334,6 +351,8 @@ def _freeze(directory: Path, jobs):
         make_folder(run.path)
         if job.error is None:
             run.save_config(job.config)
+            if job.origin is not None:
+                take(job.origin, run, job.config, job.overrides)
             run.mark("pending", fingerprint=job.config.fingerprint, overrides=job.overrides)
         else:
             run.mark("failed", error=one_line(job.error), overrides=job.overrides)

@@ -66,9 +66,21 @@ class Number:
         return replace(self, **texts)
 
 
+class Cell(str):
+    """The text of a cell, and the number that it shows."""
+
+    number: float
+
+    @classmethod
+    def of(cls, number: float, text: str) -> "Cell":
+        cell = cls(text)
+        cell.number = number
+        return cell
+
+
 @dataclass(frozen=True)
 class Table:
-    """The closing table of a run, as text: headings, rows of cells, lines below them."""
+    """The closing table of a run, as text: headings, rows of cells, lines below them. A `Cell` has its number too."""
 
     headings: tuple[str, ...]
     rows: list[tuple[str, ...]]
@@ -195,12 +207,14 @@ def _some(keys, most: int = 4) -> str:
 
 def row(name: str, value: float, error: float | None, held: str = "", reference: float | None = None):
     """A row of a closing table: a number, its standard error, and what it is held against."""
-    return name, *cells(value, error), "" if reference is None else f"{held} {shown(reference)}"
+    beside = "" if reference is None else Cell.of(reference, f"{held} {shown(reference)}")
+    return name, *cells(value, error), beside
 
 
 def cells(value: float | None, error: float | None) -> tuple[str, str]:
     """A number and its standard error as two cells of a table, each empty where there is none."""
-    return "" if value is None else shown(value), "" if error is None else shown(error, digits=2)
+    value = "" if value is None else Cell.of(value, shown(value))
+    return value, "" if error is None else Cell.of(error, shown(error, digits=2))
 
 
 def draw(cls: type[Study], name: str, arrays: Mapping, style: str | None = None):
