@@ -1,73 +1,8 @@
 """What the documentation shows works as it stands."""
 
-import json
 import re
-import sys
 
-import numpy
-import pytest
-from helpers import ROOT, answer_here
-
-from scorelab.claims.claim import REGISTRY
-
-
-def blocks(name, language):
-    return re.findall(rf"```{language}\n(.*?)```", (ROOT / name).read_text(), re.DOTALL)
-
-
-GUIDE = "docs/extending.md"
-
-
-def block_with(words, language):
-    """The one block of the guide that has these words."""
-    (found,) = [block for block in blocks(GUIDE, language) if words in block]
-    return found
-
-
-@pytest.fixture
-def run_py(tmp_path, monkeypatch):
-    """The command line in the folder of somebody whose packages can be imported, and are forgotten afterwards."""
-    monkeypatch.syspath_prepend(tmp_path)
-
-    def forget():
-        for name in [name for name in sys.modules if name.partition(".")[0] in ("my_lab", "my_claims")]:
-            del sys.modules[name]
-
-    def run(*arguments, into="here"):
-        done = answer_here(*arguments, f"hydra.run.dir={into}", cwd=tmp_path)
-        assert done["status"] == 0, done
-        return done["out"]
-
-    forget()  # other tests have a my_lab too
-    yield run
-    forget()
-    REGISTRY.pop("S5-01", None)
-
-
-def test_the_network_the_target_the_sampler_and_the_grid_of_the_guide_run_together(small, tmp_path, run_py):
-    lab = tmp_path / "my_lab"
-    lab.mkdir()
-    (lab / "__init__.py").write_text("")
-    for group, module, name, words in (
-        ("denoiser", "networks", "mlp", "class MLP"),
-        ("target", "targets", "corners", "class Corners"),
-        ("sampler", "samplers", "two_slopes", "class TwoSlopes"),
-        ("grid", "grids", "power", "class Power"),
-    ):
-        (lab / "conf" / group).mkdir(parents=True)
-        (lab / f"{module}.py").write_text(block_with(words, "python"))
-        (lab / "conf" / group / f"{name}.yaml").write_text(block_with(f"my_lab.{module}.", "yaml"))
-    mine = ["--config-dir", "my_lab/conf", "target=corners", "sampler=two_slopes", "grid@schedule.grid=power"]
-    small = [override for override in small if not override.startswith("denoiser.")]
-    run_py(*mine, "schedule.grid.power=1.5", "denoiser=mlp", "extensions=[my_lab]", *small)
-    missing = json.loads((tmp_path / "here" / "metrics.json").read_text())["not_measured"]
-    assert "projection.w1" in missing
-    assert "path_kl.total" not in missing
-
-    run_py(*mine, "denoiser=exact", "extensions=[my_lab]", *small, into="exact")
-    corners = numpy.load(tmp_path / "exact" / "samples.npy")
-    assert numpy.abs(corners).mean() == pytest.approx(1, abs=0.02)
-    assert numpy.abs(corners.mean()) < 5 / corners.size**0.5
+from helpers import ROOT, blocks
 
 
 def test_the_parts_of_the_readme_stand_alone():
@@ -94,14 +29,6 @@ def test_every_option_is_named_in_the_readme():
     for path in sorted((ROOT / "conf").glob("*/*.yaml")):
         if path.parent.name != "study":  # a study has a page of its own
             assert f"`{path.stem}`" in text, path
-
-
-def test_the_claim_of_the_guide_holds(tmp_path, run_py):
-    lab = tmp_path / "my_claims"
-    lab.mkdir()
-    (lab / "__init__.py").write_text("import my_claims.claims")
-    (lab / "claims.py").write_text(block_with("S5-01", "python"))
-    assert "1 holds" in run_py("study=claims", "claims.only=[S5]", "extensions=[my_claims]")
 
 
 def test_every_test_that_the_docs_name_is_there():
