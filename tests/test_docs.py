@@ -57,6 +57,20 @@ def test_every_claim_that_the_docs_name_is_there():
         assert named <= set(every_claim()), path
 
 
+def test_a_source_is_cited_by_its_name_and_its_file_is_named_in_the_bibliography_alone():
+    from scorelab.claims.claim import SEEDS
+
+    page = (ROOT / "docs" / "bibliography.md").read_text()
+    folders = [ROOT / name for name in ("src", "conf", "docs", "tests", "scripts")]
+    texts = [
+        path for folder in folders for path in folder.rglob("*") if path.suffix in (".py", ".md", ".yaml", ".html")
+    ]
+    named = [path for path in [ROOT / "README.md", *texts] if re.search(r"\b00\d_[0-9a-f]{16}", path.read_text())]
+    assert [path.name for path in named] == ["bibliography.md"]
+    for name, _ in SEEDS.values():
+        assert len(re.findall(rf"^\| {re.escape(name)}\b.*`00\d_[0-9a-f]{{16}}\.txt` \|$", page, re.M)) == 1, name
+
+
 def test_every_study_has_its_page_and_every_page_its_study():
     studies = {path.parent.name for path in (ROOT / "src" / "scorelab" / "studies").glob("*/__init__.py")}
     assert {path.stem for path in (ROOT / "docs" / "studies").glob("*.md")} == studies
