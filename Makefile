@@ -74,7 +74,7 @@ reproduce-thesis-images: $(READY)
 report: $(READY) ## write report.md and report.html of a reproduction; DIR=outputs/reproduce-paper names another one
 	$(BIN)/python -m scorelab.reproduction $(or $(DIR),outputs/reproduce-quick) $(DOCS)
 
-docs: $(READY) ## write docs/metrics.md from the declarations of the studies
+docs: $(READY) ## write docs/metrics.md from the declarations of the studies, docs/options.md from conf/
 	$(BIN)/python -m scorelab.lab.pages
 
 architectures: ALSO = seed=0,1,2,3 sampler.count=20000 study.trajectories=0

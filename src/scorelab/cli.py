@@ -1,6 +1,7 @@
 """The command `scorelab`.
 
-    scorelab run [OVERRIDE ...]          train, sample, measure and draw; -m sweeps; --help shows every option
+    scorelab run [OVERRIDE ...]          train, sample, measure and draw; -m sweeps; --help lists the options, and
+                                         target=mixture --help the keys of an option
     scorelab ls [DIR ...]                find runs: --where 'denoiser.L == 6 and metrics.projection.w1 < 0.01'
     scorelab gather DIR                  gather the runs below a directory, also of a sweep that still runs
     scorelab evaluate FILE [OVERRIDE ...]    hold samples of any origin (.npy, .csv) against target=NAME

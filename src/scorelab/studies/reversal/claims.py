@@ -23,7 +23,7 @@ from scorelab.theory.line import (
     two_modes,
 )
 
-# 001, sections 1.2 and 1.3: Fokker-Planck, Tweedie. -----------------------------------------------------------------
+# CS 224 lecture 24, sections 1.2 and 1.3: Fokker-Planck, Tweedie. -----------------------------------------------------
 
 
 def fokker_planck(flux_slope, curvature):
@@ -186,7 +186,7 @@ def tweedies_formula(budget):
     )
 
 
-# 001, section 2: the frozen score. ----------------------------------------------------------------------------------
+# CS 224 lecture 24, section 2: the frozen score. ----------------------------------------------------------------------
 
 
 def step_mean(x, frozen, h):
@@ -268,7 +268,7 @@ def _kurtosis_of_reversal(x, time, h):
     return float((weights @ centred**4) / (weights @ centred**2) ** 2 - 3)
 
 
-# 004, section 4: the reverse step. ----------------------------------------------------------------------------------
+# Notes on score matching, section 4: the reverse step. ----------------------------------------------------------------
 
 
 def reverse_sde_drift(x, slope, beta, sigma):

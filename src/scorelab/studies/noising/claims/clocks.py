@@ -12,7 +12,7 @@ from scorelab.quadrature import gauss_legendre, trapezoid
 from scorelab.schedules import OU, VE
 from scorelab.theory.line import Process, derivatives, in_time, normal_density, score, two_modes
 
-# 000, section 5.3: the stationary law. ------------------------------------------------------------------------------
+# Visconti 2025, section 5.3: the stationary law. ----------------------------------------------------------------------
 
 
 def printed_stationary_variance(sigma):
@@ -94,7 +94,7 @@ def _stationary_residual(sigma, variance):
     return float((flux + 0.5 * sigma**2 * curvature).abs().max())
 
 
-# 003, section 5.3.2: variance exploding. ----------------------------------------------------------------------------
+# Ge's thesis, section 5.3.2: variance exploding. ----------------------------------------------------------------------
 
 
 def printed_diffusion(slope):

@@ -11,7 +11,7 @@ from scorelab.targets import GaussianMixture
 from scorelab.theory.line import derivatives, normal_density, two_modes
 from scorelab.theory.line import score as score_on_the_line
 
-# 000, section 4.1: denoising score matching. ------------------------------------------------------------------------
+# Visconti 2025, section 4.1: denoising score matching. ----------------------------------------------------------------
 
 
 def printed_score_of_the_kernel(noisy, clean, sigma):
@@ -121,7 +121,7 @@ def denoising_score_matching(budget):
     )
 
 
-# 003, section 5.3.3: noise and score. -------------------------------------------------------------------------------
+# Ge's thesis, section 5.3.3: noise and score. -------------------------------------------------------------------------
 
 
 def printed_noise(noisy, clean, bar):
@@ -205,7 +205,7 @@ def noise_and_score(budget):
     )
 
 
-# 004, section 3: noise prediction. ----------------------------------------------------------------------------------
+# Notes on score matching, section 3: noise prediction. ----------------------------------------------------------------
 
 
 def printed_dsm_integrand(squared_noise_error, noise_variance, weight):

@@ -42,7 +42,7 @@ def two_modes_in_the_plane():
     return GaussianMixture.two_modes(0.7, [3.0, 2.0])
 
 
-# 000, section 3.2: implicit score matching. -------------------------------------------------------------------------
+# Visconti 2025, section 3.2: implicit score matching. -----------------------------------------------------------------
 
 
 def implicit_integrand(squared, divergence):
@@ -78,7 +78,7 @@ def implicit_score_matching(budget):
     return Evidence(comparisons, numbers={"fisher": fisher, "spread": spread})
 
 
-# 004, section 2: Hutchinson's estimator. ----------------------------------------------------------------------------
+# Notes on score matching, section 2: Hutchinson's estimator. ----------------------------------------------------------
 
 
 def ism_integrand(values, form):

@@ -1,0 +1,21 @@
+"""What mkdocs does beside its own: Markdown of the site means what it means on a code host.
+
+Formulas of the pages are plain text, with <x, a> and mu*, which CommonMark leaves alone. Python-Markdown takes the
+first for HTML and the second for emphasis. The pages have no HTML, so that nothing is lost without it.
+"""
+
+from markdown.extensions import Extension
+
+
+class NoHtml(Extension):
+    """Markdown without raw HTML."""
+
+    def extendMarkdown(self, md):
+        md.preprocessors.deregister("html_block")
+        md.inlinePatterns.deregister("html")
+
+
+def on_config(config):
+    """Add the extension to those of mkdocs.yml."""
+    config.markdown_extensions.append(NoHtml())
+    return config
