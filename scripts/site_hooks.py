@@ -4,6 +4,8 @@ Formulas of the pages are plain text, with <x, a> and mu*, which CommonMark leav
 first for HTML and the second for emphasis. The pages have no HTML, so that nothing is lost without it.
 """
 
+import re
+
 from markdown.extensions import Extension
 
 
@@ -19,3 +21,8 @@ def on_config(config):
     """Add the extension to those of mkdocs.yml."""
     config.markdown_extensions.append(NoHtml())
     return config
+
+
+def on_page_content(html, **_):
+    """Show a bar in the code of a table as a bar: it is escaped there, as the bar would end the cell."""
+    return re.sub(r"<td[^>]*>.*?</td>", lambda cell: cell[0].replace("\\|", "|"), html)
