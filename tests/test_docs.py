@@ -1,8 +1,14 @@
 """What the documentation shows works as it stands."""
 
 import re
+import shlex
 
-from helpers import ROOT, blocks
+from helpers import ROOT, blocks, composed
+
+from scorelab.lab.config import check
+
+#: commands that the tutorial shows as refused
+REFUSED = ("    python run.py target.p=1.2\n", "    python run.py target=two_mode\n")
 
 
 def test_the_parts_of_the_readme_stand_alone():
@@ -22,6 +28,24 @@ def test_every_link_of_the_documentation_leads_somewhere():
     for page in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]:
         for link in re.findall(r"\]\((?!http)([^)#]+)\)", page.read_text()):
             assert (page.parent / link).exists(), f"{page}: {link}"
+
+
+def test_every_command_of_the_documentation_is_a_legal_configuration():
+    """Commands of new runs; those of a directory, a sweep and a folder of one's own need more than the checkout."""
+    needs = re.compile(r"outputs/|my_lab|--help|last|DIR|PATH|/data|\.\.\.|-m |npy:|hydra/")
+    commands = {}
+    for page in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]:
+        text = re.sub(r" *\\\n +", " ", page.read_text())
+        for line in re.findall(r"^    python run\.py +([^#\n]+)", text, re.M):
+            if not needs.search(line) and f"    python run.py {line.strip()}\n" not in REFUSED:
+                commands.setdefault(line.strip(), page)
+    assert len(commands) > 80
+    for command, page in commands.items():
+        try:
+            check(composed(*shlex.split(command)))
+        except Exception as error:
+            error.add_note(f"{page}: python run.py {command}")
+            raise
 
 
 def test_every_option_is_named_in_the_readme():
