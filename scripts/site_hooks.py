@@ -5,6 +5,7 @@ first for HTML and the second for emphasis. The pages have no HTML, so that noth
 """
 
 import re
+from pathlib import Path
 
 from markdown.extensions import Extension
 
@@ -18,9 +19,24 @@ class NoHtml(Extension):
 
 
 def on_config(config):
-    """Add the extension to those of mkdocs.yml."""
+    """Add the extension to those of mkdocs.yml, and leave out of the navigation what is not there.
+
+    No page is lost in this way: one that stands under another name is a page without a place, which fails.
+    """
     config.markdown_extensions.append(NoHtml())
+    config.nav = _present(config.nav, Path(config.docs_dir))
     return config
+
+
+def _present(entries, folder):
+    """The entries of a navigation whose pages are in the folder."""
+    kept = []
+    for entry in entries:
+        ((title, place),) = entry.items()
+        inner = _present(place, folder) if isinstance(place, list) else place
+        if inner and (isinstance(inner, list) or (folder / inner).is_file()):
+            kept.append({title: inner})
+    return kept
 
 
 def on_page_content(html, **_):
