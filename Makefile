@@ -1,6 +1,6 @@
 # `make` alone lists the targets. The first target that needs the environment makes it, in .venv.
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench bench-sampling bench-spins bench-images claims published-networks docs architectures reproduce-quick reproduce-paper reproduce-thesis reproduce-thesis-images report clean
+.PHONY: help demo test lint bench bench-sampling bench-spins bench-images claims published-networks docs site architectures reproduce-quick reproduce-paper reproduce-thesis reproduce-thesis-images report clean
 .PHONY: fig01 fig02 fig03 fig04 fig05 fig06 fig07 fig08 fig09
 
 PYTHON ?= python3
@@ -74,8 +74,12 @@ reproduce-thesis-images: $(READY)
 report: $(READY) ## write report.md and report.html of a reproduction; DIR=outputs/reproduce-paper names another one
 	$(BIN)/python -m scorelab.reproduction $(or $(DIR),outputs/reproduce-quick) $(DOCS)
 
-docs: $(READY) ## write docs/metrics.md from the declarations of the studies
+docs: $(READY) ## write docs/metrics.md from the declarations of the studies, docs/options.md from conf/
 	$(BIN)/python -m scorelab.lab.pages
+
+site: $(READY) ## build the documentation as a site, in outputs/site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
+	@echo "outputs/site/index.html; with its search: $(BIN)/python -m http.server --directory outputs/site"
 
 architectures: ALSO = seed=0,1,2,3 sampler.count=20000 study.trajectories=0
 architectures: $(READY) ## compare architectures for the score of a mixture: 25 configurations, four seeds; half an hour

@@ -135,6 +135,20 @@ def blocks(name, language):
     return re.findall(rf"```{language}\n(.*?)```", (ROOT / name).read_text(), re.DOTALL)
 
 
+def write_guide(folder) -> Path:
+    """Write the folder my_lab, each file as a page of docs/extending shows it, and return its path."""
+    shown = re.compile(r"`(my_lab/[\w./]+)`(?:, imported by `my_lab/__init__.py`)?:\n\n```\w+\n(.*?)```", re.DOTALL)
+    pages = [ROOT / "docs" / "extending.md", *sorted((ROOT / "docs" / "extending").glob("*.md"))]
+    for name, text in (pair for page in pages for pair in shown.findall(page.read_text())):
+        path = Path(folder) / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(path, "x") as file:  # a file is shown once
+            file.write(text)
+    lab = Path(folder) / "my_lab"
+    (lab / "__init__.py").write_text("import my_lab.claims\nimport my_lab.study\n")
+    return lab
+
+
 def measure(name):
     """The verdict of a claim on a share of its draws."""
     return judge(every_claim()[name].measure(Budget(quick=True, seed=0, claim=name)))

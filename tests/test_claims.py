@@ -12,7 +12,7 @@ from helpers import ROOT, answer_here, over
 
 import scorelab
 from scorelab.claims import CORRECTED, FAILS, HOLDS, Budget, Evidence, at_least, at_most, claim, equal, judge
-from scorelab.claims.claim import REGISTRY, UNDECIDED
+from scorelab.claims.claim import REGISTRY, SEEDS, UNDECIDED
 from scorelab.claims.registry import every_claim, select
 from scorelab.errors import ConfigError, ScorelabError
 from scorelab.studies.generate import published_networks
@@ -76,7 +76,7 @@ def test_comparisons_know_what_their_error_bars_allow(comparison, outcome):
 def test_claims_are_named_after_their_seeds_and_say_where_they_stand():
     for name, each in CLAIMS.items():
         assert each.id == name
-        assert each.source.partition(".txt")[0][:3] == f"00{name[1]}"
+        assert each.source.startswith(f"{SEEDS[each.seed][0]}, ")
 
 
 def test_claims_are_chosen_by_id_and_by_seed():

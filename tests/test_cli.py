@@ -60,13 +60,6 @@ def test_what_only_answers_does_not_import_torch(tmp_path):
     calls = (["--help"], ["--cfg", "job"], ["-m", "sweep.dry_run=true", "seed=0,1"])
     for arguments, answer in answers_of(*calls, cwd=tmp_path):
         assert (answer["status"], answer["imported"]) == (0, []), (arguments, answer["err"])
-        if "--help" in arguments:
-            for expected in (
-                "denoiser: amp, exact, mean_field, mixture_aware, module, phase_aware, relu, student, tanh",
-                "schedule: ddpm, edm, localization",
-                "stage=plot run=DIR",
-            ):
-                assert expected in answer["out"]
     assert list(tmp_path.iterdir()) == []
 
 

@@ -1,73 +1,14 @@
 """What the documentation shows works as it stands."""
 
-import json
 import re
-import sys
+import shlex
 
-import numpy
-import pytest
-from helpers import ROOT, answer_here
+from helpers import ROOT, blocks, composed
 
-from scorelab.claims.claim import REGISTRY
+from scorelab.lab.config import check
 
-
-def blocks(name, language):
-    return re.findall(rf"```{language}\n(.*?)```", (ROOT / name).read_text(), re.DOTALL)
-
-
-GUIDE = "docs/extending.md"
-
-
-def block_with(words, language):
-    """The one block of the guide that has these words."""
-    (found,) = [block for block in blocks(GUIDE, language) if words in block]
-    return found
-
-
-@pytest.fixture
-def run_py(tmp_path, monkeypatch):
-    """The command line in the folder of somebody whose packages can be imported, and are forgotten afterwards."""
-    monkeypatch.syspath_prepend(tmp_path)
-
-    def forget():
-        for name in [name for name in sys.modules if name.partition(".")[0] in ("my_lab", "my_claims")]:
-            del sys.modules[name]
-
-    def run(*arguments, into="here"):
-        done = answer_here(*arguments, f"hydra.run.dir={into}", cwd=tmp_path)
-        assert done["status"] == 0, done
-        return done["out"]
-
-    forget()  # other tests have a my_lab too
-    yield run
-    forget()
-    REGISTRY.pop("S5-01", None)
-
-
-def test_the_network_the_target_the_sampler_and_the_grid_of_the_guide_run_together(small, tmp_path, run_py):
-    lab = tmp_path / "my_lab"
-    lab.mkdir()
-    (lab / "__init__.py").write_text("")
-    for group, module, name, words in (
-        ("denoiser", "networks", "mlp", "class MLP"),
-        ("target", "targets", "corners", "class Corners"),
-        ("sampler", "samplers", "two_slopes", "class TwoSlopes"),
-        ("grid", "grids", "power", "class Power"),
-    ):
-        (lab / "conf" / group).mkdir(parents=True)
-        (lab / f"{module}.py").write_text(block_with(words, "python"))
-        (lab / "conf" / group / f"{name}.yaml").write_text(block_with(f"my_lab.{module}.", "yaml"))
-    mine = ["--config-dir", "my_lab/conf", "target=corners", "sampler=two_slopes", "grid@schedule.grid=power"]
-    small = [override for override in small if not override.startswith("denoiser.")]
-    run_py(*mine, "schedule.grid.power=1.5", "denoiser=mlp", "extensions=[my_lab]", *small)
-    missing = json.loads((tmp_path / "here" / "metrics.json").read_text())["not_measured"]
-    assert "projection.w1" in missing
-    assert "path_kl.total" not in missing
-
-    run_py(*mine, "denoiser=exact", "extensions=[my_lab]", *small, into="exact")
-    corners = numpy.load(tmp_path / "exact" / "samples.npy")
-    assert numpy.abs(corners).mean() == pytest.approx(1, abs=0.02)
-    assert numpy.abs(corners.mean()) < 5 / corners.size**0.5
+#: commands that the tutorial shows as refused
+REFUSED = ("    python run.py target.p=1.2\n", "    python run.py target=two_mode\n")
 
 
 def test_the_parts_of_the_readme_stand_alone():
@@ -89,19 +30,29 @@ def test_every_link_of_the_documentation_leads_somewhere():
             assert (page.parent / link).exists(), f"{page}: {link}"
 
 
+def test_every_command_of_the_documentation_is_a_legal_configuration():
+    """Commands of new runs; those of a directory, a sweep and a folder of one's own need more than the checkout."""
+    needs = re.compile(r"outputs/|my_lab|--help|last|DIR|PATH|/data|\.\.\.|-m |npy:|hydra/")
+    commands = {}
+    for page in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]:
+        text = re.sub(r" *\\\n +", " ", page.read_text())
+        for line in re.findall(r"^    python run\.py +([^#\n]+)", text, re.M):
+            if not needs.search(line) and f"    python run.py {line.strip()}\n" not in REFUSED:
+                commands.setdefault(line.strip(), page)
+    assert len(commands) > 80
+    for command, page in commands.items():
+        try:
+            check(composed(*shlex.split(command)))
+        except Exception as error:
+            error.add_note(f"{page}: python run.py {command}")
+            raise
+
+
 def test_every_option_is_named_in_the_readme():
     text = (ROOT / "README.md").read_text()
     for path in sorted((ROOT / "conf").glob("*/*.yaml")):
         if path.parent.name != "study":  # a study has a page of its own
             assert f"`{path.stem}`" in text, path
-
-
-def test_the_claim_of_the_guide_holds(tmp_path, run_py):
-    lab = tmp_path / "my_claims"
-    lab.mkdir()
-    (lab / "__init__.py").write_text("import my_claims.claims")
-    (lab / "claims.py").write_text(block_with("S5-01", "python"))
-    assert "1 holds" in run_py("study=claims", "claims.only=[S5]", "extensions=[my_claims]")
 
 
 def test_every_test_that_the_docs_name_is_there():
@@ -128,6 +79,20 @@ def test_every_claim_that_the_docs_name_is_there():
     for path in ROOT.glob("docs/**/*.md"):
         named = set(re.findall(r"\bS[0-4]-\d\d\b", path.read_text()))
         assert named <= set(every_claim()), path
+
+
+def test_a_source_is_cited_by_its_name_and_its_file_is_named_in_the_bibliography_alone():
+    from scorelab.claims.claim import SEEDS
+
+    page = (ROOT / "docs" / "bibliography.md").read_text()
+    folders = [ROOT / name for name in ("src", "conf", "docs", "tests", "scripts")]
+    texts = [
+        path for folder in folders for path in folder.rglob("*") if path.suffix in (".py", ".md", ".yaml", ".html")
+    ]
+    named = [path for path in [ROOT / "README.md", *texts] if re.search(r"\b00\d_[0-9a-f]{16}", path.read_text())]
+    assert [path.name for path in named] == ["bibliography.md"]
+    for name, _ in SEEDS.values():
+        assert len(re.findall(rf"^\| {re.escape(name)}\b.*`00\d_[0-9a-f]{{16}}\.txt` \|$", page, re.M)) == 1, name
 
 
 def test_every_study_has_its_page_and_every_page_its_study():

@@ -198,7 +198,7 @@ def test_mala_never_diverges():
 )
 @over("repeats", [1, 3])
 def test_annealed_langevin_is_what_is_printed(schedule, repeats):
-    """000_6c70dbc10a1c9c83.txt, section 4.2: alpha_i = c sigma_i^2/sigma_L^2 with the score of X + sigma_i G."""
+    """Visconti 2025, section 4.2: alpha_i = c sigma_i^2/sigma_L^2 with the score of X + sigma_i G."""
     target, levels, c = random_mixture(modes=3, n=3, seed=6), 7, 0.004
     angles = schedule.angles(levels)
     sigmas = 1 / torch.tan(angles)

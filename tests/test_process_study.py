@@ -159,7 +159,7 @@ def test_a_process_is_learned_by_a_regression_only():
 
 
 def test_the_process_of_the_guide_is_measured_with_the_others(tmp_path, monkeypatch):
-    (code,) = [block for block in blocks("docs/extending.md", "python") if "class FirstHalf" in block]
+    (code,) = blocks("docs/extending/process.md", "python")
     (tmp_path / "guide_lab.py").write_text(code)
     monkeypatch.syspath_prepend(tmp_path)
     node = "{_target_: guide_lab.FirstHalf, factor: 4.0}"

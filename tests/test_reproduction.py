@@ -168,10 +168,20 @@ def test_the_page_needs_nothing_else(sweep):
     page = write_report(sweep)[1].read_text()
     loads = Page(page).loads
     assert loads
-    assert all(load.startswith("data:image/png;base64,") for load in loads)
+    assert all(load.startswith(("data:image/png;base64,", "#")) for load in loads)
     assert "http://" not in page
     assert "https://" not in page
     assert not re.search(r"@import|url\(", page)
+
+
+def test_both_files_begin_with_links_to_their_headings(sweep):
+    text, page = (path.read_text() for path in write_report(sweep))
+    headings = re.findall(r"^## (.*)$", text, re.MULTILINE)
+    assert len(headings) > 5
+    assert [name for name, _ in re.findall(r"^- \[(.*)\]\(#(.*)\)$", text, re.MULTILINE)] == headings
+    links, anchors = re.findall(r'<a href="#([^"]*)">', page), re.findall(r'<h2 id="([^"]*)">', page)
+    assert links == anchors
+    assert len(set(anchors)) == len(headings)
 
 
 def test_the_numbers_are_those_of_the_runs(sweep):

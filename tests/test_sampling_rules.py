@@ -150,13 +150,13 @@ def ve_rate(s):
 @over(
     ("name", "schedule", "step"),
     [
-        # 000_6c70dbc10a1c9c83.txt, section 5.3
+        # Visconti 2025, section 5.3
         (
             "reverse_sde",
             ou(1.0, math.sqrt(2)),
             lambda X, s, t, score, z: X + (X + 2 * score) * (s - t) + root(2 * (s - t)) * z,
         ),
-        # 004_bfdb7e49cac735be.txt, section 4
+        # notes on score matching, section 4
         (
             "reverse_sde",
             ou(0.7, 1.3),
@@ -172,7 +172,7 @@ def ve_rate(s):
             SHORT["edm"],
             lambda X, s, t, score, z: X + 2 * s * (s - t) * score + root(2 * s * (s - t)) * z,
         ),
-        # 001_4ca3c1340e19a977.txt, equation (8), integrated
+        # CS 224 lecture 24, equation (8), integrated
         (
             "exponential_integrator",
             ou(1.0, math.sqrt(2)),

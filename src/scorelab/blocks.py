@@ -11,6 +11,9 @@ from pathlib import Path
 from scorelab.errors import printable
 from scorelab.markdown import table, text
 
+#: a page with so many headings of level 2 begins with a list of them
+_MANY = 5
+
 
 @dataclass(frozen=True)
 class Heading:
@@ -18,6 +21,18 @@ class Heading:
 
     level: int
     text: str
+
+    @property
+    def anchor(self) -> str:
+        """The name by which a link on the page finds it: that which code hosts give to a heading in Markdown."""
+        return re.sub(r"[^\w -]", "", printable(self.text).lower()).strip().replace(" ", "-")
+
+
+@dataclass(frozen=True)
+class Contents:
+    """Links to headings."""
+
+    headings: list[Heading]
 
 
 @dataclass(frozen=True)
@@ -58,11 +73,21 @@ class Pictures:
     items: list[tuple[Path, str]]
 
 
+def _with_contents(blocks: list) -> list:
+    """The blocks, with links to the headings of level 2 before the first of them, where there are many."""
+    places = [place for place, block in enumerate(blocks) if isinstance(block, Heading) and block.level == 2]
+    if len(places) < _MANY:
+        return blocks
+    return [*blocks[: places[0]], Contents([blocks[place] for place in places]), *blocks[places[0] :]]
+
+
 def markdown(blocks: list, home: Path) -> str:
     """Blocks as Markdown; pictures are links relative to `home`."""
     parts = []
-    for block in blocks:
+    for block in _with_contents(blocks):
         match block:
+            case Contents(headings):
+                parts.append("\n".join(f"- [{text(each.text)}](#{each.anchor})" for each in headings))
             case Heading(level, title):
                 parts.append(f"{'#' * level} {text(title)}")
             case Paragraph(said, conclusion):
@@ -107,7 +132,7 @@ def page(blocks: list, title: str) -> str:
     """Blocks as one HTML page with its pictures inside."""
     frame = (resources.files("scorelab") / "page.html").read_text()
     before, after = frame.replace("{{title}}", html.escape(title)).split("{{body}}")
-    return before + "\n".join(map(_element, blocks)) + after
+    return before + "\n".join(map(_element, _with_contents(blocks))) + after
 
 
 def fragment(blocks: list) -> str:
@@ -117,8 +142,11 @@ def fragment(blocks: list) -> str:
 
 def _element(block) -> str:
     match block:
+        case Contents(headings):
+            links = (f'<li><a href="#{each.anchor}">{html.escape(printable(each.text))}</a></li>' for each in headings)
+            return f"<nav><ul>{''.join(links)}</ul></nav>"
         case Heading(level, text):
-            return f"<h{level}>{html.escape(printable(text))}</h{level}>"
+            return f'<h{level} id="{block.anchor}">{html.escape(printable(text))}</h{level}>'
         case Paragraph(text, conclusion):
             mark = ' class="conclusion"' if conclusion else ""
             return f"<p{mark}>{html.escape(printable(text))}</p>"

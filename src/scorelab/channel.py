@@ -6,7 +6,7 @@
 
     m = E[X | x]  (posterior mean)        eps = E[G | x]  (noise)        v = cos(phi) m - sin(phi) eps  (velocity)
 
-Tweedie's formula (001_4ca3c1340e19a977.txt, lemma 1) is one set of identities for all clocks:
+Tweedie's formula (CS 224 lecture 24, lemma 1) is one set of identities for all clocks:
 
     x = sin m + cos eps          m = sin x + cos v          eps = cos x - sin v
     score = grad log p_phi(x) = -eps / cos = (sin m - x) / cos^2

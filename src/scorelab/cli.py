@@ -1,9 +1,11 @@
 """The command `scorelab`.
 
-    scorelab run [OVERRIDE ...]          train, sample, measure and draw; -m sweeps; --help shows every option
+    scorelab run [OVERRIDE ...]          train, sample, measure and draw; -m sweeps; --help lists the options, and
+                                         target=mixture --help the keys of an option
     scorelab ls [DIR ...]                find runs: --where 'denoiser.L == 6 and metrics.projection.w1 < 0.01'
     scorelab gather DIR                  gather the runs below a directory, also of a sweep that still runs
-    scorelab evaluate FILE [OVERRIDE ...]    hold samples of any origin (.npy, .csv) against target=NAME
+    scorelab evaluate FILE [OVERRIDE ...]
+                                         hold samples of any origin (.npy, .csv) against target=NAME
 
 `scorelab COMMAND --help` says more.
 """
@@ -18,6 +20,22 @@ from scorelab.files import require_folder
 #: columns of `ls`, those of them that there are
 _COLUMNS = ("directory", "state", "study", "target", "denoiser", "seed", "metrics.projection.w1")
 _COLUMNS += ("metrics.projection.mode_weight", "metrics.path_kl.total", "error")
+
+_LS = """List runs: a row for each run at any depth below the directories.
+
+Columns are directory, state, time, error, asked (the overrides), the names of the chosen classes (target, ...), every
+key of the configuration, as training.N, and every number of metrics.json, as metrics.projection.w1.
+
+    scorelab ls outputs --where 'denoiser.L == 6 and metrics.projection.w1 < 0.01'
+    scorelab ls outputs --columns directory,training.N,metrics.path_kl.total"""
+_GATHER = """Write sweep.csv, sweep.md and the figures of the runs below a directory, also of a sweep that still runs.
+
+    scorelab gather outputs/2026-11-27/12-00-00-sweep"""
+_EVALUATE = """Hold samples against a target: every number beside what exact samples have.
+
+The exit status is 0 if nothing tells the samples from exact ones, and 3 if something does.
+
+    scorelab evaluate samples.npy target=mixture target.n=8 --out evaluated"""
 
 
 def main():
@@ -54,10 +72,10 @@ def _ls(words):
 
     from scorelab.lab.finding import runs
 
-    parser = _parser("ls", runs.__doc__)
-    parser.add_argument("directories", nargs="*", metavar="DIR", help="by default outputs")
-    parser.add_argument("--where", help="an expression that a run has to satisfy")
-    parser.add_argument("--columns", help="names of columns, with commas between them; 'all' for every one")
+    parser = _parser("ls", _LS)
+    parser.add_argument("directories", nargs="*", metavar="DIR", help="where runs are looked for; by default outputs")
+    parser.add_argument("--where", metavar="EXPRESSION", help="an expression of columns that a run has to satisfy")
+    parser.add_argument("--columns", metavar="NAMES", help="columns, with commas between them; 'all' for every one")
     parser.add_argument("--csv", metavar="FILE", help="write every column to a file instead")
     chosen = parser.parse_args(words)
     table = runs(*chosen.directories, where=chosen.where)
@@ -86,8 +104,8 @@ def _text(value) -> str:
 def _gather(words):
     from scorelab.lab.gather import gather, print_sweep
 
-    parser = _parser("gather", "Write sweep.csv, sweep.md and the figures of the runs below a directory.")
-    parser.add_argument("directory", metavar="DIR")
+    parser = _parser("gather", _GATHER)
+    parser.add_argument("directory", metavar="DIR", help="a directory with runs, as of a sweep; the files go there")
     parser.add_argument("extensions", nargs="*", help="packages of your own whose studies the runs are of")
     chosen = parser.parse_args(words)
     print_sweep(gather(chosen.directory, chosen.extensions), Path(chosen.directory))
@@ -96,12 +114,14 @@ def _gather(words):
 def _evaluate(words):
     from scorelab.evaluation import evaluate
 
-    parser = _parser("evaluate", "Hold samples against a target: every number beside what exact samples have.")
+    parser = _parser("evaluate", _EVALUATE)
     parser.add_argument("samples", metavar="FILE", help=".npy or .csv, one sample a row")
     parser.add_argument("overrides", nargs="*", metavar="OVERRIDE", help="of the target, as target=mixture target.n=8")
     parser.add_argument("--out", metavar="DIR", help="write evaluation.json and evaluation.png there")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--repeats", type=int, default=200, help="sets behind a floor or a standard error")
+    parser.add_argument("--seed", type=int, default=0, help="of the exact samples, >= 0; by default 0")
+    parser.add_argument(
+        "--repeats", type=int, default=200, help="sets behind a floor or a standard error; by default 200"
+    )
     chosen = parser.parse_args(words)
     if chosen.out is not None:
         require_folder(chosen.out)

@@ -4,7 +4,7 @@ A claim is declared where its measurement is written:
 
     @claim(
         "S0-02",
-        source="000_6c70dbc10a1c9c83.txt, section 4.1",
+        source="Visconti 2025, section 4.1",
         statement="the score of N(x, sigma^2 I) at x~ is (x~ - x)/sigma^2",
         corrected="it is -(x~ - x)/sigma^2",
         recorded=CORRECTED,
@@ -22,13 +22,22 @@ from typing import Literal
 
 from scorelab.randomness import stream
 
-#: seed, the source that a claim is of -> its title
+#: seed, the source that a claim is of -> the name by which it is cited, and its title; see docs/bibliography.md
 SEEDS = {
-    "S0": "E. T. Visconti, Diffusion Models: background and a case study, semester paper, ETH Zürich, 2025",
-    "S1": "Diffusion Models, lecture 24 of CS 224, fall 2023",
-    "S2": "Yi Zhang, The Large and Small Noise Regimes in Diffusion Models, slides, 2024",
-    "S3": "Selena Ge, Stochastic Differential Equations for Large-scale Machine Learning, thesis, NYU Shanghai",
-    "S4": "notes on score matching, denoising score matching and the reverse SDE",
+    "S0": (
+        "Visconti 2025",
+        "E. T. Visconti, Diffusion Models: background and a case study, semester paper, ETH Zürich, 2025",
+    ),
+    "S1": ("CS 224 lecture 24", "Diffusion Models, lecture 24 of CS 224, fall 2023"),
+    "S2": ("Zhang 2024", "Yi Zhang, The Large and Small Noise Regimes in Diffusion Models, slides, 2024"),
+    "S3": (
+        "Ge's thesis",
+        "Selena Ge, Stochastic Differential Equations for Large-scale Machine Learning, thesis, NYU Shanghai",
+    ),
+    "S4": (
+        "notes on score matching",
+        "notes on score matching, denoising score matching and the reverse SDE",
+    ),
 }
 HOLDS, CORRECTED, FAILS = "holds", "holds as corrected", "fails"
 #: the verdict where the error bars are too wide to decide
@@ -143,11 +152,11 @@ class Budget:
 class Claim:
     """One statement of a seed.
 
-    id: as in "S2-03"; it starts with the seed. source: file of the seed, section, equation. statement: in words and
-    symbols, as printed. measure: Budget -> Evidence. recorded: the verdict that is known. corrected: the statement that
-    holds in its place. fault: what is wrong with the printed statement: a `misprint` (its own source uses the right
-    form elsewhere, or nothing follows from it) or an `error`. finding: a paragraph, a format string over the numbers of
-    the evidence. cost: rough seconds on one core; the costliest claims start first.
+    id: as in "S2-03"; it starts with the seed. source: the seed as it is cited, section, equation. statement: in words
+    and symbols, as printed. measure: Budget -> Evidence. recorded: the verdict that is known. corrected: the statement
+    that holds in its place. fault: what is wrong with the printed statement: a `misprint` (its own source uses the
+    right form elsewhere, or nothing follows from it) or an `error`. finding: a paragraph, a format string over the
+    numbers of the evidence. cost: rough seconds on one core; the costliest claims start first.
     """
 
     id: str

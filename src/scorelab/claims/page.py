@@ -1,6 +1,5 @@
 """The Markdown page of claims: a table with the verdicts first, then a section a claim."""
 
-import re
 from collections import Counter
 from pathlib import Path
 from urllib.parse import quote
@@ -33,7 +32,7 @@ def page(results: list[dict], pictures: dict[str, list[Path]], folder: str, quic
         "A *misprint* is right elsewhere in its source, or nothing follows from it; an *error* is any other fault.",
         f"All measurements together took {seconds:.0f} seconds of one core.",
         "",
-        *(f"- {text(seed)}: {what} (`{file}`)" for seed, what, file in _sources(results)),
+        *(f"- {text(seed)}: {what}" for seed, what in _sources(results)),
         "",
         *table(("verdict", "", "claim", "source", "statement"), map(_verdict, results)),
     ]
@@ -49,16 +48,20 @@ def _fault(result: dict) -> str:
 
 def _verdict(result: dict) -> tuple[str, ...]:
     link = f"[{text(result['id'])}](#{quote(result['id'].lower(), errors='replace')})"
-    place = re.sub(r"^\S+\.txt,\s*", "", result["source"])
+    name, _ = SEEDS.get(_seed(result), ("", ""))
+    place = result["source"].removeprefix(name).removeprefix(", ")
     return text(result["verdict"]), text(_fault(result)), link, text(place), text(result["statement"])
 
 
 def _sources(results: list[dict]):
-    """The seed, its title and its file, for each seed that has claims."""
-    files = {}
-    for result in results:
-        files.setdefault(result["id"].partition("-")[0], re.match(r"\S+\.txt", result["source"]))
-    return [(seed, SEEDS.get(seed, "of an extension"), file[0] if file else "") for seed, file in files.items()]
+    """The seed and its title with the name by which it is cited, for each seed that has claims."""
+    seeds = dict.fromkeys(map(_seed, results))
+    named = ((seed, *SEEDS.get(seed, (None, "of an extension"))) for seed in seeds)
+    return [(seed, f"{title} (cited as {name})" if name else title) for seed, name, title in named]
+
+
+def _seed(result: dict) -> str:
+    return result["id"].partition("-")[0]
 
 
 def _section(result: dict, pictures: list[Path], folder: str) -> list[str]:

@@ -10,7 +10,7 @@ which is y = t X + sqrt(t) G of stochastic localization. With eta = E[x | field,
     z^{k+1} = beta A m^k + y + h - b_k m^{k-1},     m^k = eta(z^k; s_k),     m^0 = 0
     b_k = beta^2 (1/n) sum_i Var[x_i | z^k_i, s_k],     s_{k+1} = beta^2 |m^k|^2/n + t
 
-For signs m = tanh z and b_k = beta^2 (1 - |m^k|^2/n) (001_4ca3c1340e19a977.txt, section 3, after El Alaoui, Montanari
+For signs m = tanh z and b_k = beta^2 (1 - |m^k|^2/n) (CS 224 lecture 24, section 3, after El Alaoui, Montanari
 and Sellke 2022). For other priors the quartic term of a spiked target, -beta^2/(4n) |x|^4, makes the
 precision s_k: it adds beta^2 E|x|^2/n, and the fluctuation of the fields takes beta^2 (E|x|^2 - |m|^2)/n away.
 

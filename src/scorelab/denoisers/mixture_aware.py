@@ -8,7 +8,7 @@ from scorelab.randomness import BLOCK, stream
 
 
 class MixtureAwareDenoiser(Denoiser):
-    """Split the samples into sides, and give each side its own denoiser (000_6c70dbc10a1c9c83.txt, section 7.6).
+    """Split the samples into sides, and give each side its own denoiser (Visconti 2025, section 7.6).
 
     split: `principal_component` makes two sides, by the sign of the centred projection on the first principal
     component; `kmeans` makes any number. A generated sample is assigned to a side once. The probability of a side is

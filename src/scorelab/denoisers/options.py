@@ -72,7 +72,7 @@ class Amp(DenoiserOptions):
 
 
 class OuterProduct(DenoiserOptions):
-    """Algorithm 1 of 000_6c70dbc10a1c9c83.txt, section 7.2.
+    """Algorithm 1 of Visconti 2025, section 7.2.
 
     L: time features, >= 1. m: hidden width, >= 1. frequencies: Fourier frequencies 0 ... frequencies - 1 of the
     angle, >= 1 (the paper's 21). activation: of the hidden layer.

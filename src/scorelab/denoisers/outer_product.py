@@ -9,7 +9,7 @@ from scorelab.devices import like
 
 
 class OuterProductDenoiser(Denoiser):
-    """The network of 000_6c70dbc10a1c9c83.txt, algorithm 1.
+    """The network of Visconti 2025, algorithm 1.
 
         s = Linear_0([cos(i alpha), sin(i alpha)])      i = 0 ... frequencies - 1,  s in R^L
         h = activation(Linear_1(input))                 h in R^m

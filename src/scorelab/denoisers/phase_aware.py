@@ -11,7 +11,7 @@ from scorelab.denoisers.base import Denoiser, Part
 
 
 class PhaseAwareDenoiser(Denoiser):
-    """One denoiser for each phase of the noise level (000_6c70dbc10a1c9c83.txt, section 7.7).
+    """One denoiser for each phase of the noise level (Visconti 2025, section 7.7).
 
     switches: increasing angles, in radians, at which the next denoiser takes over. denoisers: one more than `switches`.
     Each denoiser is trained on all samples, at the angles of its phase and up to `overlap` radians beyond them, as in

@@ -13,7 +13,7 @@ class StudentDenoiser(Denoiser):
         m = [std^2 sin x + cos^2 sum_k gamma_k mu_k] / v,     v = std^2 sin^2 + cos^2
         gamma = softmax(log w_k - |x - sin mu_k|^2 / (2 v))
 
-    For K = 2 and opposite means it is the student network of 000_6c70dbc10a1c9c83.txt, section 8.2. The weights are
+    For K = 2 and opposite means it is the student network of Visconti 2025, section 8.2. The weights are
     softmax(`log_weights`). The arguments are the options of `scorelab.denoisers.Student`. States of another shape than
     (count, n) are read as vectors of n entries.
     """

@@ -1,4 +1,7 @@
-"""Write docs/metrics.md from what the studies declare: python -m scorelab.lab.pages [FOLDER]."""
+"""Write docs/metrics.md from what the studies declare, and docs/options.md from the option files.
+
+python -m scorelab.lab.pages [FOLDER]
+"""
 
 import importlib
 import pkgutil
@@ -7,8 +10,11 @@ from pathlib import Path
 
 import scorelab.studies
 from scorelab.files import write_text
+from scorelab.lab.app import config_folder
+from scorelab.lab.help import OptionFile, groups, options
 from scorelab.lab.numbers import NOT_MEASURED, RUN
 from scorelab.laws.section import Section
+from scorelab.markdown import table, text
 from scorelab.metrics import numbers as metrics
 from scorelab.studies import numbers as shared
 from scorelab.studies.base import Study, sections_of
@@ -32,6 +38,49 @@ everything that reads a run takes for `NAME_standard_error`. Numbers that JSON c
 
 A number with the unit 1 is a pure number. x is a sample, a the signal direction of the target.
 """
+
+
+_OPTIONS = """\
+# Options: every group, option and key
+
+`make docs` writes this page from the option files in `conf/`; `python run.py GROUP=NAME --help` shows the same.
+GROUP=NAME chooses an option, GROUP.key=value changes a value. A grid is chosen with grid@schedule.grid=NAME.
+"""
+
+
+#: group -> where its keys stand, if not below its name
+_PLACES = {"grid": "schedule.grid."}
+
+
+def options_page() -> str:
+    """The text of docs/options.md."""
+    folder = config_folder()
+    lines = [_OPTIONS, "## General keys", "", *_keys(OptionFile.read(folder / "config.yaml"), "")]
+    for group in (group for group in groups([folder]) if group != "experiment"):
+        files = {name: OptionFile.read(path) for name, path in options(group, [folder]).items()}
+        lines += [
+            "",
+            f"## {group}",
+            "",
+            *table(
+                ("option", "meaning"),
+                ((f"[`{name}`](#{group}{name})", text(file.meaning)) for name, file in files.items()),
+            ),
+        ]
+        for name, file in files.items():
+            lines += ["", f"### {group}={name}", "", text(file.text)]
+            keys = _keys(file, "" if file.at_root else _PLACES.get(group, f"{group}."))
+            lines += ["", *keys] if keys else []
+    return "\n".join(lines) + "\n"
+
+
+def _keys(file: OptionFile, place: str) -> list[str]:
+    rows = [(f"`{place}{key}`", _code(value), text(comment)) for key, (value, comment) in file.keys().items()]
+    return table(("key", "value", "meaning"), rows) if rows else []
+
+
+def _code(value: str) -> str:
+    return f"`{value}`" if value else ""
 
 
 def studies() -> list[type[Study]]:
@@ -58,8 +107,10 @@ def metrics_page() -> str:
 
 
 def write_pages(folder: Path | str = "docs"):
-    """Write docs/metrics.md, the page that follows from declarations, or the same page into another folder."""
+    """Write docs/metrics.md and docs/options.md, the pages that follow from declarations, or the same into another
+    folder."""
     write_text(Path(folder) / "metrics.md", metrics_page())
+    write_text(Path(folder) / "options.md", options_page())
 
 
 if __name__ == "__main__":

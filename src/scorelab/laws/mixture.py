@@ -6,7 +6,7 @@ cos^2 I, with the same axes U_k. So the posterior of X given x is again a mixtur
     gamma_k(x) ~ w_k N(x; sin mu_k, V_k)          m_k(x) = mu_k + sin C_k V_k^-1 (x - sin mu_k)
 
 and E[X | x] = sum_k gamma_k m_k, grad log p(x) = sum_k gamma_k V_k^-1 (sin mu_k - x). For two modes with C_k = I this
-is 000_6c70dbc10a1c9c83.txt, section 7.3. The formulas are exact at both ends: gamma_k = w_k at angle 0, and E[X | x] =
+is Visconti 2025, section 7.3. The formulas are exact at both ends: gamma_k = w_k at angle 0, and E[X | x] =
 x at pi/2.
 
 `x` is (count, n) and an angle is a number or a tensor (count,), in radians. Exponents are computed in float64 for every

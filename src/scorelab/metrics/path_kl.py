@@ -41,7 +41,7 @@ def path_kl(denoiser, target, end_angle: float, points: int, draws: int, generat
     """1/2 int_0^T E|m(Y_t; t) - m_hat(Y_t; t)|^2 dt with T = tan^2(end_angle), along the exact process.
 
     By Girsanov's theorem this is the KL divergence between the laws of the paths of dY = m dt + dW and of
-    dY = m_hat dt + dW (000_6c70dbc10a1c9c83.txt, equation A.5, is its empirical form). The integral over the angle is
+    dY = m_hat dt + dW (Visconti 2025, equation A.5, is its empirical form). The integral over the angle is
     computed by Gauss-Legendre quadrature with `points` angles on each stretch between two jumps of the denoiser, and
     the expectation is the mean over `draws` independent exact states per angle. The error of the quadrature is its
     difference from the rule with twice as many angles, the mean over the same few exact states for both rules: it shows

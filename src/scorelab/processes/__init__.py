@@ -3,7 +3,7 @@
 A Markov process Y of observations of x that becomes informative defines mu_t = law(x | Y_t), a martingale that
 localizes: mu_0 is the target, and the last law is a point. To sample the target is to draw a path of Y without knowing
 x, for which the posterior mean, or the law of the next observation, is enough (Montanari 2023, "Sampling, diffusions,
-and stochastic localization", sections 3 and 4; 000_6c70dbc10a1c9c83.txt, section 6).
+and stochastic localization", sections 3 and 4; Visconti 2025, section 6).
 """
 
 from scorelab._lazy import lazy_exports

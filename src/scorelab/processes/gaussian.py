@@ -8,7 +8,7 @@ time of a process is t = tan^2(angle). A step with the frozen posterior mean m i
 
     Y_j' = Y_j + (q_j' - q_j) <w_j, m> + sqrt(q_j' - q_j) G_j.
 
-- isotropic: w_j = e_j, q_j = t. It is stochastic localization (000_6c70dbc10a1c9c83.txt, equation 10).
+- isotropic: w_j = e_j, q_j = t. It is stochastic localization (Visconti 2025, equation 10).
 - anisotropic: w_j orthonormal, Q(t) a path of positive matrices with these axes (Montanari 2023, section 4).
 - linear: Y = t A x + B_t for a matrix A, so that w_j/|w_j| are the rows of A and q_j = gain_j^2 t.
 """

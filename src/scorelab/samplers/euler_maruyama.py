@@ -7,7 +7,7 @@ from scorelab.samplers.base import Sampler, Step
 
 
 class EulerMaruyama(Sampler):
-    """dY = m(Y; t) dt + dW with the drift frozen over a step (000_6c70dbc10a1c9c83.txt, equation 10 and section 7.1).
+    """dY = m(Y; t) dt + dW with the drift frozen over a step (Visconti 2025, equation 10 and section 7.1).
 
     Y_{t'} = Y_t + (t' - t) m + sqrt(t' - t) Z is exact for a frozen m. `step` takes it in x = Y / sqrt(t (t + 1)).
     """

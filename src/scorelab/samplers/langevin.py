@@ -13,7 +13,7 @@ class AnnealedLangevin(Sampler):
 
         x <- x + alpha_i score(x; sigma_i) + sqrt(2 alpha_i) z,     alpha_i = step_size sigma_i^2
 
-    (000_6c70dbc10a1c9c83.txt, section 4.2, equations 4 and 5, where step_size is c/sigma_min^2; Song and Ermon 2019,
+    (Visconti 2025, section 4.2, equations 4 and 5, where step_size is c/sigma_min^2; Song and Ermon 2019,
     algorithm 1, have half of this step). The noise levels are sigma = cot(phi).
 
     repeats: steps per level, >= 1. step_size: in units of sigma^2; above 2 the dynamics of the noise itself diverges.
@@ -81,7 +81,7 @@ class _OneLevel(Sampler):
 class ULA(_OneLevel):
     """y <- y + step_size score(y) + sqrt(2 step_size) z on the law of y = X + sigma G.
 
-    The unadjusted Langevin algorithm (000_6c70dbc10a1c9c83.txt, sections 3.1 and 3.3). Its stationary law differs from
+    The unadjusted Langevin algorithm (Visconti 2025, sections 3.1 and 3.3). Its stationary law differs from
     the law of y at first order in step_size.
     """
 

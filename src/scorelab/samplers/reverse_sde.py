@@ -18,7 +18,7 @@ class Factors(NamedTuple):
 class _Reversed(Sampler):
     """Base of the two rules, which run the noising SDE dX = f X ds + g dW backwards by
 
-    dX = (-f X + g^2 score) ds + g dW                (Anderson 1982; 001_4ca3c1340e19a977.txt, section 1.2).
+    dX = (-f X + g^2 score) ds + g dW                (Anderson 1982; CS 224 lecture 24, section 1.2).
 
     A subclass gives the step of the native state, X' = a X + w score + b z.
     """
@@ -52,8 +52,8 @@ class ReverseSDE(_Reversed):
     """X' = X + h (-f X + g^2 score) + g sqrt(h) z: Euler-Maruyama with f, g and the score at the start of the step. On
     a chain, whose beta jumps at the integers, f and g^2 are means over the step.
 
-    For the OU process this is the discretisation of 000_6c70dbc10a1c9c83.txt, section 5.3, and of
-    004_bfdb7e49cac735be.txt, section 4. Steps must be short where beta(s) is large, as the linear part is not solved.
+    For the OU process this is the discretisation of Visconti 2025, section 5.3, and of
+    notes on score matching, section 4. Steps must be short where beta(s) is large, as the linear part is not solved.
     """
 
     def _factors(self, schedule, native):
@@ -62,7 +62,7 @@ class ReverseSDE(_Reversed):
 
 
 class ExponentialIntegrator(_Reversed):
-    """The same SDE, solved exactly with the score frozen over a step (001_4ca3c1340e19a977.txt, equation 8).
+    """The same SDE, solved exactly with the score frozen over a step (CS 224 lecture 24, equation 8).
 
     X' = (gamma'/gamma) X + w score + sqrt(sigma^2 (gamma'/gamma)^2 - sigma'^2) z, where gamma and sigma are the signal
     and the noise, and w is the schedule's `score_weight`. For the OU process with beta = 1 and sigma^2 = 2 it is

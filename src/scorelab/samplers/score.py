@@ -9,5 +9,5 @@ def score(denoiser, x, angle: float):
 
 
 def langevin_step(x, score, step: float, noise):
-    """x + step * score + sqrt(2 step) z, in place (000_6c70dbc10a1c9c83.txt, section 3.1)."""
+    """x + step * score + sqrt(2 step) z, in place (Visconti 2025, section 3.1)."""
     return x.add_(score, alpha=step).add_(noise(), alpha=math.sqrt(2 * step))

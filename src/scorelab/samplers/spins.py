@@ -42,7 +42,7 @@ def localize(denoiser, paths: Paths, stride: int = 1) -> torch.Tensor:
     """Y += m dt + dB until the end of the grid, and the posterior mean m there, (count, n).
 
     stride: intervals of the grid in a step; it divides their number. A sample is a sign x_i = 1 with the probability
-    (1 + m_i)/2: 001_4ca3c1340e19a977.txt, section 3, after El Alaoui, Montanari and Sellke 2022.
+    (1 + m_i)/2: CS 224 lecture 24, section 3, after El Alaoui, Montanari and Sellke 2022.
     """
     angles = paths.grid[::stride].sqrt().atan()
     start = torch.zeros(paths.shape, dtype=paths.dtype)  # at angle 0 the state says nothing

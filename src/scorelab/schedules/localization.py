@@ -10,7 +10,7 @@ from scorelab.schedules.base import Schedule, _tensor
 
 
 class Localization(Schedule):
-    """Stochastic localization: Y_t = t X + sqrt(t) G with t = tan^2(alpha) (000_6c70dbc10a1c9c83.txt, sections 6, 7.1).
+    """Stochastic localization: Y_t = t X + sqrt(t) G with t = tan^2(alpha) (Visconti 2025, sections 6, 7.1).
 
     In the angle coordinate Y_t = sqrt(t (t+1)) x_alpha. The signal-to-noise ratio is t, and time runs from noise to
     data. The noising process, in which t falls, is the Brownian bridge dY = -Y/t ds + dW.

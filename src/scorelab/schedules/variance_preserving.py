@@ -48,7 +48,7 @@ class VariancePreserving(Schedule):
 
             2 c^2 (signal'/signal - 1),
 
-        which is 2 (e^h - 1) for the OU process of 001_4ca3c1340e19a977.txt, equation (8).
+        which is 2 (e^h - 1) for the OU process of CS 224 lecture 24, equation (8).
         """
         return 2 * self.terminal_std**2 * (self.log_signal(next_time) - self.log_signal(time)).expm1()
 
@@ -72,9 +72,9 @@ class _FromT(VariancePreserving):
 
 
 class OU(_FromT):
-    """dX = -beta X ds + sigma dW (004_bfdb7e49cac735be.txt, section 3).
+    """dX = -beta X ds + sigma dW (notes on score matching, section 3).
 
-    001_4ca3c1340e19a977.txt has beta = 1, sigma^2 = 2.
+    CS 224 lecture 24 has beta = 1, sigma^2 = 2.
 
     X_s = e^{-beta s} X + sqrt(sigma^2/(2 beta) (1 - e^{-2 beta s})) G. The stationary law is N(0, sigma^2/(2 beta) I).
 

@@ -19,7 +19,7 @@ class Ising(FiniteTarget):
 
     The diagonal of A is in the energy and changes nothing else. Above n = 22 the target has its couplings, energy and
     direction, and no samples. Raises ValueError for an A that is not symmetric, and for numbers that are not allowed.
-    Source: 001_4ca3c1340e19a977.txt, section 3, with the sign +.
+    Source: CS 224 lecture 24, section 3, with the sign +.
     """
 
     prior = Rademacher()

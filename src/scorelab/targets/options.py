@@ -60,7 +60,7 @@ class TargetOptions(Options):
 
 
 class TwoModes(TargetOptions):
-    """p N((1-p) a, I) + (1-p) N(-p a, I), equation (12) of 000_6c70dbc10a1c9c83.txt.
+    """p N((1-p) a, I) + (1-p) N(-p a, I), equation (12) of Visconti 2025.
 
     p: weight of the right mode, in (0, 1). n: dimension, >= 1. a: difference of the modes' means.
     """

@@ -26,7 +26,7 @@ _NODES, _REACH, _SATURATED = 161, 9.5, 20.0  # tanh(20) = 1 to rounding
 
 
 def student(y, mu, t):
-    """m(y; mu) = (y + tanh(<y,mu>/(t+1)) mu)/(t+1) for y (count, n), mu (n,): 000_6c70dbc10a1c9c83.txt, section 8.2.
+    """m(y; mu) = (y + tanh(<y,mu>/(t+1)) mu)/(t+1) for y (count, n), mu (n,): Visconti 2025, section 8.2.
 
     It is E[X | Y_t = y] for the mixture of N(mu, I) and N(-mu, I) in equal parts.
     """

@@ -14,7 +14,7 @@ Noise level. s >= 0 is the time of the OU process, x_s = e^-s X + sqrt(1 - e^-2s
 localization; e^-2s = t/(t+1). A level enters only by mu_s = e^-s mu and mu*_s = e^-s mu*. With s = 0, the default, mu
 and mu* stand for mu_s and mu*_s. At the same level L_DDPM(mu) = t(t+1) L_SL(mu), without a constant.
 
-The slides (002_d471936793a219f4.txt) call half the gradient of eq. 5 its gradient. Here a function that is called a
+The slides (Zhang 2024) call half the gradient of eq. 5 its gradient. Here a function that is called a
 gradient returns the gradient, and a function with "half" in its name returns half the gradient.
 
     ou_time(t), localization_time(s)           the time of one process at the level of the other
@@ -71,7 +71,7 @@ def _combined(along_star, along_mu, mu, star):
 
 
 def population_loss(mu, star, s: float = 0.0):
-    """The DDPM loss of eq. 5 (002_d471936793a219f4.txt) at mu minus its value at mu = 0, (...,)."""
+    """The DDPM loss of eq. 5 (Zhang 2024) at mu minus its value at mu = 0, (...,)."""
     b, c = math.exp(-s) * mu, math.exp(-s) * star
     e = moments(b, c)
     return b.square().sum(-1) * (1 + e.S) - 2 * e.wT
@@ -91,7 +91,7 @@ def population_gradient(mu, star, s: float = 0.0):
 
 
 def localization_loss(mu, star, t: float):
-    """E|X - m(Y_t; mu)|^2 minus its value at mu = 0, (...,): 000_6c70dbc10a1c9c83.txt, section 8.2."""
+    """E|X - m(Y_t; mu)|^2 minus its value at mu = 0, (...,): Visconti 2025, section 8.2."""
     return population_loss(mu, star, ou_time(t)) / (t * (t + 1))
 
 

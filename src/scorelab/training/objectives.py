@@ -9,7 +9,7 @@ With a quantity Q = kappa(phi) m + (a function of x) and lambda(phi) a weight,
 each divided by n. Q(X) is Q with X in place of m, s is the score of x_phi, R is the Bayes risk, and w = lambda kappa^2.
 The expected excess over the least value is E w |m - m_hat|^2 / n for all three. For the regression this holds because
 E[X | x] = m. For the implicit objective it holds by integration by parts, E<s_hat, s> = -E tr D_x s_hat
-(004_bfdb7e49cac735be.txt, section 2; 000_6c70dbc10a1c9c83.txt, section 3.2, equation 1).
+(notes on score matching, section 2; Visconti 2025, section 3.2, equation 1).
 """
 
 import abc
@@ -40,7 +40,7 @@ _KAPPA = {
 def root_weight(quantity: str, weight: str, law):
     """The function from angles to sqrt(w) = sqrt(lambda) kappa, or None if w = 1 at all angles.
 
-    unit: lambda = 1. noise_variance: lambda = sigma^2 (004_bfdb7e49cac735be.txt, section 3). likelihood: the w for
+    unit: lambda = 1. noise_variance: lambda = sigma^2 (notes on score matching, section 3). likelihood: the w for
     which E w |m - m_hat|^2, over the law of angles, is the path KL from the lowest to the highest angle of the law. So
     w q = 1/2 dt/dphi, where t = tan^2 and q is the density of the law (Song, Durkan, Murray and Ermon 2021).
     min_snr: w = min(tan^2, 5) (Hang et al. 2023).

@@ -1,6 +1,6 @@
 """What the semester paper and its published code chose, for the presets in conf/experiment.
 
-000_6c70dbc10a1c9c83.txt, sections 7.2 and 7.7; the code is the public repository
+Visconti 2025, sections 7.2 and 7.7; the code is the public repository
 edotarci/GMMs-and-stochastic-localisation.
 """
 

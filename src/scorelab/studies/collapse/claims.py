@@ -106,7 +106,7 @@ def _learned(budget):
 
 @claim(
     "S2-09",
-    source="002_d471936793a219f4.txt, outline",
+    source="Zhang 2024, outline",
     statement="The deterministic sampler induces a collapse: with the same denoiser its samples are more concentrated "
     "than those of a stochastic one. There is a trade-off between learning in the large and in the small noise regime.",
     corrected="It depends on where the denoiser errs. A posterior mean that is shrunk by a given share of its root "

@@ -1,4 +1,4 @@
-"""A network that is found by least squares: the velocity predictor of Algorithm 1 of 000_6c70dbc10a1c9c83.txt, whose
+"""A network that is found by least squares: the velocity predictor of Algorithm 1 of Visconti 2025, whose
 hidden layer and time features stay as they were drawn.
 
 The errors of the network say what the noise levels of a training set cost each other, without the error of an

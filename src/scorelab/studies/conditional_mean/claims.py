@@ -1,4 +1,4 @@
-"""The conditional mean of two modes: 000_6c70dbc10a1c9c83.txt, sections 7.3 and 7.5.
+"""The conditional mean of two modes: Visconti 2025, sections 7.3 and 7.5.
 
 Everything happens along a, so one dimension is enough: y is <y_t, a>/|a|, and a its length.
 """
@@ -17,7 +17,7 @@ from scorelab.studies.conditional_mean.theory import TwoModeMean
 P, A = 0.7, math.sqrt(128)  # the text's target
 EXACT = TwoModeMean(P, A**2)
 FIRST_TIMES = (math.tan(0.1) ** 2, 0.0519)  # of figure 3
-_SOURCE = "000_6c70dbc10a1c9c83.txt, section "
+_SOURCE = "Visconti 2025, section "
 
 
 def printed_weight_14(y, t, p=P, a=A):

@@ -1,7 +1,7 @@
 """The conditional mean of two modes of one width in closed form: its slopes, its limits, its distance from a line.
 
 Everything is along a = mu_1 - mu_2, in the signal coordinate u = <y_t, a>/(t |a|^2) of the localization process
-Y_t = t X + sqrt(t) G. In u the means of the modes are 1 apart at every t: 000_6c70dbc10a1c9c83.txt, sections 7.3, 7.5.
+Y_t = t X + sqrt(t) G. In u the means of the modes are 1 apart at every t: Visconti 2025, sections 7.3, 7.5.
 """
 
 import math

@@ -41,7 +41,7 @@ class PaperSetting(Options):
 
 
 class Discretization(Study):
-    """Total variation between the law of the discretized reverse OU process and the target, 001_4ca3c1340e19a977.txt,
+    """Total variation between the law of the discretized reverse OU process and the target, CS 224 lecture 24,
     section 2.2: what the start, the steps and the score add to it, each compared with its term of theorem 1.
 
     targets: name -> see `Target`. times: T of the initialisation. horizon: T of all other measurements. shares: step

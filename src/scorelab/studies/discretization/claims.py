@@ -28,7 +28,7 @@ def _steps_of(modes, share):
 
 @claim(
     "S1-03",
-    source="001_4ca3c1340e19a977.txt, section 2.2, theorem 1",
+    source="CS 224 lecture 24, section 2.2, theorem 1",
     statement="TV(p_T, q) <~ sqrt(KL(q|N(0,I))) e^-T + (L sqrt(d h) + L m_2 h) sqrt(T) + eps sqrt(T) for the reversed "
     "OU process with score frozen over steps h <= 1/L, of L2 error eps, started from N(0, I).",
     recorded=HOLDS,

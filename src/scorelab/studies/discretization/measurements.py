@@ -1,5 +1,5 @@
 """What each of the three errors adds to the total variation, and the term that theorem 1 has for it:
-001_4ca3c1340e19a977.txt, section 2.2, equation (9). Everything is exact, see `scorelab.studies.discretization.theory`.
+CS 224 lecture 24, section 2.2, equation (9). Everything is exact, see `scorelab.studies.discretization.theory`.
 
 Each function returns a row: name -> number. `variation` is a total variation, `bound` the theorem's term with the
 constant 1. modes: `Modes`. T: the horizon. steps: of equal length h = T/steps.

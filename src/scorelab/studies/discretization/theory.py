@@ -1,4 +1,4 @@
-"""The three errors of the discretized reverse OU process, exactly: 001_4ca3c1340e19a977.txt, section 2, theorem 1.
+"""The three errors of the discretized reverse OU process, exactly: CS 224 lecture 24, section 2, theorem 1.
 
 For modes of unit variance whose means lie on a line the score is s_u(x) = -x + e^-u sum_i gamma_i m_i, where gamma is a
 function of the coordinate y along the line. So the sampler's law is a product of two laws: the law of y, which is a
@@ -293,7 +293,7 @@ def localization(modes: Modes, end_angle: float, steps: int) -> tuple[Law, float
     """Euler-Maruyama for dY = m(Y; t) dt + dW on `steps` uniform angles from Y_0 = 0, t = tan^2(angle): the law of
     x = Y/sqrt(t (t+1)) at the end, and the u with e^-u = sin(angle), at which its exact law is q_u.
 
-    000_6c70dbc10a1c9c83.txt, section 7.3.
+    Visconti 2025, section 7.3.
     """
     angles = numpy.linspace(0, end_angle, steps + 1)
     times = numpy.tan(angles) ** 2

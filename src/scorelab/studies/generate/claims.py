@@ -1,4 +1,4 @@
-"""What the semester paper sees in its figures: 000_6c70dbc10a1c9c83.txt, sections 7.2 to 7.7.
+"""What the semester paper sees in its figures: Visconti 2025, sections 7.2 to 7.7.
 
 These are claims about whole runs of the published networks with their published budgets in setting 1. The runs are kept
 as a table; see `published_networks`. docs/reproduction.md has runs in other settings.
@@ -19,7 +19,7 @@ from scorelab.studies.generate.published_networks import (
     Runs,
 )
 
-_SOURCE = "000_6c70dbc10a1c9c83.txt, section "
+_SOURCE = "Visconti 2025, section "
 #: column of the table -> what it is; the smaller the better
 _MATCH = {"w1": "W1", "ks": "KS distance", "miss": "distance of the mode weight from 0.7"}
 _LOG_KL = {"log_kl": "log of the path KL"}

@@ -1,7 +1,7 @@
 """Runs of the published networks with their published budgets, kept as a table.
 
 published_networks.csv beside this module has a row for each run: a network that was trained in setting 1 of
-000_6c70dbc10a1c9c83.txt, section 7.2, for 50 000 steps a network, with one seed, sampled up to one time T. `make
+Visconti 2025, section 7.2, for 50 000 steps a network, with one seed, sampled up to one time T. `make
 published-networks` trains the networks again and writes the table; it takes hours.
 """
 

@@ -35,7 +35,7 @@ def printed_step_size(sigma, last, c):
 
 
 def printed_drift(score):
-    """Equation (10) of 001_4ca3c1340e19a977.txt."""
+    """Equation (10) of CS 224 lecture 24."""
     return -score
 
 
@@ -68,7 +68,7 @@ def _weight(y, distance, variance):
 
 @claim(
     "S0-04",
-    source="000_6c70dbc10a1c9c83.txt, section 3.3",
+    source="Visconti 2025, section 3.3",
     statement="Langevin dynamics on well-separated modes, started in one of them, does not find their weights in "
     "reasonable time.",
     recorded=HOLDS,
@@ -118,7 +118,7 @@ def unadjusted(budget):
 
 @claim(
     "S0-05",
-    source="000_6c70dbc10a1c9c83.txt, section 4.2, equations 4 and 5",
+    source="Visconti 2025, section 4.2, equations 4 and 5",
     statement="Annealed Langevin dynamics, for t = T down to 1 with sigma_1 > ... > sigma_T and alpha_t = c "
     "sigma_t^2/sigma_T^2, recovers the weights.",
     corrected="It does for t = 1 up to T, from the largest noise to the smallest, from a start as wide as sigma_1.",
@@ -170,7 +170,7 @@ def annealed(budget):
 
 @claim(
     "S1-05",
-    source="001_4ca3c1340e19a977.txt, section 2.2, equation 10",
+    source="CS 224 lecture 24, section 2.2, equation 10",
     statement="dY = -grad ln q(Y) dt + sqrt(2) dB has the stationary law q.",
     corrected="dY = +grad ln q(Y) dt + sqrt(2) dB has.",
     recorded=CORRECTED,

@@ -110,7 +110,7 @@ class Modes(Options):
 
 
 class Learning(Study):
-    """Gradient descent on the denoising objective: 002_d471936793a219f4.txt; 001_4ca3c1340e19a977.txt, section 3.
+    """Gradient descent on the denoising objective: Zhang 2024; CS 224 lecture 24, section 3.
 
     n: dimension. norm: |mu*| of the mixture 1/2 N(mu*, I) + 1/2 N(-mu*, I). initial_norm: |mu_0|/|mu*|. samples: N of a
     start. starts: number of independent starts. objectives: losses that are descended. levels: name -> `Level`.

@@ -7,7 +7,7 @@ c = b* and share = 1, given samples have c = sin X_i and share = cos^2. The nois
     half_descent = -grad_b L_DDPM/2,    em = E[tanh<b,x> x],    power = 2 (E x x^T - I) b - 2 |b|^2 b
 
 K modes of equal weight are N(mu_k, I) with m_k = sin mu_k, w = softmax(<x,m_k> - |m_k|^2/2), and the student's score is
-s = sum_k w_k m_k - x (002_d471936793a219f4.txt, eq. 9). Stein's lemma takes the noise out of the target,
+s = sum_k w_k m_k - x (Zhang 2024, eq. 9). Stein's lemma takes the noise out of the target,
 
     E|s + Z/cos|^2 = E[|s|^2 + 2 div s] + ... = E[2 sum_k w_k |m_k|^2 - |m|^2 - 2 <x,m>] + ...,    m = sum_k w_k m_k
 
@@ -150,7 +150,7 @@ def stein_gradient(x, means):
 
 
 def em_step(x, means):
-    """The means after one step of EM with weights 1/K and covariances I, (..., K, n): 002_d471936793a219f4.txt,
+    """The means after one step of EM with weights 1/K and covariances I, (..., K, n): Zhang 2024,
     Fact 5."""
     w = responsibilities(x, means)
     return w.mT @ x / w.sum(-2).unsqueeze(-1)

@@ -5,7 +5,7 @@ x_T ~ N(0, s^2 I) by p(x_{t-1} | x_t) = N(E[x_{t-1} | x_t, X = m_hat(x_t)], sigm
 
     E[-log p(x_0)] <= L = L_T + sum_{t>1} L_{t-1} + L_0
 
-(003_573c8421e0c71443.txt, section 5.2.1, equations 27 and 29) depends on the denoiser through e_t = E|X - m_hat(x_t)|^2
+(Ge's thesis, section 5.2.1, equations 27 and 29) depends on the denoiser through e_t = E|X - m_hat(x_t)|^2
 alone, as q(x_{t-1} | x_t, x_0) and p(x_{t-1} | x_t) are Gaussian with means that differ by c_t (X - m_hat):
 
     L_T     = 1/2 [n (cos^2/s^2 - 1 - log(cos^2/s^2)) + sin^2 E|X|^2 / s^2]

@@ -16,7 +16,7 @@ from scorelab.theory.line import monotone_map, score, two_modes
 
 @claim(
     "S0-07",
-    source="000_6c70dbc10a1c9c83.txt, section 6, below equation (11)",
+    source="Visconti 2025, section 6, below equation (11)",
     statement="For large T both Y_T/T and m(Y_T; T) are approximate samples from mu.",
     recorded=HOLDS,
     finding="The exact laws, for two modes of unit variance on the line: Y_T/T = X + G/sqrt(T), with 1/T too much "
@@ -84,7 +84,7 @@ def _outputs(times, distances, atoms, half):
 
 @claim(
     "S0-08",
-    source="000_6c70dbc10a1c9c83.txt, section 6, equations (8) and (9)",
+    source="Visconti 2025, section 6, equations (8) and (9)",
     statement="With mu_t ~ mu(dx) exp{-|Y_t - t x|^2/(2t)} (8) ~ mu(dx) exp{<Y_t, x> - |x|^2/(2t)} (9), mu_t is a "
     "martingale and localizes as t grows.",
     corrected="In (9) it is -t|x|^2/2. With (8), which is right, mu_t is a martingale of measures and localizes: the "
@@ -164,7 +164,7 @@ def _path(measure, x, budget):
 
 @claim(
     "S0-09",
-    source="000_6c70dbc10a1c9c83.txt, section 6, last paragraph; equation (10)",
+    source="Visconti 2025, section 6, last paragraph; equation (10)",
     statement="Sampling by stochastic localization equals sampling by the reversed OU process, up to a change of "
     "variables, when the score is given by Tweedie's formula.",
     recorded=HOLDS,

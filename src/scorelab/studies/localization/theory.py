@@ -1,6 +1,6 @@
 """Stochastic localization Y_t = t X + sqrt(t) G on the line: its outputs, its measures mu_t, its change of variables.
 
-000_6c70dbc10a1c9c83.txt, section 6. Laws are `ProjectedLaw`s; expectations are sums that are exact to rounding.
+Visconti 2025, section 6. Laws are `ProjectedLaw`s; expectations are sums that are exact to rounding.
 """
 
 import math
@@ -14,7 +14,7 @@ from scorelab.theory.line import normal_density, score
 
 
 def first_output(y, time):
-    """The first output Y_T/T: 000_6c70dbc10a1c9c83.txt, section 6."""
+    """The first output Y_T/T: Visconti 2025, section 6."""
     return y / time
 
 
@@ -36,7 +36,7 @@ def distances_of_atoms(time):
 
 
 def log_tilt_8(y, time, x):
-    """-|y - t x|^2/(2t), 000_6c70dbc10a1c9c83.txt, section 6, equation (8)."""
+    """-|y - t x|^2/(2t), Visconti 2025, section 6, equation (8)."""
     return -((y - time * x) ** 2) / (2 * time)
 
 

@@ -23,16 +23,16 @@ from scorelab.theory.line import (
     two_modes,
 )
 
-# 001, sections 1.2 and 1.3: Fokker-Planck, Tweedie. -----------------------------------------------------------------
+# CS 224 lecture 24, sections 1.2 and 1.3: Fokker-Planck, Tweedie. -----------------------------------------------------
 
 
 def fokker_planck(flux_slope, curvature):
-    """-div(q v) + Laplacian of q, 001_4ca3c1340e19a977.txt, section 1.2, equation (3)."""
+    """-div(q v) + Laplacian of q, CS 224 lecture 24, section 1.2, equation (3)."""
     return -flux_slope + curvature
 
 
 def ou_drift(x, _):
-    """-x, 001_4ca3c1340e19a977.txt, equation (1)."""
+    """-x, CS 224 lecture 24, equation (1)."""
     return -x
 
 
@@ -43,7 +43,7 @@ def reverse_drift(x, slope):
 
 @claim(
     "S1-01",
-    source="001_4ca3c1340e19a977.txt, section 1.2, proposition 1 and equations (1)-(3)",
+    source="CS 224 lecture 24, section 1.2, proposition 1 and equations (1)-(3)",
     statement="The law q_t of dx = v_t(x) dt + sqrt(2) dB satisfies dq/dt = -div(q v) + Laplacian q; for the OU "
     "process and its reversal (2) it is the law of the noised target.",
     recorded=HOLDS,
@@ -134,13 +134,13 @@ def _chain_error(budget):
 
 
 def tweedie(noisy, slope, sigma):
-    """x~ + sigma^2 grad log p~, 001_4ca3c1340e19a977.txt, section 1.3, lemma 1."""
+    """x~ + sigma^2 grad log p~, CS 224 lecture 24, section 1.3, lemma 1."""
     return noisy + sigma**2 * slope
 
 
 @claim(
     "S1-02",
-    source="001_4ca3c1340e19a977.txt, section 1.3, lemma 1",
+    source="CS 224 lecture 24, section 1.3, lemma 1",
     statement="Tweedie's formula: for x~ = x + e, e ~ N(0, sigma^2 I), E[x | x~] = x~ + sigma^2 grad log p~(x~).",
     recorded=HOLDS,
     finding="With the score by autograd of log p~ in closed form and the posterior mean by a sum over x: a mixture of "
@@ -186,7 +186,7 @@ def tweedies_formula(budget):
     )
 
 
-# 001, section 2: the frozen score. ----------------------------------------------------------------------------------
+# CS 224 lecture 24, section 2: the frozen score. ----------------------------------------------------------------------
 
 
 def step_mean(x, frozen, h):
@@ -201,7 +201,7 @@ def step_variance(h):
 
 @claim(
     "S1-04",
-    source="001_4ca3c1340e19a977.txt, section 2, equation (8)",
+    source="CS 224 lecture 24, section 2, equation (8)",
     statement="With the score frozen at the step's start, dX = {X + 2 s_k} dt + sqrt(2) dB, the next iterate given "
     "the last has an explicit Gaussian distribution.",
     recorded=HOLDS,
@@ -268,11 +268,11 @@ def _kurtosis_of_reversal(x, time, h):
     return float((weights @ centred**4) / (weights @ centred**2) ** 2 - 3)
 
 
-# 004, section 4: the reverse step. ----------------------------------------------------------------------------------
+# Notes on score matching, section 4: the reverse step. ----------------------------------------------------------------
 
 
 def reverse_sde_drift(x, slope, beta, sigma):
-    """-beta x - sigma^2 s with time running backwards, dt < 0; 004_bfdb7e49cac735be.txt, section 4."""
+    """-beta x - sigma^2 s with time running backwards, dt < 0; notes on score matching, section 4."""
     return -beta * x - sigma**2 * slope
 
 
@@ -283,7 +283,7 @@ def reverse_step_mean(x, noise, noise_std, length, beta, sigma):
 
 @claim(
     "S4-03",
-    source="004_bfdb7e49cac735be.txt, section 4",
+    source="notes on score matching, section 4",
     statement="dX = [-beta X - sigma^2 S]dt + sigma dW, with S = -eps/sigma_t, is discretized as X_{k-1} = X_k - dt "
     "(sigma^2/sigma_t eps - beta X_k) + sigma sqrt(dt) Z from N(0, sigma_T^2 I) to the data.",
     recorded=HOLDS,

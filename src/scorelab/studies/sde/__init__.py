@@ -58,7 +58,7 @@ class Ornstein(Options):
 
 
 class Sde(Study):
-    """Strong and weak errors of Euler-Maruyama and Milstein, and the OU process of figure 16: 003_573c8421e0c71443.txt,
+    """Strong and weak errors of Euler-Maruyama and Milstein, and the OU process of figure 16: Ge's thesis,
     sections 4.3, 8.2 and 8.5.
 
     protocol: of the OU process, `text` (kappa = 1, volatility sqrt(gamma) sigma) or `author` (the published code: kappa

@@ -1,4 +1,4 @@
-"""Euler-Maruyama: the verdict on the orders that 003_573c8421e0c71443.txt, section 8.2, says it has."""
+"""Euler-Maruyama: the verdict on the orders that Ge's thesis, section 8.2, says it has."""
 
 import math
 
@@ -28,7 +28,7 @@ def _order_comparisons(orders):
 
 @claim(
     "S3-04",
-    source="003_573c8421e0c71443.txt, section 8.2",
+    source="Ge's thesis, section 8.2",
     statement="Euler-Maruyama, w_{i+1} = w_i + mu w_i Dt_i + sigma w_i DW_i for geometric Brownian motion and w_{i+1} "
     "= w_i - mu w_i Dt_i + sigma DW_i for the OU process, DW_{i+1} the increment over [t_i, t_{i+1}], has strong order "
     "1/2, for additive noise 1, and weak order 1.",

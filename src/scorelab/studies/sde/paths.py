@@ -1,6 +1,6 @@
 """Paths of the schemes and of the exact solutions on one Brownian motion, and the exact law of the OU process.
 
-The OU process of section 4.3 is dX = kappa (theta* - X) dt + v dB, 003_573c8421e0c71443.txt, section 8.5.3:
+The OU process of section 4.3 is dX = kappa (theta* - X) dt + v dB, Ge's thesis, section 8.5.3:
 
     E X_t = theta* + (x_0 - theta*) e^(-kappa t),          Var X_t = v^2 (1 - e^(-2 kappa t)) / (2 kappa)
 

@@ -2,7 +2,7 @@
 process.
 
 Scheme w and solution X are driven by the same Brownian motion: dX = mu X dt + sigma X dW (`black_scholes`) and
-dX = -mu X dt + sigma dW (`langevin`). 003_573c8421e0c71443.txt, section 8.2.
+dX = -mu X dt + sigma dW (`langevin`). Ge's thesis, section 8.2.
 """
 
 import math
@@ -13,12 +13,12 @@ from scorelab.quadrature import gauss_hermite
 
 
 def printed_black_scholes_step(w, mu, sigma, dt, dW):
-    """A step of the scheme for geometric Brownian motion: 003_573c8421e0c71443.txt, section 8.2."""
+    """A step of the scheme for geometric Brownian motion: Ge's thesis, section 8.2."""
     return w + mu * w * dt + sigma * w * dW
 
 
 def printed_langevin_step(w, mu, sigma, dt, dW):
-    """A step of the scheme for the OU process: 003_573c8421e0c71443.txt, section 8.2."""
+    """A step of the scheme for the OU process: Ge's thesis, section 8.2."""
     return w - mu * w * dt + sigma * dW
 
 

@@ -48,7 +48,7 @@ class Distance(Options):
 
 
 class Sgd(Study):
-    """SGD on least squares beside the equations of section 4: 003_573c8421e0c71443.txt, sections 3.3 and 4.
+    """SGD on least squares beside the equations of section 4: Ge's thesis, sections 3.3 and 4.
 
     protocol: `text` (inputs N(0, I), step gamma x (<theta, x> - y), squared distance) or `author` (the published code:
     inputs uniform on [0, 5], 2 gamma x (<theta, x> - y), half the distance). optimum: theta*. start: theta_0. sigma:

@@ -1,4 +1,4 @@
-"""Stochastic gradients on least squares: the verdicts on what 003_573c8421e0c71443.txt, sections 3 and 4, says."""
+"""Stochastic gradients on least squares: the verdicts on what Ge's thesis, sections 3 and 4, says."""
 
 import math
 
@@ -15,7 +15,7 @@ from scorelab.studies.sgd.theory import NOISE, OPTIMUM, START, STEPS
 
 @claim(
     "S3-01",
-    source="003_573c8421e0c71443.txt, section 3.2, remark 2 and lemmas 3 to 5",
+    source="Ge's thesis, section 3.2, remark 2 and lemmas 3 to 5",
     statement="For l = (<theta,X> - Y)^2/2 with X ~ N(0, I_d), Y = <theta*,X> + xi, the gradient x (<theta,x> - y) is "
     "unbiased for grad L = theta - theta*, and SGD reads theta_{t+1} = theta_t - g (theta_t - theta*) + g m with m "
     "centred.",
@@ -64,7 +64,7 @@ def stochastic_gradient(budget):
 
 @claim(
     "S3-02",
-    source="003_573c8421e0c71443.txt, section 3.3 (iv), (v)",
+    source="Ge's thesis, section 3.3 (iv), (v)",
     statement="SGD on least squares with X ~ N(0, I_5), theta_0 = 0, sigma = 0.1 until t = 1000: a step of 0.1 in "
     "place of 0.01 explodes, 0.001 is slower and becomes more accurate, 0.1/t balances accuracy and velocity.",
     corrected="In mean square steps explode from 2/(d+2) = 2/7 on, and 0.1 is the fastest of the four; 0.001 is "
@@ -157,7 +157,7 @@ def _step_panels(curves, one_over_t, code):
 
 @claim(
     "S3-03",
-    source="003_573c8421e0c71443.txt, section 4.2, equation (6) and remarks 9 and 10",
+    source="Ge's thesis, section 4.2, equation (6) and remarks 9 and 10",
     statement="With the noise factor simplified to sqrt(g sigma^2) I the model of SGD is an OU process with mean "
     "theta* + (E theta_0 - theta*) e^-t and variance (g sigma^2/2)(1 - e^-2t), from d/dt E(theta_t^2) = 2 kappa "
     "E(theta_t) - 2 kappa E(theta_t^2) + sigma^2.",

@@ -1,5 +1,5 @@
 """Exact moments of SGD on least squares and of the equations that model it, for any inputs of equal, independent
-coordinates. 003_573c8421e0c71443.txt, sections 3.2 and 4; the equation of second order is that of Li, Tai and E (2019).
+coordinates. Ge's thesis, sections 3.2 and 4; the equation of second order is that of Li, Tai and E (2019).
 
 With delta = theta - theta*, H = E x x^T, F(S) = E x x^T S x x^T, c = sigma^2 H and g the factor of x (<theta,x> - y) in
 a step,

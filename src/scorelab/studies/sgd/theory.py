@@ -1,4 +1,4 @@
-"""Stochastic gradients on least squares, and the equation that models them. 003_573c8421e0c71443.txt, sections 3
+"""Stochastic gradients on least squares, and the equation that models them. Ge's thesis, sections 3
 and 4.
 
 With delta = theta - theta*, x ~ N(0, I_d) and noise of variance sigma^2, a step of size g is
@@ -38,7 +38,7 @@ def uniform_nodes(d, top, points=3):
 
 
 def printed_gradient(theta, x, y):
-    """x (<theta, x> - y) for theta (d,), x (count, d), y (count,): 003_573c8421e0c71443.txt, section 3.2, remark 2."""
+    """x (<theta, x> - y) for theta (d,), x (count, d), y (count,): Ge's thesis, section 3.2, remark 2."""
     return x * (x @ theta - y)[:, None]
 
 

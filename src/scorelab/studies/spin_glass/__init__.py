@@ -46,7 +46,7 @@ class Chains(Options):
 
 class SpinGlass(Study):
     """P(x) ~ exp(beta/2 <x, A x>) on {-1, 1}^n with a random matrix A, sampled with the posterior mean of AMP:
-    001_4ca3c1340e19a977.txt, section 3.
+    CS 224 lecture 24, section 3.
 
     betas: inverse temperatures, each > 0. T: the end of stochastic localization. steps: on a grid uniform in sqrt(t),
     an even number. exact, large, amp, chains: see `Exact`, `Large`, `Amp` and `Chains`. iterates_at: the precisions t

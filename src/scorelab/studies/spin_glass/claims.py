@@ -1,4 +1,4 @@
-"""The model of Sherrington and Kirkpatrick: the verdicts on 001_4ca3c1340e19a977.txt, section 3."""
+"""The model of Sherrington and Kirkpatrick: the verdicts on CS 224 lecture 24, section 3."""
 
 import math
 
@@ -19,7 +19,7 @@ from scorelab.studies.spin_glass import chains, theory
 from scorelab.targets.ising import Ising, sherrington_kirkpatrick
 from scorelab.targets.spiked import SpikedModel
 
-_SOURCE = "001_4ca3c1340e19a977.txt, section 3, sampling from the Sherrington-Kirkpatrick model"
+_SOURCE = "CS 224 lecture 24, section 3, sampling from the Sherrington-Kirkpatrick model"
 _END = 30.0
 
 

@@ -1,6 +1,6 @@
 """The exact speed of Glauber dynamics in the model of Sherrington and Kirkpatrick (SK), and a bound of it.
 
-P(x) ~ exp(beta/2 <x, A x>) on {-1, 1}^n, A symmetric with N(0, 1/n) off the diagonal. 001_4ca3c1340e19a977.txt, section
+P(x) ~ exp(beta/2 <x, A x>) on {-1, 1}^n, A symmetric with N(0, 1/n) off the diagonal. CS 224 lecture 24, section
 3, writes exp(-beta/2 <x, W x>): W and -W have one law.
 """
 

@@ -26,7 +26,7 @@ class Small(Sizes):
 
 class Synchronization(Study):
     """Signs theta seen through A = (lambda/n) theta theta^T + W, sampled from their posterior by stochastic
-    localization with the posterior mean of AMP: 001_4ca3c1340e19a977.txt, section 3.
+    localization with the posterior mean of AMP: CS 224 lecture 24, section 3.
 
     strengths: lambda, each > 0. T: the end of stochastic localization. steps: on a grid uniform in sqrt(t). exact,
     large, amp: see `Small`, `Sizes` and `Amp`. estimate_iterations: iterations of AMP from the spectral estimator,

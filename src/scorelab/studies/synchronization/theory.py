@@ -1,7 +1,7 @@
 """The spiked model A = (beta/n) theta theta^T + W by enumeration: theta in {-1, 1}^n, W Gaussian.
 
 `symmetric`: whether W is symmetric, with N(0, 1/n) on and above the diagonal, or has n^2 independent entries N(0, 1/n).
-001_4ca3c1340e19a977.txt, section 3.
+CS 224 lecture 24, section 3.
 """
 
 import math
@@ -17,7 +17,7 @@ _DRAWS = 500
 
 
 def printed_log_posterior(forms, beta):
-    """-beta/2 <x, A x>, 001_4ca3c1340e19a977.txt, section 3; forms: <x, A x>."""
+    """-beta/2 <x, A x>, CS 224 lecture 24, section 3; forms: <x, A x>."""
     return -0.5 * beta * forms
 
 

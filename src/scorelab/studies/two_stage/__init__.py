@@ -74,7 +74,7 @@ class Plan:
 
 class TwoStage(Study):
     """Gradient descent on mu for 1/2 N(mu*, I) + 1/2 N(-mu*, I), mu* = constant (1, ..., 1), first at high, then at low
-    noise: 000_6c70dbc10a1c9c83.txt, sections 8.1 and 8.2, figure 9.
+    noise: Visconti 2025, sections 8.1 and 8.2, figure 9.
 
     n: dimension. constant: each coordinate of mu*. samples: N of a start. starts: independent repetitions, each with a
     random start mu_0 ~ N(0, initial_std^2 I), samples and noise of its own.

@@ -10,7 +10,7 @@ from scorelab.quadrature import normal_trapezoid
 from scorelab.theory.arrays import evenly, largest_of, vector
 from scorelab.theory.two_modes import em_update
 
-SEED = "002_d471936793a219f4.txt"
+SEED = "Zhang 2024"
 
 
 def printed_em_update(mu, star):

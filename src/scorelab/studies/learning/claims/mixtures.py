@@ -28,13 +28,13 @@ LENGTHS = (1.0, 3.0, 10.0)
 
 
 def printed_student(x, means):
-    """sum_k w_k m_k - x for x (..., count, n), means (..., K, n): 002_d471936793a219f4.txt, eq. 9."""
+    """sum_k w_k m_k - x for x (..., count, n), means (..., K, n): Zhang 2024, eq. 9."""
     return responsibilities(x, means) @ means - x
 
 
 def printed_objective(means, clean, noise, s):
     """mean |g/sigma + NN(lambda x + sigma g)|^2 (...,), lambda = e^-s, sigma^2 = 1 - e^-2s, of samples and noise
-    (..., count, n): 001_4ca3c1340e19a977.txt, eq. 6. means (..., K, n): the means at the noise level."""
+    (..., count, n): CS 224 lecture 24, eq. 6. means (..., K, n): the means at the noise level."""
     signal, sigma = math.exp(-s), math.sqrt(-math.expm1(-2 * s))
     return (noise / sigma + printed_student(signal * clean + sigma * noise, means)).square().sum(-1).mean(-1)
 
@@ -92,7 +92,7 @@ def step_errors(t, length, ratios=(0.5, 1.0, 2.0), angles=(0.5, 1.0)):
 
 @claim(
     "S1-06",
-    source="001_4ca3c1340e19a977.txt, section 3",
+    source="CS 224 lecture 24, section 3",
     statement="For q = 1/K sum N(mu_i, I), K = O(1), gradient descent with a warm start on the DDPM objective recovers "
     "the mu_i up to an error eps in poly(d, 1/eps). It closely approximates the power method at a large noise level, "
     "and EM at a small noise level.",

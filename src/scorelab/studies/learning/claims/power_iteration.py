@@ -17,7 +17,7 @@ from scorelab.studies.learning.theory import (
 from scorelab.theory.arrays import evenly, evenly_in_log, largest_of, vector
 from scorelab.theory.two_modes import half_descent, plane, power_direction, tangent
 
-SEED = "002_d471936793a219f4.txt"
+SEED = "Zhang 2024"
 
 
 def _argmax(values, *coordinates) -> list[float]:

@@ -11,7 +11,7 @@ from scorelab.theory.line import largest_gap
 
 
 def posterior_of_step(noisy, clean, alpha, bar, bar_before):
-    """Mean and variance of q(x_{t-1} | x_t, x_0), 003_573c8421e0c71443.txt, section 5.2.1, equation (33)."""
+    """Mean and variance of q(x_{t-1} | x_t, x_0), Ge's thesis, section 5.2.1, equation (33)."""
     beta = 1 - alpha
     mean = bar_before**0.5 * beta / (1 - bar) * clean + alpha**0.5 * (1 - bar_before) / (1 - bar) * noisy
     return mean, (1 - bar_before) / (1 - bar) * beta
@@ -54,7 +54,7 @@ def weight_of_noise(variance, alpha, bar):
 
 @claim(
     "S3-07",
-    source="003_573c8421e0c71443.txt, sections 5.2.1 and 5.2.2, equations (33)-(38)",
+    source="Ge's thesis, sections 5.2.1 and 5.2.2, equations (33)-(38)",
     statement="q(x_{t-1}|x_t, x_0) has the mean and variance of (33); mu~ at x_0 = (x_t - sqrt(1 - abar) eps)/abar is "
     "(x_t - beta/sqrt(1 - abar) eps)/sqrt(alpha) (37), which is the mean of a sampling step with sqrt(1 - alpha_t) in "
     "it; the loss is 1/(2 sigma_t)|mu~ - mu_theta|^2 (35, 36), that is beta^2/(2 sigma^2 alpha (1 - abar)) |eps - "
@@ -163,7 +163,7 @@ def transition(reverse, t):
 
 
 def printed_transition(reverse, t):
-    """p_theta(x_{t-1} | x_T) of 003_573c8421e0c71443.txt, equation (29): the steps T ... t one after the other."""
+    """p_theta(x_{t-1} | x_T) of Ge's thesis, equation (29): the steps T ... t one after the other."""
     gain, offset, variance = 1.0, 0.0, 0.0
     for factor, shift, spread in reversed(reverse[t - 1 :]):
         gain, offset, variance = factor * gain, factor * offset + shift, factor**2 * variance + spread
@@ -172,7 +172,7 @@ def printed_transition(reverse, t):
 
 @claim(
     "S3-08",
-    source="003_573c8421e0c71443.txt, section 5.2.1, equations (27) and (29)",
+    source="Ge's thesis, section 5.2.1, equations (27) and (29)",
     statement="The bound (27) is E_q[KL(q(x_T|x_0) || p(x_T)) + sum_(t>1) KL(q(x_{t-1}|x_t, x_0) || p_theta(x_{t-1}|"
     "x_T)) - log p_theta(x_0|x_1)].",
     corrected="p_theta(x_{t-1}|x_t) stands under the sum.",

@@ -12,11 +12,11 @@ from scorelab.quadrature import gauss_legendre, trapezoid
 from scorelab.schedules import OU, VE
 from scorelab.theory.line import Process, derivatives, in_time, normal_density, score, two_modes
 
-# 000, section 5.3: the stationary law. ------------------------------------------------------------------------------
+# Visconti 2025, section 5.3: the stationary law. ----------------------------------------------------------------------
 
 
 def printed_stationary_variance(sigma):
-    """The variance of the stationary law N(0, I) of 000_6c70dbc10a1c9c83.txt, section 5.3."""
+    """The variance of the stationary law N(0, I) of Visconti 2025, section 5.3."""
     return 1.0
 
 
@@ -32,7 +32,7 @@ def kernel_variance(sigma, time):
 
 @claim(
     "S0-06",
-    source="000_6c70dbc10a1c9c83.txt, section 5.3",
+    source="Visconti 2025, section 5.3",
     statement="The OU process dX = -X dt + sigma dW converges to its stationary law N(0, I).",
     corrected="Its stationary law is N(0, sigma^2/2 I): N(0, I) for sigma^2 = 2 alone.",
     recorded=CORRECTED,
@@ -94,11 +94,11 @@ def _stationary_residual(sigma, variance):
     return float((flux + 0.5 * sigma**2 * curvature).abs().max())
 
 
-# 003, section 5.3.2: variance exploding. ----------------------------------------------------------------------------
+# Ge's thesis, section 5.3.2: variance exploding. ----------------------------------------------------------------------
 
 
 def printed_diffusion(slope):
-    """g = d s^2/dt, 003_573c8421e0c71443.txt, section 5.3.2, below equation (46); slope: d s^2/dt."""
+    """g = d s^2/dt, Ge's thesis, section 5.3.2, below equation (46); slope: d s^2/dt."""
     return slope
 
 
@@ -109,7 +109,7 @@ def diffusion(slope):
 
 @claim(
     "S3-05",
-    source="003_573c8421e0c71443.txt, section 5.3.2, equations (44)-(46)",
+    source="Ge's thesis, section 5.3.2, equations (44)-(46)",
     statement="The VE SDE of SMLD has f = 0 and g(t) = d/dt s(x_t)^2, with s the score network.",
     corrected="g(t) = sqrt(d/dt sigma(t)^2), with sigma(t) the noise level of x_t = x_0 + sigma(t) G.",
     recorded=CORRECTED,

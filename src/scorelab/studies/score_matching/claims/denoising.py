@@ -11,17 +11,17 @@ from scorelab.targets import GaussianMixture
 from scorelab.theory.line import derivatives, normal_density, two_modes
 from scorelab.theory.line import score as score_on_the_line
 
-# 000, section 4.1: denoising score matching. ------------------------------------------------------------------------
+# Visconti 2025, section 4.1: denoising score matching. ----------------------------------------------------------------
 
 
 def printed_score_of_the_kernel(noisy, clean, sigma):
-    """The score of the kernel N(clean, sigma^2 I): 000_6c70dbc10a1c9c83.txt, section 4.1."""
+    """The score of the kernel N(clean, sigma^2 I): Visconti 2025, section 4.1."""
     return (noisy - clean) / sigma**2
 
 
 @claim(
     "S0-02",
-    source="000_6c70dbc10a1c9c83.txt, section 4.1",
+    source="Visconti 2025, section 4.1",
     statement="The score of the kernel q(x~|x) = N(x, sigma^2 I) is (x~ - x)/sigma^2.",
     corrected="It is -(x~ - x)/sigma^2.",
     recorded=CORRECTED,
@@ -46,7 +46,7 @@ def score_of_the_kernel(budget):
 
 
 def printed_noise_std(sigma):
-    """Standard deviation of the Z of 000_6c70dbc10a1c9c83.txt, section 4.1, equation (3): Z ~ N(0, sigma^2 I)."""
+    """Standard deviation of the Z of Visconti 2025, section 4.1, equation (3): Z ~ N(0, sigma^2 I)."""
     return sigma
 
 
@@ -65,7 +65,7 @@ def minimiser_of_equation_3(law, x, sigma, std):
 
 @claim(
     "S0-03",
-    source="000_6c70dbc10a1c9c83.txt, section 4.1, equations (2) and (3)",
+    source="Visconti 2025, section 4.1, equations (2) and (3)",
     statement="Denoising score matching (2) has the same minimiser as explicit score matching on mu_sigma, and is min "
     "E|s(X + sigma Z) + Z/sigma|^2 with Z ~ N(0, sigma^2 I) (3).",
     corrected="In (3) it is Z ~ N(0, I).",
@@ -121,11 +121,11 @@ def denoising_score_matching(budget):
     )
 
 
-# 003, section 5.3.3: noise and score. -------------------------------------------------------------------------------
+# Ge's thesis, section 5.3.3: noise and score. -------------------------------------------------------------------------
 
 
 def printed_noise(noisy, clean, bar):
-    """The noise by 003_573c8421e0c71443.txt, section 5.3.3, equation (54); bar: the product of the alphas."""
+    """The noise by Ge's thesis, section 5.3.3, equation (54); bar: the product of the alphas."""
     return (noisy - bar**0.5 * clean) / (1 - bar)
 
 
@@ -146,7 +146,7 @@ def printed_score_of_noise(noise, bar):
 
 @claim(
     "S3-06",
-    source="003_573c8421e0c71443.txt, section 5.3.3, equations (54), (57), (58)",
+    source="Ge's thesis, section 5.3.3, equations (54), (57), (58)",
     statement="The noise is (x_t - sqrt(abar) x_0)/(1 - abar) (54); the score of p(x_t), which is Gaussian, is -(x_t "
     "- sqrt(abar) x_0)/(1 - abar) (57); score = -noise/sqrt(1 - abar) (58).",
     corrected="The noise is (x_t - sqrt(abar) x_0)/sqrt(1 - abar); (57) is the score of p(x_t|x_0), and its mean over "
@@ -205,11 +205,11 @@ def noise_and_score(budget):
     )
 
 
-# 004, section 3: noise prediction. ----------------------------------------------------------------------------------
+# Notes on score matching, section 3: noise prediction. ----------------------------------------------------------------
 
 
 def printed_dsm_integrand(squared_noise_error, noise_variance, weight):
-    """lambda/sigma_t^2 [1/sigma_t^2 |eps_theta - eps|^2], 004_bfdb7e49cac735be.txt, section 3."""
+    """lambda/sigma_t^2 [1/sigma_t^2 |eps_theta - eps|^2], notes on score matching, section 3."""
     return weight / noise_variance**2 * squared_noise_error
 
 
@@ -220,7 +220,7 @@ def dsm_integrand(squared_noise_error, noise_variance, weight):
 
 @claim(
     "S4-02",
-    source="004_bfdb7e49cac735be.txt, section 3",
+    source="notes on score matching, section 3",
     statement="With S = -eps_theta/sigma_t the DSM loss is int lambda(t)/sigma_t^2 E[1/sigma_t^2 |eps_theta - eps|^2] "
     "dt, and lambda = sigma_t^2 makes it noise prediction, E|eps_theta - eps|^2.",
     corrected="It is int lambda(t)/sigma_t^2 E|eps_theta - eps|^2 dt, and lambda = sigma_t^2 makes it noise "

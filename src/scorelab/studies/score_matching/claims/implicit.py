@@ -42,17 +42,17 @@ def two_modes_in_the_plane():
     return GaussianMixture.two_modes(0.7, [3.0, 2.0])
 
 
-# 000, section 3.2: implicit score matching. -------------------------------------------------------------------------
+# Visconti 2025, section 3.2: implicit score matching. -----------------------------------------------------------------
 
 
 def implicit_integrand(squared, divergence):
-    """|s|^2 + 2 div s, 000_6c70dbc10a1c9c83.txt, section 3.2, equation (1)."""
+    """|s|^2 + 2 div s, Visconti 2025, section 3.2, equation (1)."""
     return squared + 2 * divergence
 
 
 @claim(
     "S0-01",
-    source="000_6c70dbc10a1c9c83.txt, section 3.2, equation (1)",
+    source="Visconti 2025, section 3.2, equation (1)",
     statement="Score matching: E|grad log mu - s|^2 and E[|s|^2 + 2 div s] differ by a constant that does not depend "
     "on s, so that their minimisers are the same.",
     recorded=HOLDS,
@@ -78,11 +78,11 @@ def implicit_score_matching(budget):
     return Evidence(comparisons, numbers={"fisher": fisher, "spread": spread})
 
 
-# 004, section 2: Hutchinson's estimator. ----------------------------------------------------------------------------
+# Notes on score matching, section 2: Hutchinson's estimator. ----------------------------------------------------------
 
 
 def ism_integrand(values, form):
-    """|s|^2 + 2 d/dh v.s(x + h v) at h = 0, 004_bfdb7e49cac735be.txt, section 2; form: the derivative."""
+    """|s|^2 + 2 d/dh v.s(x + h v) at h = 0, notes on score matching, section 2; form: the derivative."""
     return values.square().sum(-1) + 2 * form
 
 
@@ -135,7 +135,7 @@ def probe_noise(n, angle, count, generator):
 
 @claim(
     "S4-01",
-    source="004_bfdb7e49cac735be.txt, section 2",
+    source="notes on score matching, section 2",
     statement="Tr D s = E v^T D s v (Hutchinson), v^T D s v = d/dh v.s(x + h v) at h = 0, and E[|s|^2 + 2 d/dh v.s(x "
     "+ h v)] is the Fisher divergence up to a constant.",
     recorded=HOLDS,

@@ -13,7 +13,7 @@ from scorelab.laws.estimate import mean_and_error
 from scorelab.studies.synchronization import measurements, theory
 from scorelab.targets.spiked import SpikedModel
 
-_SOURCE = "001_4ca3c1340e19a977.txt, section 3, posterior sampling from the spiked model"
+_SOURCE = "CS 224 lecture 24, section 3, posterior sampling from the spiked model"
 
 
 @claim(

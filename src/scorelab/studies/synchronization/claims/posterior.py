@@ -11,7 +11,7 @@ from scorelab.studies.synchronization import theory
 
 @claim(
     "S1-07",
-    source="001_4ca3c1340e19a977.txt, section 3, posterior sampling from the spiked model",
+    source="CS 224 lecture 24, section 3, posterior sampling from the spiked model",
     statement="With A = (beta/n) theta theta^T + W, W with entries N(0, 1/n), P(theta|A) ~ exp(-beta/2 <x, A x>).",
     corrected="P(theta|A) ~ P(theta) exp(+beta/2 <theta, A theta>) for a symmetric W (N(0, 1/n) above the diagonal), "
     "and P(theta) exp(+beta <theta, A theta>) if all n^2 entries are independent, as the paragraph before has them.",

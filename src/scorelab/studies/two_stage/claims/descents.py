@@ -10,7 +10,7 @@ from scorelab.studies.two_stage.analyse import floor
 from scorelab.studies.two_stage.losses import loss_of
 from scorelab.studies.two_stage.train import Descent
 
-SEED = "000_6c70dbc10a1c9c83.txt"
+SEED = "Visconti 2025"
 #: dimension, and number of samples of each start
 N, SAMPLES = 128, 100
 

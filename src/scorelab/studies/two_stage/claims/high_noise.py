@@ -10,7 +10,7 @@ from scorelab.theory.arrays import evenly, evenly_in_log, largest_of, vector
 from scorelab.theory.student import high_noise_constants
 from scorelab.theory.two_modes import localization_gradient, plane, power_direction
 
-SEED = "000_6c70dbc10a1c9c83.txt"
+SEED = "Visconti 2025"
 
 
 def _relative(found, expected) -> float:

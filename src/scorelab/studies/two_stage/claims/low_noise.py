@@ -12,7 +12,7 @@ from scorelab.theory.arrays import evenly, vector
 from scorelab.theory.student import student
 from scorelab.theory.two_modes import localization_loss
 
-SEED = "000_6c70dbc10a1c9c83.txt"
+SEED = "Visconti 2025"
 
 
 def around(center):

@@ -10,7 +10,7 @@ from scorelab.theory.arrays import largest_of, vector
 from scorelab.theory.student import student
 from scorelab.theory.two_modes import ou_time
 
-SEED = "000_6c70dbc10a1c9c83.txt"
+SEED = "Visconti 2025"
 
 # Appendix C. ---------------------------------------------------------------------------------------------------------
 
