@@ -7,7 +7,10 @@ __getattr__, __dir__, __all__ = lazy_exports(
     {
         "base": ["CAPABILITIES", "Capability", "Target"],
         "anisotropic_mixture": ["AnisotropicMixture"],
+        "boxes": ["Boxes"],
         "curie_weiss": ["CurieWeiss"],
+        "curves": ["Curves"],
+        "density_options": ["Density"],
         "empirical": ["Empirical"],
         "finite": ["FiniteTarget"],
         "gamma_mixture": ["GammaMixture"],
@@ -15,6 +18,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "images": ["Images"],
         "image_options": ["ImageData"],
         "ising": ["Ising"],
+        "plane_density": ["PlaneDensity"],
         "spiked": ["SpikedModel"],
         "spin_options": ["IsingModel", "SpikedMatrix", "Z2Synchronization"],
         "options": ["TargetOptions", "TwoModes", "Mixture", "MixtureOfGammas"],

@@ -2,11 +2,11 @@
 
 import abc
 import itertools
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from scorelab.options import LARGEST, Count, OpenUnit, Options, Positive
+from scorelab.options import LARGEST, MOST, Count, OpenUnit, Options, Positive
 
 
 class RandomDirection(Options):
@@ -47,8 +47,46 @@ def vector(value, n: int, generator):
     return torch.tensor(value, dtype=torch.float64).expand(n).clone()
 
 
+def _direction(value: Any) -> Any:
+    """Check null, a number, a list of numbers, `pc`, {axis: i} or {modes: [i, j]}."""
+
+    def place(number):
+        return isinstance(number, int) and not isinstance(number, bool) and 0 <= number < MOST
+
+    if value is None or value == "pc":
+        return value
+    if isinstance(value, dict):
+        if set(value) == {"axis"} and place(value["axis"]):
+            return dict(value)
+        pair = value.get("modes") if set(value) == {"modes"} else None
+        if isinstance(pair, (list, tuple)) and len(pair) == 2 and all(map(place, pair)) and pair[0] != pair[1]:
+            return {"modes": list(pair)}
+    kinds = "null (the target's own), pc (the leading principal component), {axis: i} and {modes: [i, j]}, the "
+    kinds += "difference of two means, counted from 0, a number for every coordinate, and a list of n numbers"
+    try:
+        found = number_or_list(value, kinds)
+    except TypeError:
+        raise ValueError(f"allowed are {kinds}") from None
+    if not any(found if isinstance(found, list) else [found]):
+        raise ValueError("a direction other than 0 is needed")
+    return found
+
+
+#: the direction that samples are projected on
+Direction = Annotated[Any, BeforeValidator(_direction)]
+
+
 class TargetOptions(Options):
-    """Base of the options that build a `Target`."""
+    """Base of the options that build a `Target`.
+
+    direction: the direction that samples are projected on in the place of the target's own: null for its own, a number
+    for every coordinate, a list of n numbers, `pc` for the leading principal component of length 1, {axis: i} or
+    {modes: [i, j]} for the difference of the means of two modes, all counted from 0.
+    """
+
+    added: ClassVar = {"direction": None}
+
+    direction: Direction = None
 
     @abc.abstractmethod
     def build(self, generator):
@@ -57,6 +95,14 @@ class TargetOptions(Options):
     def memory_needed(self) -> float:
         """The bytes that the target holds beside vectors of its n entries; 0 if it holds no more."""
         return 0.0
+
+    def finished(self, made):
+        """The target with the direction that was chosen. Raises ConfigError for one that it does not have."""
+        if self.direction is None:
+            return made
+        from scorelab.targets.directions import direct
+
+        return direct(made, self.direction)
 
 
 class TwoModes(TargetOptions):
