@@ -6,7 +6,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
         "base": ["CAPABILITIES", "Capability", "Target"],
-        "anisotropic_mixture": ["AnisotropicMixture"],
+        "anisotropic_mixture": ["AnisotropicMixture", "LowRankMixture"],
         "boxes": ["Boxes"],
         "curie_weiss": ["CurieWeiss"],
         "curves": ["Curves"],
@@ -21,6 +21,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "plane_density": ["PlaneDensity"],
         "spiked": ["SpikedModel"],
         "spin_options": ["IsingModel", "SpikedMatrix", "Z2Synchronization"],
-        "options": ["TargetOptions", "TwoModes", "Mixture", "MixtureOfGammas"],
+        "mixture_options": ["Mixture"],
+        "options": ["TargetOptions", "TwoModes", "MixtureOfGammas"],
     },
 )

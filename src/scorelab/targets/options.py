@@ -1,7 +1,6 @@
 """What `conf/target` may say."""
 
 import abc
-import itertools
 from typing import Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -45,6 +44,26 @@ def vector(value, n: int, generator):
         direction = torch.randn(n, generator=generator, dtype=torch.float64)
         return direction * (value.norm / direction.norm())
     return torch.tensor(value, dtype=torch.float64).expand(n).clone()
+
+
+def symmetric_rows(value: Any) -> Any:
+    """Check the rows of a symmetric matrix of finite numbers, or None. Raises ValueError for anything else."""
+    if value is None:
+        return None
+    if not isinstance(value, (list, tuple)) or not value or not all(isinstance(row, (list, tuple)) for row in value):
+        raise ValueError("allowed is a list of n rows of n numbers; ${npy:FILE.npy} reads them from a file")
+    rows = [number_or_list(row) for row in value]
+    n = len(rows)
+    for i, row in enumerate(rows):
+        if len(row) != n:
+            raise ValueError(f"row {i} has {len(row)} numbers, and there are {n} rows: a square matrix is needed")
+    largest = max(abs(entry) for row in rows for entry in row)
+    for i in range(n):
+        for j in range(i):
+            if abs(rows[i][j] - rows[j][i]) > 1e-12 * largest:
+                found = f"entry ({j}, {i}) is {rows[j][i]:g}, entry ({i}, {j}) is {rows[i][j]:g}"
+                raise ValueError(f"{found}: a symmetric matrix is needed")
+    return rows
 
 
 def _direction(value: Any) -> Any:
@@ -127,52 +146,6 @@ class TwoModes(TargetOptions):
         from scorelab.targets.gaussian_mixture import GaussianMixture
 
         return GaussianMixture.two_modes(self.p, vector(self.a, self.n, generator))
-
-
-class Mixture(TargetOptions):
-    """A mixture of K isotropic Gaussians.
-
-    n: dimension. weights: K numbers > 0, normalised to sum 1. means: K vectors, each a number, a list of n numbers or
-    {norm: r} for a random direction. std: one number > 0, or K numbers > 0.
-    """
-
-    n: Count
-    weights: list[Positive]
-    means: list[Vector]
-    std: Positive | list[Positive]
-
-    @model_validator(mode="after")
-    def _lengths(self):
-        modes = len(self.weights)
-        if modes < 1:
-            raise ValueError("weights is empty: at least one mode is needed")
-        if len(self.means) != modes:
-            raise ValueError(
-                f"means has {len(self.means)} vectors, weights has {modes} entries: one per mode is needed"
-            )
-        if isinstance(self.std, list) and len(self.std) != modes:
-            raise ValueError(
-                f"std has {len(self.std)} entries, weights has {modes}: one number, or one per mode, is needed"
-            )
-        for mode, mean in enumerate(self.means):
-            if isinstance(mean, list) and len(mean) != self.n:
-                raise ValueError(f"means[{mode}] has {len(mean)} entries, n = {self.n}: n entries are needed")
-        widths = self.std if isinstance(self.std, list) else [self.std] * modes
-        fixed = [mean if isinstance(mean, list) else [mean] * self.n for mean in self.means]
-        for (one, first), (other, second) in itertools.combinations(enumerate(zip(fixed, widths, strict=True)), 2):
-            if first == second and not isinstance(self.means[one], RandomDirection):
-                raise ValueError(
-                    f"modes {one} and {other} have one mean and one std: one mode with both weights does it"
-                )
-        return self
-
-    def build(self, generator):
-        import torch
-
-        from scorelab.targets.gaussian_mixture import GaussianMixture
-
-        means = torch.stack([vector(mean, self.n, generator) for mean in self.means])
-        return GaussianMixture(self.weights, means, self.std)
 
 
 class MixtureOfGammas(TargetOptions):
