@@ -8,7 +8,7 @@ import torch
 from scorelab.channel import sin_cos
 from scorelab.laws.mixture import IsotropicMixture
 from scorelab.laws.mode_pairs import bayes_risk
-from scorelab.laws.tabulated import Tabulated
+from scorelab.laws.tabulated import in_a_table
 from scorelab.quadrature import REACH, converged, gauss_legendre
 from scorelab.targets.base import Target
 from scorelab.targets.signal import orthogonal_variance
@@ -133,12 +133,12 @@ class Curves(IsotropicMixture, Target):
         return orthogonal_variance(self.covariance, direction)
 
     def projection(self, direction):
-        """`projection`: as a table, see `Tabulated`."""
-        return _table(super().projection(direction))
+        """`projection`: as a table, see `laws.tabulated`."""
+        return in_a_table(super().projection(direction))
 
     def noisy_projection(self, direction, angle):
         length = float(torch.as_tensor(direction, dtype=torch.float64).norm())
-        return _table(super().projection(direction).noisy(math.sin(angle), (math.cos(angle) / length) ** 2))
+        return in_a_table(super().projection(direction).noisy(math.sin(angle), (math.cos(angle) / length) ** 2))
 
     def signal_risk(self, angles):
         """The Bayes risk of <X, a>/|a| given the noisy version of this number alone."""
@@ -152,9 +152,3 @@ class Curves(IsotropicMixture, Target):
         law = Curves(self.arcs, math.hypot(self.width, 1 / math.tan(angle)))
         law.direction = self.direction
         return law
-
-
-def _table(law):
-    """A `ProjectedLaw` with many components as a table."""
-    reach = REACH * float(law.stds.max())
-    return Tabulated(law.pdf, torch.linspace(float(law.means.min()) - reach, float(law.means.max()) + reach, 17))

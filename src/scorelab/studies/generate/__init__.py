@@ -13,6 +13,8 @@ from scorelab.studies.base import Number, Study, Table, row
 EARLIEST, LATEST = math.tan(0.1) ** 2, math.tan(math.pi / 2 - 0.1) ** 2
 #: a path KL above so many nats, and so many floors, ends a run with a line
 _FAR, _FLOORS = 1.0, 10.0
+#: the most modes that have a row each in the closing table
+_ROWS = 10
 
 W1 = Number("projection.w1", "W1 of the projection", "W1", "floor", scale="log")
 W1_FLOOR = Number("projection.w1_floor", "mean W1 of exact samples", "W1 floor")
@@ -136,7 +138,7 @@ class Generate(Study):
         floor."""
         table = super().closing(metrics)
         if table is not None:
-            table = Table(table.headings, table.rows, (*table.lines, *_far(metrics)))
+            table = Table(table.headings, _with_modes(table.rows, metrics), (*table.lines, *_far(metrics)))
         posterior = metrics.get("posterior_mean", {})
         if "relative_error" not in posterior:  # not measured, or of a run that has only been trained
             return table
@@ -145,6 +147,27 @@ class Generate(Study):
         error, t, spread, *floor = max(zip(*columns, strict=True))
         last = row(f"largest relative error, at t = {t:.3g}", error, spread, "floor", *floor)
         return Table(table.headings, [*table.rows, last], table.lines)
+
+
+def _with_modes(rows, metrics):
+    """The rows of a closing table, in which every mode has a row in the place of the first mode alone, or where there
+    are more than ten, two numbers of all of them."""
+    found = metrics.get("projection", {})
+    weights = found.get("mode_weights", ())
+    if len(weights) <= 2:
+        return rows
+    if len(weights) <= _ROWS or "mode_deviation" not in found:
+        keys = ("mode_weights", "mode_weights_standard_error", "mode_weights_exact")
+        columns = [found.get(key, [None] * len(weights)) for key in keys]
+        new = [
+            row(f"weight of mode {k}", *each[:2], "exact", each[2]) for k, each in enumerate(zip(*columns, strict=True))
+        ]
+        new = new[:_ROWS]
+    else:
+        texts = {"mode_deviation": "largest deviation of a mode weight (s.e.)"}
+        texts["mode_chi_squared"] = f"chi-squared of {len(weights)} mode weights"
+        new = [row(text, found[key], None, "floor", found[f"{key}_floor"]) for key, text in texts.items()]
+    return [one for each in rows for one in (new if each[0] == MODE_WEIGHT.name else [each])]
 
 
 def _far(metrics):
