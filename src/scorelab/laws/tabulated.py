@@ -189,11 +189,13 @@ def in_a_table(law):
     reach = REACH * float(law.stds.max())
     low, high = float(law.means.min()) - reach, float(law.means.max()) + reach
     pieces = math.ceil((high - low) / (4 * float(law.stds.min())))  # so that none hides between two checks
-    return (
-        Tabulated(law.pdf, torch.linspace(low, high, pieces + 1, dtype=torch.float64))
-        if pieces <= _MOST_PIECES
-        else law
-    )
+    if pieces > _MOST_PIECES:
+        return law
+
+    def pdf(x):
+        return torch.cat([law.pdf(each) for each in x.split(max(2**22 // len(law.weights), 1))])
+
+    return Tabulated(pdf, torch.linspace(low, high, pieces + 1, dtype=torch.float64))
 
 
 def _sums_before(values):

@@ -19,6 +19,8 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "image_options": ["ImageData"],
         "ising": ["Ising"],
         "plane_density": ["PlaneDensity"],
+        "sample_options": ["SampleData"],
+        "samples": ["Samples"],
         "spiked": ["SpikedModel"],
         "spin_options": ["IsingModel", "SpikedMatrix", "Z2Synchronization"],
         "mixture_options": ["Mixture"],

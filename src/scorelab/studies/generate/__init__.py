@@ -30,6 +30,8 @@ PATH_KL = Number(
 )
 MEMORISED = Number("images.memorised", "share of copies of training images", "copies", "floor")
 SLICED_W1 = Number("images.sliced_w1", "sliced W1 to held-out images", "sliced W1", "floor", scale="log")
+COPIES = Number("data.memorised", "share of copies of the data", "copies of data", "floor")
+TO_HELD_OUT = Number("data.sliced_w1", "sliced W1 to held-out samples", "sliced W1 to held-out", "floor", scale="log")
 RECOGNISED = Number("images.recognised", "share recognised by a classifier", "recognised", "floor")
 EXCESS_RISK = Number("training.excess_risk", "excess risk")
 SECONDS = Number("training.seconds", "training (s)")
@@ -79,7 +81,7 @@ class Generate(Study):
     )
     sections = ".numbers"
     overviews = {"projection": "scorelab.figures.projection"}
-    headline = (W1, KS, MODE_WEIGHT, PATH_KL, MEMORISED, SLICED_W1, RECOGNISED)
+    headline = (W1, KS, MODE_WEIGHT, PATH_KL, MEMORISED, SLICED_W1, RECOGNISED, COPIES, TO_HELD_OUT)
     columns = (W1, W1_FLOOR, MODE_WEIGHT, PATH_KL, MEMORISED, SLICED_W1, RECOGNISED, EXCESS_RISK, SECONDS)
     compared = (PATH_KL, W1, MODE_WEIGHT)
     goal = "path_kl.total"
@@ -180,8 +182,9 @@ def _far(metrics):
     total, floor = found.get("total"), found.get("parametric_floor")
     if total is None or total - 4 * found["standard_error"] <= _FAR or (floor and total <= _FLOORS * floor):
         return
-    if "images" in metrics:  # to be far from the optimum is no fault there
-        yield "path KL: to the process that copies the training images, which a network that generalises is far from"
+    if "images" in metrics or "data" in metrics:  # to be far from the optimum is no fault there
+        what = "training images" if "images" in metrics else "data"
+        yield f"path KL: to the process that copies the {what}, which a network that generalises is far from"
         return
     held = f"{total / floor:.3g} times its floor" if floor else "with a floor that is not known"
     text = f"path KL: {total:.4g} nats, {held}, hardly bound the error of the samples"
