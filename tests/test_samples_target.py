@@ -51,7 +51,10 @@ def test_its_posterior_mean_is_the_weighted_mean_of_the_points():
     x = noisy_states(target, angle, 20, seed=4)
     squared = (x.unsqueeze(1) - math.sin(angle) * POINTS).square().sum(2)
     gamma = torch.softmax(-0.5 * squared / math.cos(angle) ** 2, 1)
-    assert_close(target.posterior_mean(x, angle), gamma @ POINTS, rtol=1e-10, atol=1e-12)
+    mean = gamma @ POINTS
+    assert_close(target.posterior_mean(x, angle), mean, rtol=1e-10, atol=1e-12)
+    variance = (gamma * (POINTS.unsqueeze(0) - mean.unsqueeze(1)).square().sum(2)).sum(1)
+    assert_close(target.posterior_variance(x, angle), variance, rtol=1e-9, atol=1e-12)
 
 
 def test_files_of_both_kinds_are_read_and_a_share_is_held_out(tmp_path):
@@ -61,7 +64,7 @@ def test_files_of_both_kinds_are_read_and_a_share_is_held_out(tmp_path):
         target = build(tmp_path / name)
         assert (len(target.points), len(target.held_out)) == (32, 8)
         together = torch.cat([target.points, target.held_out])
-        assert_close(together.sort(0).values, POINTS.sort(0).values, rtol=1e-6)
+        assert_close(together.double().sort(0).values, POINTS.sort(0).values, rtol=1e-6)
     assert len(build(CSV, "target.held_out=0").points) == 60
     other = build(tmp_path / "a.npy", f"target.held_out_path={tmp_path / 'a.csv'}", "target.limit=10")
     assert (len(other.points), len(other.held_out)) == (10, 40)

@@ -195,7 +195,13 @@ class Empirical(Target):
         return max(_FEWEST, min(_MOST, _PRODUCTS // (len(self.points) * self.n)))
 
     def posterior_risk(self, clean, x, angle):
-        """The posterior variance, which has the mean of the squared error and less noise, (count,)."""
+        """The posterior variance, which has the mean of the squared error and less noise, (count,), float64."""
+        return self._variance(x, angle)
+
+    def posterior_variance(self, x, angle):
+        return self._variance(x, angle).to(x.dtype)
+
+    def _variance(self, x, angle):
         flat = x.double().flatten(1)
         sin, cos, variance = self._noise(flat, angle)
         safe = torch.where(variance == 0, 1.0, variance)
