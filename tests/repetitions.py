@@ -68,8 +68,15 @@ CLUSTERS = {
 
 
 def printed(estimates) -> dict:
-    """name -> value and standard error, of Estimates by name."""
-    return {name: (each.value, each.standard_error) for name, each in estimates.items() if each.standard_error}
+    """name -> value and standard error, of Estimates by name; a list has a name for each of its numbers."""
+    found = {}
+    for name, each in estimates.items():
+        if isinstance(each.standard_error, list):
+            pairs = zip(each.value, each.standard_error, strict=True)
+            found |= {f"{name} {number}": pair for number, pair in enumerate(pairs)}
+        elif each.standard_error:
+            found[name] = each.value, each.standard_error
+    return found
 
 
 def projection(target, comparison, seed):
@@ -92,6 +99,9 @@ def floors(target, comparison, seed):
     found["mean"] = float(values.mean()), math.sqrt(comparison.law.variance / count)
     weight = float(target.posterior_weights(samples, math.pi / 2)[:, 0].mean())
     found["mode_weight"] = weight, weight_floor(target, count, draws)
+    counts = mode_weights(samples, target, target, draws)
+    for name in ("mode_chi_squared", "mode_deviation"):
+        found[name] = counts[name].value, counts[name].floor_deviation
     variance = orthogonal_metrics(samples, target, target)["variance"].value
     return found | {"orthogonal": (variance, orthogonal_floor(target, target.direction, count, draws))}
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from helpers import composed, refused, seeded, with_values
+from helpers import ROOT, composed, refused, seeded, with_values
 
 from scorelab.errors import ConfigError
 from scorelab.lab.app import config_folder
@@ -28,6 +28,7 @@ COMPANIONS = {
     "unet": ["target=images"],
     "annealed_langevin": ["schedule=ve"],
     "reverse_sde": ["schedule=ou"],
+    "samples": [f"target.path={ROOT / 'tests' / 'data' / 'samples.csv'}"],
     "exponential_integrator": ["schedule=ou"],
 }
 

@@ -81,7 +81,8 @@ CHECKED = {
     "process_training": "excess risk",
     "processes": "means",
     "sampling.residual": "means",
-    "images.memorised": "means",  # a share
+    **dict.fromkeys(("images.memorised", "data.memorised"), "means"),  # a share
+    "data": "images",
     "images": "images",
     "generalisation": "means",
     "sde": "schemes",

@@ -18,6 +18,7 @@ from scorelab.metrics import images, spins
 from scorelab.metrics.projection import orthogonal_metrics, projection_metrics
 from scorelab.randomness import stream
 from scorelab.targets import Target
+from scorelab.targets.sample_files import read_numbers
 
 #: deviations of exact samples beyond which samples are said to differ
 DEVIATIONS = 4.0
@@ -38,6 +39,7 @@ _TITLES = {
     "distance.sliced_w1": "sliced W1 to exact samples",
     "distance.mmd_squared": "squared MMD to exact samples",
     "spins.energy": "energy",
+    "data.memorised": "share of copies of the data",
     "images.memorised": "share of copies of training images",
     "images.recognised": "share recognised by a classifier",
 }
@@ -182,6 +184,8 @@ def evaluate(samples, target, *, seed: int = 0, repeats: int = 200) -> Evaluatio
     estimates |= {f"distance.{name}": each for name, each in _distances(samples, target, repeats, generator).items()}
     if target.can("spins"):
         estimates["spins.energy"] = spins.energy(target, samples)
+    if target.can("points") and not target.can("images"):
+        estimates["data.memorised"] = images.memorisation(samples, target, repeats, generator)["memorised"]
     if target.can("images", "points"):
         estimates["images.memorised"] = images.memorisation(samples, target, repeats, generator)["memorised"]
         estimates["images.recognised"] = images.classification(samples, target, repeats, generator)["recognised"]
@@ -193,7 +197,7 @@ def _read(samples, target) -> torch.Tensor:
     """The samples (count, *shape), float32, on the CPU."""
     where = "samples"
     if isinstance(samples, (str, Path)):
-        where, samples = str(samples), _from_file(Path(samples), target.n)
+        where, samples = str(samples), read_numbers(Path(samples), target.n)
     try:
         read = samples if isinstance(samples, torch.Tensor) else torch.tensor(numpy.asarray(samples))
         read = read.detach().cpu()
@@ -209,49 +213,6 @@ def _read(samples, target) -> torch.Tensor:
         if not bool(finite.all()):
             raise ScorelabError(f"{where}: sample {int(finite.int().argmin())} {why}")
     return read.float().view(len(read), *target.shape)
-
-
-def _from_file(path: Path, n: int):
-    """The array of a file. n: numbers of a sample; a first column of a csv file that only counts the rows is no part of
-    the sample."""
-    try:
-        if path.suffix == ".csv":
-            return _from_csv(path, n)
-        found = numpy.load(path, allow_pickle=False)
-        if not isinstance(found, numpy.ndarray):
-            raise ScorelabError(f"{path}: holds several arrays; one in the npy format is needed")
-        return found
-    except FileNotFoundError:
-        raise ScorelabError(f"{path}: no such file") from None
-    except (OSError, ValueError, TypeError, EOFError, IndexError) as error:
-        kind = "csv" if path.suffix == ".csv" else "npy"
-        why = "" if "pickle" in str(error) else f" ({error})"
-        raise ScorelabError(f"{path}: not a whole {kind} file of numbers{why}") from None
-
-
-def _from_csv(path: Path, n: int) -> numpy.ndarray:
-    """The numbers of a csv file, with or without a heading. Semicolons and tabs separate as well as commas do; a comma
-    beside them is a decimal comma."""
-    import pandas
-
-    with open(path, errors="replace") as file:
-        first = file.readline() + file.readline()
-    separator = next((each for each in ";\t" if each in first), ",")
-    decimal = "," if separator != "," and "," in first else "."
-    table = pandas.read_csv(path, header=None, sep=separator, dtype=str)
-    if decimal == ",":
-        table = table.apply(lambda column: column.str.replace(",", "."))
-    numbers = table.apply(pandas.to_numeric, errors="coerce").to_numpy(float)
-    if numbers.shape[1] == n + 1 and _counts(numbers[1:, 0]):
-        numbers = numbers[:, 1:]
-    head = numbers[0]
-    heading = numpy.isnan(head).all() or (len(head) > 1 and head.tolist() == [*range(len(head))])
-    return numbers[1:] if heading else numbers  # pandas heads columns 0, 1, 2, ...
-
-
-def _counts(column: numpy.ndarray) -> bool:
-    """Whether a column has the numbers of its rows, from any first one."""
-    return len(column) > 1 and bool((numpy.diff(column) == 1).all())
 
 
 def _worst_mode(samples, target) -> Estimate:
@@ -332,12 +293,12 @@ def _finding(name: str, found: Estimate) -> Finding:
         differs = f"a bias of {shown(off, error)}"
     elif found.floor is not None and found.floor_deviation is not None:
         error = found.floor_deviation
-        if name.startswith(("distance", "images")) and found.standard_error:  # both are of one set alone
+        if name.startswith(("distance", "images", "data")) and found.standard_error:  # both are of one set alone
             error = math.hypot(error, found.standard_error)
         off = found.value - found.floor
         beside = f"{measured}, exact samples {shown(found.floor, found.floor_deviation)}"
         deviations = off / error if error else math.copysign(math.inf, off) if off else 0.0
-        if not name.startswith("images"):  # a distance below that of exact samples is none
+        if not name.startswith(("images", "data")):  # a distance below that of exact samples is none
             deviations = max(deviations, 0.0)
         differs = f"{abs(deviations):.3g} deviations {'above' if off > 0 else 'below'} exact samples"
     else:

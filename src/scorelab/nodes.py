@@ -75,7 +75,8 @@ class Component:
             if arguments[name] is not asked[name] and arguments[name] != asked[name]:
                 raise ConfigError(f"{self.key}.{name} = {show(arguments[name])}: comes from the run, leave it out")
         try:
-            return maker(**{**arguments, **asked})
+            made = maker(**{**arguments, **asked})
+            return made if self.options is None else self.options.finished(made)
         except ValueError as error:
             raise ConfigError(f"{self.key}: {error}") from None
         except ConfigError as error:
@@ -152,6 +153,25 @@ def resolve(group: str, path, extensions, key: str | None = None) -> type:
                 return found
     names = (name if home.startswith("scorelab.") else f"{home}.{name}" for home, name in contracts)
     raise ConfigError(f"{key} = {path}: a class derived from {' or '.join(names)} is needed")
+
+
+def own_function(path, extensions):
+    """The function that `PACKAGE.MODULE.FUNCTION` names, of a package among the extensions, which defines it.
+
+    Raises ValueError, which says what is allowed, for anything else.
+    """
+    packages = ", ".join(extensions) or "your own packages"
+    if not isinstance(path, str) or not any(path.startswith(f"{package}.") for package in extensions):
+        raise ValueError(f"allowed are functions PACKAGE.MODULE.FUNCTION of {packages} (extensions: [...] adds one)")
+    module, _, name = path.rpartition(".")
+    try:
+        found = getattr(load(module), name)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f"cannot be imported ({error})") from None
+    home = getattr(found, "__module__", None) or ""
+    if not inspect.isfunction(found) or home.partition(".")[0] not in {each.partition(".")[0] for each in extensions}:
+        raise ValueError(f"a function that is defined in {packages} is needed")
+    return found
 
 
 def load(name: str):

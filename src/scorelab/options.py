@@ -40,6 +40,10 @@ class Options(pydantic.BaseModel):
         """The capabilities that the run's target has to have, names of `scorelab.targets.CAPABILITIES`."""
         return ()
 
+    def finished(self, made):
+        """What the method `build` has made, with what all options of a group share."""
+        return made
+
 
 def _no_bool(value):
     if isinstance(value, bool):

@@ -93,6 +93,10 @@ class Mixture:
         """The axes of each mode, (K, n, n) with an axis in each column; None if they are the coordinates."""
         return self._axes
 
+    def total_variances(self):
+        """tr C_k, shape (K,), float64."""
+        return self._variances.expand(self.means.shape).sum(1)
+
     @property
     def covariances(self):
         """C_k, shape (K, n, n), float64."""
@@ -124,12 +128,14 @@ class Mixture:
         """grad log p(x), shape (count, n)."""
         return self.noisy_score(x, HALF_PI)
 
+    def changed(self, f):
+        """The covariances with the same axes and the variances f(lambda) along them, as the class takes them."""
+        variances = f(self._variances)
+        return variances if self._axes is None else (self._axes * variances.unsqueeze(1)) @ self._axes.mT
+
     def noisy(self, signal, variance):
         """The law of signal X + N(0, variance I), a mixture of the same class; signal and variance are numbers."""
-        covariances = signal**2 * self._variances + variance
-        if self._axes is not None:
-            covariances = (self._axes * covariances.unsqueeze(1)) @ self._axes.mT
-        return Mixture(self._weights, signal * self.means, covariances)
+        return Mixture(self._weights, signal * self.means, self.changed(lambda each: signal**2 * each + variance))
 
     def projection(self, direction):
         """The exact law of <X, d>/|d|^2 for a direction d (n,). Raises ValueError if d is 0 or of another length."""

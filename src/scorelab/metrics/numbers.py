@@ -50,7 +50,24 @@ PROJECTION = Section(
             "1",
             "weight of the first mode; standard error of `mode_weight` for as many exact samples",
         ),
-        ("mode_weights _exact", "1", "mean posterior weights of all modes, and the weights of all modes"),
+        (
+            "mode_weights _standard_error _exact",
+            "1",
+            "mean posterior weights of all modes with their standard errors, and the weights of all modes",
+        ),
+        (
+            "mode_chi_squared _floor _floor_deviation",
+            "1",
+            "Pearson's statistic sum_k (N_k - N w_k)^2/(N w_k) of the counts of the modes, where each sample draws its "
+            "mode from its posterior: for exact samples the counts are multinomial, and mean and standard deviation "
+            "are exact",
+        ),
+        (
+            "mode_deviation _floor _floor_deviation",
+            "standard errors",
+            "largest |N_k - N w_k|/sqrt(N w_k (1 - w_k)) of the same counts; mean and standard deviation over 1000 "
+            "multinomial draws",
+        ),
     ),
 )
 

@@ -7,10 +7,14 @@ import numpy
 import torch
 
 from scorelab.laws.estimate import Estimate
+from scorelab.laws.tabulated import in_a_table
+from scorelab.randomness import choose, stream
 from scorelab.targets import CAPABILITIES
 
 #: how far below a point, in standard deviations, the left limit of a distribution function with jumps is taken
 _BELOW = 1e-9
+#: multinomial draws behind the floor of the largest deviation of a count of a mode
+_COUNTS = 1000
 
 
 def density(law, x):
@@ -26,14 +30,16 @@ def density(law, x):
 class LawComparison:
     """Distances of sets of `count` numbers to an exact law; what depends only on the law and the count is kept.
 
-    law: an object with the methods of `ProjectedLaw`. A law without a density may have atoms.
+    law: an object with the methods of `ProjectedLaw`. A law without a density may have atoms. table: the law, in a
+    table if it has many components.
     """
 
     def __init__(self, law, count: int):
         self.law, self.count = law, count
         self.below = 0.0 if density(law, 0.0) is not None else _BELOW * math.sqrt(law.variance)
         self.levels = torch.arange(1, count, dtype=torch.float64) / count
-        self.crossings = law.quantile(self.levels)
+        self.table = in_a_table(law)
+        self.crossings = self.table.quantile(self.levels)
 
     def wasserstein_1(self, values) -> float:
         """W1 = int |F_count(x) - F(x)| dx, computed exactly.
@@ -42,13 +48,13 @@ class LawComparison:
         of F has a closed form.
         """
         x = torch.sort(torch.as_tensor(values, dtype=torch.float64)).values
-        integral = self.law.integrated_cdf(x)
+        integral = self.table.integrated_cdf(x)
         low, high = x[:-1], x[1:]
         crossing = torch.minimum(torch.maximum(self.crossings, low), high)
-        at_crossing = self.law.integrated_cdf(crossing)
+        at_crossing = self.table.integrated_cdf(crossing)
         above = self.levels * (crossing - low) - (at_crossing - integral[:-1])
         below = (integral[1:] - at_crossing) - self.levels * (high - crossing)
-        tails = integral[0] + self.law.integrated_survival(x[-1])
+        tails = integral[0] + self.table.integrated_survival(x[-1])
         return float(above.clamp_min(0).sum() + below.clamp_min(0).sum() + tails)
 
     def kolmogorov_smirnov(self, values) -> float:
@@ -58,11 +64,11 @@ class LawComparison:
         below one; F differs between these two places if the law has an atom there.
         """
         x = torch.sort(torch.as_tensor(values, dtype=torch.float64)).values
-        cdf = self.law.cdf(x)
+        cdf = self.table.cdf(x)
         steps = torch.arange(self.count + 1, dtype=torch.float64) / self.count
         last = torch.searchsorted(x, x, right=True)  # how many values are not larger; several values may be equal
         first = torch.searchsorted(x, x)  # how many values are smaller
-        left = self.law.cdf(x - self.below) if self.below else cdf  # the left limit of F
+        left = self.table.cdf(x - self.below) if self.below else cdf  # the left limit of F
         above, under = steps[last] - cdf, left - steps[first]
         return float(torch.maximum(above.abs(), under.abs()).max())
 
@@ -177,7 +183,8 @@ def _arrays(values, law, law_at_T):
 def mode_weights(samples, target, output_law, generator) -> dict:
     """The mean posterior weight of each mode; its expectation over exact samples is the weight of the mode.
 
-    `mode_weight` is the number of the first mode, and `mode_weights` is the list for all modes. The floor is the
+    `mode_weight` is the number of the first mode, and `mode_weights` is the list for all modes; see `mode_counts` for
+    the other two. The floor is the
     standard deviation of the mean over as many exact samples. output_law: as in `projection_metrics`; the posterior is
     that of this law, as the noise that is left in exact outputs would shift the posterior of the target. Where the law
     is not known the posterior is that of the target, without an exact value.
@@ -188,13 +195,45 @@ def mode_weights(samples, target, output_law, generator) -> dict:
     known = output_law is not None and output_law.can("modes")
     law = output_law if known else target
     gamma = torch.cat([law.posterior_weights(block, math.pi / 2).double() for block in _blocks(samples)])
-    first, every = Estimate.mean(gamma[:, 0]), Estimate(gamma.mean(0).tolist())
+    first, spread = Estimate.mean(gamma[:, 0]), gamma.std(0) / math.sqrt(len(gamma))
+    every = Estimate(gamma.mean(0).tolist(), spread.tolist())
     if not known:
         missing = Estimate.missing(_unknown_at_T(target))
         found = {"mode_weight": first, "mode_weights": every}
         return found | {"mode_weight_exact": missing, "mode_weights_exact": missing}
     first = replace(first, floor=weight_floor(law, len(samples), generator), exact=float(law.weights[0]))
-    return {"mode_weight": first, "mode_weights": replace(every, exact=law.weights.tolist())}
+    found = {"mode_weight": first, "mode_weights": replace(every, exact=law.weights.tolist())}
+    return found | mode_counts(gamma, law.weights.double().cpu(), stream(generator.initial_seed(), "modes"))
+
+
+def mode_counts(gamma, weights, generator) -> dict:
+    """How far the counts of all modes are from those of exact samples, `mode_chi_squared` and `mode_deviation`.
+
+    gamma (count, K): the posterior weights of the modes; weights (K,): the exact ones. A mode is drawn for each sample
+    from its posterior. For exact samples the counts N_k are multinomial, whatever the overlap of the modes, so that
+    Pearson's sum_k (N_k - N w_k)^2/(N w_k) has the mean K - 1 and the variance 2 (K - 1) + (sum_k 1/w_k - K^2 - 2 K
+    + 2)/N exactly. The largest |N_k - N w_k|/sqrt(N w_k (1 - w_k)) has its floor from multinomial draws. For one
+    mode there is neither.
+    """
+    count, modes = gamma.shape
+    if modes < 2:
+        return {}
+    drawn = choose(gamma, torch.rand(count, generator=generator, dtype=torch.float64).to(gamma.device)).cpu()
+    counts = torch.bincount(drawn, minlength=modes)
+    again = numpy.random.default_rng(generator.initial_seed()).multinomial(
+        count, (weights / weights.sum()).numpy(), _COUNTS
+    )
+
+    def deviations(counts):
+        return (counts - count * weights).abs() / (count * weights * (1 - weights)).sqrt()
+
+    chi_squared = float(((counts - count * weights).square() / (count * weights)).sum())
+    variance = 2 * (modes - 1) + (float((1 / weights).sum()) - modes**2 - 2 * modes + 2) / count
+    largest = deviations(torch.from_numpy(again)).amax(1)
+    return {
+        "mode_chi_squared": Estimate(chi_squared, None, modes - 1.0, math.sqrt(variance)),
+        "mode_deviation": Estimate(float(deviations(counts).max()), None, float(largest.mean()), float(largest.std())),
+    }
 
 
 def weight_floor(law, count: int, generator) -> float:

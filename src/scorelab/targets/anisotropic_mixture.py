@@ -1,10 +1,11 @@
-"""A Gaussian mixture with arbitrary covariances as a target."""
+"""Gaussian mixtures with arbitrary covariances as targets."""
 
 import math
 
 import torch
 
 from scorelab.channel import sin_cos
+from scorelab.laws.low_rank import LowRank
 from scorelab.laws.mixture import Mixture
 from scorelab.targets.base import Target
 from scorelab.targets.gaussian_mixture import signal_direction
@@ -29,7 +30,7 @@ class AnisotropicMixture(Mixture, Target):
         here = side_of(self.means) == side
         if not bool(here.any()) or bool(here.all()):
             return super().restricted(side_of, side)
-        return float(self.weights[here].sum()), self._with(here, self.covariances[here])
+        return float(self.weights[here].sum()), self._with(here, lambda each: each)
 
     def orthogonal_variance(self, direction):
         return orthogonal_variance(self.covariance, direction)
@@ -44,22 +45,43 @@ class AnisotropicMixture(Mixture, Target):
         if output == "posterior_draw":
             return super().output_law(angle, output)
         every = torch.ones_like(self.weights, dtype=torch.bool)
-        covariances = self.covariances
-        noisy = covariances + (cos / sin) ** 2 * torch.eye(self.n, dtype=torch.float64)
+        noise = (cos / sin) ** 2
         if output == "posterior_mean":
-            kept = covariances @ torch.linalg.solve(noisy, covariances)
-            within = (covariances - kept).diagonal(dim1=1, dim2=2).sum(1)
-            if overlap(self, angle, float(self.weights @ within)):
-                return None
-            return self._with(every, 0.5 * (kept + kept.mT))
-        return self._with(every, noisy)
+            mean = self._with(every, lambda each: each**2 / (each + noise))
+            within = self.weights @ (self.total_variances() - mean.total_variances())
+            return None if overlap(self, angle, float(within)) else mean
+        return self._with(every, lambda each: each + noise)
+
+    def posterior_risk(self, clean, x, angle):
+        """The posterior variance, which has the mean of the squared error and less noise, (count,)."""
+        return self.posterior_variance(x, angle)
 
     def noisy_projection(self, direction, angle):
         length = float(torch.as_tensor(direction, dtype=torch.float64).norm())
         return self.projection(direction).noisy(math.sin(angle), (math.cos(angle) / length) ** 2)
 
-    def _with(self, here, covariances):
-        """The mixture of the modes that the mask `here` (K,) selects, with new covariances and the same direction."""
-        law = AnisotropicMixture(self.weights[here], self.means[here], covariances)
+    def _with(self, here, f):
+        """The mixture of the modes that the mask `here` (K,) selects, with the variances f(lambda) along the same axes,
+        and the same direction."""
+        law = AnisotropicMixture(self.weights[here], self.means[here], self.changed(f)[here])
+        law.direction = self.direction
+        return law
+
+
+class LowRankMixture(LowRank, AnisotropicMixture):
+    """sum_k w_k N(mu_k, s_k^2 I + U_k U_k^T), as `AnisotropicMixture`, but nothing that a run needs has n x n entries;
+    see `laws.low_rank.LowRank`.
+
+    weights (K,). means (K, n). std: one number > 0, or (K,). factors: U^T, (K, r, n); a mode of a smaller rank has rows
+    of zeros.
+    """
+
+    def __init__(self, weights, means, std, factors):
+        LowRank.__init__(self, weights, means, std, factors)
+        self.direction = signal_direction(self.means)
+
+    def _with(self, here, f):
+        std, factors = self.changed(f)
+        law = LowRankMixture(self.weights[here], self.means[here], std[here], factors[here])
         law.direction = self.direction
         return law

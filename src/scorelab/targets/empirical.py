@@ -11,7 +11,9 @@ points: it memorises. At angle 0 it is the mean of the points. At pi/2 with s = 
 fixed x is taken: the nearest point, which is x itself where x is a point.
 """
 
+import hashlib
 import math
+from functools import cached_property
 from typing import NamedTuple
 
 import torch
@@ -74,6 +76,15 @@ class Empirical(Target):
         self.points, self.std, self.shape = points, float(std), tuple(points.shape[1:])
         self.mean = sum(block.double().sum(0) for block in self._blocks()) / len(points)
         self._lengths = torch.cat([self._offsets(block).square().sum(1) for block in self._blocks()])
+
+    @cached_property
+    def digest(self) -> str:
+        """Sixteen digits that tell these points, and those that are held out, from others."""
+        found = hashlib.sha256()
+        for points in (self.points, self.held_out):
+            if points is not None:
+                found.update(str(tuple(points.shape)).encode() + points.cpu().contiguous().numpy().tobytes())
+        return found.hexdigest()[:16]
 
     def _blocks(self, rows: int = 1):
         """The points (some, *shape), so many at a time that a table with `rows` states fits in a block."""
@@ -184,7 +195,13 @@ class Empirical(Target):
         return max(_FEWEST, min(_MOST, _PRODUCTS // (len(self.points) * self.n)))
 
     def posterior_risk(self, clean, x, angle):
-        """The posterior variance, which has the mean of the squared error and less noise, (count,)."""
+        """The posterior variance, which has the mean of the squared error and less noise, (count,), float64."""
+        return self._variance(x, angle)
+
+    def posterior_variance(self, x, angle):
+        return self._variance(x, angle).to(x.dtype)
+
+    def _variance(self, x, angle):
         flat = x.double().flatten(1)
         sin, cos, variance = self._noise(flat, angle)
         safe = torch.where(variance == 0, 1.0, variance)

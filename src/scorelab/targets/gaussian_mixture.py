@@ -53,7 +53,9 @@ class GaussianMixture(IsotropicMixture, Target):
         return bayes_risk(self, angle)
 
     def speciation_angle(self):
-        return speciation_angle(self)
+        if "_speciation" not in vars(self):  # it takes long for many modes
+            self._speciation = speciation_angle(self)
+        return self._speciation
 
     def restricted(self, side_of, side):
         """The weight and the mixture of the modes whose means lie on the side, if some lie there and some do not."""

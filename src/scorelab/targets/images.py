@@ -1,8 +1,5 @@
 """Images as a target: the law of a finite set of them, with labels, and with images that are held out."""
 
-import hashlib
-from functools import cached_property
-
 import torch
 
 from scorelab.targets.empirical import Empirical
@@ -28,15 +25,6 @@ class Images(Empirical):
         self.held_out, self.classes = held_out, tuple(classes)
         self.labels = _classes("labels", labels, images)
         self.held_out_labels = _classes("held_out_labels", held_out_labels, held_out)
-
-    @cached_property
-    def digest(self) -> str:
-        """Sixteen digits that tell these images, and those that are held out, from others."""
-        found = hashlib.sha256()
-        for images in (self.points, self.held_out):
-            if images is not None:
-                found.update(str(tuple(images.shape)).encode() + images.cpu().contiguous().numpy().tobytes())
-        return found.hexdigest()[:16]
 
 
 def _classes(name, labels, images):

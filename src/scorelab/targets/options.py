@@ -1,12 +1,11 @@
 """What `conf/target` may say."""
 
 import abc
-import itertools
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from scorelab.options import LARGEST, Count, OpenUnit, Options, Positive
+from scorelab.options import LARGEST, MOST, Count, OpenUnit, Options, Positive
 
 
 class RandomDirection(Options):
@@ -47,8 +46,66 @@ def vector(value, n: int, generator):
     return torch.tensor(value, dtype=torch.float64).expand(n).clone()
 
 
+def symmetric_rows(value: Any) -> Any:
+    """Check the rows of a symmetric matrix of finite numbers, or None. Raises ValueError for anything else."""
+    if value is None:
+        return None
+    if not isinstance(value, (list, tuple)) or not value or not all(isinstance(row, (list, tuple)) for row in value):
+        raise ValueError("allowed is a list of n rows of n numbers; ${npy:FILE.npy} reads them from a file")
+    rows = [number_or_list(row) for row in value]
+    n = len(rows)
+    for i, row in enumerate(rows):
+        if len(row) != n:
+            raise ValueError(f"row {i} has {len(row)} numbers, and there are {n} rows: a square matrix is needed")
+    largest = max(abs(entry) for row in rows for entry in row)
+    for i in range(n):
+        for j in range(i):
+            if abs(rows[i][j] - rows[j][i]) > 1e-12 * largest:
+                found = f"entry ({j}, {i}) is {rows[j][i]:g}, entry ({i}, {j}) is {rows[i][j]:g}"
+                raise ValueError(f"{found}: a symmetric matrix is needed")
+    return rows
+
+
+def _direction(value: Any) -> Any:
+    """Check null, a number, a list of numbers, `pc`, {axis: i} or {modes: [i, j]}."""
+
+    def place(number):
+        return isinstance(number, int) and not isinstance(number, bool) and 0 <= number < MOST
+
+    if value is None or value == "pc":
+        return value
+    if isinstance(value, dict):
+        if set(value) == {"axis"} and place(value["axis"]):
+            return dict(value)
+        pair = value.get("modes") if set(value) == {"modes"} else None
+        if isinstance(pair, (list, tuple)) and len(pair) == 2 and all(map(place, pair)) and pair[0] != pair[1]:
+            return {"modes": list(pair)}
+    kinds = "null (the target's own), pc (the leading principal component), {axis: i} and {modes: [i, j]}, the "
+    kinds += "difference of two means, counted from 0, a number for every coordinate, and a list of n numbers"
+    try:
+        found = number_or_list(value, kinds)
+    except TypeError:
+        raise ValueError(f"allowed are {kinds}") from None
+    if not any(found if isinstance(found, list) else [found]):
+        raise ValueError("a direction other than 0 is needed")
+    return found
+
+
+#: the direction that samples are projected on
+Direction = Annotated[Any, BeforeValidator(_direction)]
+
+
 class TargetOptions(Options):
-    """Base of the options that build a `Target`."""
+    """Base of the options that build a `Target`.
+
+    direction: the direction that samples are projected on in the place of the target's own: null for its own, a number
+    for every coordinate, a list of n numbers, `pc` for the leading principal component of length 1, {axis: i} or
+    {modes: [i, j]} for the difference of the means of two modes, all counted from 0.
+    """
+
+    added: ClassVar = {"direction": None}
+
+    direction: Direction = None
 
     @abc.abstractmethod
     def build(self, generator):
@@ -57,6 +114,14 @@ class TargetOptions(Options):
     def memory_needed(self) -> float:
         """The bytes that the target holds beside vectors of its n entries; 0 if it holds no more."""
         return 0.0
+
+    def finished(self, made):
+        """The target with the direction that was chosen. Raises ConfigError for one that it does not have."""
+        if self.direction is None:
+            return made
+        from scorelab.targets.directions import direct
+
+        return direct(made, self.direction)
 
 
 class TwoModes(TargetOptions):
@@ -81,52 +146,6 @@ class TwoModes(TargetOptions):
         from scorelab.targets.gaussian_mixture import GaussianMixture
 
         return GaussianMixture.two_modes(self.p, vector(self.a, self.n, generator))
-
-
-class Mixture(TargetOptions):
-    """A mixture of K isotropic Gaussians.
-
-    n: dimension. weights: K numbers > 0, normalised to sum 1. means: K vectors, each a number, a list of n numbers or
-    {norm: r} for a random direction. std: one number > 0, or K numbers > 0.
-    """
-
-    n: Count
-    weights: list[Positive]
-    means: list[Vector]
-    std: Positive | list[Positive]
-
-    @model_validator(mode="after")
-    def _lengths(self):
-        modes = len(self.weights)
-        if modes < 1:
-            raise ValueError("weights is empty: at least one mode is needed")
-        if len(self.means) != modes:
-            raise ValueError(
-                f"means has {len(self.means)} vectors, weights has {modes} entries: one per mode is needed"
-            )
-        if isinstance(self.std, list) and len(self.std) != modes:
-            raise ValueError(
-                f"std has {len(self.std)} entries, weights has {modes}: one number, or one per mode, is needed"
-            )
-        for mode, mean in enumerate(self.means):
-            if isinstance(mean, list) and len(mean) != self.n:
-                raise ValueError(f"means[{mode}] has {len(mean)} entries, n = {self.n}: n entries are needed")
-        widths = self.std if isinstance(self.std, list) else [self.std] * modes
-        fixed = [mean if isinstance(mean, list) else [mean] * self.n for mean in self.means]
-        for (one, first), (other, second) in itertools.combinations(enumerate(zip(fixed, widths, strict=True)), 2):
-            if first == second and not isinstance(self.means[one], RandomDirection):
-                raise ValueError(
-                    f"modes {one} and {other} have one mean and one std: one mode with both weights does it"
-                )
-        return self
-
-    def build(self, generator):
-        import torch
-
-        from scorelab.targets.gaussian_mixture import GaussianMixture
-
-        means = torch.stack([vector(mean, self.n, generator) for mean in self.means])
-        return GaussianMixture(self.weights, means, self.std)
 
 
 class MixtureOfGammas(TargetOptions):

@@ -44,7 +44,7 @@ def scale(target) -> Scale:
         return Scale(spread, float(mean.square().sum()), width, width)
     if isinstance(target, Mixture):
         lengths = (target.means - target.mean).square().sum(1)
-        width = float(torch.linalg.eigvalsh(target.covariances).min().sqrt())
+        width = float(target.variances.min().sqrt())
         spread = max(float(target.covariance.norm()), float(lengths.max()))
         return Scale(spread, float(target.mean.square().sum()), width, width)
     if target.can("points"):

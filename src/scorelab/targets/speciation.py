@@ -15,7 +15,8 @@ def speciation_angle(target) -> float | None:
     """The angle at which E[1 - sum_k gamma_k^2] has fallen to half of 1 - sum_k w_k^2; None if it never does.
 
     For two modes E[gamma (1 - gamma)] = p (1 - p)/2 there: the variance of the mode given the state has fallen to half.
-    The angle is exact to rounding where the expectation is, otherwise its error follows from the expectation's.
+    The angle is exact to rounding where the expectation is, otherwise its error follows from the expectation's, and it
+    is found to 1e-4 of its time.
     """
     from scipy.optimize import brentq
 
@@ -23,8 +24,13 @@ def speciation_angle(target) -> float | None:
         return None
     half = 0.5 * float(1 - target.weights.square().sum())
 
+    exact = True
+
     def excess(log_t):
-        return undecided(target, torch.as_tensor(log_t, dtype=torch.float64).mul(0.5).exp().atan())[0] - half
+        nonlocal exact
+        found, error = undecided(target, torch.as_tensor(log_t, dtype=torch.float64).mul(0.5).exp().atan())
+        exact = error is None
+        return found - half
 
     size = float((target.means - target.means[0]).square().sum(1).max() + target.n * target.std.max() ** 2)
     low = math.log(1e-4 / size)
@@ -33,7 +39,11 @@ def speciation_angle(target) -> float | None:
     if not len(below) or below[0] == 0:
         return None
     high = float(times[below[0]])
-    return math.atan(math.exp(0.5 * brentq(lambda log_t: float(excess(log_t)), high - 1, high, xtol=1e-9)))
+    ends = [float(excess(log_t)) for log_t in (high - 1, high)]
+    tolerance = 1e-9 if exact else 1e-4
+    known = dict(zip((high - 1, high), ends, strict=True))
+    found = brentq(lambda log_t: known[log_t] if log_t in known else float(excess(log_t)), *known, xtol=tolerance)
+    return math.atan(math.exp(0.5 * found))
 
 
 def overlap(target, angle: float, within: float) -> bool:

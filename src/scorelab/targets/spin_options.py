@@ -5,27 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, model_validator
 
 from scorelab.options import Count, Natural, NonNegative, OpenUnit
-from scorelab.targets.options import TargetOptions, number_or_list
-
-
-def _rows(value: Any) -> Any:
-    """Check the rows of a symmetric matrix of finite numbers, or None."""
-    if value is None:
-        return None
-    if not isinstance(value, (list, tuple)) or not value or not all(isinstance(row, (list, tuple)) for row in value):
-        raise ValueError("allowed is a list of n rows of n numbers; ${npy:FILE.npy} reads them from a file")
-    rows = [number_or_list(row) for row in value]
-    n = len(rows)
-    for i, row in enumerate(rows):
-        if len(row) != n:
-            raise ValueError(f"row {i} has {len(row)} numbers, and there are {n} rows: a square matrix is needed")
-    largest = max(abs(entry) for row in rows for entry in row)
-    for i in range(n):
-        for j in range(i):
-            if abs(rows[i][j] - rows[j][i]) > 1e-12 * largest:
-                found = f"entry ({j}, {i}) is {rows[j][i]:g}, entry ({i}, {j}) is {rows[i][j]:g}"
-                raise ValueError(f"{found}: a symmetric matrix is needed")
-    return rows
+from scorelab.targets.options import TargetOptions, number_or_list, symmetric_rows
 
 
 def _matrices(n: int) -> float:
@@ -48,7 +28,7 @@ class IsingModel(TargetOptions):
     couplings: Literal["sk", "ferromagnet", "hopfield", "matrix"]
     disorder_seed: Natural
     patterns: Count
-    matrix: Annotated[Any, BeforeValidator(_rows)]
+    matrix: Annotated[Any, BeforeValidator(symmetric_rows)]
     field: Annotated[Any, BeforeValidator(number_or_list)]
 
     @model_validator(mode="after")

@@ -13,6 +13,8 @@ from scorelab.studies.base import Number, Study, Table, row
 EARLIEST, LATEST = math.tan(0.1) ** 2, math.tan(math.pi / 2 - 0.1) ** 2
 #: a path KL above so many nats, and so many floors, ends a run with a line
 _FAR, _FLOORS = 1.0, 10.0
+#: the most modes that have a row each in the closing table
+_ROWS = 10
 
 W1 = Number("projection.w1", "W1 of the projection", "W1", "floor", scale="log")
 W1_FLOOR = Number("projection.w1_floor", "mean W1 of exact samples", "W1 floor")
@@ -28,6 +30,8 @@ PATH_KL = Number(
 )
 MEMORISED = Number("images.memorised", "share of copies of training images", "copies", "floor")
 SLICED_W1 = Number("images.sliced_w1", "sliced W1 to held-out images", "sliced W1", "floor", scale="log")
+COPIES = Number("data.memorised", "share of copies of the data", "copies of data", "floor")
+TO_HELD_OUT = Number("data.sliced_w1", "sliced W1 to held-out samples", "sliced W1 to held-out", "floor", scale="log")
 RECOGNISED = Number("images.recognised", "share recognised by a classifier", "recognised", "floor")
 EXCESS_RISK = Number("training.excess_risk", "excess risk")
 SECONDS = Number("training.seconds", "training (s)")
@@ -85,7 +89,7 @@ class Generate(Study):
     )
     sections = ".numbers"
     overviews = {"projection": "scorelab.figures.projection"}
-    headline = (W1, KS, MODE_WEIGHT, PATH_KL, MEMORISED, SLICED_W1, RECOGNISED)
+    headline = (W1, KS, MODE_WEIGHT, PATH_KL, MEMORISED, SLICED_W1, RECOGNISED, COPIES, TO_HELD_OUT)
     columns = (W1, W1_FLOOR, MODE_WEIGHT, PATH_KL, MEMORISED, SLICED_W1, RECOGNISED, EXCESS_RISK, SECONDS)
     compared = (PATH_KL, W1, MODE_WEIGHT)
     goal = "path_kl.total"
@@ -144,7 +148,7 @@ class Generate(Study):
         floor."""
         table = super().closing(metrics)
         if table is not None:
-            table = Table(table.headings, table.rows, (*table.lines, *_far(metrics)))
+            table = Table(table.headings, _with_modes(table.rows, metrics), (*table.lines, *_far(metrics)))
         posterior = metrics.get("posterior_mean", {})
         if "relative_error" not in posterior:  # not measured, or of a run that has only been trained
             return table
@@ -153,6 +157,27 @@ class Generate(Study):
         error, t, spread, *floor = max(zip(*columns, strict=True))
         last = row(f"largest relative error, at t = {t:.3g}", error, spread, "floor", *floor)
         return Table(table.headings, [*table.rows, last], table.lines)
+
+
+def _with_modes(rows, metrics):
+    """The rows of a closing table, in which every mode has a row in the place of the first mode alone, or where there
+    are more than ten, two numbers of all of them."""
+    found = metrics.get("projection", {})
+    weights = found.get("mode_weights", ())
+    if len(weights) <= 2:
+        return rows
+    if len(weights) <= _ROWS or "mode_deviation" not in found:
+        keys = ("mode_weights", "mode_weights_standard_error", "mode_weights_exact")
+        columns = [found.get(key, [None] * len(weights)) for key in keys]
+        new = [
+            row(f"weight of mode {k}", *each[:2], "exact", each[2]) for k, each in enumerate(zip(*columns, strict=True))
+        ]
+        new = new[:_ROWS]
+    else:
+        texts = {"mode_deviation": "largest deviation of a mode weight (s.e.)"}
+        texts["mode_chi_squared"] = f"chi-squared of {len(weights)} mode weights"
+        new = [row(text, found[key], None, "floor", found[f"{key}_floor"]) for key, text in texts.items()]
+    return [one for each in rows for one in (new if each[0] == MODE_WEIGHT.name else [each])]
 
 
 def _far(metrics):
@@ -165,8 +190,9 @@ def _far(metrics):
     total, floor = found.get("total"), found.get("parametric_floor")
     if total is None or total - 4 * found["standard_error"] <= _FAR or (floor and total <= _FLOORS * floor):
         return
-    if "images" in metrics:  # to be far from the optimum is no fault there
-        yield "path KL: to the process that copies the training images, which a network that generalises is far from"
+    if "images" in metrics or "data" in metrics:  # to be far from the optimum is no fault there
+        what = "training images" if "images" in metrics else "data"
+        yield f"path KL: to the process that copies the {what}, which a network that generalises is far from"
         return
     held = f"{total / floor:.3g} times its floor" if floor else "with a floor that is not known"
     text = f"path KL: {total:.4g} nats, {held}, hardly bound the error of the samples"

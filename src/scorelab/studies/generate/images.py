@@ -40,7 +40,8 @@ class Frames:
 
 
 def measure(study, context, incomparable: str | None) -> None:
-    """Measure images, for a target that is a set of images; nothing is done for any other.
+    """Measure copies and distances to what is held out, for a target that is a set of images or of other samples, and
+    classes of images; nothing is done for any other target.
 
     incomparable: why the denoiser cannot be compared with the posterior mean of the target; None if it can.
     """
@@ -49,14 +50,16 @@ def measure(study, context, incomparable: str | None) -> None:
         path for name in ("denoising", "generalisation") for path in context.run.path.glob(f"figures/{name}.*")
     ):
         remove(path)  # an earlier run of this stage may have left them
-    if not target.can("images", "points"):
+    if not target.can("points"):
         return
+    of_images = target.can("images")
     generator, repeats = stream(context.seed, "images"), study.floor_repeats
     found = {"count": len(target.points), "data": target.digest}
-    for measured in (images.memorisation, images.distances, images.classification):
+    for measured in (images.memorisation, images.distances, images.classification)[: 3 if of_images else 2]:
         found |= measured(samples, target, repeats, generator)
-    context.update_metrics("images", found)
-    _pictures(context)
+    context.update_metrics("images" if of_images else "data", found)
+    if of_images:
+        _pictures(context)
     if incomparable is not None:
         context.update_metrics("generalisation", {"gap_train": Estimate.missing(incomparable)})
         return
@@ -68,8 +71,8 @@ def measure(study, context, incomparable: str | None) -> None:
     columns = {name: [row[name] for row in rows] for name in rows[0]}
     missing = {} if target.can("held_out") else {"gap_held_out": Estimate.missing(target.lacks("held_out"))}
     context.update_metrics("generalisation", columns | missing)
-    context.save_arrays("generalisation", columns)
-    if context.process is None and float(context.angles[-1]) > float(context.angles[0]):
+    context.save_arrays("generalisation", columns | ({} if of_images else {"of_images": 0}))
+    if of_images and context.process is None and float(context.angles[-1]) > float(context.angles[0]):
         _denoising(context)
 
 

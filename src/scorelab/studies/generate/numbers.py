@@ -139,11 +139,27 @@ IMAGES = Section(
     ),
 )
 
+DATA = Section(
+    "data",
+    "Numbers of samples beside the data, for a target that is a set of samples (`target=samples`). The floor is the "
+    "same number of data that are held out, or of as many data of the law; `floor_deviation` is its standard error. A "
+    "sampler that copies the data has `memorised` = 1.",
+    (
+        ("count", "samples", "the points of the law"),
+        ("data", "digits", "sixteen digits that tell these data and those held out from others"),
+        *(
+            (name, unit, text.replace("training images", "data").replace("images", "data").replace("image", "sample"))
+            for name, unit, text in IMAGES.rows[2:6]
+        ),
+    ),
+)
+
 GENERALISATION = Section(
     "generalisation",
-    "For a target that is a set of images: lists over angles, squared errors on noisy images. m is the exact posterior "
-    "mean of the law of the training images, which is the optimum of the training loss and copies them. Where "
-    "`error_held_out` is below `optimum_held_out` the denoiser has learned more than its training images.",
+    "For a target that is a set of images, or of other samples, which are then meant by images: lists over angles, "
+    "squared errors on noisy images. m is the exact posterior mean of the law of the training images, which is the "
+    "optimum of the training loss and copies them. Where `error_held_out` is below `optimum_held_out` the denoiser has "
+    "learned more than its training images.",
     (
         ("angle", "radians", "angle of the noisy states"),
         ("t", "1", "signal-to-noise ratio tan^2 of the angle"),
@@ -172,5 +188,6 @@ SECTIONS = (
     POSTERIOR_MEAN,
     TRAJECTORIES,
     IMAGES,
+    DATA,
     GENERALISATION,
 )

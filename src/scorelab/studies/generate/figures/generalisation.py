@@ -11,10 +11,13 @@ _SETS = {"train": ("-", "training images"), "held_out": ("--", "held-out images"
 
 def figure(arrays):
     """arrays: angle (points,); gap, error and optimum, each with the ending _train and, where images are held out,
-    _held_out (points,), and their standard errors: see `scorelab.metrics.images.generalisation`."""
+    _held_out (points,), and their standard errors: see `scorelab.metrics.images.generalisation`.
+    of_images: there, and 0, for samples that are no images."""
     drawing = new_figure(PAGE, 2.7)
     left, right = drawing.subplots(1, 2)
     sets = {name: look for name, look in _SETS.items() if f"gap_{name}" in arrays}
+    if "of_images" in arrays:  # which is there for other samples alone
+        sets = {name: (line, label.replace("images", "samples")) for name, (line, label) in sets.items()}
     for name, (line, label) in sets.items():
         _curve(left, arrays, f"gap_{name}", LEARNED, line, f"denoiser, {label}")
         _curve(right, arrays, f"error_{name}", LEARNED, line, f"denoiser, {label}")
