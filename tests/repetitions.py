@@ -332,8 +332,12 @@ def repeats_of_several_modes(monkeypatch, modes, seed):
     return printed(wanted)
 
 
+def no_table(name, rows):
+    """In the place of a context that writes tables."""
+
+
 def starts_of_two_stages(study, folder, seed):
-    context = SimpleNamespace(seed=seed, run=folder, write_table=lambda name, rows: None)
+    context = SimpleNamespace(seed=seed, run=folder, write_table=no_table, grow_table=no_table)
     descents.run(study, context)
     ends = two_stage._ends("samples", load_arrays(folder / "two_stage.npz"))
     names = (f"stage{stage}_{name}" for stage in (1, 2) for name in ("cosine", "norm", "distance"))

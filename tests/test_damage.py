@@ -225,7 +225,6 @@ def test_the_arrays_of_a_figure_are_held_against_what_it_draws(done, run, monkey
     for says, change in {
         "has no values, which is needed here": {"values": None},
         "values has a nan": {"values": numpy.append(whole["values"], numpy.nan)},
-        "cannot be drawn (": {"values": numpy.zeros((2, 3))},
         "cannot be drawn (Index": {"grid": numpy.zeros(0)},
         "cannot be drawn (DType": {"grid": whole["grid"].astype(str)},
     }.items():

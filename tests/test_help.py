@@ -56,7 +56,7 @@ def test_an_option_of_ones_own_has_the_comments_of_the_option_that_it_begins_wit
     whole = (
         f"== target=mine What I sample. More of it. target.p=0.2 {above['p'][1]} target.n=4 of mine, $5 target.a=2.0 "
     )
-    assert answers[1] == whole + above["a"][1]
+    assert answers[1] == f"{whole}{above['a'][1]} target.direction=null {above['direction'][1]}"
 
 
 def test_every_option_begins_with_a_sentence_and_every_key_has_a_comment():

@@ -109,6 +109,7 @@ RUNS = (
     ("test_two_stage", "QUICK", ()),
     ("conftest", "SMALL", ()),
     ("test_image_metrics", "RUN", ("denoiser=exact",)),
+    ("test_samples_target", "RUN", ()),
 )
 PARTS = [one for one in SMALL if not one.startswith(("denoiser.", "study.trajectories"))]
 CLAIM = ("study=claims", "claims.only=[S0-02]", "claims.quick=true", "claims.jobs=1")

@@ -17,6 +17,8 @@ from scorelab.targets.samples import Samples
 
 POINTS = normal(40, 3, seed=1) * torch.tensor([2.0, 1.0, 0.5], dtype=torch.float64)
 EYE, CSV = torch.eye(3, dtype=torch.float64), ROOT / "tests" / "data" / "samples.csv"
+RUN = tuple(word for word in SMALL if not word.startswith(("target.", "denoiser.")))
+RUN += ("target=samples", f"target.path={CSV}", "denoiser=exact")
 
 
 def build(path, *overrides):
@@ -72,9 +74,8 @@ def test_files_of_both_kinds_are_read_and_a_share_is_held_out(tmp_path):
     assert not torch.equal(build(CSV).points, build(CSV, "target.split_seed=1").points)
 
 
-def test_a_run_on_samples_says_what_is_copied_and_how_far_it_is_from_what_is_held_out(tmp_path):
-    small = [word for word in SMALL if not word.startswith(("target.", "denoiser."))]
-    run = scorelab.run([*small, "target=samples", f"target.path={CSV}", "denoiser=exact"], tmp_path / "run")
+def test_a_run_on_samples_says_what_is_copied_and_how_far_it_is_from_what_is_held_out(run_once):
+    run = run_once(*RUN)
     data = run.metrics["data"]
     assert data["count"] == 48
     assert data["memorised"] > 0.9  # the exact posterior mean copies

@@ -178,11 +178,11 @@ def test_two_networks_of_a_user_train_resume_and_sample(small, name, tmp_path, m
     trained = []
     original = train._train
 
-    def stop(context, part, last):
+    def stop(context, part, before, last):
         if last and not trained:
             trained.append(part.name)
             raise KeyboardInterrupt
-        return original(context, part, last)
+        return original(context, part, before, last)
 
     monkeypatch.setattr(train, "_train", stop)
     stopped = tmp_path / "stopped"

@@ -66,10 +66,12 @@ def answers(tmp_path_factory):
         (where / name).write_text(text)
     (where / "my_lab" / "__init__.py").touch()
     with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in sys.modules if name.partition(".")[0] == "my_lab"]:
+            patch.delitem(sys.modules, name)  # of another guide
         patch.syspath_prepend(where)
         found = {command: answer(small(shlex.split(command)), where) for command in COMMANDS}
-    for name in [name for name in sys.modules if name.partition(".")[0] == "my_lab"]:
-        del sys.modules[name]
+        for name in [name for name in sys.modules if name.partition(".")[0] == "my_lab"]:
+            del sys.modules[name]
     return found
 
 
