@@ -16,6 +16,7 @@ from scorelab.errors import ScorelabError
 from scorelab.lab.context import Context
 from scorelab.samplers.job import Sampling
 from scorelab.schedules import grids
+from scorelab.studies.generate import plane
 from scorelab.targets import signal
 from scorelab.training import Training
 
@@ -41,11 +42,12 @@ WITH = {
     "training.angles=log_t": ("training.angle_min=0.02",),
     "training.angles=ladder": ("training.angle_min=0.02",),
     "target=images": ("target.limit=20",),
+    "target=many_modes": ("target.means.count=12",),
 }
 #: where null is a value: a time that is never reached, the floor of a denoiser that is not trained, no noise at all
 NULL = ("metrics.trajectories.", "metrics.path_kl.parametric_floor", "metrics.sampling.T", "metrics.sampling.first_t")
 #: one run in so many has paths, and is drawn
-DRAWN = 15
+DRAWN = 30
 
 
 #: options that are another one with other numbers
@@ -87,10 +89,11 @@ def test_every_pair_of_options_runs_from_training_to_plots_or_is_refused_in_one_
     # Adaptive grids of few points, and few samples for a risk that is measured: they would take most of the time.
     monkeypatch.setattr(grids, "equidistribute", functools.partial(grids.equidistribute, points=60))
     monkeypatch.setattr(signal, "_DRAWS", 100)
-    drawn = Context.draw_figures
+    drawn, plane_of = Context.draw_figures, plane.plane_of
     for number, row in list(enumerate(ROWS))[part::4]:
         whole = number % DRAWN == 0
         monkeypatch.setattr(Context, "draw_figures", drawn if whole else lambda context: None)
+        monkeypatch.setattr(plane, "plane_of", plane_of if whole else lambda target: None)  # it is only drawn
         tiny = [option for option in TINY if option != "target.n=2" or "target=images" not in row]
         overrides = [*row, *tiny, *itertools.chain(*(WITH.get(option, ()) for option in row))]
         overrides.append(f"study.trajectories={2 if whole else 0}")
