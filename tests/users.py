@@ -35,8 +35,10 @@ class User:
         return self.out + self.err
 
     def _budgets(self, words, quick):
+        """The small budgets that the command does not set itself, and no key of an option that it chooses itself."""
         own = {word.partition("=")[0] for word in words}
-        return [word for word in self.small if quick and word.partition("=")[0] not in own]
+        left = [word for word in self.small if not own & {word.partition("=")[0], word.partition(".")[0]}]
+        return left if quick else []
 
     def _scorelab(self, words):
         out, err, argv = io.StringIO(), io.StringIO(), sys.argv
