@@ -70,10 +70,14 @@ def test_last_is_what_was_begun_last_and_no_job_of_a_sweep(tmp_path, monkeypatch
     for second, record in enumerate(records):  # the first run has been drawn again since the second one was begun
         path = tmp_path / "outputs" / record
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
+        path.write_text('{"state": "done"}')
         os.utime(path, (second, second))
     os.utime(tmp_path / "outputs/day/a/status.json", (99, 99))
+    for name, state in (("c", "failed"), ("d", "interrupted"), ("e", "failed")):  # later ones that did not end well
+        (tmp_path / "outputs/day" / name).mkdir()
+        (tmp_path / "outputs/day" / name / "status.json").write_text(f'{{"state": "{state}"}}')
     assert str(newest("run")) == "outputs/day/b=1"
+    assert readable(["training.resume=last"]) == ["training.resume='outputs/day/d'"]
     assert readable(["run=last", "sweep.resume=last"]) == ["run='outputs/day/b=1'", "sweep.resume='outputs/t'"]
     assert readable(["run=./last", "seed=last"]) == ["run=./last", "seed=last"]
 

@@ -31,10 +31,10 @@ def test_a_sweep_over_a_number_is_a_curve_over_it(user):
 
 
 def test_two_dimensions_have_pictures_in_the_plane(user):
-    words = f"{PLANE} 'figures.formats=[png]' study.trajectories=20 figures.dpi=50"
-    user.types(f"python run.py {words} hydra.run.dir=outputs/plane", quick=True)
-    names = {path.name for path in user.finds("outputs/plane/figures/*")}
-    assert {"plane.png", "fields.png", "flow.png"} <= names
+    user.types(f"python run.py {PLANE} study.trajectories=20 hydra.run.dir=outputs/plane", quick=True)
+    figures = scorelab.load(user.folder / "outputs/plane").figures
+    assert {"plane", "fields", "flow"} <= set(figures)
+    assert figures["plane"]._repr_png_()[:4] == b"\x89PNG"
 
 
 def test_figures_take_the_style_of_a_journal(user):

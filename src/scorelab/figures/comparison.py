@@ -4,7 +4,7 @@ import textwrap
 
 import numpy
 
-from scorelab.figures.style import EXACT, FAINT, LEARNED, PAGE, new_figure
+from scorelab.figures.style import EXACT, FAINT, LEARNED, PAGE, new_figure, plain_ticks
 from scorelab.laws.estimate import mean_and_error
 
 
@@ -30,6 +30,8 @@ def figure(arrays):
                 arrays[f"exact.{name}"], color=EXACT, linewidth=0.8, linestyle="--", label="floor or exact value"
             )
         axes.set_xscale(scale)
+        if scale == "log":
+            plain_ticks(axes.xaxis)
         axes.set_xlabel(title)
         axes.grid(axis="y", linewidth=0.3, color=FAINT, alpha=0.5)
         axes.tick_params(axis="y", length=0)

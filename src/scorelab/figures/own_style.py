@@ -17,6 +17,10 @@ _LOOK = (
     *("figure.title", "figure.label", "savefig.facecolor", "savefig.edgecolor", "savefig.transparent"),
 )
 _NOT = ("axes.prop_cycle",)
+#: the keys of grounds and of what is written on them; a dark ground would hide the exact answers, which are black
+_GROUNDS = ("axes.facecolor", "figure.facecolor", "savefig.facecolor", "legend.facecolor")
+_WRITTEN = ("text.color", "axes.edgecolor", "axes.labelcolor", "axes.titlecolor", "xtick.color", "ytick.color")
+_WRITTEN += ("xtick.labelcolor", "ytick.labelcolor", "legend.labelcolor", "legend.edgecolor", "figure.edgecolor")
 _LEFT_OUT = "# left out: "
 _LONGEST = 2**16
 
@@ -31,9 +35,18 @@ def read(style: str) -> str:
         lines = settings(_content(style), strict=True)
     except ValueError as error:
         raise ConfigError(f"figures.style = {show(style)}: {error}") from None
-    left_out = [key for key in lines if not _counts(key)]
-    kept = [f"{key}: {value}\n" for key, value in lines.items() if _counts(key)]
+    hidden = (*_GROUNDS, *_WRITTEN) if _is_dark(lines) else ()
+    left_out = [key for key in lines if not _counts(key) or key in hidden]
+    kept = [f"{key}: {value}\n" for key, value in lines.items() if key not in left_out]
     return "".join([f"{_LEFT_OUT}{', '.join(left_out)}\n" * bool(left_out), *kept]) or "#\n"
+
+
+def _is_dark(lines: dict[str, str]) -> bool:
+    """Whether a ground of the style is dark."""
+    from matplotlib.colors import is_color_like, to_rgb
+
+    grounds = [lines[key].strip('"') for key in _GROUNDS if key in lines]
+    return any(is_color_like(ground) and sum(to_rgb(ground)) < 1.5 for ground in grounds)
 
 
 def left_out(text: str) -> str:

@@ -187,7 +187,13 @@ class one_line_errors:
             _discard_output()  # rich makes SystemExit of it
             sys.exit(141)
         known = isinstance(error, (ScorelabError, OmegaConfBaseException, HydraException, RecursionError))
-        if error is None or _TRACEBACKS or not (known or _before_scorelab(error)):
+        if error is None or _TRACEBACKS:
+            return
+        if not (known or _before_scorelab(error)):
+            if (where := _in_code_of_the_users(error)) is not None:
+                text = f"{where}: {type(error).__name__}: {one_line(error)}"
+                print(f"error: {text}; HYDRA_FULL_ERROR=1 shows the traceback", file=sys.stderr)
+                sys.exit(1)
             return
         ReserveDirectory.give_back()
         cause = f" ({error.__cause__})" if isinstance(error, ValueError) and error.__cause__ else ""
@@ -200,6 +206,20 @@ def _discard_output():
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.__stdout__.fileno())
     os.close(nowhere)
+
+
+def _in_code_of_the_users(error: BaseException) -> str | None:
+    """FILE:LINE in a package of the user's own that scorelab called, in which or below which an error was raised; None
+    for an error of scorelab's own."""
+    ours = Path(__file__).parents[1]
+    frames = traceback.extract_tb(error.__traceback__)
+    called = [Path(frame.filename).is_relative_to(ours) for frame in frames]
+    last = max((place for place, own in enumerate(called) if own), default=len(frames))
+    libraries = (sys.prefix, sys.base_prefix)
+    for frame in reversed(frames[last + 1 :]):
+        if frame.filename.endswith(".py") and not frame.filename.startswith(libraries):
+            return f"{frame.filename}:{frame.lineno}"
+    return None
 
 
 def _before_scorelab(error: BaseException) -> bool:

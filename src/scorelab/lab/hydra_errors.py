@@ -6,7 +6,12 @@ import traceback
 
 import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
+from hydra.errors import (
+    ConfigCompositionException,
+    HydraException,
+    MissingConfigException,
+    OverrideParseException,
+)
 from omegaconf import OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
@@ -105,6 +110,8 @@ def explained(error: BaseException, words) -> str | None:
     name, node = _unknown(error)
     if name is not None:
         return _unknown_key(name, node, words)
+    if isinstance(error, OverrideParseException):
+        return f"{error.override}: cannot be read ({str(error).splitlines()[0]}); quotation marks may help"
     return str(error).strip() if isinstance(error, HydraException) else None
 
 

@@ -15,10 +15,15 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from scorelab.errors import ConfigError
+from scorelab.errors import ConfigError, ScorelabError
+from scorelab.files import read_json
 
 #: keys whose value `last` is the newest directory below `outputs` -> the file that makes a directory one of the kind
-_LAST = {"run": "status.json", "training.resume": "status.json", "sweep.resume": "sweep.json"}
+_LAST = {
+    "run": ("status.json", "run that is done", lambda path: _state(path) == "done"),
+    "training.resume": ("status.json", "run that was interrupted", lambda path: _goes_on(path)),
+    "sweep.resume": ("sweep.json", "sweep", lambda path: True),
+}
 #: keys whose value is one path, also in a sweep
 _PATHS = (*_LAST, "sweep.jobs", "claims.docs", "hydra.run.dir", "hydra.sweep.dir")
 #: texts that Hydra reads as something else
@@ -100,17 +105,34 @@ def _value(word: str) -> tuple[object, bool]:
 
 
 def newest(key: str) -> Path:
-    """The directory below outputs/ that was begun last: a run for `run` and `training.resume`, a sweep for
-    `sweep.resume`. A job of a sweep is no run of its own. Raises ConfigError if there is none."""
-    record, found = _LAST[key], []
+    """The directory below outputs/ that was begun last: a run that is done for `run`, one that did not come to its end
+    for `training.resume`, a sweep for `sweep.resume`. A job of a sweep is no run of its own.
+
+    Raises ConfigError if there is none.
+    """
+    (record, what, fits), found = _LAST[key], []
     for folder, folders, files in os.walk(OUTPUTS):
-        if record in files:
+        if record in files and fits(Path(folder)):
             found.append((_begun(Path(folder), record), folder))
         if {"status.json", "sweep.json"} & {*files}:
             folders.clear()
     if not found:
-        raise ConfigError(f"{key} = last: there is no {record} below {OUTPUTS}")
+        raise ConfigError(f"{key} = last: there is no {what} below {OUTPUTS}")
     return Path(max(found)[1])
+
+
+def _state(directory: Path) -> str | None:
+    """The state of a run, None where its record cannot be read."""
+    try:
+        return read_json(directory / "status.json").get("state")
+    except (ScorelabError, AttributeError):
+        return None
+
+
+def _goes_on(directory: Path) -> bool:
+    """Whether a run did not come to its end and has what its training goes on from."""
+    stopped = _state(directory) in ("interrupted", "running")
+    return stopped or (_state(directory) == "failed" and any(directory.glob("checkpoint*.safetensors")))
 
 
 def _begun(directory: Path, record: str) -> int:

@@ -105,7 +105,7 @@ class Result:
 
         self._require_one("a network")
         self._require_reads()
-        return load_denoiser(self.directory / "denoiser.safetensors", self.config).eval()
+        return load_denoiser(self.directory / "denoiser.safetensors", self.config).eval().requires_grad_(False)
 
     @cached_property
     def replicas(self) -> "list[Result]":

@@ -142,6 +142,9 @@ class Sweeper(BasicSweeper):
         remaining = [job for job in jobs if job.error is None and Run(directory / str(job.number)).state != "done"]
         skipped = len(jobs) - len(remaining)
         log.info("sweep %s: %d jobs%s", directory, len(jobs), f", {skipped} of them skipped" if skipped else "")
+        for job in remaining:
+            if job.launched is not job.overrides:  # the launcher will not tell what the job was asked for
+                log.info("job %s", job)
         try:
             return [self._launch(directory, remaining)] if remaining else []
         except Exception as error:  # a launcher may lose a job or a worker; the other jobs are gathered
@@ -234,7 +237,8 @@ class Sweeper(BasicSweeper):
     def _list(self, jobs):
         for job in jobs:
             if job.error is None:
-                steps = f"{job.config.options('training').total_steps} steps, " if job.config.uses("training") else ""
+                trains = job.config.uses("training") and job.origin is None
+                steps = f"{job.config.options('training').total_steps} steps, " if trains else ""
                 print(f"job {job}  ({steps}{job.config.fingerprint})")
         print(f"{len(jobs)} jobs, {sum(job.error is not None for job in jobs)} that cannot run; nothing was started")
 

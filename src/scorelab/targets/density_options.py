@@ -60,8 +60,9 @@ class Density(TargetOptions):
             for name, what in (("function", "PACKAGE.MODULE.FUNCTION"), ("box", "[low, high]")):
                 if getattr(self, name) is None:
                     raise ValueError(f"{name} = null: shape = own needs {what}")
-        elif self.function is not None:
-            raise ValueError(f"function = {self.function}: goes with shape = own, and not with {self.shape}")
+        for name in ("function", "box") if self.shape != "own" else ():
+            if getattr(self, name) is not None:
+                raise ValueError(f"{name} = {getattr(self, name)}: goes with shape = own, and not with {self.shape}")
         if self.count is not None and self.shape not in _COUNTS:
             raise ValueError(f"count = {self.count}: goes with {', '.join(_COUNTS)}, and not with {self.shape}")
         if self.shape in ("rings", "moons", "spiral"):

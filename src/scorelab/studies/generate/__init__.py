@@ -198,5 +198,6 @@ def _far(metrics):
     text = f"path KL: {total:.4g} nats, {held}, hardly bound the error of the samples"
     if metrics.get("training", {}).get("steps"):
         text += "; more training.epochs or training.weight=likelihood may help"
-        text += ", and for narrow modes denoiser=velocity with denoiser.data_std=null"
+        if "mode_weights" in metrics.get("projection", {}):
+            text += ", and for narrow modes denoiser=velocity with denoiser.data_std=null"
     yield text
