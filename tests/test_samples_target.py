@@ -4,6 +4,7 @@ import math
 import os
 
 import numpy
+import pandas
 import pytest
 import torch
 from conftest import SMALL
@@ -62,7 +63,8 @@ def test_its_posterior_mean_is_the_weighted_mean_of_the_points():
 def test_files_of_both_kinds_are_read_and_a_share_is_held_out(tmp_path):
     numpy.save(tmp_path / "a.npy", POINTS.float().numpy())
     numpy.savetxt(tmp_path / "a.csv", POINTS.numpy(), delimiter=",")
-    for name in ("a.npy", "a.csv"):
+    pandas.DataFrame(POINTS.numpy()).to_csv(tmp_path / "index.csv")
+    for name in ("a.npy", "a.csv", "index.csv"):
         target = build(tmp_path / name)
         assert (len(target.points), len(target.held_out)) == (32, 8)
         together = torch.cat([target.points, target.held_out])

@@ -60,6 +60,15 @@ def test_a_law_that_is_a_function_is_sampled_and_its_exact_answers_are_beside_it
     assert user.finds("outputs/run/figures/plane.npz")
 
 
+def test_a_mistake_in_my_own_code_is_one_line_with_its_place(lab):
+    user, folder, name = lab
+    (folder / "laws.py").write_text("def broken(x):\n    return 1 / 0\n")
+    law = f"target=density target.shape=own target.function={name}.laws.broken 'target.box=[-4,8]'"
+    user.types(f"python run.py {law} 'extensions=[{name}]'", quick=True, status=1)
+    assert user.err.count("\n") == 1
+    assert "laws.py:2: ZeroDivisionError" in user.err
+
+
 def test_samples_of_my_own_are_the_law_and_what_is_held_out_is_the_yardstick(user):
     points = torch.randn(200, 3, generator=torch.Generator().manual_seed(0)) * torch.tensor([3.0, 1.0, 0.3])
     pandas.DataFrame(points.numpy(), columns=["a", "b", "c"]).to_csv(user.folder / "mine.csv", index=False)
@@ -118,7 +127,9 @@ def test_samples_of_my_own_sampler_are_held_against_the_law(user):
 def test_a_direction_of_my_own_is_what_is_looked_at(user):
     user.types("python run.py 'target.direction={axis: 2}' denoiser=exact hydra.run.dir=outputs/run", quick=True)
     assert scorelab.load(user.folder / "outputs/run").target.direction.nonzero().tolist() == [[2]]
+    before = user.finds("outputs/*")
     assert "target.direction" in user.types("python run.py 'target.direction={axis: 20}'", quick=True, status=2)
+    assert [path for path in user.finds("outputs/*") if any(path.iterdir())] == before  # nothing was begun
 
 
 def test_the_sampler_of_the_guide_runs_as_it_stands_on_its_page(user):

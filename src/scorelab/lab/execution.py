@@ -39,13 +39,19 @@ def execute(run: Run, config: Config):
     study = config.study
     stages = stages_of(config)
     context = Context(run, config)
-    begin(context, stages)
     started, threads = time.perf_counter(), torch.get_num_threads()
+    torch.set_num_threads(config.general.threads or threads)
     try:
-        torch.set_num_threads(config.general.threads or threads)
         require_parts(context)
         if stages[0] == next(iter(study.stages)):
             context.plan()
+        begin(context, stages)  # what is refused before has begun nothing, and leaves no directory
+    except BaseException as error:
+        torch.set_num_threads(threads)
+        if (shown := out_of_memory(error)) is not None:
+            raise shown from None
+        raise
+    try:
         for stage in stages:
             if run.needs(stage):
                 context.written.clear()

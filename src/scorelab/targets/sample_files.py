@@ -17,8 +17,8 @@ _MOST_BYTES = 2**33
 def read_numbers(path: Path | str, n: int | None = None) -> numpy.ndarray:
     """The array of a file: csv by its ending, with a row of headings or without, and npy for any other ending.
 
-    n: numbers of a sample, where it is known; a first column of a csv file that only counts the rows is then no part of
-    the sample. What is no number in a csv file is nan.
+    n: numbers of a sample, where it is known. A first column of a csv file that only counts the rows is no part of the
+    sample, if its heading is empty, or n says so. What is no number in a csv file is nan.
 
     Raises ScorelabError for a file that cannot be read, that is none (a pipe would wait for its other end), of more
     than 8 GiB, or of another format.
@@ -58,7 +58,8 @@ def _from_csv(path: Path, n: int | None) -> numpy.ndarray:
     if decimal == ",":
         table = table.apply(lambda column: column.str.replace(",", "."))
     numbers = table.apply(pandas.to_numeric, errors="coerce").to_numpy(float)
-    if n is not None and numbers.shape[1] == n + 1 and _counts(numbers[1:, 0]):
+    unnamed = table.shape[1] > 1 and pandas.isna(table.iloc[0, 0])  # the heading that pandas gives to an index
+    if (unnamed or numbers.shape[1] - 1 == n) and _counts(numbers[1:, 0]):
         numbers = numbers[:, 1:]
     head = numbers[0]
     heading = numpy.isnan(head).all() or (len(head) > 1 and head.tolist() == [*range(len(head))])
