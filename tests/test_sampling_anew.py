@@ -93,6 +93,17 @@ def test_a_sweep_samples_one_network_many_times_and_is_gathered(trained, tmp_pat
         assert metrics["run"]["sampled_from"]["run"] == str(trained)
 
 
+def test_a_network_is_sampled_with_several_seeds_whose_spread_is_that_of_sampling(trained, tmp_path, undrawn):
+    words = ["-m", "stage=sample", f"run={trained}", "sampler.seed=null,0,1", "hydra.sweep.dir=s", "sampler.count=60"]
+    answer = answer_here(*words, cwd=tmp_path)
+    assert answer["status"] == 0, answer
+    every = [numpy.load(tmp_path / "s" / job / "samples.npy") for job in "012"]
+    assert numpy.array_equal(every[0], every[1])  # the seed of the run is 0
+    assert not numpy.isclose(every[0], every[2]).any()
+    (row,) = scorelab.load(tmp_path / "s").summary.to_dict("records")
+    assert row["count"] == 3
+
+
 def test_a_sweep_of_samples_is_resumed_without_the_run_that_it_is_from(trained, tmp_path, undrawn):
     whole = answer_here(*SWEEP, "hydra.sweep.dir=s", cwd=tmp_path)
     assert whole["status"] == 0, whole

@@ -85,6 +85,12 @@ class Context:
         return self.config.sampling
 
     @property
+    def sampling_seed(self) -> int:
+        """The seed of the samples."""
+        own = self.sampling.seed
+        return stream_seed(self.seed if own is None else own, "sampling")
+
+    @property
     def sampler(self):
         """The rule of the job."""
         return self.sampling.rule

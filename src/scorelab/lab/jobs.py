@@ -15,7 +15,7 @@ from scorelab.options import show
 from scorelab.studies.base import Study, lookup
 
 #: swept parameters that do not make another configuration
-_BOOKKEEPING = ("seed",)
+_BOOKKEEPING = ("seed", "sampler.seed")
 #: the state of a job whose files cannot be read
 UNREADABLE = "unreadable"
 

@@ -1,10 +1,11 @@
 """The job that samples: how many samples it makes, by which rule, and what it returns."""
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
 from pydantic import InstanceOf
 
-from scorelab.options import Count, Options, Several
+from scorelab.options import Count, Natural, Options, Several
 from scorelab.samplers.base import Sampler
 
 
@@ -17,6 +18,7 @@ class Sampling(Options):
         scaled          x / sin(phi), which is Y_T / T: X plus noise of variance 1/T (the paper's)
         posterior_mean  m(x; phi)
         posterior_draw  m(x; phi) plus Gaussian noise with the variance of the posterior (see `loop.posterior_draw`)
+    seed: of the noise of the samples, >= 0; None is the seed of the run.
     rule: the sampling rule; in a configuration its `_target_` and its keys stand beside these keys.
     """
 
@@ -24,7 +26,10 @@ class Sampling(Options):
     steps: Count
     batch_size: Count
     output: Literal["scaled", "posterior_mean", "posterior_draw"]
+    seed: Natural | None = None
     rule: InstanceOf[Sampler]
+
+    added: ClassVar[Mapping[str, Any]] = {"seed": None}
 
     @property
     def nfe(self) -> int:

@@ -14,7 +14,6 @@ from scorelab.errors import ScorelabError
 from scorelab.files import write_chunks
 from scorelab.laws.estimate import Estimate
 from scorelab.progress import Progress
-from scorelab.randomness import stream_seed
 from scorelab.samplers.ends import warn
 from scorelab.samplers.loop import Found, draw_samples
 
@@ -32,7 +31,7 @@ def _along_schedule(context):
     job, schedule, found = context.sampling, context.schedule, Found()
     log.info("sampling: %s, %s", type(job.rule).__name__, schedule.describe(job.steps))
     warn(job, schedule, context.angles, context.target)
-    seed = stream_seed(context.seed, "sampling")
+    seed = context.sampling_seed
     where = {"angles": context.angles, "found": found, "device": context.device}
     batches = draw_samples(job, schedule, context.denoiser, context.target.shape, seed, **where)
     values = {"nfe": job.nfe, "seconds": _write(context, batches), "count": job.count}
@@ -48,7 +47,7 @@ def _along_process(context):
     angles, name, exact = process.angles(job.steps), context.config.other_process, context.denoiser.exact
     log.info("sampling: process %s, %d steps; no schedule and no rule of sampling is used", name, len(angles) - 1)
     posterior = processes.Exact(process, target) if exact else processes.Learned(process, context.denoiser, target)
-    seed = stream_seed(context.seed, "sampling")
+    seed = context.sampling_seed
     batches = processes.draw_samples(process, posterior, job.count, job.steps, seed, job.batch_size)
     values = {"seconds": _write(context, batches), "count": job.count, "steps": len(angles) - 1}
     values |= {"nfe": posterior.evaluated / job.count, "end_angle": float(angles[-1])}

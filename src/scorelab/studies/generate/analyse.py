@@ -12,7 +12,7 @@ from scorelab.metrics.floors import estimated_means
 from scorelab.metrics.path_kl import path_kl
 from scorelab.metrics.posterior_mean import compare_posterior_means, exact_line, published_angles
 from scorelab.metrics.projection import orthogonal_metrics, projection_metrics
-from scorelab.randomness import BLOCK, stream, stream_seed
+from scorelab.randomness import BLOCK, stream
 from scorelab.samplers.loop import draw_samples
 from scorelab.studies.generate import images, plane
 from scorelab.studies.generate.trajectories import Record, law_metrics, observed_angles, trajectory_metrics
@@ -164,7 +164,7 @@ def _observe(context, count, observers):
             each(k, angle, x)
 
     first = context.sampling.model_copy(update={"count": count, "batch_size": count + BLOCK, "output": "scaled"})
-    seed = stream_seed(context.seed, "sampling")
+    seed = context.sampling_seed
     where = {"angles": context.angles, "observe": observe, "device": context.device}
     for _ in draw_samples(first, context.schedule, context.denoiser, context.target.shape, seed, **where):
         pass

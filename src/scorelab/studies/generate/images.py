@@ -9,7 +9,7 @@ from scorelab.channel import HALF_PI
 from scorelab.files import remove
 from scorelab.laws.estimate import Estimate, flatten
 from scorelab.metrics import images
-from scorelab.randomness import BLOCK, stream, stream_seed
+from scorelab.randomness import BLOCK, stream
 from scorelab.samplers.loop import draw_samples
 
 #: samples of the figure `images`; paths and steps of the figure `denoising`
@@ -87,7 +87,7 @@ def _pictures(context):
 def _denoising(context):
     """Draw the first samples of the run once more, and keep the states on their way, and their posterior means."""
     job, target = context.sampling, context.target
-    frames, seed = Frames(len(context.angles) - 1), stream_seed(context.seed, "sampling")
+    frames, seed = Frames(len(context.angles) - 1), context.sampling_seed
     first = job.model_copy(update={"count": min(_PATHS, job.count), "batch_size": BLOCK, "output": "scaled"})
     where = {"angles": context.angles, "observe": frames, "device": context.device}
     for _ in draw_samples(first, context.schedule, context.denoiser, target.shape, seed, **where):

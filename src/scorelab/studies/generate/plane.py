@@ -10,7 +10,7 @@ import torch
 from scorelab.channel import HALF_PI, posterior_mean_to_noise
 from scorelab.devices import on
 from scorelab.files import remove
-from scorelab.randomness import BLOCK, stream, stream_seed
+from scorelab.randomness import BLOCK, stream
 from scorelab.samplers import DDIM
 from scorelab.samplers.loop import draw_samples
 from scorelab.studies.generate.trajectories import exact_process
@@ -296,7 +296,7 @@ def flow(study, context, paths: Paths) -> dict:
 
 
 def _probability_flow(context, plane, count) -> Paths:
-    observed, seed = Paths(plane), stream_seed(context.seed, "sampling")
+    observed, seed = Paths(plane), context.sampling_seed
     job = {"rule": DDIM(eta=0.0), "count": count, "batch_size": count + BLOCK, "output": "scaled"}
     where = {"angles": context.angles, "observe": observed, "device": context.device}
     job = context.sampling.model_copy(update=job)
