@@ -51,7 +51,15 @@ DRAWN = 30
 
 
 #: options that are another one with other numbers
-ALIKE = {"mean_field", "ising_small", "z2_synchronization", "author"}
+ALIKE = {
+    "mean_field",
+    "ising_small",
+    "z2_synchronization",
+    "author",
+    "dpm_solver_2m",
+    "dpm_solver_2m_sde",
+    "ddpm_quick",
+}
 
 
 def options(group):
