@@ -79,34 +79,42 @@ def moments(run, n: int) -> Moments:
     the denoiser is asked for. Raises NotAffine if the moments cannot be had in this way.
     """
     before = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float64)
     try:
-        with ChosenDraws(lambda number, shape: torch.zeros(shape)) as chosen:
-            run(2, lambda x, angle: None)
-        if chosen.other:
-            raise NotAffine("it draws other numbers than normal ones")
-        if any(shape != (2, n) for shape in chosen.shapes):
-            raise NotAffine(f"it makes draws of other shapes than (count, n): {sorted(set(chosen.shapes))[0]}")
-        draws = len(chosen.shapes)
-        if not draws:
-            raise NotAffine("it draws nothing by torch")
-        generator = torch.Generator().manual_seed(0)
-        tests = torch.randn(2, draws, n, generator=generator)
-        sizes = (ORDINARY, LARGE)
-
-        def source(number, shape):
-            values = torch.zeros(shape)
-            if number < draws:
-                values[1 + number * n : 1 + (number + 1) * n] = UNIT * torch.eye(n)
-                for row, size in enumerate(sizes):
-                    values[1 + draws * n + row] = size * tests[row, number]
-            return values
-
-        asked = []
-        with ChosenDraws(source):
-            x = run(1 + draws * n + len(sizes), lambda x, angle: asked.append((angle, x.detach().double().clone())))
+        torch.set_default_dtype(torch.float64)
+        return _moments(run, n)
+    except NotAffine:
+        raise
+    except Exception:  # one that is made for single precision alone; its own error is raised below
+        torch.set_default_dtype(before)
+        return _moments(run, n)
     finally:
         torch.set_default_dtype(before)
+
+
+def _moments(run, n: int) -> Moments:
+    with ChosenDraws(lambda number, shape: torch.zeros(shape)) as chosen:
+        run(2, lambda x, angle: None)
+    if chosen.other:
+        raise NotAffine("it draws other numbers than normal ones")
+    if any(shape != (2, n) for shape in chosen.shapes):
+        raise NotAffine(f"it makes draws of other shapes than (count, n): {sorted(set(chosen.shapes))[0]}")
+    draws = len(chosen.shapes)
+    if not draws:
+        raise NotAffine("it draws nothing by torch")
+    tests = torch.randn(2, draws, n, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    sizes = (ORDINARY, LARGE)
+
+    def source(number, shape):
+        values = torch.zeros(shape, dtype=torch.float64)
+        if number < draws:
+            values[1 + number * n : 1 + (number + 1) * n] = UNIT * torch.eye(n, dtype=torch.float64)
+            for row, size in enumerate(sizes):
+                values[1 + draws * n + row] = size * tests[row, number]
+        return values
+
+    asked = []
+    with ChosenDraws(source):
+        x = run(1 + draws * n + len(sizes), lambda x, angle: asked.append((angle, x.detach().double().clone())))
     x = x.detach().double().cpu()
     offset, matrices = _affine(x, draws, n)
     defects = {}
