@@ -89,6 +89,18 @@ class Convention:
             return self.angles
         return (0.0, math.pi / 2) if self.schedule is None else (self.schedule.start_angle, self.schedule.end_angle)
 
+    def angle(self, time):
+        """The angle at which the module is told a time, float64; time: a tensor of any shape, float64."""
+        if self.time in ("schedule", "timestep"):
+            return self.schedule.angle(time + (self.time == "timestep"))
+        return _ANGLES[self.time](time)
+
+    def scale(self, angle):
+        """The factor from x_phi to the state that the module sees; angle: a tensor of any shape, float64."""
+        if self.state == "schedule":
+            return self.schedule.scale(self.schedule.time(angle))
+        return _SCALES[self.state](angle)
+
     def place(self, angle, precision: float):
         """(angle, time, scale): the nearest angle that the module knows, the time that it is told, the factor from
         x_phi to the state that it sees.
@@ -115,6 +127,13 @@ _TIMES = {
     "t": lambda angle: angle.tan().square(),
     "log_snr": lambda angle: 2 * angle.tan().log(),
     "sigma": lambda angle: angle.cos() / angle.sin(),
+}
+#: the inverse of each of them
+_ANGLES = {
+    "angle": lambda time: time,
+    "t": lambda time: time.sqrt().atan(),
+    "log_snr": lambda time: (time / 2).exp().atan(),
+    "sigma": lambda time: (1 / time).atan(),
 }
 _SCALES = {
     "angle": lambda angle: angle.new_ones(angle.shape),

@@ -1,0 +1,17 @@
+"""Conformance: samplers and denoisers of anybody, held against laws whose answers are known.
+
+from scorelab.conformance import check_sampler
+report = check_sampler(my_sampler, order=2)
+report.passed, report.failures, report.table, report.figure, report.to_json()
+"""
+
+from scorelab._lazy import lazy_exports
+
+__getattr__, __dir__, __all__ = lazy_exports(
+    __name__,
+    {
+        "sampler": ["check_sampler"],
+        "report": ["Property", "Report"],
+        "conventions": ["in_convention", "model_of", "of_rule"],
+    },
+)

@@ -1,0 +1,86 @@
+"""Samplers of every form as one: a function sampler(denoiser, count, n, steps, generator) -> samples (count, n)."""
+
+import inspect
+
+import torch
+
+from scorelab import channel
+from scorelab.denoisers.convention import Convention
+from scorelab.errors import ScorelabError
+from scorelab.samplers import Sampler
+from scorelab.samplers.loop import simulate
+
+_PREDICTION = {
+    "posterior_mean": lambda mean, x, angle: mean,
+    "noise": channel.posterior_mean_to_noise,
+    "velocity": channel.posterior_mean_to_velocity,
+    "v_prediction": lambda mean, x, angle: -channel.posterior_mean_to_velocity(mean, x, angle),
+    "score": channel.posterior_mean_to_score,
+}
+
+
+def model_of(denoiser, convention: Convention):
+    """A function model(state, time) that answers in a convention, made of a denoiser(x, angle).
+
+    state (count, n); time: a number, or a tensor () or (count,). It is the other way round of `ModuleDenoiser`.
+    """
+
+    def model(state, time):
+        native = torch.as_tensor(time, dtype=torch.float64)
+        angle = convention.angle(native)
+        scale = convention.scale(angle).to(state)
+        scale = scale.unsqueeze(-1) if scale.dim() else scale
+        x = state / scale
+        angle = float(angle) if angle.dim() == 0 else angle.to(state.dtype)
+        found = _PREDICTION[convention.prediction](denoiser(x, angle), x, angle)
+        return found / scale if convention.prediction == "score" else found
+
+    return model
+
+
+def in_convention(sampler, convention: Convention):
+    """A plain sampler, of a sampler(model, count, n, steps, generator) whose model(state, time) has a convention."""
+
+    def plain(denoiser, count, n, steps, generator, **given):
+        return sampler(model_of(denoiser, convention), count, n, steps, generator, **given)
+
+    return _named(plain, sampler)
+
+
+def of_rule(rule: Sampler, schedule):
+    """A plain sampler, of a rule of ours on a schedule; it also takes `angles` and `initial`."""
+
+    def plain(denoiser, count, n, steps, generator, angles=None, initial=None):
+        angles = rule.angles(schedule, steps) if angles is None else angles
+
+        def noise():
+            return torch.randn(count, n, generator=generator)
+
+        x = noise() * schedule.start_std if initial is None else initial.clone()
+        x = simulate(rule, denoiser, angles, x, noise, schedule=schedule)
+        return x / torch.sin(torch.as_tensor(float(angles[-1]))).to(x)
+
+    return _named(plain, rule)
+
+
+def plain_sampler(sampler, convention=None, schedule=None):
+    """A plain sampler of anything that `check_sampler` takes. Raises ScorelabError for anything else."""
+    if isinstance(sampler, Sampler):
+        from scorelab.schedules import Localization
+
+        return of_rule(sampler, schedule or Localization(grid="angle", alpha_max=1.54, T=None, t_min=None))
+    if not callable(sampler):
+        raise ScorelabError(
+            f"sampler: a function sampler(denoiser, count, n, steps, generator) is needed, not {sampler!r}"
+        )
+    return sampler if convention is None else in_convention(sampler, convention)
+
+
+def takes(sampler, name: str) -> bool:
+    """Whether a sampler has a named argument."""
+    return name in inspect.signature(sampler).parameters
+
+
+def _named(function, source):
+    function.__name__ = getattr(source, "__name__", type(source).__name__)
+    return function
