@@ -1,14 +1,17 @@
 """Conformance: correct samplers pass, and each planted fault is named by a property that it breaks."""
 
+import itertools
 import json
 import math
 
 import pytest
 import torch
 
-from scorelab.conformance import check_sampler, in_convention
+from scorelab.conformance import check_sampler
+from scorelab.conformance.sampler import Options, _Check
 from scorelab.denoisers import Convention
 from scorelab.errors import ScorelabError
+from scorelab.samplers import DDIM, FlowHeun
 
 END = 1.54
 NOISE = 1 / math.tan(END)
@@ -69,17 +72,76 @@ FAULTS = {
 
 
 def test_a_correct_sampler_passes_everything():
-    report = check_sampler(ancestral(), order=1, end_noise=NOISE, law_steps=256)
+    report = check_sampler(ancestral(), order=1, end_noise=NOISE, law_steps=200, count=1000)
     assert report.passed, report
     assert {each.name for each in report.properties} >= {*QUICK, *EXACT, "law"}
+    content = json.loads(report.to_json())
+    assert content["passed"]
+    assert {"python", "torch", "scorelab"} <= set(content["versions"])
+    assert len(report.table) == len(report.properties)
+    assert report.figure.axes[0].get_xlabel() == "steps"
 
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_planted_fault_is_caught_by_the_property_that_it_breaks(fault):
-    report = check_sampler(ancestral(fault), order=1, end_noise=NOISE, only=(*QUICK, *EXACT))
+    report = check_sampler(ancestral(fault), order=1, end_noise=NOISE, only=(*QUICK, *EXACT), steps=(16, 32, 64))
     assert FAULTS[fault] in report.failures, report
 
 
-def test_without_a_fault_none_of_these_properties_fails():
-    report = check_sampler(ancestral(), order=1, end_noise=NOISE, only=(*QUICK, *EXACT))
+@pytest.mark.parametrize(("rule", "order"), [(DDIM(eta=0.0), 1), (FlowHeun(coordinate="angle"), 2)])
+def test_rules_of_ours_have_their_orders(rule, order):
+    report = check_sampler(
+        rule, order=order, end_noise=NOISE, only=("times", "order", "limit", "strong_order", "grids")
+    )
     assert report.passed, report
+    assert report["order"].numbers["order"] == pytest.approx(order, abs=0.15)
+
+
+def test_a_sampler_in_a_convention_of_its_own_is_the_same_sampler():
+    """The same rule, in X + sigma G and with a noise prediction."""
+
+    def native(model, count, n, steps, generator):
+        sigmas = 1 / torch.linspace(0.02, END, steps + 1, dtype=torch.float64).tan()
+        x = torch.randn(count, n, generator=generator) * float((1 + sigmas[0] ** 2).sqrt())
+        for sigma, after in itertools.pairwise(sigmas.tolist()):
+            x = x + (after - sigma) * model(x, sigma)  # the probability flow
+        return x
+
+    convention = Convention("eps", state="scaled", time="sigma")
+    report = check_sampler(
+        native, convention=convention, order=1, end_noise=NOISE, only=("shape", "start", "order", "limit")
+    )
+    assert report.passed, report
+
+
+def test_the_moments_are_those_of_many_samples():
+    check = _Check(ancestral(), Options(1, NOISE, 100, (4, 8, 16), 16, 0))
+    exact = check.moments(check.gaussian, 4)
+    x = check.draw(check.gaussian, 4, 40_000, seed=3).double()
+    error = (torch.outer(exact.covariance.diag(), exact.covariance.diag()) + exact.covariance**2).sqrt() / 200
+    assert bool(((torch.cov(x.T) - exact.covariance).abs() < 5 * error).all())
+    assert bool(((x.mean(0) - exact.mean).abs() < 5 * exact.covariance.diag().sqrt() / 200).all())
+
+
+def test_diffusers_ddim_clips_by_default():
+    diffusers = pytest.importorskip("diffusers")
+    from scorelab.conformance.peers.diffusers import sampler
+
+    kept, cut = (
+        check_sampler(sampler(diffusers.DDIMScheduler(clip_sample=clip)), order=1, only=("precision", "unclipped"))
+        for clip in (False, True)
+    )
+    assert kept.passed, kept
+    assert not cut.passed, cut
+
+
+def test_what_cannot_be_checked_is_one_line():
+    for given, says in (
+        ({"steps": (8, 16)}, "three doubling numbers"),
+        ({"steps": (8, 16, 33)}, "three doubling numbers"),
+        ({"only": ("speed",)}, "only = speed: allowed are shape"),
+    ):
+        with pytest.raises(ScorelabError, match=says):
+            check_sampler(ancestral(), **given)
+    with pytest.raises(ScorelabError, match="a function sampler"):
+        check_sampler(3)

@@ -1,5 +1,6 @@
 """The properties of a sampler, each against an exact answer."""
 
+import itertools
 import math
 from dataclasses import dataclass
 from functools import cached_property
@@ -57,9 +58,9 @@ def check_sampler(
 
     sampler: a function sampler(denoiser, count, n, steps, generator) that returns samples (count, n), where
         denoiser(x, angle) is the posterior mean E[X | x] of x = sin(angle) X + cos(angle) G, x (count, n), angle in
-        radians, a number or (count,). It may take `angles`, its grid (steps + 1,), and `initial`, the state at the first
-        of them. Or a `scorelab.samplers.Sampler`, on a `schedule`.
-    convention: a `scorelab.denoisers.Convention`; the sampler then gets model(state, time) in the place of the denoiser.
+        radians, a number or (count,). It may take `angles`, its grid (steps + 1,), and `initial`, the state at the
+        first of them. Or a `scorelab.samplers.Sampler`, on a `schedule`.
+    convention: a `scorelab.denoisers.Convention`; the sampler then gets model(state, time), not the denoiser.
     order: the order of convergence that it claims; None claims none.
     end_noise: standard deviation of the noise that its samples keep, cot of its last angle if it returns x/sin.
     count: samples of each statistical check. steps: doubling numbers of steps, three at least. law_steps: steps of the
@@ -68,7 +69,7 @@ def check_sampler(
 
     Raises ScorelabError for a sampler that cannot be called, and for steps or names that are not allowed.
     """
-    if len(steps) < 3 or any(after != 2 * before for before, after in zip(steps, steps[1:], strict=False)):
+    if len(steps) < 3 or any(after != 2 * before for before, after in itertools.pairwise(steps)):
         raise ScorelabError(f"steps = {list(steps)}: three doubling numbers at least, as 8, 16, 32, are needed")
     name = name or getattr(sampler, "__name__", type(sampler).__name__)
     options = Options(order, end_noise, count, tuple(steps), law_steps, seed)
@@ -360,7 +361,7 @@ class _Check:
             return Property(name, None, f"not measured: {why}")
         steps = self.options.steps
         runs = [self.draw(self.mixture, each, 512, seed=self.options.seed).double() for each in steps]
-        gaps = [(after - before).square().sum(1) for before, after in zip(runs, runs[1:], strict=False)]
+        gaps = [(after - before).square().sum(1) for before, after in itertools.pairwise(runs)]
         roots = [float(gap.mean().sqrt()) for gap in gaps]
         above = [root for root in roots if root > 1e-5]
         if len(above) < 2:
