@@ -137,11 +137,10 @@ def resolve(group: str, path, extensions, key: str | None = None) -> type:
     if not isinstance(path, str) or not any(path.startswith(f"{package}.") for package in allowed):
         packages = ", ".join(allowed) or "your own packages"
         raise ConfigError(f"{key} = {show(path)}: allowed are classes of {packages} (extensions: [...] adds one)")
-    module, _, name = path.rpartition(".")
     try:
-        found = getattr(load(module), name)
-    except (ImportError, AttributeError) as error:
-        raise ConfigError(f"{key} = {path}: cannot be imported ({error})") from None
+        found = _named_by(path)
+    except ValueError as error:
+        raise ConfigError(f"{key} = {path}: {error}") from None
     contracts = (GROUPS | NESTED | FOREIGN)[group]
     if isinstance(found, type):
         # The contracts that need torch are imported only if the light one does not fit.
@@ -155,6 +154,15 @@ def resolve(group: str, path, extensions, key: str | None = None) -> type:
     raise ConfigError(f"{key} = {path}: a class derived from {' or '.join(names)} is needed")
 
 
+def _named_by(path: str):
+    """What a dotted path names, imported. Raises ValueError for what cannot be imported."""
+    module, _, name = path.rpartition(".")
+    try:
+        return getattr(load(module), name)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f"cannot be imported ({error})") from None
+
+
 def own_function(path, extensions):
     """The function that `PACKAGE.MODULE.FUNCTION` names, of a package among the extensions, which defines it.
 
@@ -163,11 +171,7 @@ def own_function(path, extensions):
     packages = ", ".join(extensions) or "your own packages"
     if not isinstance(path, str) or not any(path.startswith(f"{package}.") for package in extensions):
         raise ValueError(f"allowed are functions PACKAGE.MODULE.FUNCTION of {packages} (extensions: [...] adds one)")
-    module, _, name = path.rpartition(".")
-    try:
-        found = getattr(load(module), name)
-    except (ImportError, AttributeError) as error:
-        raise ValueError(f"cannot be imported ({error})") from None
+    found = _named_by(path)
     home = getattr(found, "__module__", None) or ""
     if not inspect.isfunction(found) or home.partition(".")[0] not in {each.partition(".")[0] for each in extensions}:
         raise ValueError(f"a function that is defined in {packages} is needed")

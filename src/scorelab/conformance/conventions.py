@@ -10,7 +10,8 @@ from scorelab.errors import ScorelabError
 from scorelab.samplers import Sampler
 from scorelab.samplers.loop import simulate
 
-_PREDICTION = {
+#: prediction -> function from (posterior mean, x, angle) to what a network of this prediction returns
+PREDICTIONS = {
     "posterior_mean": lambda mean, x, angle: mean,
     "noise": channel.posterior_mean_to_noise,
     "velocity": channel.posterior_mean_to_velocity,
@@ -32,7 +33,7 @@ def model_of(denoiser, convention: Convention):
         scale = scale.unsqueeze(-1) if scale.dim() else scale
         x = state / scale
         angle = float(angle) if angle.dim() == 0 else angle.to(state.dtype)
-        found = _PREDICTION[convention.prediction](denoiser(x, angle), x, angle)
+        found = PREDICTIONS[convention.prediction](denoiser(x, angle), x, angle)
         return found / scale if convention.prediction == "score" else found
 
     return model
@@ -76,9 +77,9 @@ def plain_sampler(sampler, convention=None, schedule=None):
     return sampler if convention is None else in_convention(sampler, convention)
 
 
-def takes(sampler, name: str) -> bool:
-    """Whether a sampler has a named argument."""
-    return name in inspect.signature(sampler).parameters
+def takes(function, name: str) -> bool:
+    """Whether a function has a named argument."""
+    return name in inspect.signature(function).parameters
 
 
 def _named(function, source):

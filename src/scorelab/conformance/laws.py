@@ -24,6 +24,10 @@ class Gaussian:
         gain = sin * values / (sin**2 * values + cos**2)
         return mean + (((x - sin * mean) @ vectors) * gain) @ vectors.T
 
+    def with_noise(self, std: float):
+        """The covariance of X + std G, (n, n)."""
+        return self.covariance + std**2 * torch.eye(self.n, dtype=torch.float64)
+
     def sample(self, count, generator):
         """Exact samples (count, n), float64."""
         z = torch.randn(count, self.n, generator=generator, dtype=torch.float64)

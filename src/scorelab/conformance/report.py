@@ -1,10 +1,10 @@
 """A report: properties that were checked, with what was measured and what is right."""
 
 import json
-import platform
-from dataclasses import dataclass, field
-from importlib import metadata
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+
+from scorelab.lab.execution import versions
 
 
 @dataclass(frozen=True)
@@ -26,13 +26,12 @@ class Report:
     """What was found of a sampler or a denoiser; it prints as a table and shows itself in a notebook.
 
     name: of what was checked. properties: in the order in which they were checked. curves: numbers by the number of
-    steps, a list of dictionaries. draw: function from the report to a matplotlib Figure.
+    steps, a list of dictionaries.
     """
 
     name: str
     properties: tuple[Property, ...]
     curves: list[dict] = field(default_factory=list)
-    draw: object = field(default=None, repr=False)
 
     @property
     def passed(self) -> bool:
@@ -58,22 +57,18 @@ class Report:
     @property
     def figure(self):
         """A matplotlib Figure of the curves; None if there are none."""
+        from scorelab.conformance.figure import figure
         from scorelab.figures.style import house_style
 
-        if self.draw is None or not self.curves:
+        if not self.curves:
             return None
         with house_style():
-            return self.draw(self)
+            return figure(self)
 
     def to_json(self) -> str:
         """Everything, with the versions that it was found with."""
-        names = ("scorelab", "torch", "numpy")
-        versions = {"python": platform.python_version()} | {name: metadata.version(name) for name in names}
-        properties = [
-            {"name": each.name, "passed": each.passed, "measured": each.measured, "numbers": each.numbers}
-            for each in self.properties
-        ]
-        content = {"name": self.name, "passed": self.passed, "failures": self.failures, "versions": versions}
+        content = {"name": self.name, "passed": self.passed, "failures": self.failures, "versions": versions()}
+        properties = [asdict(each) for each in self.properties]
         return json.dumps(content | {"properties": properties, "curves": self.curves}, indent=2)
 
     def save(self, directory: Path | str):

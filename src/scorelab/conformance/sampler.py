@@ -12,7 +12,7 @@ from scorelab.conformance.conventions import plain_sampler, takes
 from scorelab.conformance.noise import LARGE, ORDINARY, Moments, NotAffine, moments
 from scorelab.conformance.report import Property, Report
 from scorelab.errors import ScorelabError, one_line
-from scorelab.targets import GaussianMixture
+from scorelab.randomness import default_stream
 
 #: numbers of steps at which moments are computed
 STEPS = (16, 32, 64, 128, 256)
@@ -79,7 +79,7 @@ def check_sampler(
         raise ScorelabError(f"only = {unknown[0]}: allowed are {', '.join(check.methods)}")
     chosen = {each: method for each, method in check.methods.items() if only is None or each in only}
     properties = [_guarded(each, method) for each, method in chosen.items()]
-    return Report(name, tuple(properties), check.curves, _figure)
+    return Report(name, tuple(properties), check.rows())
 
 
 def _guarded(name, method) -> Property:
@@ -100,19 +100,19 @@ class _Asked:
         self.last = None
 
     def __call__(self, x, angle):
-        self._look()
-        self.calls.append((x.dtype, tuple(x.shape), angle))
-        before = x.detach().clone()
+        self.look()
+        self.calls.append((x.dtype, angle))
         answer = self.target.posterior_mean(x, angle).to(x)
         if self.disturb:
             answer = answer.clone()
             answer[0] += 10.0
-        self.last = (answer, answer.clone(), before)
+        self.last = (answer, answer.clone())
         return answer
 
-    def _look(self):
+    def look(self):
+        """Note whether the last answer was written to."""
         if self.last is not None:
-            self.written_to |= not torch.equal(self.last[0], self.last[1])
+            self.written_to |= not torch.equal(*self.last)
 
 
 class _Check:
@@ -122,7 +122,6 @@ class _Check:
         self.sampler, self.options = sampler, options
         self.gaussian, self.point, self.mixture = laws.gaussian(), laws.point(), laws.mixture()
         self.n = self.gaussian.n
-        self.curves: list[dict] = []
         names = "shape repeatable seed global_state answers batch dtype evaluations few_steps"
         names += " start times precision unclipped order limit law strong_order grids middle"
         self.methods = {name: getattr(self, f"_{name}") for name in names.split()}
@@ -165,23 +164,20 @@ class _Check:
         return Property(name, other, "another seed gives other samples" if other else "two seeds give the same samples")
 
     def _global_state(self, name):
-        before = torch.get_rng_state()
-        torch.manual_seed(1)
-        first = self.draw(self.gaussian, 8, seed=1)
-        state = torch.get_rng_state()
-        torch.manual_seed(2)
-        second = self.draw(self.gaussian, 8, seed=1)
-        torch.manual_seed(1)
-        touched = not torch.equal(state, torch.get_rng_state())
-        torch.set_rng_state(before)
-        right = torch.equal(first, second) and not touched
+        drawn, touched = [], False
+        for state in (1, 2):
+            with default_stream(state):
+                before = torch.get_rng_state()
+                drawn.append(self.draw(self.gaussian, 8, seed=1))
+                touched |= not torch.equal(before, torch.get_rng_state())
+        right = torch.equal(*drawn) and not touched
         found = "draws from the generator alone" if right else "draws from torch's global random state"
         return Property(name, right, found)
 
     def _answers(self, name):
         asked = _Asked(self.gaussian)
         self.draw(self.gaussian, 8, denoiser=asked)
-        asked._look()
+        asked.look()
         right = not asked.written_to
         return Property(
             name, right, "leaves the denoiser's answers as they are" if right else "writes over the denoiser's answers"
@@ -266,20 +262,25 @@ class _Check:
     @cached_property
     def curve(self) -> list[Moments]:
         """The moments at each number of steps."""
-        found = [self.moments(self.gaussian, steps) for steps in self.options.steps]
+        return [self.moments(self.gaussian, steps) for steps in self.options.steps]
+
+    def rows(self) -> list[dict]:
+        """The errors at each number of steps; none if no property asked for the moments."""
         mean, covariance = self.exact
-        for steps, each in zip(self.options.steps, found, strict=True):
-            row = {"steps": steps, "evaluations": len(each.asked)}
-            row |= {"mean_error": float((each.mean - mean).norm())}
-            row |= {"covariance_error": float((each.covariance - covariance).norm())}
-            self.curves.append(row)
-        return found
+        return [
+            {
+                "steps": steps,
+                "evaluations": len(each.asked),
+                "mean_error": float((each.mean - mean).norm()),
+                "covariance_error": float((each.covariance - covariance).norm()),
+            }
+            for steps, each in zip(self.options.steps, vars(self).get("curve", ()), strict=False)
+        ]
 
     @property
     def exact(self):
         """Mean and covariance of exact samples with the noise that they keep."""
-        noise = self.options.end_noise**2 * torch.eye(self.n, dtype=torch.float64)
-        return self.gaussian.mean, self.gaussian.covariance + noise
+        return self.gaussian.mean, self.gaussian.with_noise(self.options.end_noise)
 
     @property
     def rounding(self):
@@ -316,18 +317,18 @@ class _Check:
 
     def _order(self, name):
         """The slope of the differences between successive numbers of steps, which do not depend on the limit."""
-        claimed = self.options.order
-        gaps = [float((after - before).norm()) for before, after in zip(self.errors, self.errors[1:], strict=False)]
-        above = [gap for gap in gaps if gap > 10 * self.rounding]
-        if len(above) < 2:
-            return Property(name, True, "exact on a Gaussian at every number of steps, to rounding")
-        value = math.log2(above[-2] / above[-1])
-        right = value > 0.5 if claimed is None else value >= claimed - ORDER_MARGIN
-        return Property(name, right, f"order on a Gaussian: {value:.2f}; {self._claim}", {"order": value})
+        gaps = [float((after - before).norm()) for before, after in itertools.pairwise(self.errors)]
+        return self._of_gaps(name, "mean and covariance on a Gaussian", gaps, 10 * self.rounding, ORDER_MARGIN)
 
-    @property
-    def _claim(self):
-        return "none is claimed" if self.options.order is None else f"{self.options.order:g} is claimed"
+    def _of_gaps(self, name, what, gaps, least, margin):
+        """The order that the last two gaps above `least` show, beside the one that is claimed."""
+        above = [gap for gap in gaps if gap > least]
+        if len(above) < 2:
+            return Property(name, True, f"{what} are exact at every number of steps, to rounding")
+        value, claimed = math.log2(above[-2] / above[-1]), self.options.order
+        right = value > 0.5 if claimed is None else value >= claimed - margin
+        claim = "none is claimed" if claimed is None else f"{claimed:g} is claimed"
+        return Property(name, right, f"order of {what}: {value:.2f}; {claim}", {"order": value})
 
     def _limit(self, name):
         """The moments of infinitely many steps, from the last three numbers of steps."""
@@ -343,7 +344,7 @@ class _Check:
         """A mixture, whose posterior mean is not linear."""
         from scorelab.evaluation import evaluate
 
-        target = self.mixture if not self.options.end_noise else self._noisy_mixture
+        target = self.mixture.output_law(math.atan2(1.0, self.options.end_noise), "scaled")
         x = self.draw(self.mixture, self.options.law_steps, self.options.count, seed=self.options.seed)
         found = evaluate(x, target, seed=self.options.seed, repeats=50)
         worst = [f"{each.title}: {each.verdict}" for each in found.findings if each.differs]
@@ -351,25 +352,14 @@ class _Check:
         numbers = {each.name: each.deviations for each in found.findings if each.deviations is not None}
         return Property(name, found.passed, text + ("; ".join(worst) or "nothing tells them from exact ones"), numbers)
 
-    @property
-    def _noisy_mixture(self):
-        return GaussianMixture(self.mixture.weights, self.mixture.means, math.hypot(1.0, self.options.end_noise))
-
     def _strong_order(self, name):
         if self.curve[0].draws != 1:
             why = "it draws noise in its steps, and those of different numbers of steps cannot be coupled"
             return Property(name, None, f"not measured: {why}")
         steps = self.options.steps
         runs = [self.draw(self.mixture, each, 512, seed=self.options.seed).double() for each in steps]
-        gaps = [(after - before).square().sum(1) for before, after in itertools.pairwise(runs)]
-        roots = [float(gap.mean().sqrt()) for gap in gaps]
-        above = [root for root in roots if root > 1e-5]
-        if len(above) < 2:
-            return Property(name, True, "paths on a mixture are exact at every number of steps, to rounding")
-        value = math.log2(above[-2] / above[-1])
-        claimed = self.options.order
-        right = value > 0.5 if claimed is None else value >= claimed - 2 * ORDER_MARGIN
-        return Property(name, right, f"order of the paths on a mixture: {value:.2f}; {self._claim}", {"order": value})
+        gaps = [float((after - before).square().sum(1).mean().sqrt()) for before, after in itertools.pairwise(runs)]
+        return self._of_gaps(name, "paths on a mixture", gaps, 1e-5, 2 * ORDER_MARGIN)
 
     # Grids, for a sampler that takes them. --------------------------------------------------------------------------
 
@@ -393,7 +383,7 @@ class _Check:
             inner = first + (last - first) * u.double()
             angles = torch.cat([inner.new_tensor([first]), inner, inner.new_tensor([last])])
             found = self.moments(self.gaussian, len(angles) - 1, angles=angles)
-            exact = self.gaussian.covariance + torch.eye(self.n, dtype=torch.float64) / math.tan(last) ** 2
+            exact = self.gaussian.with_noise(1 / math.tan(last))
             off[kind] = float((found.covariance - exact).norm()) / scale
         right = max(off.values()) <= 5 * LIMIT
         text = ", ".join(f"{kind} {value:.2g}" for kind, value in off.items())
@@ -408,7 +398,7 @@ class _Check:
         clean = self.gaussian.sample(count, generator)
         initial = math.sin(0.7) * clean + math.cos(0.7) * torch.randn(count, self.n, generator=generator)
         x = self.draw(self.gaussian, 200, count, seed=1, angles=angles, initial=initial).double()
-        exact = self.gaussian.covariance + torch.eye(self.n, dtype=torch.float64) / math.tan(last) ** 2
+        exact = self.gaussian.with_noise(1 / math.tan(last))
         error = (torch.outer(exact.diag(), exact.diag()) + exact**2).sqrt() / math.sqrt(count)
         off = float(((torch.cov(x.T) - exact) / error).abs().max())
         return Property(
@@ -417,9 +407,3 @@ class _Check:
             f"from the middle of a path: the covariance is off by {off:.2g} standard errors at most",
             {"deviations": off},
         )
-
-
-def _figure(report):
-    from scorelab.conformance.figure import figure
-
-    return figure(report)

@@ -129,22 +129,28 @@ def require_of_target(config: Config, target):
 
 def provenance(config: Config, run: Run, device) -> dict:
     """Where the numbers of a run come from: seed, code, versions, the `torch.device`, time."""
-    import numpy
-    import torch
-
-    import scorelab
     from scorelab import devices
 
     whence = run.status.get("sampled_from")
-    modules = {"scorelab": scorelab, "torch": torch, "numpy": numpy, "hydra": hydra}
     return {
         "seed": config.general.seed,
         "git_commit": _git_commit(),
-        "versions": {"python": platform.python_version()} | {name: m.__version__ for name, m in modules.items()},
+        "versions": versions(),
         "device": devices.describe(device),
         "wall_seconds": run.status["wall_seconds"],
         "fingerprint": config.fingerprint,
     } | ({"sampled_from": whence} if whence else {})
+
+
+def versions() -> dict[str, str]:
+    """Of Python and of the packages that numbers depend on."""
+    import numpy
+    import torch
+
+    import scorelab
+
+    modules = {"scorelab": scorelab, "torch": torch, "numpy": numpy, "hydra": hydra}
+    return {"python": platform.python_version()} | {name: module.__version__ for name, module in modules.items()}
 
 
 def _git_commit() -> str | None:

@@ -6,7 +6,7 @@ import torch
 from azula.denoise import Denoiser, DiracPosterior
 from azula.noise import VPSchedule
 
-from scorelab.conformance.peers.seeding import global_state_of
+from scorelab.randomness import default_stream
 
 
 class _Exact(Denoiser):
@@ -30,7 +30,7 @@ def sampler(kind, schedule=None, **options):
     schedule = VPSchedule() if schedule is None else schedule
 
     def plain(denoiser, count, n, steps, generator):
-        with global_state_of(generator):
+        with default_stream(generator.initial_seed()):  # azula draws from torch's global state
             theirs = kind(_Exact(denoiser, schedule), steps=steps, silent=True, dtype=torch.float64, **options)
             dtype = torch.get_default_dtype()
             x = theirs(theirs.init((count, n), dtype=dtype)).to(dtype)

@@ -1,19 +1,12 @@
 """Schedulers of diffusers."""
 
 import copy
-import inspect
 import math
 
 import torch
 
-from scorelab import channel
-
-#: prediction type of a scheduler -> function from (posterior mean, x, angle) to what the network has to return
-_PREDICTION = {
-    "epsilon": channel.posterior_mean_to_noise,
-    "sample": lambda mean, x, angle: mean,
-    "v_prediction": lambda mean, x, angle: -channel.posterior_mean_to_velocity(mean, x, angle),
-}
+from scorelab.conformance.conventions import PREDICTIONS, takes
+from scorelab.denoisers.convention import of_prediction
 
 
 def sampler(scheduler):
@@ -33,10 +26,10 @@ def sampler(scheduler):
         own = copy.deepcopy(scheduler)
         own.set_timesteps(steps)
         x = torch.randn(count, n, generator=generator) * own.init_noise_sigma
-        asks = {"generator": generator} if "generator" in inspect.signature(own.step).parameters else {}
+        asks = {"generator": generator} if takes(own.step, "generator") else {}
         for timestep in own.timesteps:
             angle, seen = angle_of(timestep), own.scale_model_input(x, timestep)
-            answer = _PREDICTION[own.config.prediction_type](denoiser(seen, angle), seen, angle)
+            answer = PREDICTIONS[of_prediction(own.config.prediction_type)](denoiser(seen, angle), seen, angle)
             x = own.step(answer, timestep, x, **asks).prev_sample
         return x
 
