@@ -15,7 +15,7 @@ import torch
 from scorelab.errors import ScorelabError
 from scorelab.laws.estimate import Estimate, flatten, shown
 from scorelab.metrics import images, spins
-from scorelab.metrics.projection import orthogonal_metrics, projection_metrics
+from scorelab.metrics.projection import orthogonal_metrics, projection_metrics, weights_given
 from scorelab.randomness import stream
 from scorelab.targets import Target
 from scorelab.targets.sample_files import read_numbers
@@ -220,7 +220,7 @@ def _worst_mode(samples, target) -> Estimate:
     why = target.lacks("modes")
     if why is not None:
         return Estimate.missing(why)
-    gamma = torch.cat([target.posterior_weights(block, math.pi / 2).double() for block in samples.split(8192)])
+    gamma = weights_given(samples, target)
     exact = torch.as_tensor(target.weights).double().cpu()
     mean, error = gamma.mean(0), gamma.std(0) / math.sqrt(len(gamma))
     # a mode without a sample has no spread: what a share of this size has by chance

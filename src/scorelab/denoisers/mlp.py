@@ -1,11 +1,10 @@
 """A network of fully connected layers, plain or residual."""
 
-import torch
 from torch import nn
 from torch.nn import functional
 
 from scorelab.denoisers.noise_level import NoiseLevel
-from scorelab.denoisers.parametrization import ParametrizedDenoiser
+from scorelab.denoisers.parametrization import ParametrizedDenoiser, starting_at_zero
 
 #: sinusoids of the angle
 _SINUSOIDS = 64
@@ -33,7 +32,7 @@ class MLPDenoiser(ParametrizedDenoiser):
         layer = _Residual if residual else _Plain
         sizes = [width if residual else n] + [width] * (depth - 1)
         self.layers = nn.ModuleList(layer(size, width, getattr(functional, activation)) for size in sizes)
-        self.last = _starting_at_zero(nn.Linear(width, n))
+        self.last = starting_at_zero(nn.Linear(width, n))
 
     def output(self, x, angle):
         hidden, told = x.flatten(1), self.told(angle)
@@ -61,14 +60,7 @@ class _Residual(_Plain):
 
     def __init__(self, size: int, width: int, activation):
         super().__init__(size, width, activation)
-        self.norm, self.out = nn.LayerNorm(size), _starting_at_zero(nn.Linear(width, size))
+        self.norm, self.out = nn.LayerNorm(size), starting_at_zero(nn.Linear(width, size))
 
     def forward(self, hidden, told):
         return hidden + self.out(super().forward(self.norm(hidden), told))
-
-
-def _starting_at_zero(layer: nn.Linear) -> nn.Linear:
-    with torch.no_grad():
-        layer.weight.zero_()
-        layer.bias.zero_()
-    return layer

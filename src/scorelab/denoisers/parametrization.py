@@ -24,6 +24,13 @@ def velocity_factors(data_std: float, sin, cos):
     return squared * sin / size**2, data_std * cos / size, 1 / size
 
 
+def starting_at_zero(layer: torch.nn.Module) -> torch.nn.Module:
+    """The layer with weights of 0, so that a block that adds it starts as the identity."""
+    for parameter in layer.parameters():
+        torch.nn.init.zeros_(parameter)
+    return layer
+
+
 class ParametrizedDenoiser(Denoiser):
     """A network N that is told the angle; the posterior mean m is made of N(c_in x, phi) by the `parametrization`:
 

@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn import functional
 
 from scorelab.denoisers.noise_level import NoiseLevel
-from scorelab.denoisers.parametrization import ParametrizedDenoiser
+from scorelab.denoisers.parametrization import ParametrizedDenoiser, starting_at_zero
 
 #: normalised groups of channels, where the number of channels allows it
 _GROUPS = 8
@@ -58,7 +58,7 @@ class UNetDenoiser(ParametrizedDenoiser):
         self.first = _convolution(channels, widths[0])
         self.levels = Level(widths[0], widths, blocks, 4 * dim, attention)
         self.norm = _norm(widths[0])
-        self.last = _starting_at_zero(_convolution(widths[0], channels))
+        self.last = starting_at_zero(_convolution(widths[0], channels))
 
     def output(self, x, angle):
         """See `ParametrizedDenoiser`; x (count, channels, height, width)."""
@@ -124,9 +124,7 @@ class ResidualBlock(nn.Module):
     def __init__(self, channels: int, width: int, told: int):
         super().__init__()
         self.norms = nn.ModuleList([_norm(channels), _norm(width)])
-        self.convolutions = nn.ModuleList(
-            [_convolution(channels, width), _starting_at_zero(_convolution(width, width))]
-        )
+        self.convolutions = nn.ModuleList([_convolution(channels, width), starting_at_zero(_convolution(width, width))])
         self.scale_and_shift = nn.Linear(told, 2 * width)
         self.skip = nn.Conv2d(channels, width, 1) if channels != width else nn.Identity()
 
@@ -144,7 +142,7 @@ class Attention(nn.Module):
         super().__init__()
         self.norm = _norm(channels)
         self.query_key_value = nn.Linear(channels, 3 * channels)
-        self.out = _starting_at_zero(nn.Linear(channels, channels))
+        self.out = starting_at_zero(nn.Linear(channels, channels))
 
     def forward(self, x):
         pixels = self.norm(x).flatten(2).transpose(1, 2)  # (count, pixels, channels)
@@ -164,10 +162,3 @@ def _convolution(channels: int, width: int, stride: int = 1) -> nn.Conv2d:
 
 def _norm(channels: int) -> nn.GroupNorm:
     return nn.GroupNorm(math.gcd(_GROUPS, channels), channels)
-
-
-def _starting_at_zero(layer: nn.Module) -> nn.Module:
-    """The layer with weights of 0, so that a block starts as the identity."""
-    for parameter in layer.parameters():
-        nn.init.zeros_(parameter)
-    return layer

@@ -18,11 +18,32 @@ from omegaconf.errors import OmegaConfBaseException
 from scorelab.errors import ConfigError, ScorelabError
 from scorelab.files import read_json
 
-#: keys whose value `last` is the newest directory below `outputs` -> the file that makes a directory one of the kind
+
+def _is_done(directory: Path) -> bool:
+    return _state(directory) == "done"
+
+
+def _goes_on(directory: Path) -> bool:
+    """Whether a run did not come to its end and has what its training goes on from."""
+    state = _state(directory)
+    failed = state == "failed" and any(directory.glob("checkpoint*.safetensors"))
+    return failed or state in ("interrupted", "running")
+
+
+def _state(directory: Path) -> str | None:
+    """The state of a run, None where its record cannot be read."""
+    try:
+        return read_json(directory / "status.json").get("state")
+    except (ScorelabError, AttributeError):
+        return None
+
+
+#: keys whose value `last` is the newest directory below `outputs` -> the file that makes a directory one of the kind,
+#: what it is, and whether it fits
 _LAST = {
-    "run": ("status.json", "run that is done", lambda path: _state(path) == "done"),
-    "training.resume": ("status.json", "run that was interrupted", lambda path: _goes_on(path)),
-    "sweep.resume": ("sweep.json", "sweep", lambda path: True),
+    "run": ("status.json", "run that is done", _is_done),
+    "training.resume": ("status.json", "run that was interrupted", _goes_on),
+    "sweep.resume": ("sweep.json", "sweep", lambda directory: True),
 }
 #: keys whose value is one path, also in a sweep
 _PATHS = (*_LAST, "sweep.jobs", "claims.docs", "hydra.run.dir", "hydra.sweep.dir")
@@ -112,27 +133,14 @@ def newest(key: str) -> Path:
     """
     (record, what, fits), found = _LAST[key], []
     for folder, folders, files in os.walk(OUTPUTS):
-        if record in files and fits(Path(folder)):
+        if record in files:
             found.append((_begun(Path(folder), record), folder))
         if {"status.json", "sweep.json"} & {*files}:
             folders.clear()
-    if not found:
-        raise ConfigError(f"{key} = last: there is no {what} below {OUTPUTS}")
-    return Path(max(found)[1])
-
-
-def _state(directory: Path) -> str | None:
-    """The state of a run, None where its record cannot be read."""
-    try:
-        return read_json(directory / "status.json").get("state")
-    except (ScorelabError, AttributeError):
-        return None
-
-
-def _goes_on(directory: Path) -> bool:
-    """Whether a run did not come to its end and has what its training goes on from."""
-    stopped = _state(directory) in ("interrupted", "running")
-    return stopped or (_state(directory) == "failed" and any(directory.glob("checkpoint*.safetensors")))
+    for _, folder in sorted(found, reverse=True):
+        if fits(Path(folder)):
+            return Path(folder)
+    raise ConfigError(f"{key} = last: there is no {what} below {OUTPUTS}")
 
 
 def _begun(directory: Path, record: str) -> int:

@@ -184,17 +184,16 @@ def mode_weights(samples, target, output_law, generator) -> dict:
     """The mean posterior weight of each mode; its expectation over exact samples is the weight of the mode.
 
     `mode_weight` is the number of the first mode, and `mode_weights` is the list for all modes; see `mode_counts` for
-    the other two. The floor is the
-    standard deviation of the mean over as many exact samples. output_law: as in `projection_metrics`; the posterior is
-    that of this law, as the noise that is left in exact outputs would shift the posterior of the target. Where the law
-    is not known the posterior is that of the target, without an exact value.
+    the other two. The floor is the standard deviation of the mean over as many exact samples. output_law: as in
+    `projection_metrics`; the posterior is that of this law, as the noise that is left in exact outputs would shift the
+    posterior of the target. Where the law is not known the posterior is that of the target, without an exact value.
     """
     why = target.lacks("modes")
     if why is not None:
         return dict.fromkeys(("mode_weight", "mode_weights"), Estimate.missing(why))
     known = output_law is not None and output_law.can("modes")
     law = output_law if known else target
-    gamma = torch.cat([law.posterior_weights(block, math.pi / 2).double() for block in _blocks(samples)])
+    gamma = weights_given(samples, law)
     first, spread = Estimate.mean(gamma[:, 0]), gamma.std(0) / math.sqrt(len(gamma))
     every = Estimate(gamma.mean(0).tolist(), spread.tolist())
     if not known:
@@ -204,6 +203,11 @@ def mode_weights(samples, target, output_law, generator) -> dict:
     first = replace(first, floor=weight_floor(law, len(samples), generator), exact=float(law.weights[0]))
     found = {"mode_weight": first, "mode_weights": replace(every, exact=law.weights.tolist())}
     return found | mode_counts(gamma, law.weights.double().cpu(), stream(generator.initial_seed(), "modes"))
+
+
+def weights_given(samples, law) -> torch.Tensor:
+    """The posterior weights of the modes of a law given each sample, (count, K), float64."""
+    return torch.cat([law.posterior_weights(block, math.pi / 2).double() for block in _blocks(samples)])
 
 
 def mode_counts(gamma, weights, generator) -> dict:
