@@ -21,8 +21,8 @@ from scorelab.errors import ConfigError, ScorelabError
 from scorelab.lab import room
 from scorelab.lab.denoiser_file import load_denoiser
 from scorelab.nodes import component
+from scorelab.targets.division import split
 from scorelab.targets.image_files import read_idx, read_images, write_idx
-from scorelab.targets.images import split
 
 #: folders that may have the files of MNIST or of Fashion-MNIST
 FOLDERS = [*filter(None, [os.environ.get("SCORELAB_DATA")]), "/usr/share/datasets/fashion-mnist"]

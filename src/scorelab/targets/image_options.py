@@ -56,8 +56,8 @@ class ImageData(TargetOptions):
     def build(self):
         import torch
 
-        from scorelab.randomness import stream
-        from scorelab.targets.images import Images, scaled, split
+        from scorelab.targets.division import divided
+        from scorelab.targets.images import Images, scaled
 
         given, top = self._given("source", "labels")
         other = None if self.held_out_source is None else self._given("held_out_source", "held_out_labels")[0]
@@ -65,14 +65,7 @@ class ImageData(TargetOptions):
             self._require_fit(other.images, given.images)
         classes = _classes(given, other)
         labels, other_labels = _places(given, classes), _places(other, classes)
-        share = 0.0 if other is not None else self.held_out
-        kept, held_out = split(len(given.images), labels, share, stream(self.split_seed, "split"))
-        if self.limit is not None and self.limit > len(kept):
-            raise ConfigError(f"{HERE}.limit = {self.limit}: source has {len(kept)} images that are not held out")
-        if len(kept) < 2 or len(held_out) == 1:
-            found = f"{len(kept)} images are left, and {len(held_out)} held out"
-            raise ConfigError(f"{HERE}.held_out = {self.held_out:g}: of each two are needed, or none held out; {found}")
-        kept = kept[: self.limit]
+        kept, held_out = divided(self, len(given.images), labels, other is not None, "source", "images")
         everything = torch.as_tensor(given.images)
         away, away_labels = None, None
         if other is not None:

@@ -39,17 +39,3 @@ def _classes(name, labels, images):
 def scaled(values, top: float) -> torch.Tensor:
     """Images (N, H, W) with values from 0 to `top` as (N, 1, H, W) with values from -1 to 1, float32."""
     return torch.as_tensor(values).to(torch.float32).unsqueeze(1).mul_(2 / top).sub_(1)
-
-
-def split(count: int, labels, share: float, generator):
-    """The places of the images that are kept and of those that are held out, each in a random order.
-
-    labels (count,): integers; None counts as one class. Of each class the share is held out, up to one image.
-    """
-    order = torch.randperm(count, generator=generator)
-    if labels is not None:
-        order = order[torch.as_tensor(labels)[order].argsort(stable=True)]
-    marks = (torch.arange(count + 1, dtype=torch.float64) * share + 1e-9).floor()
-    chosen = marks[1:] > marks[:-1]  # evenly spaced along the classes
-    parts = order[~chosen], order[chosen]
-    return tuple(part[torch.randperm(len(part), generator=generator)] for part in parts)

@@ -42,8 +42,7 @@ class SampleData(TargetOptions):
     def build(self):
         import torch
 
-        from scorelab.randomness import stream
-        from scorelab.targets.images import split
+        from scorelab.targets.division import divided
         from scorelab.targets.samples import Samples
 
         given = self._read("path")
@@ -51,16 +50,10 @@ class SampleData(TargetOptions):
         if other is not None and other.shape[1] != given.shape[1]:
             key = f"{HERE}.held_out_path = {self.held_out_path}"
             raise ConfigError(f"{key}: its samples have {other.shape[1]} numbers, those of path {given.shape[1]}")
-        share = 0.0 if other is not None else self.held_out
-        kept, away = split(len(given), None, share, stream(self.split_seed, "split"))
-        if self.limit is not None and self.limit > len(kept):
-            raise ConfigError(f"{HERE}.limit = {self.limit}: path has {len(kept)} samples that are not held out")
-        if len(kept) < 2 or len(away) == 1:
-            found = f"{len(kept)} samples are left, and {len(away)} held out"
-            raise ConfigError(f"{HERE}.held_out = {self.held_out:g}: of each two are needed, or none held out; {found}")
+        kept, away = divided(self, len(given), None, other is not None, "path", "samples")
         if other is None and len(away):
             other = given[away]
-        points = given[kept[: self.limit]]
+        points = given[kept]
         if not bool((points != points[0]).any()):
             raise ConfigError(f"{HERE}.path = {self.path}: all samples are the same")
         return Samples(points, None if other is None else torch.as_tensor(other), self.std)
