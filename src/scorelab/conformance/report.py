@@ -4,7 +4,7 @@ import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from scorelab.lab.execution import versions
+from scorelab.versions import versions
 
 
 @dataclass(frozen=True)

@@ -342,7 +342,7 @@ class _Check:
 
     def _law(self, name):
         """A mixture, whose posterior mean is not linear."""
-        from scorelab.evaluation import evaluate
+        from scorelab.metrics.evaluation import evaluate
 
         target = self.mixture.output_law(math.atan2(1.0, self.options.end_noise), "scaled")
         x = self.draw(self.mixture, self.options.law_steps, self.options.count, seed=self.options.seed)

@@ -1,19 +1,17 @@
 """Running the stages of a checked configuration in a run directory, and recording where its numbers come from."""
 
 import logging
-import platform
 import subprocess
 import time
 import traceback
 from pathlib import Path
-
-import hydra
 
 from scorelab.errors import ConfigError, ScorelabError, one_line, out_of_memory
 from scorelab.lab.config import Config
 from scorelab.lab.names import pasted
 from scorelab.lab.room import require_room
 from scorelab.lab.runs import Run
+from scorelab.versions import versions
 
 log = logging.getLogger("scorelab")
 
@@ -140,17 +138,6 @@ def provenance(config: Config, run: Run, device) -> dict:
         "wall_seconds": run.status["wall_seconds"],
         "fingerprint": config.fingerprint,
     } | ({"sampled_from": whence} if whence else {})
-
-
-def versions() -> dict[str, str]:
-    """Of Python and of the packages that numbers depend on."""
-    import numpy
-    import torch
-
-    import scorelab
-
-    modules = {"scorelab": scorelab, "torch": torch, "numpy": numpy, "hydra": hydra}
-    return {"python": platform.python_version()} | {name: module.__version__ for name, module in modules.items()}
 
 
 def _git_commit() -> str | None:
