@@ -189,19 +189,15 @@ def test_exact_paths_have_independent_increments():
             assert abs(float((brownian[i] * brownian[j]).mean()) - min(s, t)) < 4 * error
 
 
-@over("modes", [2, 3])
-def test_the_span_of_the_modes_is_enough_for_the_posterior_weights(modes):
-    target = random_mixture(modes, 6, "common")
-    small = in_span(target)
-    assert small.n == modes - 1
-    x = noisy_states(target, 0.6, 5000)
-    y = noisy_states(small, 0.6, 5000, seed=1)
-    whole, reduced = target.posterior_weights(x, 0.6), small.posterior_weights(y, 0.6)
-    error = torch.sqrt((whole.var(0) + reduced.var(0)) / 5000)
-    assert bool(((whole.mean(0) - reduced.mean(0)).abs() < 4 * error).all())
-    error = torch.sqrt((whole.square().var(0) + reduced.square().var(0)) / 5000)
-    assert bool(((whole.square().mean(0) - reduced.square().mean(0)).abs() < 4 * error).all())
-    assert in_span(random_mixture(2, 6, "per_mode")).n == 6
+@over(("modes", "n"), [(2, 6), (3, 6), (4, 2)])
+def test_the_span_of_the_modes_has_their_posterior_weights(modes, n):
+    target = random_mixture(modes, n, "common")
+    small, coordinates = in_span(target)
+    assert small.n == min(modes - 1, n)
+    for angle in (0.0, 0.6, math.pi / 2):
+        x = noisy_states(target, angle, 100)
+        assert_close(small.posterior_weights(coordinates(x, angle), angle), target.posterior_weights(x, angle), 1e-10)
+    assert in_span(random_mixture(2, 6, "per_mode"))[0].n == 6
 
 
 @over(("modes", "n", "std"), [(2, 6, "common"), (3, 6, "common"), (3, 6, "per_mode"), (3, 1, "per_mode")])

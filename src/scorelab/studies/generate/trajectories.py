@@ -26,11 +26,13 @@ class Record:
     the exact posterior weights gamma_k(x_phi) of the modes; a target without modes counts as one mode.
 
     A path may leave its mode and come back between two points of the grid. So Y_t = tan/cos x_phi is completed between
-    them by a Brownian bridge, which is its exact law there, whatever the target.
+    them by a Brownian bridge, which is its exact law there, whatever the target; only in the coordinates that the
+    weights depend on, see `in_span`.
     """
 
     def __init__(self, target, angles, count: int, generator, times=None):
         self.target, self.angles = target, torch.as_tensor(angles, dtype=torch.float64)
+        self.small, self.coordinates = in_span(target)
         self.projection = torch.empty(len(self.angles), count, dtype=torch.float64)
         self.modes = len(target.weights) if target.can("modes") else 1
         self.times = self.angles if times is None else times
@@ -43,7 +45,8 @@ class Record:
         self.projection[k] = project(x, self.target.direction)
         if self.modes == 1:
             return
-        end, state = math.tan(angle) ** 2, x.double() * math.tan(angle) / math.cos(angle)
+        x = self.coordinates(x.double(), angle)
+        end, state = math.tan(angle) ** 2, x * math.tan(angle) / math.cos(angle)
         time, y = (0.0, torch.zeros_like(state)) if self._before is None else self._before
         if self._seen and float(self.times[self._seen - 1]) == angle:
             self._seen -= 1  # a rule that comes back to an angle is observed at its last visit
@@ -54,7 +57,7 @@ class Record:
                 spread = math.sqrt((now - time) * (end - now) / (end - time))
                 y, time = y + (now - time) / (end - time) * (state - y) + spread * noise, now
             there = x if at == angle else y * math.cos(at) / math.tan(at)
-            self.weights[self._seen] = self.target.posterior_weights(there, at)
+            self.weights[self._seen] = self.small.posterior_weights(there, at)
             self._seen += 1
         self._before = end, state
 
@@ -125,13 +128,18 @@ def exact_process(target, angles, count: int, generator, observe):
 
 
 def in_span(target):
-    """A target of few dimensions with the same law of posterior weights. For modes of one width it is the mixture in
-    the span of their means, because the weights depend on this span alone; any other target is returned as it is."""
+    """A target of few dimensions with the same posterior weights, and the function from (x, angle) to its states.
+
+    The weights of modes of one width depend on the span of their means alone: the target is the mixture there, its
+    origin the first mean. Any other target is returned as it is, and so are its states.
+    """
     if target.lacks("gaussian_modes") or len(target.weights) < 2 or bool((target.std != target.std[0]).any()):
-        return target
-    offsets = target.means[1:] - target.means[0]  # of mu_k from mu_1, in an orthonormal basis of their span
-    places = torch.cat([offsets.new_zeros(1, min(offsets.shape)), torch.linalg.qr(offsets.T).R.T])
-    return GaussianMixture(target.weights, places, target.std)
+        return target, lambda x, angle: x
+    first, offsets = target.means[0], target.means[1:] - target.means[0]
+    basis, lengths = torch.linalg.qr(offsets.T)
+    places = torch.cat([offsets.new_zeros(1, len(lengths)), lengths.T])
+    small = GaussianMixture(target.weights, places, target.std)
+    return small, lambda x, angle: (x - math.sin(angle) * first.to(x)) @ basis.to(x)
 
 
 # Metrics. -----------------------------------------------------------------------------------------------------------
@@ -151,7 +159,7 @@ def trajectory_metrics(record: Record, repeats: int, generator) -> tuple[dict, d
         metrics |= dict.fromkeys((*THRESHOLDS, "switched_after_speciation"), Estimate.missing(why))
     if record.modes > 1:
         speciation = target.speciation_angle() if target.can("speciation") else None
-        exact = _exact_commitment(in_span(target), angles, record.times, speciation, generator)
+        exact = _exact_commitment(record.small, angles, record.times, speciation, generator)
         own = {name: record.commitment(threshold).numpy() for name, threshold in THRESHOLDS.items()}
         if speciation is not None:
             own["switched"] = record.switched(speciation).numpy()
