@@ -7,12 +7,17 @@ import copy
 import inspect
 from collections.abc import Callable
 
+import hydra
+
 # `HydraContext`, which is public, needs one; `scorelab.sweep` makes it as Hydra's command line does.
 from hydra._internal.callbacks import Callbacks
 
 # Hydra reads files by its repository, which no setting replaces.
 from hydra._internal.config_repository import CachingConfigRepository
 from omegaconf import OmegaConf
+
+#: what `hydra.main` and `hydra.initialize` are told of the version: 1.3 asks for it, 1.4 warns of it
+BASE = {"version_base": "1.3"} if hydra.__version__.startswith("1.3.") else {}
 
 
 class _ReadOnce(CachingConfigRepository):
@@ -43,4 +48,4 @@ def register_resolver(name: str, resolver: Callable) -> None:
     register(name, resolver, replace=True)
 
 
-__all__ = ["Callbacks", "read_once", "register_resolver"]
+__all__ = ["BASE", "Callbacks", "read_once", "register_resolver"]
