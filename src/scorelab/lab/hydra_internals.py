@@ -5,6 +5,7 @@ Versions 1.3.8 and 1.4 both have what stands here; a new version of Hydra is tri
 
 import copy
 import inspect
+import warnings
 from collections.abc import Callable
 
 import hydra
@@ -18,6 +19,11 @@ from omegaconf import OmegaConf
 
 #: what `hydra.main` and `hydra.initialize` are told of the version: 1.3 asks for it, 1.4 warns of it
 BASE = {"version_base": "1.3"} if hydra.__version__.startswith("1.3.") else {}
+
+# Hydra 1.4 warns where no list names every class that callbacks and logging may use. The node `hydra` is the
+# user's own, as docs/security.md says, and what Hydra refuses without such a list it still refuses.
+for _message in (r"hydra\.utils\.instantiate\(\) resolved _target_=", "Hydra configured Python logging without"):
+    warnings.filterwarnings("ignore", message=_message)
 
 
 class _ReadOnce(CachingConfigRepository):
