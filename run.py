@@ -3,9 +3,10 @@
 import hydra
 
 from scorelab.lab import app
+from scorelab.lab.hydra_internals import BASE
 
 
-@hydra.main(version_base="1.3", config_path="conf", config_name="config")
+@hydra.main(config_path="conf", config_name="config", **BASE)
 def main(config):
     """Give the configuration that Hydra composed to scorelab."""
     return app.job(config)

@@ -17,6 +17,7 @@ from hydra import compose, initialize_config_dir
 from scorelab.lab.app import config_folder, plain
 from scorelab.lab.config import check
 from scorelab.lab.context import Context
+from scorelab.lab.hydra_internals import BASE
 from scorelab.training import Trainer, Training
 
 ROUNDS = 5
@@ -24,7 +25,7 @@ ROUNDS = 5
 
 def default_trainer(*overrides: str) -> Trainer:
     """The trainer of the default run, with overrides."""
-    with initialize_config_dir(str(config_folder()), version_base="1.3"):
+    with initialize_config_dir(str(config_folder()), **BASE):
         config = check(plain(compose("config", overrides=list(overrides))))
     context = Context(None, config)
     return Trainer(context.new_denoiser(), context.target, context.training, context.seed)

@@ -31,6 +31,7 @@ from hydra import compose, initialize_config_dir
 from scorelab.denoisers import Denoiser, ExactDenoiser, OuterProduct
 from scorelab.lab.app import config_folder, plain
 from scorelab.lab.config import check
+from scorelab.lab.hydra_internals import BASE
 from scorelab.metrics.projection import LawComparison, orthogonal_metrics, project
 from scorelab.randomness import default_stream, stream
 from scorelab.samplers.loop import OUTPUTS, draw_samples, simulate
@@ -142,7 +143,7 @@ class Row:
     """One sampler on one schedule."""
 
     def __init__(self, problem, overrides):
-        with initialize_config_dir(str(config_folder()), version_base="1.3"):
+        with initialize_config_dir(str(config_folder()), **BASE):
             config = check(plain(compose("config", overrides=["denoiser=exact", *overrides])))
         self.problem, self.schedule = problem, config["schedule"].build()
         self.job = config.sampling.model_copy(update={"count": problem.count})

@@ -28,6 +28,7 @@ from scorelab.channel import mix
 from scorelab.claims import Budget, judge
 from scorelab.claims.registry import every_claim
 from scorelab.lab.app import config_folder, plain
+from scorelab.lab.hydra_internals import BASE
 from scorelab.samplers import Sampling
 from scorelab.targets import GaussianMixture
 
@@ -49,7 +50,7 @@ def composed(*overrides) -> dict:
 
 @functools.cache
 def _composed(*overrides) -> dict:
-    with initialize_config_dir(str(config_folder()), version_base="1.3"):
+    with initialize_config_dir(str(config_folder()), **BASE):
         return plain(compose("config", overrides=list(overrides)))
 
 

@@ -16,6 +16,7 @@ from scorelab.denoisers import ExactDenoiser, OuterProduct
 from scorelab.errors import ConfigError
 from scorelab.lab.app import config_folder, plain
 from scorelab.lab.config import check
+from scorelab.lab.hydra_internals import BASE
 from scorelab.lab.runs import Run
 from scorelab.nodes import component
 from scorelab.randomness import default_stream
@@ -315,7 +316,7 @@ def test_a_grid_adapts_to_a_network_on_every_schedule(name):
 
 
 def composed(*overrides):
-    with initialize_config_dir(str(config_folder()), version_base="1.3"):
+    with initialize_config_dir(str(config_folder()), **BASE):
         return plain(compose("config", overrides=list(overrides), return_hydra_config=True))
 
 

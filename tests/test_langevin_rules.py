@@ -14,6 +14,7 @@ from scorelab.denoisers import Denoiser, ExactDenoiser
 from scorelab.errors import ConfigError, ScorelabError
 from scorelab.lab.app import config_folder, plain
 from scorelab.lab.config import check
+from scorelab.lab.hydra_internals import BASE
 from scorelab.samplers import MALA, ULA, AnnealedLangevin
 from scorelab.samplers.loop import draw_samples, simulate
 from scorelab.schedules import EDM, OU, VE, Localization
@@ -218,7 +219,7 @@ def test_annealed_langevin_is_what_is_printed(schedule, repeats):
 
 
 def checked(*overrides):
-    with initialize_config_dir(str(config_folder()), version_base="1.3"):
+    with initialize_config_dir(str(config_folder()), **BASE):
         return check(plain(compose("config", overrides=list(overrides))))
 
 

@@ -61,9 +61,10 @@ def _run(words):
     import hydra
 
     from scorelab.lab import app
+    from scorelab.lab.hydra_internals import BASE
 
     sys.argv = ["scorelab run", *words]
-    app.main(hydra.main(version_base="1.3", config_path=str(app.config_folder()), config_name="config")(app.job))
+    app.main(hydra.main(config_path=str(app.config_folder()), config_name="config", **BASE)(app.job))
 
 
 def _ls(words):

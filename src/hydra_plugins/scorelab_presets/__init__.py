@@ -1,7 +1,6 @@
 """Hydra imports packages below hydra_plugins before it composes; this one lets presets look up published numbers."""
 
-from omegaconf import OmegaConf
-
+from scorelab.lab.hydra_internals import register_resolver
 from scorelab.reproduction.semester.published import published
 
-OmegaConf.register_new_resolver("published", published, replace=True)
+register_resolver("published", published)

@@ -28,6 +28,7 @@ from scorelab.lab.config import Config, check
 from scorelab.lab.execution import require_device
 from scorelab.lab.help import help_text
 from scorelab.lab.hydra_errors import as_config_errors, explained, with_added_keys
+from scorelab.lab.hydra_internals import BASE, register_resolver
 from scorelab.lab.locks import Lock
 from scorelab.lab.names import as_given, as_override, override_names, readable
 from scorelab.lab.replicas import execute
@@ -51,9 +52,9 @@ _TRACEBACKS = os.environ.get("HYDRA_FULL_ERROR") == "1"
 
 # conf/config.yaml uses the first and the last of these resolvers beside Hydra's own. The second one is for the command
 # line and for option files: ${npy:FILE} is the numbers of the file, which a run saves in place of the name.
-OmegaConf.register_new_resolver("override_names", override_names, replace=True)
-OmegaConf.register_new_resolver("npy", read_numbers, replace=True)
-OmegaConf.register_new_resolver("help", help_text, replace=True)
+register_resolver("override_names", override_names)
+register_resolver("npy", read_numbers)
+register_resolver("help", help_text)
 
 
 class ReserveDirectory(Callback):
@@ -333,7 +334,7 @@ def composing(words):
     """The configuration that overrides ask for, as Hydra composes it, with Hydra's own part. What Hydra refuses, then
     or in the enclosed block, is a ConfigError."""
     GlobalHydra.instance().clear()
-    with initialize_config_dir(str(config_folder()), version_base="1.3"), as_config_errors(words):
+    with initialize_config_dir(str(config_folder()), **BASE), as_config_errors(words):
         yield with_added_keys(
             lambda given: compose("config", overrides=given, return_hydra_config=True), readable(words)
         )

@@ -5,7 +5,6 @@ import logging
 from pathlib import Path
 
 from hydra import initialize_config_dir
-from hydra._internal.callbacks import Callbacks
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
@@ -15,6 +14,7 @@ from omegaconf import OmegaConf
 from scorelab.errors import ConfigError, ScorelabError, one_line
 from scorelab.lab.app import config_folder, job, words_of
 from scorelab.lab.hydra_errors import as_config_errors, with_added_keys
+from scorelab.lab.hydra_internals import BASE, Callbacks
 from scorelab.lab.names import as_override, readable
 from scorelab.lab.result import SweepResult
 from scorelab.lab.sweep import Sweeper, gathered
@@ -58,7 +58,7 @@ def _sweeper(words: list[str]):
     """The sweeper of a command line, as Hydra makes it, and the overrides for it."""
     settings = HydraConfig.instance().cfg
     GlobalHydra.instance().clear()
-    with initialize_config_dir(str(config_folder()), version_base="1.3", job_name="run"):
+    with initialize_config_dir(str(config_folder()), job_name="run", **BASE):
         hydra = GlobalHydra.instance().hydra
 
         def compose(given):

@@ -13,7 +13,10 @@ import logging
 from importlib.util import find_spec
 from pathlib import Path
 
-from hydra._internal.core_plugins.basic_launcher import BasicLauncher
+from hydra.core.config_store import ConfigStore
+from hydra.core.plugins import Plugins
+from hydra.plugins.launcher import Launcher
+from omegaconf import OmegaConf, open_dict, read_write
 
 from scorelab.errors import ConfigError, ScorelabError, one_line
 from scorelab.lab.config import Config
@@ -54,15 +57,14 @@ def stack_key(config: Config) -> str | None:
     return json.dumps([general, config["denoiser"].data, target, shared], sort_keys=True)
 
 
-class StackedLauncher(BasicLauncher):
-    """Hydra's launcher of one job after the other, with the trainings computed together beforehand.
+class StackedLauncher(Launcher):
+    """A launcher that trains jobs together beforehand, and leaves them to another launcher to finish.
 
     replicas: the most jobs in one stack. n_jobs: how many jobs are finished at a time, by Hydra's launcher for joblib;
-    1 finishes one after the other in this process.
+    1 finishes one after the other in this process, by Hydra's basic launcher.
     """
 
     def __init__(self, replicas: int = 32, n_jobs: int = 1):
-        super().__init__()
         self.replicas, self.n_jobs = replicas, n_jobs
 
     def require(self):
@@ -74,14 +76,22 @@ class StackedLauncher(BasicLauncher):
         if self.n_jobs > 1 and find_spec("hydra_plugins.hydra_joblib_launcher") is None:
             raise ConfigError(f"hydra.launcher.n_jobs = {self.n_jobs}: needs the package hydra-joblib-launcher")
 
-    def launch(self, job_overrides, initial_job_idx):
-        if self.n_jobs == 1:
-            return super().launch(job_overrides, initial_job_idx)
-        from hydra_plugins.hydra_joblib_launcher.joblib_launcher import JoblibLauncher
+    def setup(self, *, hydra_context, task_function, config):
+        """What Hydra calls before `launch`."""
+        self.hydra_context, self.task_function, self.config = hydra_context, task_function, config
 
-        # a worker without a job would not learn that the sweep was killed
-        others = JoblibLauncher(n_jobs=min(self.n_jobs, len(job_overrides)), prefer="processes", batch_size=1)
-        others.setup(hydra_context=self.hydra_context, task_function=self.task_function, config=self.config)
+    def launch(self, job_overrides, initial_job_idx):
+        """Finish jobs by the launcher that does so; return what it returns."""
+        name = "basic" if self.n_jobs == 1 else "joblib"
+        node = OmegaConf.to_container(ConfigStore.instance().load(f"hydra/launcher/{name}.yaml").node)
+        if self.n_jobs > 1:  # a worker without a job would not learn that the sweep was killed
+            node |= {"n_jobs": min(self.n_jobs, len(job_overrides)), "prefer": "processes", "batch_size": 1}
+        config = self.config.copy()
+        with read_write(config.hydra), open_dict(config.hydra):
+            config.hydra.launcher = node
+        others = Plugins.instance().instantiate_launcher(
+            hydra_context=self.hydra_context, task_function=self.task_function, config=config
+        )
         return others.launch(job_overrides, initial_job_idx)
 
     def stacks(self, jobs: list[tuple[Run, Config]]) -> list[list[int]]:

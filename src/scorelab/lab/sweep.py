@@ -1,12 +1,12 @@
 """Sweeps: one command runs many jobs, each in a directory of its own, and gathers them even if some of them fail.
 
-This is Hydra's basic sweeper with a different course. All jobs are composed and checked before the first job starts.
-Their directory is reserved, and their configurations are frozen there, so that a file that is edited meanwhile changes
-no job. Any launcher can run the jobs. The results are gathered from the directories alone.
+It reads what Hydra's basic sweeper reads, and takes a different course. All jobs are composed and checked before the
+first job starts. Their directory is reserved, and their configurations are frozen there, so that a file that is edited
+meanwhile changes no job. Any launcher can run the jobs. The results are gathered from the directories alone.
 """
 
 import contextlib
-import copy
+import itertools
 import logging
 import re
 import sys
@@ -14,11 +14,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from hydra._internal.config_repository import CachingConfigRepository
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
-from omegaconf import OmegaConf, open_dict
+from hydra.plugins import sweeper
+from omegaconf import OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
 from scorelab.errors import ConfigError, ScorelabError, one_line
@@ -28,6 +28,7 @@ from scorelab.lab.again import existing_run, take
 from scorelab.lab.app import asked_for, one_line_errors, plain
 from scorelab.lab.config import Config, Sweep, differences, sweep_options
 from scorelab.lab.hydra_errors import as_config_errors, with_added_keys
+from scorelab.lab.hydra_internals import read_once
 from scorelab.lab.locks import Lock
 from scorelab.lab.names import as_override
 from scorelab.lab.runs import Run, below, claim, require_name, reserve
@@ -66,25 +67,25 @@ class Job:
         return [f"extensions={as_override(self.config.general.extensions)}", "hydra.output_subdir=null"]
 
 
-class _ReadOnce(CachingConfigRepository):
-    """Configuration files as they were when they were first read.
+class Sweeper(sweeper.Sweeper):
+    """A sweeper of Hydra that checks and freezes all jobs first, then launches and gathers them.
 
-    Hydra copies its repository for each composition and changes what it loads. Here all compositions share one cache,
-    and each load returns a copy.
+    max_batch_size: has to be None. params: key -> values with commas between them, which are swept unless the command
+    line sets the key.
     """
-
-    def __deepcopy__(self, memo):
-        return self
-
-    def load_config(self, config_path):
-        return copy.deepcopy(super().load_config(config_path))
-
-
-class Sweeper(BasicSweeper):
-    """Hydra's sweeper that checks and freezes all jobs first, then launches and gathers them."""
 
     #: the error that stopped the launcher, if one did
     stopped: str | None = None
+
+    def __init__(self, max_batch_size: int | None = None, params: Mapping[str, str] | None = None):
+        self.max_batch_size, self.params = max_batch_size, params or {}
+
+    def setup(self, *, hydra_context, task_function, config):
+        """What Hydra calls before `sweep`."""
+        self.hydra_context, self.config = hydra_context, config
+        self.launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task_function, config=config
+        )
 
     def sweep(self, arguments):
         """Run the jobs that the overrides `arguments` ask for; exit with status 1 if a job is not done at the end."""
@@ -199,13 +200,13 @@ class Sweeper(BasicSweeper):
         """The jobs that the command line asks for; None if it only names a sweep to resume. allowing: keys that, with a
         sweep to resume, do not ask for jobs."""
         loader = self.hydra_context.config_loader
-        loader.repository = _ReadOnce(loader.repository)
+        read_once(loader)
         parsed = OverridesParser.create(config_loader=loader).parse_overrides(list(arguments))
         parsed = [override for override in parsed if not (override.key_or_group or "").startswith("sweep.")]
         others = [override for override in parsed if override.key_or_group not in allowing]
         if options.resume is not None and options.jobs is None and not others:
             return None
-        products = self.split_arguments(parsed, None)[0]
+        products = _products(parsed)
         listed = read_jobs(Path(options.jobs)) if options.jobs is not None else [[]]
         overrides = [_join(number, one, product) for number, one in enumerate(listed) for product in products]
         return [self._compose(number, one) for number, one in enumerate(overrides)]
@@ -250,7 +251,7 @@ class Sweeper(BasicSweeper):
     # The jobs. ------------------------------------------------------------------------------------------------------
 
     def _launch(self, directory: Path, jobs):
-        with open_dict(self.config):
+        with read_write(self.config.hydra), open_dict(self.config.hydra):
             self.config.hydra.sweep.dir = str(directory)
             self.config.hydra.overrides.hydra.append(f"hydra.sweep.dir={as_override(str(directory))}")
         if hasattr(self.launcher, "stacks"):
@@ -339,6 +340,23 @@ def _parsed(where: str, overrides: list[str]):
         return OverridesParser.create().parse_overrides(overrides)
     except (HydraException, OmegaConfBaseException, RecursionError) as error:
         raise ConfigError(f"{where}: {one_line(error)}") from None
+
+
+def _products(parsed) -> list[list[str]]:
+    """The overrides of each job: every combination of the values that parsed overrides sweep over, the last key first
+    to change. Raises ConfigError for values that cannot be counted."""
+    values = {}
+    for override in parsed:
+        key = override.get_key_element()
+        if override.is_sweep_override() and not override.is_discrete_sweep():
+            raise ConfigError(
+                f"{show(override.input_line)}: values to choose from are needed, with commas between them"
+            )
+        swept = (
+            override.sweep_string_iterator() if override.is_sweep_override() else [override.get_value_element_as_str()]
+        )
+        values[key] = [f"{key}={value}" for value in swept]
+    return [list(one) for one in itertools.product(*values.values())]
 
 
 def _join(number: int, listed: list[str], swept: list[str]) -> list[str]:
