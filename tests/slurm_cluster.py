@@ -56,7 +56,7 @@ def missing() -> str | None:
 
 @contextlib.contextmanager
 def cluster(folder: Path):
-    """The variables of the environment in which Slurm's commands and jobs find the Slurm that is started in a folder."""
+    """The variables of the environment with which Slurm's commands find the Slurm that is started in a folder."""
     folder = Path(folder).absolute()
     folder.chmod(0o755)
     for name in ("munge", "controller", "node"):

@@ -72,11 +72,12 @@ def test_a_stage_that_is_no_training_stops_at_once_and_the_stages_before_it_stay
 def test_the_same_signal_again_waits_and_a_later_one_does_not(monkeypatch):
     now = [0.0]
     monkeypatch.setattr(stopping.time, "monotonic", lambda: now[0])
-    with heeded(), pytest.raises(Stopped, match="SIGTERM"), deferred():
+    with heeded(), deferred():
         os.kill(os.getpid(), signal.SIGUSR1)
         now[0] = stopping.SAME / 2
         os.kill(os.getpid(), signal.SIGTERM)
         now[0] = 2 * stopping.SAME
-        os.kill(os.getpid(), signal.SIGTERM)
-        pytest.fail("goes on")
+        with pytest.raises(Stopped, match="SIGTERM"):
+            os.kill(os.getpid(), signal.SIGTERM)
+        stopping._State.asked = None
     assert signal.getsignal(signal.SIGUSR1) is signal.SIG_DFL

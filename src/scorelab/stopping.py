@@ -66,8 +66,8 @@ def _handle(signum, _):
 
 @contextlib.contextmanager
 def deferred(wanted: bool = True):
-    """Let a signal wait; yields a function for a moment at which all can be saved: where a signal came, it calls what it
-    is given, and raises `Stopped`. A signal that came after the last such moment is raised at the end of the block.
+    """Let a signal wait; yields a function for a moment at which all can be saved: where a signal came, it calls what
+    it is given, and raises `Stopped`. A signal that came after the last such moment is raised at the end of the block.
 
     wanted: whether there is such a moment; else no signal waits.
     """
