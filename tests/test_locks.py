@@ -159,6 +159,23 @@ def test_an_owner_on_another_machine_is_known_by_the_age_of_its_last_touch(tmp_p
             Lock(tmp_path).release()
 
 
+def test_a_job_that_slurm_has_requeued_takes_over_from_its_earlier_start_and_from_nobody_else(tmp_path, monkeypatch):
+    monkeypatch.setattr(locks, "PATIENCE", 0.0)
+    lock = tmp_path / locks.NAME
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "2")
+    for start, over in (["7", 1], True), (["7", 2], False), (["8", 1], False), (None, False), (["7"], False):
+        lock.write_text(json.dumps({"pid": 7, "host": "elsewhere", "slurm": start}))
+        assert ("is running" in refused(ScorelabError, Lock, tmp_path)) is not over, start
+    lock.unlink()
+    with Lock(tmp_path):
+        assert json.loads(lock.read_text())["slurm"] == ["7", 2]
+        assert "is running, pid" in refused(ScorelabError, Lock, tmp_path)  # the lock of a file that is seen decides
+    monkeypatch.delenv("SLURM_JOB_ID")
+    with Lock(tmp_path):
+        assert "slurm" not in json.loads(lock.read_text())
+
+
 def test_an_owner_touches_its_lock(tmp_path, monkeypatch):
     monkeypatch.setattr(locks, "BEAT", 0.01)
     with Lock(tmp_path) as lock:

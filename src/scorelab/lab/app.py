@@ -37,6 +37,7 @@ from scorelab.nodes import GROUPS, resolve
 from scorelab.options import show
 from scorelab.progress import labelled
 from scorelab.schedules.grids import NAMES
+from scorelab.stopping import heeded
 from scorelab.studies.base import lookup
 from scorelab.workers import end_with_parent
 
@@ -153,7 +154,7 @@ def _prepared(run: runs.Run, config: DictConfig) -> Config:
 def main(task):
     """Call a task decorated with `hydra.main`, and show errors as one line, also the errors that Hydra raises."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # lets Hydra's own errors through to us
-    with one_line_errors():
+    with one_line_errors(), heeded():
         if any(word.startswith("--e") for word in sys.argv[1:]):  # Hydra takes any unique beginning
             raise ConfigError("--experimental-rerun: loads a pickle, which can run anything; run=DIR opens a run")
         if os.getcwd() not in sys.path:
@@ -173,8 +174,9 @@ def _call(task, words: list[str]):
 class one_line_errors:
     """End the process with one line for an error that a user can mend.
 
-    The exit status is 2 for a configuration that is refused, 1 for any other such error, 130 after an interrupt, and
-    141 where nobody reads the output any more. Bugs keep their traceback; under HYDRA_FULL_ERROR=1 so does any error.
+    The exit status is 2 for a configuration that is refused, 1 for any other such error, 130 after an interrupt, 128
+    and the number of the signal after one of `scorelab.stopping`, and 141 where nobody reads the output any more. Bugs
+    keep their traceback; under HYDRA_FULL_ERROR=1 so does any error.
     """
 
     def __enter__(self):
@@ -183,7 +185,7 @@ class one_line_errors:
     def __exit__(self, kind, error, _):
         if isinstance(error, KeyboardInterrupt):
             ReserveDirectory.give_back()  # at its exit torch may log into a directory that has begun nothing
-            sys.exit(130)
+            sys.exit(getattr(error, "status", 130))
         if isinstance(error, BrokenPipeError) or isinstance(getattr(error, "__context__", None), BrokenPipeError):
             _discard_output()  # rich makes SystemExit of it
             sys.exit(141)

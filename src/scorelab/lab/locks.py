@@ -135,32 +135,48 @@ def _owner(file: int, kind: int) -> str | None:
         fcntl.flock(file, kind | fcntl.LOCK_NB)
         visible = True
     except BlockingIOError:
-        pid, host = _said(file)
+        pid, host, _ = _said(file)
         return f"pid {pid} on {host}" if pid else "in a process that is just starting"
     except OSError as error:
         if error.errno not in (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK):
             raise
         visible = False  # a file system without locks: the age alone decides
-    pid, host = _said(file)
+    pid, host, start = _said(file)
     age = time.time() - os.fstat(file).st_mtime
-    if pid and not (visible and host == os.uname().nodename) and abs(age) < STALE:
+    gone = (visible and host == os.uname().nodename) or _is_over(start)
+    if pid and not gone and abs(age) < STALE:
         return f"pid {pid} on {host}, seen {max(age, 0):.0f} s ago; it counts as gone {STALE} s after it was last seen"
     return None
 
 
 def _say(file: int):
+    said = {"pid": os.getpid(), "host": os.uname().nodename, "slurm": _start_of_slurm()}
     os.ftruncate(file, 0)
-    os.pwrite(file, json.dumps({"pid": os.getpid(), "host": os.uname().nodename}).encode(), 0)
+    os.pwrite(file, json.dumps({key: value for key, value in said.items() if value}).encode(), 0)
 
 
-def _said(file: int) -> tuple[int, str]:
-    """The process and the host that a lock file names; (0, "") if it names none."""
+def _said(file: int) -> tuple[int, str, list | None]:
+    """The process, the host and the start of Slurm's job that a lock file names; (0, "", None) if it names none."""
     try:
         said = json.loads(os.pread(file, 4096, 0))
-        pid, host = int(said["pid"]), str(said["host"])
-    except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
-        return 0, ""
-    return (pid, host) if 0 < pid < 2**32 and re.fullmatch(r"[\w.-]{1,255}", host) else (0, "")
+        pid, host, start = int(said["pid"]), str(said["host"]), said.get("slurm")
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError, AttributeError):
+        return 0, "", None
+    return (pid, host, start) if 0 < pid < 2**32 and re.fullmatch(r"[\w.-]{1,255}", host) else (0, "", None)
+
+
+def _start_of_slurm() -> list | None:
+    """The job of Slurm that this process is of, and how many times Slurm has requeued it; None outside of Slurm."""
+    job, restarts = os.environ.get("SLURM_JOB_ID"), os.environ.get("SLURM_RESTART_COUNT", "0")
+    return [job, int(restarts)] if job and restarts.isdigit() else None
+
+
+def _is_over(start) -> bool:
+    """Whether this process is of a later start of the same job of Slurm, which has ended all processes of earlier ones."""
+    own = _start_of_slurm()
+    if own is None or not (isinstance(start, list) and len(start) == 2 and type(start[1]) is int):
+        return False
+    return start[0] == own[0] and start[1] < own[1]
 
 
 def _is(path: Path, file: int) -> bool:

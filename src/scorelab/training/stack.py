@@ -17,6 +17,7 @@ from torch.func import functional_call, vmap
 
 from scorelab.denoisers import outer_product_gradient
 from scorelab.errors import TrainingDiverged, one_line
+from scorelab.stopping import deferred
 from scorelab.training.objectives import Regression
 from scorelab.training.rows import Rows
 from scorelab.training.trainer import Trainer, mean_of
@@ -110,24 +111,31 @@ class Stack:
 
         checkpoints: a file for each row, which is written as that of a single training, and once more at the end, from
         where the same training alone has only to finish. on_epoch(stack), if given, is called after each epoch, or
-        after those at which something is recorded. The seconds of a row are those of the stack, divided by its rows.
+        after those at which something is recorded. Raises `Stopped` after an epoch in which a signal came, with the
+        checkpoints written. The seconds of a row are those of the stack, divided by its rows.
         """
         count = len(self.trainers)
         checkpoints = [None] * count if checkpoints is None else checkpoints
         for each in self.trainers:
             each.start(lambda: time.perf_counter() / count)
-        while self.active and self.trainers[self.active[0]].epoch < self.first.options.epochs:
-            self.advance(checkpoints)
-            if on_epoch is not None:
-                on_epoch(self)
+        with deferred(any(checkpoints)) as stop_here:
+            while self.active and self.trainers[self.active[0]].epoch < self.first.options.epochs:
+                self.advance(checkpoints)
+                if on_epoch is not None:
+                    on_epoch(self)
+                stop_here(lambda: self._save(checkpoints))
+        self._save(checkpoints)
         for row in self.active:
-            if checkpoints[row] is not None:
-                self.trainers[row].save(checkpoints[row])
             try:
                 self.trainers[row].finish()
             except TrainingDiverged as error:
                 self.errors[row] = error
         return self.errors
+
+    def _save(self, checkpoints):
+        for row in self.active:
+            if checkpoints[row] is not None:
+                self.trainers[row].save(checkpoints[row])
 
     def advance(self, checkpoints):
         """Train an epoch, and do what is due after it."""

@@ -14,6 +14,7 @@ from scorelab.devices import on, widest
 from scorelab.errors import ConfigError, ScorelabError, TrainingDiverged
 from scorelab.laws.estimate import Estimate, mean_and_error, spelled_out
 from scorelab.randomness import stream
+from scorelab.stopping import deferred
 from scorelab.tensorfile import read_tensors, require_shapes, write_tensors
 from scorelab.training import graphs
 from scorelab.training.angles import angle_law
@@ -93,6 +94,7 @@ class Trainer:
         self.average = self.flat.value.detach().clone() if options.averaging else None
         self.best, self.best_loss = None, math.inf
         self.epoch, self.step, self.seconds, self.rows, self._saved_epoch = 0, 0, 0.0, [], 0
+        self._losses = []  # of the epochs since the last record
         data = (training_samples(target, options, seed) if samples is None else samples).to(self.device)
         self.batches = Batches(options, seed, self.law, self.channel, self.objective, data)
         if options.flips and self.data.dim() != 4:
@@ -214,18 +216,20 @@ class Trainer:
 
         checkpoint: the file that the state is written to every `checkpoint_every` epochs. on_epoch(trainer), if given,
         is called after each epoch. Raises TrainingDiverged when the loss, or a weight at the end, is not a finite
-        number.
+        number, and `Stopped` after an epoch in which a signal came, with a checkpoint written.
         """
         self.start()
-        while self.epoch < self.options.epochs:
-            self.end_epochs([self.train_epoch()], checkpoint)
-            if on_epoch is not None:
-                on_epoch(self)
+        with deferred(checkpoint is not None) as stop_here:
+            while self.epoch < self.options.epochs:
+                self.end_epochs([self.train_epoch()], checkpoint)
+                if on_epoch is not None:
+                    on_epoch(self)
+                stop_here(lambda: self.save(checkpoint))
         self.finish()
 
     def start(self, clock=time.perf_counter):
         """Begin or go on. clock: the seconds that this training has taken, up to a constant."""
-        self._losses, self._clock, self._started = [], clock, clock() - self.seconds
+        self._clock, self._started = clock, clock() - self.seconds
 
     @property
     def _record_every(self) -> int:
@@ -268,7 +272,7 @@ class Trainer:
         self.flat.value.data.copy_(final)
 
     def _checkpoint_is_due(self):
-        """Whether to write a checkpoint now; never between two records, so that no mean loss is cut in two."""
+        """Whether to write a checkpoint now, which of itself is never between two records."""
         due = self.epoch - self._saved_epoch >= self.options.checkpoint_every
         return self.options.checkpoint_every and due and not self._losses and self.epoch < self.options.epochs
 
@@ -382,6 +386,7 @@ class Trainer:
     def save(self, path: Path):
         """Write a checkpoint; it replaces an earlier checkpoint only after it is written completely."""
         counters = {"epoch": self.epoch, "step": self.step, "seconds": self.seconds, "rows": self.rows}
+        counters |= {"losses": self._losses} if self._losses else {}
         write_tensors(path, self.tensors(), {"training": json.dumps(counters | {"best_loss": self.best_loss})})
         self._saved_epoch = self.epoch
 
@@ -396,6 +401,7 @@ class Trainer:
         self.epoch, self.step, self.seconds = counters["epoch"], counters["step"], counters["seconds"]
         self.rows = [spelled_out(row) for row in counters["rows"]]
         self.best_loss, self._saved_epoch = counters["best_loss"], counters["epoch"]
+        self._losses = counters.get("losses", [])
         self._restore(tensors)
 
     def _restore(self, tensors):
