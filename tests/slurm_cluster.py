@@ -8,6 +8,7 @@ ends it; by hand, `python tests/slurm_cluster.py FOLDER` starts it and holds it 
 import contextlib
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -23,7 +24,7 @@ SlurmdPort={ports[1]}
 SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
-AuthInfo=socket={folder}/munge/socket
+AuthInfo=socket={folder}/munge/socket,cred_expire=10
 StateSaveLocation={folder}/controller
 SlurmdSpoolDir={folder}/node
 SlurmctldPidFile={folder}/slurmctld.pid
@@ -125,6 +126,7 @@ def _wait_for_the_node(environment):
 if __name__ == "__main__":
     if (why := missing()) is not None:
         sys.exit(f"error: {why}")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with cluster(Path(sys.argv[1])) as variables:
         print(f"export SLURM_CONF={variables['SLURM_CONF']}", flush=True)
         with contextlib.suppress(KeyboardInterrupt):

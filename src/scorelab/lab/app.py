@@ -286,14 +286,14 @@ def _own_grid(grid, sources):
     return grid
 
 
-def asked_for(opened: runs.Run | None, composed: DictConfig, in_sweep: bool = False) -> Config:
+def asked_for(opened: runs.Run | None, composed: DictConfig, in_sweep: bool = False, elsewhere: bool = False) -> Config:
     """The checked configuration of what is asked for: of a new run, of a stage of an existing one, or of a run that is
-    sampled from it."""
+    sampled from it. elsewhere: whether it is for another machine."""
     of_hydra, data = composed.get("hydra") or HydraConfig.get(), plain(composed)
     _require_own_node(data)
     if opened is None:
         config = check(data)
-        require_new(config, in_sweep)
+        require_new(config, in_sweep, elsewhere)
         return config
     config = merge(opened, data, as_given(of_hydra.overrides.task), _option_groups(of_hydra))
     if config.samples_anew:
@@ -313,15 +313,18 @@ def _require_own_node(data: dict):
             )
 
 
-def require_new(config: Config, in_sweep: bool):
-    """Raise ConfigError if a new run is asked for a stage that needs an earlier one, or for what only a sweep does."""
+def require_new(config: Config, in_sweep: bool, elsewhere: bool = False):
+    """Raise ConfigError if a new run is asked for a stage that needs an earlier one, for what only a sweep does, or for
+    a device that this machine, unless it runs elsewhere, does not have."""
     if config.general.stage not in ("all", next(iter(config.study.stages))):
         raise ConfigError(f"stage = {config.general.stage}: run=DIR is needed, a run directory with what comes before")
     if config.general.in_place:
         raise ConfigError("in_place = true: goes with stage=sample and run=DIR, whose samples it replaces")
-    if not in_sweep and (config.general.sweep.jobs or config.general.sweep.resume or config.general.sweep.dry_run):
+    sweep = config.general.sweep
+    if not in_sweep and (sweep.jobs or sweep.resume or sweep.dry_run or sweep.detach):
         raise ConfigError("sweep: its keys need a sweep, as in python run.py -m ...")
-    require_device(config)
+    if not elsewhere:
+        require_device(config)
 
 
 def _option_groups(of_hydra) -> set[str]:

@@ -1,5 +1,6 @@
-"""The runs below a directory as one table, from what lies there alone."""
+"""The runs below a directory as one table, from what lies there alone, and for jobs of Slurm from its queue."""
 
+import functools
 from numbers import Real
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import yaml
 
 from scorelab.errors import ScorelabError, one_line
 from scorelab.files import read_yaml, require_closed
+from scorelab.lab import slurm_queue
 from scorelab.lab.runs import Run, asked, beneath, flat
 from scorelab.laws.estimate import Estimate
 from scorelab.nodes import GROUPS, resolve
@@ -36,7 +38,8 @@ def tabulate(directory: Path | str, extensions=()) -> pandas.DataFrame:
         raise ScorelabError(f"{directory}: is one run, which is gathered with others: name the folder that it lies in")
     if not runs:
         raise ScorelabError(f"{directory}: no run directory below it")
-    rows, configurations = zip(*(_row(directory, run, extensions) for run in runs), strict=True)
+    told = functools.cache(slurm_queue.told)
+    rows, configurations = zip(*(_row(directory, run, extensions, told) for run in runs), strict=True)
     table = pandas.DataFrame(rows)
     table.attrs["studies"] = list(filter(None, dict.fromkeys(study_of(saved, extensions) for saved in configurations)))
     table.attrs["left_out"] = sorted({name for saved in configurations for name in _not_imported(saved, extensions)})
@@ -58,9 +61,10 @@ def tabulate(directory: Path | str, extensions=()) -> pandas.DataFrame:
     return table
 
 
-def _row(directory: Path, run: Run, extensions) -> tuple[dict, dict]:
+def _row(directory: Path, run: Run, extensions, told) -> tuple[dict, dict]:
     """The row of a job, in which the parameters that it asked for have names that begin with =, and its saved
-    configuration; this is empty where the job cannot be read."""
+    configuration; this is empty where the job cannot be read. told(directory of a sweep): number of a job -> what a
+    queue knows of it, which is the reason where a job did not come to its end."""
     row = {"job": run.path.relative_to(directory).as_posix(), "state": UNREADABLE, "error": None}
     try:
         status, given = run.status, {f"={key}": _typed(value) for key, value in asked(run.overrides).items()}
@@ -68,7 +72,10 @@ def _row(directory: Path, run: Run, extensions) -> tuple[dict, dict]:
         if status["state"] == "done":
             numbers = dict(flat({key: value for key, value in run.metrics.items() if key != "not_measured"}))
             _require_numbers(run, study_of(saved, extensions), numbers)
-        return row | {"state": status["state"], "error": status.get("error")} | given | numbers, saved
+        error = status.get("error")
+        if error is None and status["state"] not in ("done", "failed") and run.path.name.isdigit():
+            error = told(run.path.parent).get(int(run.path.name))
+        return row | {"state": status["state"], "error": error} | given | numbers, saved
     except ScorelabError as error:
         return row | {"error": one_line(error)}, {}
 

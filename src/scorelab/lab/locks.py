@@ -172,7 +172,7 @@ def _start_of_slurm() -> list | None:
 
 
 def _is_over(start) -> bool:
-    """Whether this process is of a later start of the same job of Slurm, which has ended all processes of earlier ones."""
+    """Whether this process is of a later start of the same job of Slurm, which has ended the earlier ones."""
     own = _start_of_slurm()
     if own is None or not (isinstance(start, list) and len(start) == 2 and type(start[1]) is int):
         return False

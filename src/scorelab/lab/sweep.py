@@ -9,6 +9,7 @@ import contextlib
 import itertools
 import logging
 import re
+import shlex
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -30,7 +31,7 @@ from scorelab.lab.config import Config, Sweep, differences, sweep_options
 from scorelab.lab.hydra_errors import as_config_errors, with_added_keys
 from scorelab.lab.hydra_internals import read_once
 from scorelab.lab.locks import Lock
-from scorelab.lab.names import as_override
+from scorelab.lab.names import as_override, pasted
 from scorelab.lab.runs import Run, below, claim, require_name, reserve
 from scorelab.options import show
 
@@ -100,6 +101,10 @@ class Sweeper(sweeper.Sweeper):
                 sys.exit(2 if any(job.error for job in jobs) else 0)
             with one_line_errors():
                 directory = self.begin(directory, jobs, held)
+            if self._options.detach:
+                with one_line_errors():
+                    self._detach(directory, jobs)
+                return []
             try:
                 returns = self.launch(directory, jobs)
             finally:
@@ -139,19 +144,33 @@ class Sweeper(sweeper.Sweeper):
         return directory
 
     def launch(self, directory: Path, jobs: list[Job]) -> list:
-        """Launch the jobs that are not done, and return what the launcher returns."""
+        """Launch the jobs that are not done and not in a queue already, and return what the launcher returns."""
+        queued = self.launcher.queued(directory) if hasattr(self.launcher, "queued") else {}
+        if queued:
+            log.info("sweep %s: %d jobs are in the queue, and not submitted again", directory, len(queued))
         remaining = [job for job in jobs if job.error is None and Run(directory / str(job.number)).state != "done"]
+        remaining = [job for job in remaining if job.number not in queued]
         skipped = len(jobs) - len(remaining)
         log.info("sweep %s: %d jobs%s", directory, len(jobs), f", {skipped} of them skipped" if skipped else "")
         for job in remaining:
             if job.launched is not job.overrides:  # the launcher will not tell what the job was asked for
                 log.info("job %s", job)
         try:
+            if queued and not remaining and self.launcher.waits:
+                self.launcher.wait(directory)
             return [self._launch(directory, remaining)] if remaining else []
         except Exception as error:  # a launcher may lose a job or a worker; the other jobs are gathered
             self.stopped = one_line(error)
             log.error("the launcher stopped: %s", self.stopped)
             return []
+
+    def _detach(self, directory: Path, jobs: list[Job]):
+        """Submit the jobs, and say how they are looked after. Raises ScorelabError if they are refused."""
+        self.launcher.waits = False
+        self.launch(directory, jobs)
+        if self.stopped is not None:
+            raise ScorelabError(f"{directory}: {self.stopped}; {pasted('sweep.resume', directory)} submits again")
+        print(f"{directory}\nscorelab gather {shlex.quote(str(directory))} gathers what is done by then")
 
     # Before any job starts. -----------------------------------------------------------------------------------------
 
@@ -167,6 +186,8 @@ class Sweeper(sweeper.Sweeper):
             raise ConfigError(f"hydra.sweep.subdir = {subdir}: the directories of jobs are their numbers; leave it out")
         if "hydra.run.dir" in given:
             raise ConfigError("hydra.run.dir: is of a single run; hydra.sweep.dir names the directory of a sweep")
+        if options.detach and not hasattr(self.launcher, "submit"):
+            raise ConfigError("sweep.detach = true: needs a launcher with a queue, as hydra/launcher=slurm")
         if options.resume is not None and "hydra.sweep.dir" in given:
             raise ConfigError(f"hydra.sweep.dir: goes with a new sweep; this one goes on in {options.resume}")
 
@@ -218,7 +239,8 @@ class Sweeper(sweeper.Sweeper):
                 composed = with_added_keys(lambda words: (load(self.config, words), words), overrides)
             composed, overrides = composed
             origin = existing_run(composed)
-            config, given = asked_for(origin, composed, in_sweep=True), plain(composed)
+            elsewhere = getattr(self.launcher, "elsewhere", False)
+            config, given = asked_for(origin, composed, True, elsewhere), plain(composed)
             if self.config.sweep.jobs is not None:
                 config.require_given(self._given, "writes")
             if origin is not None and not config.samples_anew:
