@@ -47,9 +47,12 @@ class Figures(Options):
 class Sweep(Options):
     """Options of a multirun; see docs/sweeps.md."""
 
+    added: ClassVar[Mapping[str, Any]] = {"detach": False}
+
     jobs: str | None
     resume: str | None
     dry_run: bool
+    detach: bool = False
 
 
 class General(Options):

@@ -23,10 +23,11 @@ from omegaconf.errors import OmegaConfBaseException
 
 from scorelab.errors import ConfigError, ScorelabError, one_line
 from scorelab.files import make_folder, own_logs, read_json, read_yaml, require_closed, write_json
-from scorelab.lab import locks
+from scorelab.lab import detach, locks
 from scorelab.lab.again import existing_run, take
-from scorelab.lab.app import asked_for, one_line_errors, plain
+from scorelab.lab.app import TRACEBACKS, asked_for, one_line_errors, plain
 from scorelab.lab.config import Config, Sweep, differences, sweep_options
+from scorelab.lab.detach import Background
 from scorelab.lab.hydra_errors import as_config_errors, with_added_keys
 from scorelab.lab.locks import Lock
 from scorelab.lab.names import as_override
@@ -88,6 +89,11 @@ class Sweeper(BasicSweeper):
 
     def sweep(self, arguments):
         """Run the jobs that the overrides `arguments` ask for; exit with status 1 if a job is not done at the end."""
+        background = Background.here()
+        with one_line_errors():
+            if background is None and detach.wanted(self):
+                print(detach.look(detach.start(self, sys.argv[1:], TRACEBACKS)))
+                sys.exit(0)
         with contextlib.ExitStack() as held:
             with one_line_errors():
                 directory, jobs = self.prepare(arguments, held)
@@ -99,6 +105,12 @@ class Sweeper(BasicSweeper):
                 sys.exit(2 if any(job.error for job in jobs) else 0)
             with one_line_errors():
                 directory = self.begin(directory, jobs, held)
+            if background is not None:
+                background.begin(directory)
+            if detach.submits(self):
+                self.launch(directory, jobs)
+                print(detach.look(directory))
+                return
             try:
                 returns = self.launch(directory, jobs)
             finally:
@@ -272,9 +284,8 @@ class Sweeper(BasicSweeper):
             from joblib import effective_n_jobs
 
             workers["n_jobs"] = min(effective_n_jobs(workers["n_jobs"]), len(jobs))
-        return self.launcher.launch(
-            [[*job.launched, f"hydra.sweep.subdir='{job.number}'"] for job in jobs], initial_job_idx=0
-        )
+        launch = self.launcher.submit if detach.submits(self) else self.launcher.launch
+        return launch([[*job.launched, f"hydra.sweep.subdir='{job.number}'"] for job in jobs], initial_job_idx=0)
 
 
 def gathered(directory: Path, jobs: list[Job]):
