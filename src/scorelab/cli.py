@@ -4,6 +4,8 @@
                                          target=mixture --help the keys of an option
     scorelab ls [DIR ...]                find runs: --where 'denoiser.L == 6 and metrics.projection.w1 < 0.01'
     scorelab gather DIR                  gather the runs below a directory, also of a sweep that still runs
+    scorelab status [DIR]                states, progress and remaining time of runs and sweeps
+    scorelab stop DIR                    interrupt who works there, as Ctrl-C would
     scorelab evaluate FILE [OVERRIDE ...]
                                          hold samples of any origin (.npy, .csv) against target=NAME
 
@@ -11,7 +13,9 @@
 """
 
 import argparse
+import json
 import sys
+import time
 from pathlib import Path
 
 from scorelab.errors import ScorelabError, one_line, printable
@@ -31,6 +35,16 @@ key of the configuration, as training.N, and every number of metrics.json, as me
 _GATHER = """Write sweep.csv, sweep.md and the figures of the runs below a directory, also of a sweep that still runs.
 
     scorelab gather outputs/2026-11-27/12-00-00-sweep"""
+_STATUS = """States, ages, progress and remaining time of a run, a sweep, or all runs below a directory.
+
+It reads the directories alone, and asks the queue of Slurm once for a sweep that was submitted to it.
+
+    scorelab status outputs/2026-11-27/12-00-00-sweep --watch 5"""
+_STOP = """Interrupt who works at a run, or at a sweep and its jobs, as Ctrl-C would.
+
+sweep.resume=DIR or training.resume=DIR goes on later.
+
+The exit status is 1 if something still works there that cannot be stopped from here."""
 _EVALUATE = """Hold samples against a target: every number beside what exact samples have.
 
 The exit status is 0 if nothing tells the samples from exact ones, and 3 if something does.
@@ -41,7 +55,7 @@ The exit status is 0 if nothing tells the samples from exact ones, and 3 if some
 def main():
     """Do what the command line says."""
     command, *rest = sys.argv[1:] or ["--help"]
-    known = {"run": _run, "ls": _ls, "gather": _gather, "evaluate": _evaluate}
+    known = {"run": _run, "ls": _ls, "gather": _gather, "status": _status, "stop": _stop, "evaluate": _evaluate}
     if command not in known:
         told = command in ("-h", "--help")
         print(__doc__.strip() if told else f"error: {command}: allowed are {', '.join(known)}", file=sys.stderr)
@@ -50,6 +64,8 @@ def main():
         known[command](rest)
     except (ScorelabError, OSError) as error:
         sys.exit(f"error: {one_line(error)}")
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 def _parser(name: str, text: str):
@@ -110,6 +126,44 @@ def _gather(words):
     parser.add_argument("extensions", nargs="*", help="packages of your own whose studies the runs are of")
     chosen = parser.parse_args(words)
     print_sweep(gather(chosen.directory, chosen.extensions), Path(chosen.directory))
+
+
+def _status(words):
+    from scorelab.lab.status import status
+    from scorelab.lab.status_text import text
+
+    parser = _parser("status", _STATUS)
+    parser.add_argument("directory", nargs="?", default="outputs", metavar="DIR", help="by default outputs")
+    parser.add_argument("--all", action="store_true", help="list every job, however many there are")
+    parser.add_argument("--json", action="store_true", help="all of it as JSON")
+    parser.add_argument("--watch", type=_seconds, metavar="SECONDS", help="again and again, until nobody works there")
+    chosen = parser.parse_args(words)
+    while True:
+        found = status(chosen.directory)
+        if chosen.watch and sys.stdout.isatty():
+            print("\033[H\033[2J", end="")  # clears the terminal
+        print(json.dumps(found.data, indent=2) if chosen.json else text(found, chosen.all), flush=True)
+        if not (chosen.watch and found.alive):
+            return
+        time.sleep(chosen.watch)
+
+
+def _seconds(word: str) -> float:
+    value = float(word)
+    if not 0 < value <= 86400:
+        raise ValueError
+    return value
+
+
+def _stop(words):
+    from scorelab.lab.stop import stop
+
+    parser = _parser("stop", _STOP)
+    parser.add_argument("directory", metavar="DIR", help="of a run or a sweep")
+    stopped, left = stop(parser.parse_args(words).directory)
+    print(*stopped, sep="\n")
+    if left:
+        sys.exit("\n".join(left))
 
 
 def _evaluate(words):

@@ -1,18 +1,76 @@
 """Progress: on a terminal a bar with rate and remaining time, elsewhere a line in the log now and then; a cell of a
-notebook has one line as well, which changes."""
+notebook has one line as well, which changes. A run also says in a small file how far it is, for those who look at its
+directory: `reported`."""
 
 import contextlib
+import json
 import logging
+import math
+import os
 import sys
 import time
+from contextvars import ContextVar
+from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
 log = logging.getLogger("scorelab")
-#: seconds between two changes of the line of a notebook
-_PAUSE = 0.3
+#: seconds between two changes of the line of a notebook, and of the file of a run
+_PAUSE, _REPORT_PAUSE = 0.3, 2.0
+#: the report of the run that this thread works at; None where there is none
+_report: ContextVar["_Report | None"] = ContextVar("report", default=None)
+
+
+class _Report:
+    """How far a run is, in a file that is replaced every `_REPORT_PAUSE` seconds at most. What cannot be written, as on
+    a full disk, is left out: it stops no run."""
+
+    def __init__(self, paths):
+        self.paths, self.began, self.changed, self.said = paths, time.monotonic(), -math.inf, {}
+
+    def say(self, at_once: bool, **said):
+        self.said |= said
+        now = time.monotonic()
+        if at_once or now - self.changed >= _REPORT_PAUSE:
+            self.changed = now
+            text = json.dumps(self.said | {"seconds": round(now - self.began, 3)})
+            for path in self.paths:
+                beside = path.with_name(f".{path.name}.{os.getpid()}.part")  # `remove_parts` knows this name
+                with contextlib.suppress(OSError):
+                    beside.unlink(missing_ok=True)
+                    with open(beside, "x") as file:  # without fsync: only who looks now needs it
+                        file.write(text)
+                    os.replace(beside, path)
+
+
+@contextlib.contextmanager
+def reported(*paths: Path, **said):
+    """Say in these files, one of each run that is worked at, how far the enclosed block is; they are gone afterwards.
+    said: what is said from the beginning, as its stage.
+
+    A file is JSON: the stage, what is done, done and total with their unit, the rate per second, and the seconds since
+    the block began. Only a process that is killed leaves its file.
+    """
+    report = _Report(paths)
+    token = _report.set(report)
+    try:
+        report.say(at_once=True, **said)
+        yield
+    finally:
+        _report.reset(token)
+        for path in paths:
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
+
+
+def tell(**said):
+    """Say at once, in the file of the run, what begins: a stage, or one of several parts. It takes the place of what
+    was said before."""
+    if (report := _report.get()) is not None:
+        report.said = {}
+        report.say(at_once=True, **said)
 
 
 class _Line:
@@ -79,7 +137,12 @@ class Progress:
         if self.bar is not None:
             self.bar.start()
             self.task = self.bar.add_task(self.what, total=self.total, completed=self.start, rate="", note="")
+        self._report(self.start, None, at_once=True)
         return self
+
+    def _report(self, done: int, rate: float | None, at_once: bool = False):
+        if (report := _report.get()) is not None:
+            report.say(at_once, what=self.what, done=done, total=self.total, unit=self.unit, rate=rate)
 
     def __exit__(self, *_):
         if self.bar is not None:
@@ -88,6 +151,7 @@ class Progress:
     def update(self, done: int, note: str = ""):
         """Report that `done` units of the total are done."""
         rate = (done - self.start) / max(time.perf_counter() - self.started, 1e-9)
+        self._report(done, rate)
         if self.bar is not None:
             self.bar.update(self.task, completed=done, rate=f"{rate:.3g}/s", note=note)
             return

@@ -45,7 +45,7 @@ log = logging.getLogger("scorelab")
 #: the files of a sweep, or of a folder that was gathered, end so
 ENDS = ("json", "csv")
 #: whether the user asked for a traceback with every error; read before `main` sets the variable for its own ends
-_TRACEBACKS = os.environ.get("HYDRA_FULL_ERROR") == "1"
+TRACEBACKS = os.environ.get("HYDRA_FULL_ERROR") == "1"
 
 
 # The command line. --------------------------------------------------------------------------------------------------
@@ -190,7 +190,7 @@ class one_line_errors:
             _discard_output()  # rich makes SystemExit of it
             sys.exit(141)
         known = isinstance(error, (ScorelabError, OmegaConfBaseException, HydraException, RecursionError))
-        if error is None or _TRACEBACKS:
+        if error is None or TRACEBACKS:
             return
         if not (known or _before_scorelab(error)):
             if (where := _in_code_of_the_users(error)) is not None:
@@ -320,8 +320,7 @@ def require_new(config: Config, in_sweep: bool, elsewhere: bool = False):
         raise ConfigError(f"stage = {config.general.stage}: run=DIR is needed, a run directory with what comes before")
     if config.general.in_place:
         raise ConfigError("in_place = true: goes with stage=sample and run=DIR, whose samples it replaces")
-    sweep = config.general.sweep
-    if not in_sweep and (sweep.jobs or sweep.resume or sweep.dry_run or sweep.detach):
+    if not in_sweep and any(dict(config.general.sweep).values()):
         raise ConfigError("sweep: its keys need a sweep, as in python run.py -m ...")
     if not elsewhere:
         require_device(config)

@@ -10,7 +10,8 @@ from scorelab.errors import ConfigError, ScorelabError, one_line, out_of_memory
 from scorelab.lab.config import Config
 from scorelab.lab.names import pasted
 from scorelab.lab.room import require_room
-from scorelab.lab.runs import Run
+from scorelab.lab.runs import PROGRESS, Run
+from scorelab.progress import reported, tell
 from scorelab.versions import versions
 
 log = logging.getLogger("scorelab")
@@ -50,12 +51,14 @@ def execute(run: Run, config: Config):
             raise shown from None
         raise
     try:
-        for stage in stages:
-            if run.needs(stage):
-                context.written.clear()
-                study.run_stage(stage, context)
-                run.finish_stage(stage, time.perf_counter() - started, context.written)
-                started = time.perf_counter()
+        with reported(run / PROGRESS):
+            for stage in stages:
+                if run.needs(stage):
+                    tell(stage=stage)
+                    context.written.clear()
+                    study.run_stage(stage, context)
+                    run.finish_stage(stage, time.perf_counter() - started, context.written)
+                    started = time.perf_counter()
         context.update_metrics("run", provenance(config, run, context.device))
         run.mark("done")
     except KeyboardInterrupt:

@@ -93,6 +93,12 @@ def owner(directory: Path | str) -> str | None:
         os.close(file)
 
 
+def process_of(owner: str | None) -> int | None:
+    """The process that an `owner` names, if it is one of this machine; None for any other."""
+    named = re.match(r"pid (\d+) on ([\w.-]+)", owner or "")
+    return int(named[1]) if named and named[2] == os.uname().nodename else None
+
+
 def _hold(directory: Path) -> int:
     """The lock file, opened and locked."""
     path, until = directory / NAME, time.monotonic() + PATIENCE

@@ -12,7 +12,8 @@ from hydra.types import HydraContext, RunMode
 from omegaconf import OmegaConf
 
 from scorelab.errors import ConfigError, ScorelabError, one_line
-from scorelab.lab.app import config_folder, job, words_of
+from scorelab.lab import detach
+from scorelab.lab.app import TRACEBACKS, config_folder, job, words_of
 from scorelab.lab.hydra_errors import as_config_errors, with_added_keys
 from scorelab.lab.hydra_internals import BASE, Callbacks
 from scorelab.lab.names import as_override, readable
@@ -28,7 +29,8 @@ def sweep(overrides, directory: Path | str | None = None, config_dir: Path | str
     have commas between them, as in ["denoiser=relu,tanh", "seed=0,1"], each in a directory of its own.
 
     directory: of a new sweep; by default outputs/<date>/<time>-sweep below the working directory. config_dir: a folder
-    of your own options, as with --config-dir. A job that fails is a row of the table with its reason. Raises
+    of your own options, as with --config-dir. With sweep.detach=true it returns while the jobs run in the background,
+    and `scorelab.load` gives the table as it is later. A job that fails is a row of the table with its reason. Raises
     ScorelabError if no job can run.
     """
     words = readable([*words_of(overrides, config_dir), *_QUIET])
@@ -37,6 +39,8 @@ def sweep(overrides, directory: Path | str | None = None, config_dir: Path | str
     with _own_logging(), contextlib.ExitStack() as held:
         sweeper, arguments = held.enter_context(_sweeper(words))
         with as_config_errors(words):
+            if detach.wanted(sweeper):
+                return _in_background(words, sweeper)
             place, jobs = sweeper.prepare(arguments, held)
         if sweeper.config.sweep.dry_run:
             raise ConfigError("sweep.dry_run = true: is for the command line, which prints the jobs")
@@ -51,6 +55,15 @@ def sweep(overrides, directory: Path | str | None = None, config_dir: Path | str
             raise ScorelabError(f"{place}: the launcher stopped: {sweeper.stopped}")
     extensions = {name: None for each in jobs if each.config for name in each.config.general.extensions}
     return SweepResult(place, table, tuple(extensions), reads=True)
+
+
+def _in_background(words: list[str], sweeper: Sweeper) -> SweepResult:
+    from scorelab.lab.jobs import tabulate
+
+    given = [word for word in words if word not in _QUIET]
+    place = detach.start(sweeper, ["-m", *given], TRACEBACKS, quiet=True)
+    extensions = tuple(sweeper.config.extensions)
+    return SweepResult(place, tabulate(place, extensions), extensions, reads=True)
 
 
 @contextlib.contextmanager

@@ -19,8 +19,9 @@ from scorelab.lab.config import Config, check
 from scorelab.lab.execution import begin, provenance, stages_of
 from scorelab.lab.execution import execute as execute_one
 from scorelab.lab.page import write_page
-from scorelab.lab.runs import Run, flat
+from scorelab.lab.runs import PROGRESS, Run, flat
 from scorelab.lab.stacked import train
+from scorelab.progress import reported, tell
 
 log = logging.getLogger("scorelab")
 
@@ -53,7 +54,8 @@ def _execute_several(run: Run, config: Config):
     begin(context, stages)
     try:
         every = replicas_of(run, config)
-        finish(every, fresh=config.general.run is None, stacked=context.device.type != "cpu")
+        with reported(run / PROGRESS):
+            finish(every, fresh=config.general.run is None, stacked=context.device.type != "cpu")
         run.mark("running", stages=[*run.status["stages"], *stages])
         run.mark("running", wall_seconds=run.status["wall_seconds"] + time.perf_counter() - started)
         write_json(run / "metrics.json", collect(run, every) | {"run": provenance(config, run, context.device)})
@@ -94,7 +96,8 @@ def finish(replicas: list[tuple[Run, Config]], fresh: bool, stacked: bool):
     untrained = [(own, config) for own, config in left if own.needs(next(iter(config.study.stages)))]
     failed = train(untrained) if fresh and stacked and len(untrained) > 1 else set()
     reasons = [f"replica {own.path.name}: {own.status['error']}" for own, _ in left if own.path in failed]
-    for own, config in left:
+    for done, (own, config) in enumerate(left):
+        tell(what="replicas", done=done, total=len(left), unit="replicas")
         if own.path in failed:
             continue
         log.info("replica %s, seed %d", own.path.name, config.general.seed)

@@ -5,6 +5,7 @@
     config.yaml    the checked configuration, from which the run can be repeated
     metrics.json, training.csv, posterior_mean.csv, path_kl.csv, samples.npy, denoiser.safetensors, figures/
     checkpoint.safetensors    while training is unfinished
+    progress.json    while a process works at the run: how far it is
 
 A directory is a result if, and only if, its state is `done`. Every file is written whole or not at all.
 """
@@ -43,7 +44,8 @@ log = logging.getLogger("scorelab")
 
 #: what a directory has before a run has its status.json, and what the directory of a job has before the job starts
 OF_START, _OF_WAITING_JOB = {".lock", ".hydra", "run.log", "config.yaml"}, {"config.yaml", "status.json"}
-
+#: the file that says how far a run is while it is worked at; see `scorelab.progress.reported`
+PROGRESS = "progress.json"
 
 #: a section of metrics.json, among the names of what a stage wrote: this, and the name of the section
 SECTION = "metrics.json/"

@@ -94,7 +94,7 @@ class Request(Options):
 class SlurmLauncher(Launcher):
     """Hydra's launcher for Slurm, with a queue that a sweep can ask.
 
-    given: the keys of `Request`. waits: whether `launch` waits for the end of the jobs.
+    given: the keys of `Request`.
     """
 
     #: the jobs run on other machines, which may have what this one has not
@@ -102,7 +102,7 @@ class SlurmLauncher(Launcher):
 
     def __init__(self, **given):
         super().__init__()
-        self.given, self.waits = given, True
+        self.given = given
 
     def setup(self, *, hydra_context, task_function, config):
         self.hydra_context, self.task_function, self.config = hydra_context, task_function, config
@@ -128,22 +128,21 @@ class SlurmLauncher(Launcher):
         return slurm_queue.waiting(directory)
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        """Submit jobs, and wait for their end unless `waits` is False; return what each returned, None if it failed."""
+        """Submit jobs, and wait for their end; return what each returned, None if it failed."""
         directory = Path(self.config.hydra.sweep.dir)
-        numbers = [_number(each, initial_job_idx + place) for place, each in enumerate(job_overrides)]
-        self.submit(directory, numbers, job_overrides)
-        if not self.waits:
-            return []
+        numbers = self.submit(job_overrides, initial_job_idx)
         self.wait(directory)
         return [_returned(Run(directory / str(number))) for number in numbers]
 
-    def submit(self, directory: Path, numbers: Sequence[int], job_overrides: Sequence[Sequence[str]]):
-        """Put jobs into the queue, and record their names. Raises ScorelabError if Slurm refuses them."""
+    def submit(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> list[int]:
+        """Put jobs into the queue, record their names there, and return their numbers. Raises ScorelabError if Slurm
+        refuses them."""
         import submitit
         from hydra_plugins.hydra_submitit_launcher.submitit_launcher import SlurmLauncher as OfHydra
 
         logging.getLogger("submitit").setLevel(logging.ERROR)
-        place = directory.absolute()
+        place = Path(self.config.hydra.sweep.dir).absolute()
+        numbers = [_number(each, initial_job_idx + place) for place, each in enumerate(job_overrides)]
         of_hydra, request = OfHydra(), self.request
         of_hydra.setup(hydra_context=self.hydra_context, task_function=self.task_function, config=self.config)
         where = f"hydra.sweep.dir={as_override(str(place))}"
@@ -160,6 +159,7 @@ class SlurmLauncher(Launcher):
                 link.unlink()  # it has a whole path, and would lead out of a directory that is moved
             slurm_queue.record(place, {n: name for task, name in zip(some, names, strict=True) for n in task.numbers})
         log.info("%d jobs are submitted to Slurm; squeue --me shows them", len(jobs))
+        return numbers
 
     def wait(self, directory: Path):
         """Wait until no job of a sweep is in the queue any more, and note in the directories of those that did not come

@@ -110,6 +110,11 @@ def told(directory: Path | str) -> dict[int, str]:
     return {number: str(known[name]) for number, name in names.items() if name in known}
 
 
+def cancel(names: Iterable[str]):
+    """Take jobs out of the queue. Raises ScorelabError where Slurm does not answer, or refuses it."""
+    _call("scancel", *names)
+
+
 def _from_accounting(names: set[str]) -> dict[str, Known]:
     """What the accounting of Slurm, where there is one, has of jobs that the queue has forgotten."""
     if not names:

@@ -23,8 +23,8 @@ from scorelab.lab.config import Config
 from scorelab.lab.execution import begin, require_parts, stages_of
 from scorelab.lab.locks import Lock
 from scorelab.lab.room import free_on
-from scorelab.lab.runs import Run
-from scorelab.progress import Progress
+from scorelab.lab.runs import PROGRESS, Run
+from scorelab.progress import Progress, reported
 
 log = logging.getLogger("scorelab")
 
@@ -195,7 +195,10 @@ def _together(group) -> set[Path]:
         log.info("stacked: jobs %s are trained one by one, as %s", names, error)
         return set()
     log.info("stacked: jobs %s are trained together", names)
-    with Progress("training", trainers[0].options.epochs, "epochs", start=trainers[0].epoch) as progress:
+    options, epoch = trainers[0].options, trainers[0].epoch
+    files = [run / PROGRESS for run in runs]
+    report = reported(*files, stage="train")
+    with report, Progress("training", options.epochs, "epochs", start=epoch) as progress:
 
         def show(stack):
             progress.update(max(each.epoch for each in stack.trainers), f"{len(stack.active)} jobs")

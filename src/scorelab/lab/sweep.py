@@ -9,7 +9,6 @@ import contextlib
 import itertools
 import logging
 import re
-import shlex
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,10 +23,11 @@ from omegaconf.errors import OmegaConfBaseException
 
 from scorelab.errors import ConfigError, ScorelabError, one_line
 from scorelab.files import make_folder, own_logs, read_json, read_yaml, require_closed, write_json
-from scorelab.lab import locks
+from scorelab.lab import detach, locks
 from scorelab.lab.again import existing_run, take
-from scorelab.lab.app import asked_for, one_line_errors, plain
+from scorelab.lab.app import TRACEBACKS, asked_for, one_line_errors, plain
 from scorelab.lab.config import Config, Sweep, differences, sweep_options
+from scorelab.lab.detach import Background
 from scorelab.lab.hydra_errors import as_config_errors, with_added_keys
 from scorelab.lab.hydra_internals import read_once
 from scorelab.lab.locks import Lock
@@ -90,6 +90,11 @@ class Sweeper(sweeper.Sweeper):
 
     def sweep(self, arguments):
         """Run the jobs that the overrides `arguments` ask for; exit with status 1 if a job is not done at the end."""
+        background = Background.here()
+        with one_line_errors():
+            if background is None and detach.wanted(self):
+                print(detach.look(detach.start(self, sys.argv[1:], TRACEBACKS)))
+                sys.exit(0)
         with contextlib.ExitStack() as held:
             with one_line_errors():
                 directory, jobs = self.prepare(arguments, held)
@@ -101,9 +106,11 @@ class Sweeper(sweeper.Sweeper):
                 sys.exit(2 if any(job.error for job in jobs) else 0)
             with one_line_errors():
                 directory = self.begin(directory, jobs, held)
-            if self._options.detach:
+            if background is not None:
+                background.begin(directory)
+            if detach.submits(self):
                 with one_line_errors():
-                    self._detach(directory, jobs)
+                    self._submit(directory, jobs)
                 return []
             try:
                 returns = self.launch(directory, jobs)
@@ -156,7 +163,7 @@ class Sweeper(sweeper.Sweeper):
             if job.launched is not job.overrides:  # the launcher will not tell what the job was asked for
                 log.info("job %s", job)
         try:
-            if queued and not remaining and self.launcher.waits:
+            if queued and not remaining and not detach.submits(self):
                 self.launcher.wait(directory)
             return [self._launch(directory, remaining)] if remaining else []
         except Exception as error:  # a launcher may lose a job or a worker; the other jobs are gathered
@@ -164,13 +171,12 @@ class Sweeper(sweeper.Sweeper):
             log.error("the launcher stopped: %s", self.stopped)
             return []
 
-    def _detach(self, directory: Path, jobs: list[Job]):
+    def _submit(self, directory: Path, jobs: list[Job]):
         """Submit the jobs, and say how they are looked after. Raises ScorelabError if they are refused."""
-        self.launcher.waits = False
         self.launch(directory, jobs)
         if self.stopped is not None:
             raise ScorelabError(f"{directory}: {self.stopped}; {pasted('sweep.resume', directory)} submits again")
-        print(f"{directory}\nscorelab gather {shlex.quote(str(directory))} gathers what is done by then")
+        print(detach.look(directory))
 
     # Before any job starts. -----------------------------------------------------------------------------------------
 
@@ -186,8 +192,6 @@ class Sweeper(sweeper.Sweeper):
             raise ConfigError(f"hydra.sweep.subdir = {subdir}: the directories of jobs are their numbers; leave it out")
         if "hydra.run.dir" in given:
             raise ConfigError("hydra.run.dir: is of a single run; hydra.sweep.dir names the directory of a sweep")
-        if options.detach and not hasattr(self.launcher, "submit"):
-            raise ConfigError("sweep.detach = true: needs a launcher with a queue, as hydra/launcher=slurm")
         if options.resume is not None and "hydra.sweep.dir" in given:
             raise ConfigError(f"hydra.sweep.dir: goes with a new sweep; this one goes on in {options.resume}")
 
@@ -295,9 +299,8 @@ class Sweeper(sweeper.Sweeper):
             from joblib import effective_n_jobs
 
             workers["n_jobs"] = min(effective_n_jobs(workers["n_jobs"]), len(jobs))
-        return self.launcher.launch(
-            [[*job.launched, f"hydra.sweep.subdir='{job.number}'"] for job in jobs], initial_job_idx=0
-        )
+        launch = self.launcher.submit if detach.submits(self) else self.launcher.launch
+        return launch([[*job.launched, f"hydra.sweep.subdir='{job.number}'"] for job in jobs], initial_job_idx=0)
 
 
 def gathered(directory: Path, jobs: list[Job]):
