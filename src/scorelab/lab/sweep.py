@@ -76,6 +76,8 @@ class Sweeper(sweeper.Sweeper):
 
     #: the error that stopped the launcher, if one did
     stopped: str | None = None
+    #: how many workers the launcher is asked for
+    _workers: int | None = None
 
     def __init__(self, max_batch_size: int | None = None, params: Mapping[str, str] | None = None):
         self.max_batch_size, self.params = max_batch_size, params or {}
@@ -107,9 +109,13 @@ class Sweeper(sweeper.Sweeper):
 
                 with one_line_errors():
                     print_sweep(gathered(directory, jobs), directory)
-        if any(Run(directory / str(job.number)).state != "done" for job in jobs):
+        if not self.ended_well(directory, jobs):
             sys.exit(1)
         return returns
+
+    def ended_well(self, directory: Path, jobs: list[Job]) -> bool:
+        """Whether the exit status is 0: all jobs are done."""
+        return all(Run(directory / str(job.number)).state == "done" for job in jobs)
 
     def prepare(self, arguments, held: contextlib.ExitStack) -> tuple[Path | None, list[Job]]:
         """The jobs of the sweep, and the directory of one that goes on. held: takes the lock of this directory."""
@@ -135,7 +141,9 @@ class Sweeper(sweeper.Sweeper):
         if directory is None:
             directory = self._reserve()
             held.enter_context(Lock(directory))
-            _freeze(directory, jobs)
+            for job in jobs:
+                freeze(directory, job)
+            write_json(directory / "sweep.json", {"command": sys.argv, "jobs": [job.overrides for job in jobs]})
         return directory
 
     def launch(self, directory: Path, jobs: list[Job]) -> list:
@@ -183,7 +191,7 @@ class Sweeper(sweeper.Sweeper):
     def _resume(self, directory: Path, arguments, options: Sweep) -> list[Job]:
         """The jobs of an interrupted sweep. Raises ConfigError if the command line asks for other jobs, or if a job
         needs a place outside of the directory that the command line does not give."""
-        frozen = _frozen(directory, self._given["extensions"])
+        frozen = frozen_jobs(directory, self._given["extensions"])
         kinds = ("reads", "writes")
         places = {key for job in frozen if job.config for kind in kinds for key, _ in job.config.places(kind)}
         asked = self._plan(arguments, options, allowing=("extensions", *places))
@@ -251,9 +259,11 @@ class Sweeper(sweeper.Sweeper):
     # The jobs. ------------------------------------------------------------------------------------------------------
 
     def _launch(self, directory: Path, jobs):
+        place = f"hydra.sweep.dir={as_override(str(directory))}"
         with read_write(self.config.hydra), open_dict(self.config.hydra):
             self.config.hydra.sweep.dir = str(directory)
-            self.config.hydra.overrides.hydra.append(f"hydra.sweep.dir={as_override(str(directory))}")
+            if place not in self.config.hydra.overrides.hydra:
+                self.config.hydra.overrides.hydra.append(place)
         if hasattr(self.launcher, "stacks"):
             return self._launch_stacks([(Run(directory / str(job.number)), job.config) for job in jobs], jobs)
         return self._launch_some(jobs)
@@ -272,10 +282,10 @@ class Sweeper(sweeper.Sweeper):
         if workers is not None:  # a worker without a job would not learn that the sweep was killed
             from joblib import effective_n_jobs
 
-            workers["n_jobs"] = min(effective_n_jobs(workers["n_jobs"]), len(jobs))
-        return self.launcher.launch(
-            [[*job.launched, f"hydra.sweep.subdir='{job.number}'"] for job in jobs], initial_job_idx=0
-        )
+            self._workers = self._workers or workers["n_jobs"]
+            workers["n_jobs"] = min(effective_n_jobs(self._workers), len(jobs))
+        words = [[*job.launched, f"hydra.sweep.subdir='{job.number}'"] for job in jobs]
+        return self.launcher.launch(words, initial_job_idx=jobs[0].number)
 
 
 def gathered(directory: Path, jobs: list[Job]):
@@ -302,7 +312,7 @@ def read_jobs(path: Path) -> list[list[str]]:
     jobs = [[f"{key}={as_override(_numbers(value))}" for key, value in one.items()] for one in content]
     for number, one in enumerate(jobs):
         where = f"sweep.jobs = {path}: job {number}"
-        for override in _parsed(where, one):
+        for override in parsed_words(where, one):
             _require_of_a_job(where, override)
     return jobs
 
@@ -319,7 +329,7 @@ def _numbers(value):
 def _require_of_a_job(where: str, override) -> None:
     """Raise ConfigError for a parsed override of a file that no job can have."""
     shown = show(override.input_line)
-    if _belongs_to(override, {"hydra", "sweep", "extensions"}):
+    if belongs_to(override, {"hydra", "sweep", "extensions"}):
         raise ConfigError(f"{where} sets {shown}: hydra, sweep and extensions stand on the command line alone")
     if override.is_sweep_override():
         raise ConfigError(f"{where} sets {shown}: a job has one value for each key")
@@ -328,13 +338,13 @@ def _require_of_a_job(where: str, override) -> None:
         raise ConfigError(f"{where} sets {shown}: the name of an option is needed")
 
 
-def _belongs_to(override, nodes: set[str]) -> bool:
+def belongs_to(override, nodes: set[str]) -> bool:
     """Whether an override changes one of these nodes of the whole configuration, by its key or by its package."""
     key, package = (re.split(r"[./]", name or "") for name in (override.key_or_group, override.package))
     return bool(nodes & {key[0], *package})
 
 
-def _parsed(where: str, overrides: list[str]):
+def parsed_words(where: str, overrides: list[str]):
     """The overrides of a file, parsed. Raises ConfigError for one that is not in the grammar of the command line."""
     try:
         return OverridesParser.create().parse_overrides(overrides)
@@ -366,19 +376,17 @@ def _join(number: int, listed: list[str], swept: list[str]) -> list[str]:
     return [*listed, *swept]
 
 
-def _freeze(directory: Path, jobs):
-    """Write every job's checked configuration into its directory; this file alone decides later what the job does."""
-    for job in jobs:
-        run = Run(directory / str(job.number))
-        make_folder(run.path)
-        if job.error is None:
-            run.save_config(job.config)
-            if job.origin is not None:
-                take(job.origin, run, job.config, job.overrides)
-            run.mark("pending", fingerprint=job.config.fingerprint, overrides=job.overrides)
-        else:
-            run.mark("failed", error=one_line(job.error), overrides=job.overrides)
-    write_json(directory / "sweep.json", {"command": sys.argv, "jobs": [job.overrides for job in jobs]})
+def freeze(directory: Path, job: Job):
+    """Write a job's checked configuration into its directory; this file alone decides later what the job does."""
+    run = Run(directory / str(job.number))
+    make_folder(run.path)
+    if job.error is None:
+        run.save_config(job.config)
+        if job.origin is not None:
+            take(job.origin, run, job.config, job.overrides)
+        run.mark("pending", fingerprint=job.config.fingerprint, overrides=job.overrides)
+    else:
+        run.mark("failed", error=one_line(job.error), overrides=job.overrides)
 
 
 def _require_sweep(directory: Path):
@@ -395,7 +403,7 @@ def _own_logs(directory: Path):
         own_logs(folder)
 
 
-def _frozen(directory: Path, extensions) -> list[Job]:
+def frozen_jobs(directory: Path, extensions) -> list[Job]:
     """The jobs of a sweep, with the configurations that were frozen when it began.
 
     extensions: the packages that the user gave. Raises ScorelabError if sweep.json has no list of jobs, and ConfigError
@@ -408,8 +416,8 @@ def _frozen(directory: Path, extensions) -> list[Job]:
         raise ScorelabError(f"{path}: has no list of jobs")
     jobs = []
     for number, overrides in enumerate(listed):
-        for override in _parsed(f"{path}: job {number}", overrides):
-            if _belongs_to(override, {"hydra", "sweep"}):
+        for override in parsed_words(f"{path}: job {number}", overrides):
+            if belongs_to(override, {"hydra", "sweep"}):
                 raise ConfigError(f"{path}: job {number} sets {show(override.input_line)}, which is not of a job")
         run = Run(directory / str(number))
         config = run.checked(extensions) if (run / "config.yaml").is_file() else None
