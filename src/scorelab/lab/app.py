@@ -12,12 +12,11 @@ from pathlib import Path
 from typing import ClassVar
 
 from hydra import compose, initialize_config_dir
-from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from scorelab.errors import ConfigError, ScorelabError, one_line
@@ -34,7 +33,7 @@ from scorelab.lab.locks import Lock
 from scorelab.lab.names import as_given, as_override, override_names, readable
 from scorelab.lab.replicas import execute
 from scorelab.lab.result import Result, SweepResult
-from scorelab.lab.trials import saved_search
+from scorelab.lab.trials import keep_sweeper
 from scorelab.nodes import GROUPS, resolve
 from scorelab.options import show
 from scorelab.progress import labelled
@@ -91,16 +90,9 @@ class ReserveDirectory(Callback):
             config.hydra.run.dir = str(directory)
 
     def on_multirun_start(self, config, **_):
-        """Give a sweep that goes on the sweeper that it began with, where the command line names none."""
-        resume, sweepers = config.sweep.resume, ("hydra/sweeper=", "hydra.sweeper")
-        if resume is None or any(str(word).lstrip("+").startswith(sweepers) for word in config.hydra.overrides.hydra):
-            return
+        """Give a sweep that goes on the sweeper that it began with."""
         with one_line_errors():
-            if saved_search(Path(resume)) is not None:
-                with read_write(config.hydra), open_dict(config.hydra):
-                    config.hydra.overrides.hydra.append("hydra/sweeper=optimise")
-                    config.hydra.runtime.choices["hydra/sweeper"] = "optimise"
-                    config.hydra.sweeper = ConfigStore.instance().load("hydra/sweeper/optimise.yaml").node
+            keep_sweeper(config)
 
     @classmethod
     def give_back(cls):

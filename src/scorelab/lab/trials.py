@@ -7,6 +7,8 @@ from numbers import Real
 from pathlib import Path
 
 import numpy
+from hydra.core.config_store import ConfigStore
+from omegaconf import open_dict, read_write
 
 from scorelab.blocks import Cell, Code, Heading, Paragraph, Table
 from scorelab.errors import ScorelabError, printable
@@ -50,6 +52,19 @@ def saved_search(directory: Path) -> tuple[Search, list[str]] | None:
         raise ScorelabError(f"{path}: optimise: has no words or no objective")
     search = Search.of(node, f"{path}: optimise")
     return search.of_numbers(search.objective), words
+
+
+def keep_sweeper(config) -> None:
+    """Let a composed configuration with `sweep.resume=DIR` name the sweeper that optimises, if this sweep began in DIR
+    and the command line names no sweeper."""
+    resume, sweepers = config.sweep.resume, ("hydra/sweeper=", "hydra.sweeper")
+    if resume is None or any(str(word).lstrip("+").startswith(sweepers) for word in config.hydra.overrides.hydra):
+        return
+    if saved_search(Path(resume)) is not None:
+        with read_write(config.hydra), open_dict(config.hydra):
+            config.hydra.overrides.hydra.append("hydra/sweeper=optimise")
+            config.hydra.runtime.choices["hydra/sweeper"] = "optimise"
+            config.hydra.sweeper = ConfigStore.instance().load("hydra/sweeper/optimise.yaml").node
 
 
 @dataclass(frozen=True)
