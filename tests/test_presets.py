@@ -9,7 +9,7 @@ from helpers import composed, seeded
 from scorelab.errors import ConfigError
 from scorelab.lab.app import config_folder
 from scorelab.lab.config import check
-from scorelab.lab.sweep import read_jobs
+from scorelab.lab.job_words import read_jobs
 from scorelab.reproduction.semester.published import published
 
 PRESETS = sorted(path.stem for path in (config_folder() / "experiment").glob("*.yaml"))

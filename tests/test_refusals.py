@@ -10,8 +10,8 @@ from helpers import ROOT, answer_here, copied, over, refused
 
 import scorelab
 from scorelab.errors import ConfigError, ScorelabError
+from scorelab.lab.job_words import read_jobs
 from scorelab.lab.runs import Run
-from scorelab.lab.sweep import read_jobs
 
 DRY = ("-m", "sweep.dry_run=true", "target.n=8")
 

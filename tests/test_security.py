@@ -17,8 +17,8 @@ from scorelab.errors import ConfigError, ScorelabError
 from scorelab.figures.files import load_arrays
 from scorelab.files import inside, require_closed, write_text
 from scorelab.lab.gather import gather, print_sweep
+from scorelab.lab.job_words import read_jobs
 from scorelab.lab.locks import Lock
-from scorelab.lab.sweep import read_jobs
 from scorelab.reproduction import write_report
 
 PAYLOAD = """

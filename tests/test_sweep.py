@@ -15,9 +15,9 @@ import scorelab
 from scorelab.errors import ConfigError, ScorelabError
 from scorelab.figures import comparison, losses
 from scorelab.lab.gather import gather
+from scorelab.lab.job_words import read_jobs
 from scorelab.lab.jobs import summarise
 from scorelab.lab.runs import Run
-from scorelab.lab.sweep import read_jobs
 
 DIVERGING = ("training.lr=1e-3,1e14", "seed=0,1", "training.clip=null", "training.warmup=0", "denoiser=relu")
 

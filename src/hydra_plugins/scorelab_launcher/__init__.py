@@ -1,7 +1,6 @@
 """Hydra finds launchers in packages below hydra_plugins; this package hands over to scorelab.lab.stacked."""
 
-from hydra.core.config_store import ConfigStore
-
+from scorelab.lab.hydra_internals import store
 from scorelab.lab.stacked import StackedLauncher
 
 
@@ -9,9 +8,5 @@ class ScorelabLauncher(StackedLauncher):
     """The launcher that `hydra/launcher=stacked` selects."""
 
 
-ConfigStore.instance().store(
-    group="hydra/launcher",
-    name="stacked",
-    node={"_target_": "hydra_plugins.scorelab_launcher.ScorelabLauncher", "replicas": 32, "n_jobs": 1},
-    provider="scorelab",
-)
+node = {"_target_": "hydra_plugins.scorelab_launcher.ScorelabLauncher", "replicas": 32, "n_jobs": 1}
+store("hydra/launcher", "stacked", node)

@@ -1,7 +1,8 @@
-"""Hydra finds sweepers in packages below hydra_plugins; this package hands over to scorelab.lab.sweep."""
+"""Hydra finds sweepers in packages below hydra_plugins; this package hands over to scorelab.lab."""
 
-from hydra.core.config_store import ConfigStore
-
+from scorelab.lab.hydra_internals import store
+from scorelab.lab.optimise import Optimiser
+from scorelab.lab.space import Search
 from scorelab.lab.sweep import Sweeper
 
 
@@ -9,9 +10,11 @@ class ScorelabSweeper(Sweeper):
     """The sweeper that `hydra/sweeper: scorelab` selects."""
 
 
-ConfigStore.instance().store(
-    group="hydra/sweeper",
-    name="scorelab",
-    node={"_target_": "hydra_plugins.scorelab_sweeper.ScorelabSweeper", "max_batch_size": None, "params": None},
-    provider="scorelab",
-)
+class ScorelabOptimiser(Optimiser):
+    """The sweeper that `hydra/sweeper=optimise` selects."""
+
+
+shared = {"max_batch_size": None, "params": None}
+search = Search().model_dump() | {"options": None}
+store("hydra/sweeper", "scorelab", {"_target_": "hydra_plugins.scorelab_sweeper.ScorelabSweeper", **shared})
+store("hydra/sweeper", "optimise", {"_target_": "hydra_plugins.scorelab_sweeper.ScorelabOptimiser", **shared, **search})

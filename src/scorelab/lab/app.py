@@ -33,6 +33,7 @@ from scorelab.lab.locks import Lock
 from scorelab.lab.names import as_given, as_override, override_names, readable
 from scorelab.lab.replicas import execute
 from scorelab.lab.result import Result, SweepResult
+from scorelab.lab.trials import keep_sweeper
 from scorelab.nodes import GROUPS, resolve
 from scorelab.options import show
 from scorelab.progress import labelled
@@ -88,6 +89,11 @@ class ReserveDirectory(Callback):
                 ReserveDirectory.lock = Lock(directory)
                 own_logs(directory)
             config.hydra.run.dir = str(directory)
+
+    def on_multirun_start(self, config, **_):
+        """Give a sweep that goes on the sweeper that it began with."""
+        with one_line_errors():
+            keep_sweeper(config)
 
     @classmethod
     def give_back(cls):

@@ -15,6 +15,7 @@ from scorelab.errors import printable
 from scorelab.files import write_text
 from scorelab.lab.jobs import columns_of, grouping, groups_of, summarise, tabulate
 from scorelab.lab.overviews import write_overviews
+from scorelab.lab.trials import Trials
 from scorelab.laws.estimate import shown
 
 #: up to so many parameters have a column each in sweep.md; more share one column, which names what each job asked for
@@ -38,6 +39,9 @@ def print_sweep(table: pandas.DataFrame, directory: Path):
     """Print the summary, every job that is not done with its error, and the paths of the tables."""
     console = Console(width=None if Console().is_terminal else 200)
     console.print(_text_table(table), highlight=False, soft_wrap=True)
+    searched = Trials.of(directory, table)
+    for line in searched.lines(table) if searched is not None else ():
+        console.print(printable(line), highlight=False, soft_wrap=True, markup=False)
     for row in table[table["state"] != "done"].to_dict("records"):
         given = {name: row[name] for name in table.attrs["parameters"] if not pandas.isna(row[name])}
         parameters = " ".join(f"{name}={value}" for name, value in given.items())
@@ -95,6 +99,8 @@ def main_blocks(directory: Path, table: pandas.DataFrame) -> list:
         Paragraph("Mean ± standard error over seeds; count: runs of each configuration."),
         Table(heading, [[Cell(cell) for cell in row] for row in rows]),
     ]
+    searched = Trials.of(directory, table)
+    blocks += searched.blocks(table) if searched is not None else []
     rest = table[table["state"] != "done"]
     if len(rest):
         columns = ["job", *table.attrs["parameters"], "state", "error"]

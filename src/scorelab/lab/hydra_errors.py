@@ -111,7 +111,8 @@ def explained(error: BaseException, words) -> str | None:
     if name is not None:
         return _unknown_key(name, node, words)
     if isinstance(error, OverrideParseException):
-        return f"{error.override}: cannot be read ({str(error).splitlines()[0]}); quotation marks may help"
+        why = [line for line in str(error).splitlines() if not line.startswith("Error when parsing index")]  # Hydra 1.4
+        return f"{error.override}: cannot be read ({why[0]}); quotation marks may help"
     return str(error).strip() if isinstance(error, HydraException) else None
 
 

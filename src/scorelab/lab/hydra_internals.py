@@ -15,6 +15,7 @@ from hydra._internal.callbacks import Callbacks
 
 # Hydra reads files by its repository, which no setting replaces.
 from hydra._internal.config_repository import CachingConfigRepository
+from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
 #: what `hydra.main` and `hydra.initialize` are told of the version: 1.3 asks for it, 1.4 warns of it
@@ -54,4 +55,11 @@ def register_resolver(name: str, resolver: Callable) -> None:
     register(name, resolver, replace=True)
 
 
-__all__ = ["BASE", "Callbacks", "read_once", "register_resolver"]
+def store(group: str, name: str, node: dict) -> None:
+    """Offer an option of one of Hydra's own groups, in the place of one of the same name."""
+    offer = ConfigStore.instance().store
+    again = {"replace": True} if "replace" in inspect.signature(offer).parameters else {}  # Hydra 1.4 asks for it
+    offer(group=group, name=name, node=node, provider="scorelab", **again)
+
+
+__all__ = ["BASE", "Callbacks", "read_once", "register_resolver", "store"]

@@ -44,7 +44,7 @@ def sweep(overrides, directory: Path | str | None = None, config_dir: Path | str
             place, jobs = sweeper.prepare(arguments, held)
         if sweeper.config.sweep.dry_run:
             raise ConfigError("sweep.dry_run = true: is for the command line, which prints the jobs")
-        if all(each.error for each in jobs):
+        if jobs and all(each.error for each in jobs):
             raise ConfigError(f"no job of this sweep can run; job {jobs[0]}: {one_line(jobs[0].error)}")
         place = sweeper.begin(place, jobs, held)
         try:
@@ -81,6 +81,7 @@ def _sweeper(words: list[str]):
             with as_config_errors(words):
                 config = with_added_keys(compose, words)
             context = HydraContext(config_loader=hydra.config_loader, callbacks=Callbacks(config))
+            context.callbacks.on_multirun_start(config=config, config_name="config")
             sweeper = Plugins.instance().instantiate_sweeper(config=config, hydra_context=context, task_function=job)
             if not isinstance(sweeper, Sweeper):
                 raise ConfigError("hydra/sweeper: scorelab.sweep needs the sweeper of scorelab; leave it out")

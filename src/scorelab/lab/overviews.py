@@ -12,6 +12,7 @@ from scorelab.errors import ScorelabError, one_line
 from scorelab.files import made_from, remove
 from scorelab.lab.curves import curves
 from scorelab.lab.jobs import declared, grouping, groups_of, shown_value, title_of
+from scorelab.lab.trials import Trials
 from scorelab.options import show
 from scorelab.studies.base import Study, function_of
 
@@ -40,9 +41,11 @@ class Overview:
 
 def overviews(directory: Path, table: pandas.DataFrame) -> dict[str, Overview]:
     """Name -> figure, of the runs of a table of `scorelab.lab.jobs.tabulate`: the overviews that the studies declare,
-    the comparison of configurations, the losses of trainings over seeds, and the curves over a swept number."""
+    the comparison of configurations, the losses of trainings over seeds, and the curves over a swept number; of a sweep
+    that optimises what its trials found in the place of these."""
     from scorelab.figures import comparison, losses
     from scorelab.figures import curves as of_a_number
+    from scorelab.figures import trials as of_trials
     from scorelab.figures.files import with_full_names
 
     found = {}
@@ -57,6 +60,10 @@ def overviews(directory: Path, table: pandas.DataFrame) -> dict[str, Overview]:
     done = table[table["state"] == "done"]
     over = curves(done, grouping(table), declared(table, "compared"), shown_value)
     own = (("comparison", comparison, compared), ("losses", losses, trained), ("curves", of_a_number, over))
+    searched = Trials.of(directory, table)
+    if searched is not None:  # hardly two trials differ by one value alone
+        own = (("trials", of_trials, searched.arrays()),) if len(searched.best) else ()
+        compared = over = {}
     for name, module, arrays in own:
         if arrays:
             whole = with_full_names({key: numpy.asarray(values) for key, values in arrays.items()})
@@ -88,7 +95,13 @@ def write_overviews(directory: Path, table: pandas.DataFrame) -> dict[str, str]:
         if overview.arrays is not None:
             save_arrays(path.with_suffix(".npz"), overview.arrays)
         save_figure(overview.draw(path), path)
-    every = {"comparison", "losses", "curves", *(name for study in table.attrs["studies"] for name in study.overviews)}
+    every = {
+        "comparison",
+        "losses",
+        "curves",
+        "trials",
+        *(name for study in table.attrs["studies"] for name in study.overviews),
+    }
     for name in every - found.keys():
         for extension in ("png", "npz"):
             remove(directory / "figures" / f"{name}.{extension}")

@@ -89,9 +89,9 @@ class StackedLauncher(Launcher):
         config = self.config.copy()
         with read_write(config.hydra), open_dict(config.hydra):
             config.hydra.launcher = node
-        others = Plugins.instance().instantiate_launcher(
-            hydra_context=self.hydra_context, task_function=self.task_function, config=config
-        )
+        context = {"hydra_context": self.hydra_context, "task_function": self.task_function}
+        others = Plugins.instance().instantiate_launcher(config=config, **context)
+        others.setup(config=self.config, **context)  # to the jobs the launcher is the one that was asked for
         return others.launch(job_overrides, initial_job_idx)
 
     def stacks(self, jobs: list[tuple[Run, Config]]) -> list[list[int]]:

@@ -6,66 +6,33 @@ meanwhile changes no job. Any launcher can run the jobs. The results are gathere
 """
 
 import contextlib
-import itertools
 import logging
-import re
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
-from hydra.errors import HydraException
 from hydra.plugins import sweeper
 from omegaconf import OmegaConf, open_dict, read_write
-from omegaconf.errors import OmegaConfBaseException
 
 from scorelab.errors import ConfigError, ScorelabError, one_line
-from scorelab.files import make_folder, own_logs, read_json, read_yaml, require_closed, write_json
-from scorelab.lab import detach, locks
-from scorelab.lab.again import existing_run, take
+from scorelab.files import write_json
+from scorelab.lab import detach
+from scorelab.lab.again import existing_run
 from scorelab.lab.app import TRACEBACKS, asked_for, one_line_errors, plain
-from scorelab.lab.config import Config, Sweep, differences, sweep_options
+from scorelab.lab.config import Sweep, sweep_options
 from scorelab.lab.detach import Background
+from scorelab.lab.frozen import Job, freeze, frozen_jobs, own_logs_of, require_same, require_sweep
 from scorelab.lab.hydra_errors import as_config_errors, with_added_keys
 from scorelab.lab.hydra_internals import read_once
+from scorelab.lab.job_words import joined, products, read_jobs
 from scorelab.lab.locks import Lock
 from scorelab.lab.names import as_override, pasted
-from scorelab.lab.runs import Run, below, claim, require_name, reserve
+from scorelab.lab.runs import Run, claim, reserve
 from scorelab.options import show
 
 log = logging.getLogger("scorelab")
-#: a number with an exponent, which YAML 1.1 takes for text without a point before it or a sign after it
-_EXPONENT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")
-
-
-@dataclass(frozen=True)
-class Job:
-    """One job of a sweep.
-
-    overrides: what it was asked for. config: its checked configuration; None if the check raised `error`. given: the
-    configuration before the check; None for a job that is only read from the directory of its sweep. origin: the run
-    that the job is to be sampled from, if it is not to be trained.
-    """
-
-    number: int
-    overrides: list[str]
-    config: Config | None
-    error: Exception | None
-    given: Mapping | None = None
-    origin: Run | None = None
-
-    def __str__(self):
-        return f"#{self.number}  {' '.join(self.overrides)}"
-
-    @property
-    def launched(self) -> list[str]:
-        """The overrides for the launcher. A job that goes on, or is sampled from another run, has its configuration in
-        its directory; of what the file of the sweep says, nothing is composed."""
-        if self.given is not None and self.origin is None:
-            return self.overrides
-        return [f"extensions={as_override(self.config.general.extensions)}", "hydra.output_subdir=null"]
 
 
 class Sweeper(sweeper.Sweeper):
@@ -77,6 +44,8 @@ class Sweeper(sweeper.Sweeper):
 
     #: the error that stopped the launcher, if one did
     stopped: str | None = None
+    #: how many workers the launcher is asked for
+    _workers: int | None = None
 
     def __init__(self, max_batch_size: int | None = None, params: Mapping[str, str] | None = None):
         self.max_batch_size, self.params = max_batch_size, params or {}
@@ -119,9 +88,13 @@ class Sweeper(sweeper.Sweeper):
 
                 with one_line_errors():
                     print_sweep(gathered(directory, jobs), directory)
-        if any(Run(directory / str(job.number)).state != "done" for job in jobs):
+        if not self.ended_well(directory, jobs):
             sys.exit(1)
         return returns
+
+    def ended_well(self, directory: Path, jobs: list[Job]) -> bool:
+        """Whether the exit status is 0: all jobs are done."""
+        return all(Run(directory / str(job.number)).state == "done" for job in jobs)
 
     def prepare(self, arguments, held: contextlib.ExitStack) -> tuple[Path | None, list[Job]]:
         """The jobs of the sweep, and the directory of one that goes on. held: takes the lock of this directory."""
@@ -133,10 +106,10 @@ class Sweeper(sweeper.Sweeper):
         if options.resume is None:
             return None, self._plan(arguments, options)
         directory = Path(options.resume)
-        _require_sweep(directory)
+        require_sweep(directory)
         if not options.dry_run:
             held.enter_context(Lock(directory))
-            _own_logs(directory)
+            own_logs_of(directory)
         return directory, self._resume(directory, arguments, options)
 
     def begin(self, directory: Path | None, jobs: list[Job], held: contextlib.ExitStack) -> Path:
@@ -147,7 +120,9 @@ class Sweeper(sweeper.Sweeper):
         if directory is None:
             directory = self._reserve()
             held.enter_context(Lock(directory))
-            _freeze(directory, jobs)
+            for job in jobs:
+                freeze(directory, job)
+            write_json(directory / "sweep.json", {"command": sys.argv, "jobs": [job.overrides for job in jobs]})
         return directory
 
     def launch(self, directory: Path, jobs: list[Job]) -> list:
@@ -208,12 +183,12 @@ class Sweeper(sweeper.Sweeper):
     def _resume(self, directory: Path, arguments, options: Sweep) -> list[Job]:
         """The jobs of an interrupted sweep. Raises ConfigError if the command line asks for other jobs, or if a job
         needs a place outside of the directory that the command line does not give."""
-        frozen = _frozen(directory, self._given["extensions"])
+        frozen = frozen_jobs(directory, self._given["extensions"])
         kinds = ("reads", "writes")
         places = {key for job in frozen if job.config for kind in kinds for key, _ in job.config.places(kind)}
         asked = self._plan(arguments, options, allowing=("extensions", *places))
         if asked is not None:
-            _require_same(directory, frozen, asked)
+            require_same(directory, frozen, asked)
         for number, job in enumerate(frozen):
             if job.config is not None and Run(directory / str(number)).state != "done":
                 given = self._given if asked is None else asked[number].given or {}
@@ -231,9 +206,9 @@ class Sweeper(sweeper.Sweeper):
         others = [override for override in parsed if override.key_or_group not in allowing]
         if options.resume is not None and options.jobs is None and not others:
             return None
-        products = _products(parsed)
+        swept = products(parsed)
         listed = read_jobs(Path(options.jobs)) if options.jobs is not None else [[]]
-        overrides = [_join(number, one, product) for number, one in enumerate(listed) for product in products]
+        overrides = [joined(number, one, product) for number, one in enumerate(listed) for product in swept]
         return [self._compose(number, one) for number, one in enumerate(overrides)]
 
     def _compose(self, number: int, overrides: list[str]) -> Job:
@@ -277,9 +252,11 @@ class Sweeper(sweeper.Sweeper):
     # The jobs. ------------------------------------------------------------------------------------------------------
 
     def _launch(self, directory: Path, jobs):
+        place = f"hydra.sweep.dir={as_override(str(directory))}"
         with read_write(self.config.hydra), open_dict(self.config.hydra):
             self.config.hydra.sweep.dir = str(directory)
-            self.config.hydra.overrides.hydra.append(f"hydra.sweep.dir={as_override(str(directory))}")
+            if place not in self.config.hydra.overrides.hydra:
+                self.config.hydra.overrides.hydra.append(place)
         if hasattr(self.launcher, "stacks"):
             return self._launch_stacks([(Run(directory / str(job.number)), job.config) for job in jobs], jobs)
         return self._launch_some(jobs)
@@ -298,9 +275,11 @@ class Sweeper(sweeper.Sweeper):
         if workers is not None:  # a worker without a job would not learn that the sweep was killed
             from joblib import effective_n_jobs
 
-            workers["n_jobs"] = min(effective_n_jobs(workers["n_jobs"]), len(jobs))
+            self._workers = self._workers or workers["n_jobs"]
+            workers["n_jobs"] = min(effective_n_jobs(self._workers), len(jobs))
         launch = self.launcher.submit if detach.submits(self) else self.launcher.launch
-        return launch([[*job.launched, f"hydra.sweep.subdir='{job.number}'"] for job in jobs], initial_job_idx=0)
+        words = [[*job.launched, f"hydra.sweep.subdir='{job.number}'"] for job in jobs]
+        return launch(words, initial_job_idx=jobs[0].number)
 
 
 def gathered(directory: Path, jobs: list[Job]):
@@ -309,145 +288,3 @@ def gathered(directory: Path, jobs: list[Job]):
     from scorelab.lab.gather import gather
 
     return gather(directory, {name: None for job in jobs if job.config for name in job.config.general.extensions})
-
-
-def read_jobs(path: Path) -> list[list[str]]:
-    """Read the jobs of a YAML file, a list of mappings from keys to values; return each job as a list of overrides.
-
-    Raises ConfigError if the file cannot be read, has no such list, or sets what belongs to the whole command.
-    """
-    try:
-        content = read_yaml(path)
-    except ScorelabError as error:
-        raise ConfigError(f"sweep.jobs = {error}") from None
-    if content is None and not path.is_file():
-        raise ConfigError(f"sweep.jobs = {path}: no such file")
-    if not isinstance(content, list) or not content or not all(isinstance(one, dict) and one for one in content):
-        raise ConfigError(f"sweep.jobs = {path}: a list of jobs is needed, each a mapping such as {{training.N: 5000}}")
-    jobs = [[f"{key}={as_override(_numbers(value))}" for key, value in one.items()] for one in content]
-    for number, one in enumerate(jobs):
-        where = f"sweep.jobs = {path}: job {number}"
-        for override in _parsed(where, one):
-            _require_of_a_job(where, override)
-    return jobs
-
-
-def _numbers(value):
-    """A value with numbers such as 1e-4, which are text for YAML 1.1, as the numbers that they are in option files."""
-    if isinstance(value, dict):
-        return {key: _numbers(one) for key, one in value.items()}
-    if isinstance(value, list):
-        return [_numbers(one) for one in value]
-    return float(value) if isinstance(value, str) and _EXPONENT.fullmatch(value) else value
-
-
-def _require_of_a_job(where: str, override) -> None:
-    """Raise ConfigError for a parsed override of a file that no job can have."""
-    shown = show(override.input_line)
-    if _belongs_to(override, {"hydra", "sweep", "extensions"}):
-        raise ConfigError(f"{where} sets {shown}: hydra, sweep and extensions stand on the command line alone")
-    if override.is_sweep_override():
-        raise ConfigError(f"{where} sets {shown}: a job has one value for each key")
-    value = override.value()
-    if "." not in override.key_or_group and isinstance(value, str) and ".." in value.split("/"):
-        raise ConfigError(f"{where} sets {shown}: the name of an option is needed")
-
-
-def _belongs_to(override, nodes: set[str]) -> bool:
-    """Whether an override changes one of these nodes of the whole configuration, by its key or by its package."""
-    key, package = (re.split(r"[./]", name or "") for name in (override.key_or_group, override.package))
-    return bool(nodes & {key[0], *package})
-
-
-def _parsed(where: str, overrides: list[str]):
-    """The overrides of a file, parsed. Raises ConfigError for one that is not in the grammar of the command line."""
-    try:
-        return OverridesParser.create().parse_overrides(overrides)
-    except (HydraException, OmegaConfBaseException, RecursionError) as error:
-        raise ConfigError(f"{where}: {one_line(error)}") from None
-
-
-def _products(parsed) -> list[list[str]]:
-    """The overrides of each job: every combination of the values that parsed overrides sweep over, the last key first
-    to change. Raises ConfigError for values that cannot be counted."""
-    values = {}
-    for override in parsed:
-        key = override.get_key_element()
-        if override.is_sweep_override() and not override.is_discrete_sweep():
-            raise ConfigError(
-                f"{show(override.input_line)}: values to choose from are needed, with commas between them"
-            )
-        swept = (
-            override.sweep_string_iterator() if override.is_sweep_override() else [override.get_value_element_as_str()]
-        )
-        values[key] = [f"{key}={value}" for value in swept]
-    return [list(one) for one in itertools.product(*values.values())]
-
-
-def _join(number: int, listed: list[str], swept: list[str]) -> list[str]:
-    both = {one.split("=", 1)[0] for one in listed} & {one.lstrip("+").split("=", 1)[0] for one in swept}
-    if both:
-        raise ConfigError(f"sweep.jobs: job {number} and the command line both set {', '.join(sorted(both))}")
-    return [*listed, *swept]
-
-
-def _freeze(directory: Path, jobs):
-    """Write every job's checked configuration into its directory; this file alone decides later what the job does."""
-    for job in jobs:
-        run = Run(directory / str(job.number))
-        make_folder(run.path)
-        if job.error is None:
-            run.save_config(job.config)
-            if job.origin is not None:
-                take(job.origin, run, job.config, job.overrides)
-            run.mark("pending", fingerprint=job.config.fingerprint, overrides=job.overrides)
-        else:
-            run.mark("failed", error=one_line(job.error), overrides=job.overrides)
-    write_json(directory / "sweep.json", {"command": sys.argv, "jobs": [job.overrides for job in jobs]})
-
-
-def _require_sweep(directory: Path):
-    """Raise ScorelabError unless a directory is a sweep that no link leads out of."""
-    if not (directory / "sweep.json").is_file():
-        raise ScorelabError(f"sweep.resume = {directory}: not a sweep directory (it has no sweep.json)")
-    require_name(directory)
-    require_closed(directory)
-
-
-def _own_logs(directory: Path):
-    """Make the logs of a sweep and of its jobs, but for jobs that another process works at, files of their own."""
-    for folder in (directory, *(run.path for run in below(directory) if locks.owner(run.path) is None)):
-        own_logs(folder)
-
-
-def _frozen(directory: Path, extensions) -> list[Job]:
-    """The jobs of a sweep, with the configurations that were frozen when it began.
-
-    extensions: the packages that the user gave. Raises ScorelabError if sweep.json has no list of jobs, and ConfigError
-    if a job sets what belongs to the whole command or needs another extension.
-    """
-    path = directory / "sweep.json"
-    saved = read_json(path)
-    listed = saved.get("jobs") if isinstance(saved, dict) else None
-    if not isinstance(listed, list) or not all(isinstance(one, list) and {*map(type, one)} <= {str} for one in listed):
-        raise ScorelabError(f"{path}: has no list of jobs")
-    jobs = []
-    for number, overrides in enumerate(listed):
-        for override in _parsed(f"{path}: job {number}", overrides):
-            if _belongs_to(override, {"hydra", "sweep"}):
-                raise ConfigError(f"{path}: job {number} sets {show(override.input_line)}, which is not of a job")
-        run = Run(directory / str(number))
-        config = run.checked(extensions) if (run / "config.yaml").is_file() else None
-        error = None if config is not None else ScorelabError(str(run.status.get("error")))
-        jobs.append(Job(number, overrides, config, error))
-    return jobs
-
-
-def _require_same(directory: Path, frozen: list[Job], asked: list[Job]):
-    """Raise ConfigError if the jobs that are asked for differ from the jobs of the sweep."""
-    if len(asked) != len(frozen):
-        raise ConfigError(f"sweep.resume = {directory}: of {len(frozen)} jobs, {len(asked)} were asked for")
-    for old, new in zip(frozen, asked, strict=True):
-        if old.config and new.config and old.config.fingerprint != new.config.fingerprint:
-            changed = "; ".join(differences(old.config.essential, new.config.essential))
-            raise ConfigError(f"sweep.resume = {directory}: of another configuration: job {old.number}: {changed}")
