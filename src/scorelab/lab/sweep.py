@@ -11,7 +11,7 @@ import logging
 import re
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hydra._internal.config_repository import CachingConfigRepository
@@ -64,7 +64,9 @@ class Job:
         its directory; of what the file of the sweep says, nothing is composed."""
         if self.given is not None and self.origin is None:
             return self.overrides
-        return [f"extensions={as_override(self.config.general.extensions)}", "hydra.output_subdir=null"]
+        general = self.config.general
+        given = {"extensions": general.extensions, "tracking": general.tracking}
+        return [*(f"{key}={as_override(value)}" for key, value in given.items()), "hydra.output_subdir=null"]
 
 
 class _ReadOnce(CachingConfigRepository):
@@ -197,7 +199,7 @@ class Sweeper(BasicSweeper):
         frozen = _frozen(directory, self._given["extensions"])
         kinds = ("reads", "writes")
         places = {key for job in frozen if job.config for kind in kinds for key, _ in job.config.places(kind)}
-        asked = self._plan(arguments, options, allowing=("extensions", *places))
+        asked = self._plan(arguments, options, allowing=("extensions", "tracking", *places))
         if asked is not None:
             _require_same(directory, frozen, asked)
         for number, job in enumerate(frozen):
@@ -205,7 +207,8 @@ class Sweeper(BasicSweeper):
                 given = self._given if asked is None else asked[number].given or {}
                 for kind in kinds:
                     job.config.require_given(given, kind)
-        return frozen
+        names = self._given["tracking"]
+        return [replace(job, config=job.config and job.config.tracked_by(names)) for job in frozen]
 
     def _plan(self, arguments, options: Sweep, allowing=()) -> list[Job] | None:
         """The jobs that the command line asks for; None if it only names a sweep to resume. allowing: keys that, with a
