@@ -1,11 +1,14 @@
 """A run and its trackers, `scorelab.tracking`: what they are told, and when."""
 
+import logging
 from pathlib import Path
 
-from scorelab.errors import ScorelabError
+from scorelab.errors import ScorelabError, one_line
 from scorelab.lab.config import Config
 from scorelab.lab.runs import Run, flat, read_metrics
 from scorelab.tracking import Recorded, Trackers
+
+log = logging.getLogger("scorelab")
 
 #: the table whose rows are recorded as they are measured
 TABLE = "training.csv"
@@ -42,14 +45,14 @@ class Tracked:
         """Record the end of the work, whatever it is."""
         if self._trackers is None:
             return
-        metrics = {}
+        state, metrics, found = "failed", {}, []
         try:
             state = self.run.status["state"]
             if state == "done":
                 metrics = dict(flat(read_metrics(self.run / "metrics.json")))
-        except ScorelabError:
-            state = "failed"
-        found = sorted(path for path in (self.run / "figures").glob("[!.]*") if path.suffix in _PICTURES)
+            found = sorted(path for path in (self.run / "figures").glob("[!.]*") if path.suffix in _PICTURES)
+        except (ScorelabError, OSError) as error:
+            log.warning("tracking: the end of the run is not recorded whole (%s)", one_line(error))
         self._trackers.end(state, metrics, [path.absolute() for path in found])
 
 

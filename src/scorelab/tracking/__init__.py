@@ -118,7 +118,10 @@ class _Guarded:
         self.name, self._extensions, self._off = name, extensions, False
         self._calls = queue.Queue(_BEHIND)
         self._thread = threading.Thread(target=self._work, name=f"tracking {name}", daemon=True)
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError as error:  # there is no room for one more
+            self._give_up(one_line(error))
 
     def say(self, call):
         if not self._off:
@@ -128,7 +131,8 @@ class _Guarded:
                 self._give_up(f"it is {_BEHIND} records behind")
 
     def wait(self, seconds: float):
-        self._thread.join(seconds)
+        if self._thread.ident is not None:
+            self._thread.join(seconds)
         if self._thread.is_alive() and not self._off:
             _hung.add(self.name)
             self._give_up("it does not come to an end")
