@@ -1,6 +1,6 @@
 # `make` alone lists the targets. The first target that needs the environment makes it, in .venv.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slurm lint bench bench-sampling bench-spins bench-images claims published-networks docs site architectures reproduce-quick reproduce-paper reproduce-thesis reproduce-thesis-images report clean
+.PHONY: help demo test test-slurm test-trackers lint bench bench-sampling bench-spins bench-images claims published-networks docs site architectures reproduce-quick reproduce-paper reproduce-thesis reproduce-thesis-images report clean
 .PHONY: fig01 fig02 fig03 fig04 fig05 fig06 fig07 fig08 fig09
 
 PYTHON ?= python3
@@ -23,6 +23,10 @@ test: $(READY) ## run the test suite
 
 test-slurm: $(READY) ## run the tests of clusters against a Slurm on this machine: as root, with slurm-wlm and munge; minutes
 	TEST_SLURM=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/test_slurm.py
+
+test-trackers: $(READY) ## install MLflow and TensorBoard, and test that they have what the runs have
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[trackers]'
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/test_tracking.py
 
 lint: $(READY) ## check style and format
 	$(BIN)/ruff check .

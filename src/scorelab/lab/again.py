@@ -52,7 +52,7 @@ def merge(run: Run, asked: dict, overrides: list[str], groups: set[str]) -> Conf
             continue  # named again so that its keys can be given; those that are not given stay as the run has them
         whole = key in groups or (OmegaConf.is_dict(value) and "_target_" in value)  # a node is replaced as a whole
         OmegaConf.update(data, key, value, merge=not whole, force_add=True)
-    for key in ("run", "stage", "in_place"):  # of this command, not of the last one in the directory
+    for key in ("run", "stage", "in_place", "tracking"):  # of this command, not of the last one in the directory
         data[key] = given.get(key)
     for group in GROUPS:  # the study that is asked for now may use more groups
         if group not in data:

@@ -140,6 +140,7 @@ def _job_of_sweep(run: runs.Run, config: DictConfig):
             # A job of our own sweeper was checked and frozen when the sweep began.
             frozen = (run / "config.yaml").is_file()
             checked = run.checked(config.extensions) if frozen else _prepared(run, config)
+            checked = checked.tracked_by(config.get("tracking")) if frozen else checked
             execute(run, checked)
             return lookup(run.metrics, checked.study.goal)
         except (Exception, SystemExit) as error:

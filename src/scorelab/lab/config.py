@@ -3,18 +3,19 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from sys import stdlib_module_names
 from typing import Annotated, Any, ClassVar, Literal
 
 import pydantic
-from pydantic import Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator
 
+from scorelab import tracking
 from scorelab.errors import ConfigError
 from scorelab.figures.own_style import settings
 from scorelab.lab.names import pasted
 from scorelab.nodes import DEFAULTS, GROUPS, Component, component, refuse_unknown, resolve
-from scorelab.options import Count, Natural, Options, Seed, explain, nearest, show
+from scorelab.options import Count, Natural, Options, Seed, as_list, explain, nearest, show
 from scorelab.samplers.job import JOB_KEYS, Sampling
 from scorelab.studies.base import lookup
 
@@ -55,6 +56,10 @@ class Sweep(Options):
     detach: bool = False
 
 
+def _as_names(value):
+    return [] if value is None else as_list(value)
+
+
 class General(Options):
     """The keys of conf/config.yaml that are not groups.
 
@@ -64,7 +69,7 @@ class General(Options):
     works in this directory, and not in one of its own. device: `auto`, `cpu`, `cuda`,
     `cuda:K` or `mps`; see `scorelab.devices`. threads: threads of torch on the CPU; null keeps the default of torch.
     extensions: packages whose classes a configuration may name. setting: the variant of a preset, if the preset has
-    variants.
+    variants. tracking: trackers, see `scorelab.tracking`.
     """
 
     seed: Seed
@@ -77,6 +82,8 @@ class General(Options):
     extensions: list[str]
     setting: Natural | None
     figures: Figures
+    #: of this command alone: no run saves it, and no saved configuration chooses it
+    tracking: Annotated[list[str], BeforeValidator(_as_names), Field(exclude=True)] = []
     sweep: Sweep
 
     @field_validator("extensions")
@@ -111,6 +118,10 @@ class Config:
     def options(self, group: str):
         """The options object of a group whose class is an `Options`."""
         return self[group].options
+
+    def tracked_by(self, names) -> "Config":
+        """The same configuration, with the trackers of this command: a name, several or None."""
+        return replace(self, general=self.general.model_copy(update={"tracking": [*_as_names(names)]}))
 
     @property
     def study(self):
@@ -173,6 +184,7 @@ def check(data: Mapping[str, Any]) -> Config:
     """
     general = _general(data)
     extensions = general.extensions
+    tracking.require(general.tracking, extensions)
     study_class = resolve("study", _node(data, "study").get("_target_"), extensions)
     _check_declaration(study_class)
     known = [*GROUPS, *General.model_fields]

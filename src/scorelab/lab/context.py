@@ -42,6 +42,8 @@ class Context:
         #: sections of metrics.json
         self.written: set[str] = set()
         self._grown: dict[str, float] = {}
+        #: the `scorelab.lab.tracked.Tracked` of a run that is worked at
+        self.tracked = None
 
     @cached_property
     def device(self):
@@ -185,6 +187,8 @@ class Context:
 
         write_bytes(self.run / name, pandas.DataFrame(rows).to_csv(index=False).encode())
         self.written.add(name)
+        if self.tracked is not None:
+            self.tracked.rows(name, rows)
 
     def grow_table(self, name: str, rows: list[dict]):
         """Write a table that is still to grow, so that its rows are there if the stage is stopped; every second at

@@ -11,6 +11,7 @@ from scorelab.lab.config import Config
 from scorelab.lab.names import pasted
 from scorelab.lab.room import require_room
 from scorelab.lab.runs import PROGRESS, Run
+from scorelab.lab.tracked import Tracked
 from scorelab.progress import reported, tell
 from scorelab.versions import versions
 
@@ -50,6 +51,7 @@ def execute(run: Run, config: Config):
         if (shown := out_of_memory(error)) is not None:
             raise shown from None
         raise
+    context.tracked = Tracked(run, config)
     try:
         with reported(run / PROGRESS):
             for stage in stages:
@@ -57,8 +59,9 @@ def execute(run: Run, config: Config):
                     tell(stage=stage)
                     context.written.clear()
                     study.run_stage(stage, context)
-                    run.finish_stage(stage, time.perf_counter() - started, context.written)
-                    started = time.perf_counter()
+                    seconds, started = time.perf_counter() - started, time.perf_counter()
+                    run.finish_stage(stage, seconds, context.written)
+                    context.tracked.stage(stages.index(stage), stage, seconds)
         context.update_metrics("run", provenance(config, run, context.device))
         run.mark("done")
     except KeyboardInterrupt:
@@ -77,6 +80,7 @@ def execute(run: Run, config: Config):
         raise
     finally:
         torch.set_num_threads(threads)  # the next job of a sweep, or a notebook, finds the number that was there
+        context.tracked.end()
 
 
 def begin(context, stages):

@@ -40,7 +40,9 @@ class Job:
         its directory; of what the file of the sweep says, nothing is composed."""
         if self.given is not None and self.origin is None:
             return self.overrides
-        return [f"extensions={as_override(self.config.general.extensions)}", "hydra.output_subdir=null"]
+        general = self.config.general
+        given = {"extensions": general.extensions, "tracking": general.tracking}
+        return [*(f"{key}={as_override(value)}" for key, value in given.items()), "hydra.output_subdir=null"]
 
 
 def freeze(directory: Path, job: Job):

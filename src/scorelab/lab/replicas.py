@@ -21,6 +21,7 @@ from scorelab.lab.execution import execute as execute_one
 from scorelab.lab.page import write_page
 from scorelab.lab.runs import PROGRESS, Run, flat
 from scorelab.lab.stacked import train
+from scorelab.lab.tracked import Tracked
 from scorelab.progress import reported, tell
 
 log = logging.getLogger("scorelab")
@@ -52,6 +53,7 @@ def _execute_several(run: Run, config: Config):
     stages, started = stages_of(config), time.perf_counter()
     context = Context(run, config)
     begin(context, stages)
+    tracked = Tracked(run, config)
     try:
         every = replicas_of(run, config)
         with reported(run / PROGRESS):
@@ -68,6 +70,8 @@ def _execute_several(run: Run, config: Config):
     except (Exception, SystemExit) as error:
         run.mark("failed", error=one_line(error))
         raise
+    finally:
+        tracked.end()
 
 
 def replicas_of(run: Run, config: Config) -> list[tuple[Run, Config]]:
@@ -78,7 +82,7 @@ def replicas_of(run: Run, config: Config) -> list[tuple[Run, Config]]:
         where = {"seed": general.seed + number, "replicas": 1}
         where["run"] = general.run and str(Path(general.run, "replicas", str(number)))
         where["figures"] = config.data["figures"] | {"formats": []}  # stage=plot run=replicas/0 draws one
-        replicas.append((own, check(config.data | where)))
+        replicas.append((own, check(config.data | where).tracked_by(general.tracking)))
         if not (own / "config.yaml").is_file():
             make_folder(own.path)
             own.save_config(replicas[-1][1])

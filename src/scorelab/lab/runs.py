@@ -367,7 +367,9 @@ class Run:
                     f"own accord; {show(pasted('extensions', named))} on the command line allows it"
                 )
         # Runs of earlier versions hold keys of studies that they did not do, without a value.
-        return check({key: value for key, value in saved.items() if value is not None or key in General.model_fields})
+        known = {key: value for key, value in saved.items() if value is not None or key in General.model_fields}
+        known.pop("tracking", None)  # of a command, which no saved configuration chooses
+        return check(known)
 
     @property
     def saved(self) -> dict:

@@ -9,6 +9,7 @@ import contextlib
 import logging
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -186,7 +187,7 @@ class Sweeper(sweeper.Sweeper):
         frozen = frozen_jobs(directory, self._given["extensions"])
         kinds = ("reads", "writes")
         places = {key for job in frozen if job.config for kind in kinds for key, _ in job.config.places(kind)}
-        asked = self._plan(arguments, options, allowing=("extensions", *places))
+        asked = self._plan(arguments, options, allowing=("extensions", "tracking", *places))
         if asked is not None:
             require_same(directory, frozen, asked)
         for number, job in enumerate(frozen):
@@ -194,7 +195,8 @@ class Sweeper(sweeper.Sweeper):
                 given = self._given if asked is None else asked[number].given or {}
                 for kind in kinds:
                     job.config.require_given(given, kind)
-        return frozen
+        names = self._given["tracking"]
+        return [replace(job, config=job.config and job.config.tracked_by(names)) for job in frozen]
 
     def _plan(self, arguments, options: Sweep, allowing=()) -> list[Job] | None:
         """The jobs that the command line asks for; None if it only names a sweep to resume. allowing: keys that, with a
