@@ -17,6 +17,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "lab.finding": ["runs"],
         "lab.runs": ["Run"],
         "evaluation": ["evaluate"],
+        "suites.named": ["suite"],
         "errors": ["ScorelabError"],
     },
 )

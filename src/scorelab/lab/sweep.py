@@ -27,6 +27,7 @@ from scorelab.lab import locks
 from scorelab.lab.again import existing_run, take
 from scorelab.lab.app import asked_for, one_line_errors, plain
 from scorelab.lab.config import Config, Sweep, differences, sweep_options
+from scorelab.lab.globs import in_folders
 from scorelab.lab.hydra_errors import as_config_errors, with_added_keys
 from scorelab.lab.locks import Lock
 from scorelab.lab.names import as_override
@@ -200,7 +201,8 @@ class Sweeper(BasicSweeper):
         sweep to resume, do not ask for jobs."""
         loader = self.hydra_context.config_loader
         loader.repository = _ReadOnce(loader.repository)
-        parsed = OverridesParser.create(config_loader=loader).parse_overrides(list(arguments))
+        parser = OverridesParser.create(config_loader=loader)
+        parsed = [in_folders(each, loader, parser) for each in parser.parse_overrides(list(arguments))]
         parsed = [override for override in parsed if not (override.key_or_group or "").startswith("sweep.")]
         others = [override for override in parsed if override.key_or_group not in allowing]
         if options.resume is not None and options.jobs is None and not others:
