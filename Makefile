@@ -1,6 +1,6 @@
 # `make` alone lists the targets. The first target that needs the environment makes it, in .venv.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slurm test-trackers lint bench bench-sampling bench-spins bench-images claims published-networks docs site architectures reproduce-quick reproduce-paper reproduce-thesis reproduce-thesis-images report clean
+.PHONY: help demo test test-slurm test-trackers lint bench bench-sampling bench-spins bench-images claims published-networks docs suite site architectures reproduce-quick reproduce-paper reproduce-thesis reproduce-thesis-images report clean
 .PHONY: fig01 fig02 fig03 fig04 fig05 fig06 fig07 fig08 fig09
 
 PYTHON ?= python3
@@ -80,6 +80,9 @@ reproduce-thesis-images: $(READY)
 
 report: $(READY) ## write report.md and report.html of a reproduction; DIR=outputs/reproduce-paper names another one
 	$(BIN)/python -m scorelab.reproduction $(or $(DIR),outputs/reproduce-quick) $(DOCS)
+
+suite: $(READY) ## write reference numbers that the suites of targets lack, and draw docs/images/suite_v1.png: a minute
+	$(BIN)/python -m scorelab.suites
 
 docs: $(READY) ## write docs/metrics.md from the declarations of the studies, docs/options.md from conf/
 	$(BIN)/python -m scorelab.lab.pages

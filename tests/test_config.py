@@ -12,11 +12,12 @@ from helpers import ROOT, composed, refused, seeded, with_values
 from scorelab.errors import ConfigError
 from scorelab.lab.app import config_folder
 from scorelab.lab.config import check, differences
+from scorelab.lab.help import options
 from scorelab.nodes import GROUPS, NESTED, Component
 
 
 def options_of(group):
-    return sorted(path.stem for path in (config_folder() / group).glob("*.yaml"))
+    return [*options(group, [config_folder()])]
 
 
 #: what an option needs beside it
@@ -180,7 +181,7 @@ def test_protocols_say_what_the_paper_and_its_code_say():
 
 def test_every_key_of_a_group_is_explained_where_it_stands():
     for group in (*GROUPS, *NESTED):
-        for path in (config_folder() / group).glob("*.yaml"):
+        for path in (config_folder() / group).rglob("*.yaml"):
             lines = path.read_text().splitlines()
             assert lines[0].startswith("#"), path
             if "defaults:" not in path.read_text():

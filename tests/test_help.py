@@ -8,7 +8,7 @@ from helpers import ROOT, answers_of
 from scorelab.lab.help import OptionFile
 from scorelab.lab.pages import options_page
 
-FILES = sorted((ROOT / "conf").glob("*/*.yaml"))
+FILES = sorted((ROOT / "conf").glob("*/*.yaml")) + sorted((ROOT / "conf" / "target").glob("*/*.yaml"))
 #: nodes that a study gives to what it compares by name; the mapping above them says what they are
 NAMED = r"(samplers|methods|processes)\.\w+(\.\w+)*|levels\.\w+"
 
@@ -32,7 +32,8 @@ def answers(tmp_path_factory):
 def test_the_overview_has_a_line_for_every_option_and_marks_what_is_chosen(answers):
     for path in FILES:
         meaning = OptionFile.read(path).meaning
-        assert f" {path.stem} {meaning} " in answers[0] or f" {path.stem} * {meaning} " in answers[0], path
+        name = path.relative_to(ROOT / "conf").with_suffix("").as_posix().partition("/")[2]
+        assert f" {name} {meaning} " in answers[0] or f" {name} * {meaning} " in answers[0], path
     for shown in (
         "== denoiser=NAME",
         " velocity * The ",

@@ -18,6 +18,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "lab.status": ["Status", "status"],
         "lab.runs": ["Run"],
         "evaluation": ["evaluate"],
+        "suites.named": ["suite"],
         "errors": ["ScorelabError"],
     },
 )

@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import itertools
 import json
 import math
 import os
@@ -133,6 +134,21 @@ def read_yaml(path: Path):
         return None
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise ScorelabError(f"{path}: cannot be read ({_why(error)})") from None
+
+
+def first_comment(path: Path) -> list[str]:
+    """The lines of the comment that a YAML file begins with, each without its #."""
+    lines = itertools.takewhile(lambda line: line.startswith("#"), path.read_text(encoding="utf-8").splitlines())
+    return [line.removeprefix("#") for line in lines]
+
+
+def config_folder() -> Path:
+    """The folder `conf`, in an installed package or at the root of a checkout. Raises ScorelabError without it."""
+    here = Path(__file__).resolve().parent
+    for folder in (here / "conf", here.parents[1] / "conf"):
+        if (folder / "config.yaml").is_file():
+            return folder
+    raise ScorelabError(f"conf: not found beside {here}")
 
 
 def read_numbers(path: Path | str) -> list:

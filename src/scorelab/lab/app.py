@@ -21,7 +21,7 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from scorelab.errors import ConfigError, ScorelabError, one_line
 from scorelab.figures.own_style import read as read_style
-from scorelab.files import own_logs, read_numbers, read_yaml
+from scorelab.files import config_folder, own_logs, read_numbers, read_yaml
 from scorelab.lab import runs
 from scorelab.lab.again import existing_run, merge, require_trained, take
 from scorelab.lab.config import Config, check
@@ -433,13 +433,4 @@ def _log_file(path: Path):
         handler.close()
 
 
-def config_folder() -> Path:
-    """The folder `conf`, in an installed package or at the root of a checkout. Raises ScorelabError without it."""
-    here = Path(__file__).resolve().parents[1]
-    for folder in (here / "conf", here.parents[1] / "conf"):
-        if (folder / "config.yaml").is_file():
-            return folder
-    raise ScorelabError(f"conf: not found beside {here}")
-
-
-__all__ = ["Result", "job", "load", "run"]
+__all__ = ["Result", "config_folder", "job", "load", "run"]

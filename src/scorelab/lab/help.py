@@ -4,7 +4,6 @@ Without an option the text is an overview: each group with its options, a line f
 options, as in `python run.py target=images --help`, it is these options and each of their keys.
 """
 
-import itertools
 import re
 import shutil
 import textwrap
@@ -16,6 +15,7 @@ import yaml
 from omegaconf import OmegaConf
 
 from scorelab.errors import printable
+from scorelab.files import first_comment
 
 #: the folder of presets, which stands last
 _PRESETS = "experiment"
@@ -41,8 +41,7 @@ class OptionFile:
     @classmethod
     def read(cls, path: Path) -> "OptionFile":
         """Read the first comment of a file."""
-        lines = itertools.takewhile(lambda line: line.startswith("#"), _lines(path))
-        told = [line.removeprefix("#") for line in lines]
+        told = first_comment(path)
         at_root = any(line.strip() == "@package _global_" for line in told)
         kept = (line.strip() for line in told if not line.startswith((" @package", "  ")))
         return cls(path, " ".join(kept), at_root)
@@ -99,9 +98,12 @@ def _keys(lines) -> dict[str, tuple[str, str]]:
 
 
 def options(group: str, folders: Iterable[Path]) -> dict[str, Path]:
-    """The options of a group and their files, in the order of their names."""
-    paths = (path for folder in folders for path in Path(folder, group).glob("*.yaml"))
-    return dict(sorted({path.stem: path for path in reversed([*paths])}.items()))
+    """The options of a group and their files, in the order of their names; those of a folder, as v1/ring, are last.
+    The folders of presets have no options, but parts of them."""
+    places, below = [Path(folder, group) for folder in folders], "*.yaml" if group == _PRESETS else "**/*.yaml"
+    paths = ((path.relative_to(place).with_suffix(""), path) for place in places for path in place.glob(below))
+    found = {name.as_posix(): path for name, path in reversed([*paths])}
+    return dict(sorted(found.items(), key=lambda option: ("/" in option[0], option)))
 
 
 def groups(folders: Iterable[Path]) -> list[str]:

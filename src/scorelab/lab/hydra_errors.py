@@ -16,6 +16,8 @@ from omegaconf import OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from scorelab.errors import ConfigError, ScorelabError, one_line
+from scorelab.files import config_folder
+from scorelab.lab.help import options
 from scorelab.nodes import FOREIGN, GROUPS, NESTED, fields_of, resolve
 from scorelab.options import nearest
 
@@ -105,8 +107,12 @@ def explained(error: BaseException, words) -> str | None:
         return f"{_file_of(error)}: is no text in UTF-8 ({error.reason} at byte {error.start})"
     if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
         group, _, option = str(error.missing_cfg_file).rpartition("/")
+        names = {*error.options}
+        if group.partition("/")[0] in GROUPS:  # Hydra leaves out the options in folders of the group
+            group, _, option = str(error.missing_cfg_file).partition("/")
+            names |= {*options(group, [config_folder()])}
         if group:
-            return f"{group} = {option}: no such option; {nearest(option, error.options)}"
+            return f"{group} = {option}: no such option; {nearest(option, names)}"
     name, node = _unknown(error)
     if name is not None:
         return _unknown_key(name, node, words)

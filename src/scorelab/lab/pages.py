@@ -64,7 +64,7 @@ def options_page() -> str:
             "",
             *table(
                 ("option", "meaning"),
-                ((f"[`{name}`](#{group}{name})", text(file.meaning)) for name, file in files.items()),
+                ((f"[`{name}`](#{group}{name.replace('/', '')})", text(file.meaning)) for name, file in files.items()),
             ),
         ]
         for name, file in files.items():

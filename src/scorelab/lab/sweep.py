@@ -25,6 +25,7 @@ from scorelab.lab.app import TRACEBACKS, asked_for, one_line_errors, plain
 from scorelab.lab.config import Sweep, sweep_options
 from scorelab.lab.detach import Background
 from scorelab.lab.frozen import Job, freeze, frozen_jobs, own_logs_of, require_same, require_sweep
+from scorelab.lab.globs import in_folders
 from scorelab.lab.hydra_errors import as_config_errors, with_added_keys
 from scorelab.lab.hydra_internals import read_once
 from scorelab.lab.job_words import joined, products, read_jobs
@@ -203,7 +204,8 @@ class Sweeper(sweeper.Sweeper):
         sweep to resume, do not ask for jobs."""
         loader = self.hydra_context.config_loader
         read_once(loader)
-        parsed = OverridesParser.create(config_loader=loader).parse_overrides(list(arguments))
+        parser = OverridesParser.create(config_loader=loader)
+        parsed = [in_folders(each, loader, parser) for each in parser.parse_overrides(list(arguments))]
         parsed = [override for override in parsed if not (override.key_or_group or "").startswith("sweep.")]
         others = [override for override in parsed if override.key_or_group not in allowing]
         if options.resume is not None and options.jobs is None and not others:

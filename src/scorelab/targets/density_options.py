@@ -1,12 +1,12 @@
-"""What `conf/target` may say of densities in the plane."""
+"""What `conf/target` may say of densities: those in the plane, and the funnel."""
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, ValidationInfo, model_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
 
 from scorelab.errors import ConfigError, ScorelabError
 from scorelab.nodes import HERE, own_function
-from scorelab.options import Count, Positive
+from scorelab.options import Count, Positive, Several
 from scorelab.targets.options import TargetOptions, number_or_list
 
 #: shape -> how many rings, turns or cells along a side it has
@@ -101,3 +101,19 @@ class Density(TargetOptions):
             key = str(error).split(" ")[0]
             where = "" if key in ("box", "accuracy") else f"function = {self.function}: "
             raise ConfigError(f"{HERE}.{where}{error}") from None
+
+
+class NealsFunnel(TargetOptions):
+    """A funnel; see `scorelab.targets.Funnel`.
+
+    n: dimension, >= 2. scale: standard deviation of the first coordinate, in (0, 5]: the width of the others is
+    exp(X_1/2).
+    """
+
+    n: Annotated[Several, Field(le=100_000)]
+    scale: Annotated[Positive, Field(le=5)]
+
+    def build(self):
+        from scorelab.targets.funnel import Funnel
+
+        return Funnel(self.n, self.scale)

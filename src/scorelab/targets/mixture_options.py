@@ -7,7 +7,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from scorelab.errors import ConfigError
 from scorelab.nodes import HERE
-from scorelab.options import Count, Options, Positive
+from scorelab.options import Count, Options, Positive, Seed
 from scorelab.targets.options import (
     RandomDirection,
     TargetOptions,
@@ -85,16 +85,18 @@ class Mixture(TargetOptions):
     means: K vectors, each a number, a list of n numbers or {norm: r} for a random direction; or {count: K, norm: r} for
     K random directions. std: one number > 0, or K numbers > 0. covariances: null, for modes std_k^2 I; or K entries
     in the place of `std`, each a variance, n variances, n rows of n numbers, or {std: s, factors: [u, ...]} for
-    s^2 I + sum_j u_j u_j^T, with the factors as the means.
+    s^2 I + sum_j u_j u_j^T, with the factors as the means. modes_seed: the seed of random means and factors, apart from
+    the seed of the run; null for that of the run.
     """
 
-    added: ClassVar = {"direction": None, "covariances": None}
+    added: ClassVar = {"direction": None, "covariances": None, "modes_seed": None}
 
     n: Count
     weights: Annotated[Any, BeforeValidator(_weights)]
     means: Annotated[list[Vector] | RandomMeans, BeforeValidator(_means)]
     std: Positive | list[Positive]
     covariances: list[Covariance] | None = None
+    modes_seed: Seed | None = None
 
     @property
     def modes(self) -> int:
@@ -159,8 +161,11 @@ class Mixture(TargetOptions):
     def build(self, generator):
         import torch
 
+        from scorelab.randomness import stream
         from scorelab.targets.gaussian_mixture import GaussianMixture
 
+        if self.modes_seed is not None:
+            generator = stream(self.modes_seed, "modes")
         given = (
             [RandomDirection(norm=self.means.norm)] * self.modes if isinstance(self.means, RandomMeans) else self.means
         )
