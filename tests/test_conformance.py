@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from scorelab.conformance import check_sampler
-from scorelab.conformance.sampler import Options, _Check
+from scorelab.conformance.sampler import Options, SamplerCheck
 from scorelab.denoisers import Convention
 from scorelab.errors import ScorelabError
 from scorelab.samplers import DDIM, FlowHeun
@@ -17,6 +17,7 @@ END = 1.54
 NOISE = 1 / math.tan(END)
 #: all but the samples of a mixture, which take the most time
 QUICK = ("shape", "repeatable", "seed", "global_state", "answers", "batch", "dtype", "evaluations", "few_steps")
+PATHS = ("weak_order", "strong_order", "modes", "grids", "middle")
 EXACT = ("start", "times", "precision", "unclipped", "order", "limit")
 
 
@@ -72,9 +73,9 @@ FAULTS = {
 
 
 def test_a_correct_sampler_passes_everything():
-    report = check_sampler(ancestral(), order=1, end_noise=NOISE, law_steps=200, count=1000)
+    report = check_sampler(ancestral(), order=1, end_noise=NOISE, law_steps=100, count=500, steps=(8, 16, 32, 64))
     assert report.passed, report
-    assert {each.name for each in report.properties} >= {*QUICK, *EXACT, "law"}
+    assert {each.name for each in report.properties} >= {*QUICK, *EXACT, *PATHS, "law"}
     content = json.loads(report.to_json())
     assert content["passed"]
     assert {"python", "torch", "scorelab"} <= set(content["versions"])
@@ -91,7 +92,7 @@ def test_a_planted_fault_is_caught_by_the_property_that_it_breaks(fault):
 @pytest.mark.parametrize(("rule", "order"), [(DDIM(eta=0.0), 1), (FlowHeun(coordinate="angle"), 2)])
 def test_rules_of_ours_have_their_orders(rule, order):
     report = check_sampler(
-        rule, order=order, end_noise=NOISE, only=("times", "order", "limit", "strong_order", "grids")
+        rule, order=order, end_noise=NOISE, count=500, steps=(16, 32, 64), only=("times", "order", *PATHS)
     )
     assert report.passed, report
     assert report["order"].numbers["order"] == pytest.approx(order, abs=0.15)
@@ -115,7 +116,7 @@ def test_a_sampler_in_a_convention_of_its_own_is_the_same_sampler():
 
 
 def test_the_moments_are_those_of_many_samples():
-    check = _Check(ancestral(), Options(1, NOISE, 100, (4, 8, 16), 16, 0))
+    check = SamplerCheck(ancestral(), Options(1, NOISE, 100, (4, 8, 16), 16, 0))
     exact = check.moments(check.gaussian, 4)
     x = check.draw(check.gaussian, 4, 40_000, seed=3).double()
     error = (torch.outer(exact.covariance.diag(), exact.covariance.diag()) + exact.covariance**2).sqrt() / 200
@@ -128,7 +129,12 @@ def test_diffusers_ddim_clips_by_default():
     from scorelab.conformance.peers.diffusers import sampler
 
     kept, cut = (
-        check_sampler(sampler(diffusers.DDIMScheduler(clip_sample=clip)), order=1, only=("precision", "unclipped"))
+        check_sampler(
+            sampler(diffusers.DDIMScheduler(clip_sample=clip)),
+            order=1,
+            only=("precision", "unclipped"),
+            steps=(8, 16, 32),
+        )
         for clip in (False, True)
     )
     assert kept.passed, kept

@@ -13,5 +13,6 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "sampler": ["check_sampler"],
         "report": ["Property", "Report"],
         "conventions": ["in_convention", "model_of", "of_rule"],
+        "forms": ["of_scheduler"],
     },
 )

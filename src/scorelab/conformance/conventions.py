@@ -1,4 +1,4 @@
-"""Samplers of every form as one: a function sampler(denoiser, count, n, steps, generator) -> samples (count, n)."""
+"""Models in a convention of their own, and samplers of such models and rules of ours as plain samplers."""
 
 import inspect
 
@@ -6,7 +6,6 @@ import torch
 
 from scorelab import channel
 from scorelab.denoisers.convention import Convention
-from scorelab.errors import ScorelabError
 from scorelab.samplers import Sampler
 from scorelab.samplers.loop import simulate
 
@@ -45,7 +44,7 @@ def in_convention(sampler, convention: Convention):
     def plain(denoiser, count, n, steps, generator, **given):
         return sampler(model_of(denoiser, convention), count, n, steps, generator, **given)
 
-    return _named(plain, sampler)
+    return named(plain, sampler)
 
 
 def of_rule(rule: Sampler, schedule):
@@ -61,20 +60,7 @@ def of_rule(rule: Sampler, schedule):
         x = simulate(rule, denoiser, angles, x, noise, schedule=schedule)
         return x / torch.sin(torch.as_tensor(float(angles[-1]))).to(x)
 
-    return _named(plain, rule)
-
-
-def plain_sampler(sampler, convention=None, schedule=None):
-    """A plain sampler of anything that `check_sampler` takes. Raises ScorelabError for anything else."""
-    if isinstance(sampler, Sampler):
-        from scorelab.schedules import Localization
-
-        return of_rule(sampler, schedule or Localization(grid="angle", alpha_max=1.54, T=None, t_min=None))
-    if not callable(sampler):
-        raise ScorelabError(
-            f"sampler: a function sampler(denoiser, count, n, steps, generator) is needed, not {sampler!r}"
-        )
-    return sampler if convention is None else in_convention(sampler, convention)
+    return named(plain, rule)
 
 
 def takes(function, name: str) -> bool:
@@ -82,6 +68,7 @@ def takes(function, name: str) -> bool:
     return name in inspect.signature(function).parameters
 
 
-def _named(function, source):
+def named(function, source):
+    """A function with the name of what it was made of."""
     function.__name__ = getattr(source, "__name__", type(source).__name__)
     return function
