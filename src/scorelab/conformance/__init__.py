@@ -11,6 +11,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
         "sampler": ["check_sampler"],
+        "denoiser": ["check_denoiser"],
         "report": ["Property", "Report"],
         "conventions": ["in_convention", "model_of", "of_rule"],
         "forms": ["of_scheduler"],

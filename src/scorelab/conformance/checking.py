@@ -1,7 +1,6 @@
 """How anything is checked: named properties, each measured on its own, whatever the code under check does."""
 
-from scorelab.conformance.noise import NotAffine
-from scorelab.conformance.report import Property, Report
+from scorelab.conformance.report import NotMeasured, Property, Report
 from scorelab.errors import ScorelabError, one_line
 
 
@@ -28,7 +27,7 @@ class Check:
         function = next(each for each in self.functions if each.__name__ == name)
         try:
             return Property(name, *function(self))
-        except NotAffine as why:
+        except NotMeasured as why:
             return Property(name, None, f"not measured: {why}")
         except Exception as error:  # whatever somebody else's code raises
             return Property(name, False, f"raises {type(error).__name__}: {one_line(error)}")

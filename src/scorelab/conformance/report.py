@@ -7,6 +7,10 @@ from pathlib import Path
 from scorelab.lab.execution import versions
 
 
+class NotMeasured(Exception):
+    """Why a property is not measured; the text completes "not measured: ..."."""
+
+
 @dataclass(frozen=True)
 class Property:
     """One property.
