@@ -17,6 +17,8 @@ END = 1.54
 NOISE = 1 / math.tan(END)
 #: all but the samples of a mixture, which take the most time
 QUICK = ("shape", "repeatable", "seed", "global_state", "answers", "batch", "dtype", "evaluations", "few_steps")
+FEW = ("order", "limit")
+SHORT = (16, 32, 64)
 PATHS = ("weak_order", "strong_order", "modes", "grids", "middle")
 EXACT = ("start", "times", "precision", "unclipped", "order", "limit")
 
@@ -92,7 +94,12 @@ def test_a_planted_fault_is_caught_by_the_property_that_it_breaks(fault):
 @pytest.mark.parametrize(("rule", "order"), [(DDIM(eta=0.0), 1), (FlowHeun(coordinate="angle"), 2)])
 def test_rules_of_ours_have_their_orders(rule, order):
     report = check_sampler(
-        rule, order=order, end_noise=NOISE, count=500, steps=(16, 32, 64), only=("times", "order", *PATHS)
+        rule,
+        order=order,
+        end_noise=NOISE,
+        count=500,
+        steps=(16, 32, 64),
+        only=("order", *PATHS[: 3 + 2 * (order == 1)]),
     )
     assert report.passed, report
     assert report["order"].numbers["order"] == pytest.approx(order, abs=0.15)
@@ -113,6 +120,54 @@ def test_a_sampler_in_a_convention_of_its_own_is_the_same_sampler():
         native, convention=convention, order=1, end_noise=NOISE, only=("shape", "start", "order", "limit")
     )
     assert report.passed, report
+
+
+class Steps:
+    """A scheduler with the interface of diffusers: Euler's rule in sigma."""
+
+    def set_timesteps(self, steps):
+        self.sigmas = (1 / torch.linspace(0.02, END, steps + 1, dtype=torch.float64).tan()).tolist()
+        self.timesteps, self.init_noise_sigma = self.sigmas[:-1], math.hypot(1, self.sigmas[0])
+
+    def scale_model_input(self, x, sigma):
+        return x / math.hypot(1, sigma)
+
+    def step(self, output, sigma, x):
+        return (x + (self.sigmas[self.sigmas.index(sigma) + 1] - sigma) * output,)
+
+
+def test_a_scheduler_is_checked_as_it_is_once_its_convention_is_declared():
+    """Its model sees the angle's state and is told sigma; an object like it with `alphas_cumprod` needs no words."""
+    found = check_sampler(
+        Steps(), convention=Convention("eps", time="sigma"), order=1, end_noise=NOISE, only=("start", *FEW), steps=SHORT
+    )
+    assert found.passed, found
+    assert found["order"].numbers["order"] == pytest.approx(1, abs=0.2)
+    with pytest.raises(ScorelabError, match="Steps has no alphas_cumprod; declare"):
+        check_sampler(Steps())
+
+
+def test_an_order_of_means_is_undecided_where_errors_hide_it():
+    few, many = (
+        check_sampler(ancestral(), order=1, end_noise=NOISE, count=count, only="weak_order", steps=SHORT)["weak_order"]
+        for count in (16, 1000)
+    )
+    assert few.passed is None
+    assert few.measured.startswith("undecided: ")
+    assert many.passed
+    assert abs(many.numbers["order"] - 0.9) < 4 * many.numbers["standard_error"]
+
+
+def test_paths_with_noise_in_the_steps_are_coupled_and_noise_in_a_wrong_place_is_seen():
+    """EM's rule with a constant noise has the strong order 1; the same draw in each step has none."""
+    right, wrong = (
+        check_sampler(ancestral(fault), end_noise=NOISE, count=500, only=("strong_order", "modes"), steps=SHORT)
+        for fault in (None, "sqrt missing")
+    )
+    assert right["strong_order"].numbers["order"] == pytest.approx(0.9, abs=0.15)
+    assert right["strong_order"].passed
+    assert right["modes"].passed
+    assert "modes" in wrong.failures or "strong_order" in wrong.failures, wrong
 
 
 def test_the_moments_are_those_of_many_samples():

@@ -32,13 +32,24 @@ class Check:
         except Exception as error:  # whatever somebody else's code raises
             return Property(name, False, f"raises {type(error).__name__}: {one_line(error)}")
 
-    def report(self, only=None) -> Report:
-        """All properties, or those that `only` names. Raises ScorelabError for a name that does not exist."""
+    def chosen(self, only=None) -> list[str]:
+        """The names of all properties, or those of them that `only` names, in the order of the report.
+
+        Raises ScorelabError for a name that does not exist.
+        """
         only = [only] if isinstance(only, str) else only
         unknown = sorted({*(only or ())} - {*self.names})
         if unknown:
             raise ScorelabError(f"only = {unknown[0]}: allowed are {', '.join(self.names)}")
-        properties = [self.measure(each) for each in self.names if only is None or each in only]
+        return [each for each in self.names if only is None or each in only]
+
+    def report(self, only=None, watch=None) -> Report:
+        """The report of the properties that `chosen` gives; watch(property): called with each as it is measured."""
+        properties = []
+        for name in self.chosen(only):
+            properties.append(self.measure(name))
+            if watch is not None:
+                watch(properties[-1])
         return Report(self.name, tuple(properties), self.rows())
 
     def rows(self) -> list[dict]:

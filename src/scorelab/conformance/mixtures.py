@@ -1,5 +1,6 @@
 """What a sampler makes of a mixture, whose posterior mean is not linear. Each function is a property of `Check`."""
 
+import itertools
 import math
 from dataclasses import dataclass
 
@@ -27,41 +28,54 @@ class Pair:
     paths: str | None
 
 
-def pair(check, steps: int) -> Pair:
-    """Two runs from common random numbers.
+def pairs(check) -> list[Pair]:
+    """For each number of steps but the last, runs with it and with twice as many, from common random numbers.
 
-    The first draw is the noise that paths start from. A sampler that draws nothing else starts both runs from it. With
+    The first draw is the noise that paths start from. A sampler that draws nothing else starts all runs from it. With
     draws in the steps, the draw of a coarse step is that of its two fine steps, (z_1 + z_2)/sqrt(2), as the increments
-    of one Brownian motion are over steps of about one length. Both runs have their right law in any case.
+    of one Brownian motion are over steps of about one length. All runs have their right law in any case.
     """
-    drawn = [shapes(check, each) for each in (steps, 2 * steps)]
-    coarse, fine = map(len, drawn)
-    count, n, generator = check.options.count, check.mixture.n, stream(check.options.seed, "common random numbers")
-    noise = torch.randn(max(fine, 2 * coarse - 1), count, n, generator=generator)
-    common = all(shape == (2, n) for each in drawn for shape in each) and fine > 0
-    if not common:  # draws of other shapes are left as they are
-        runs = [check.draw(check.mixture, each, count, check.options.seed) for each in (steps, 2 * steps)]
-        return Pair(*(each.double() for each in runs), "its draws are not one number for each entry")
+    steps, seed = check.options.steps, check.options.seed
+    drawn = [_draws(check, each) for each in steps]
+    plain = max(map(len, drawn)) <= 1 or any(shape != (2, check.mixture.n) for each in drawn for shape in each)
+    if plain:
+        runs = [check.draw(check.mixture, each, check.options.count, seed).double() for each in steps]
+        why = None if max(map(len, drawn)) == 1 else "its draws are not one normal number for each entry"
+        return [Pair(*each, why) for each in itertools.pairwise(runs)]
+    counts = [len(each) for each in drawn]
+    return [
+        _coupled(check, few, coarse, fine)
+        for few, (coarse, fine) in zip(steps, itertools.pairwise(counts), strict=False)
+    ]
+
+
+def _coupled(check, steps: int, coarse: int, fine: int) -> Pair:
+    """Runs with `steps` and with twice as many, of a sampler that makes `coarse` and `fine` draws in them."""
+    count, generator = check.options.count, stream(check.options.seed, "common random numbers")
+    noise = torch.randn(max(fine, 2 * coarse - 1), count, check.mixture.n, generator=generator)
+
+    def of_two(number, shape):
+        return noise[0] if number == 0 else (noise[2 * number - 1] + noise[2 * number]) / math.sqrt(2)
+
     runs = []
-    for doubled in (True, False):
-
-        def source(number, shape, doubled=doubled):
-            if not doubled or number == 0:
-                return noise[number]
-            return (noise[2 * number - 1] + noise[2 * number]) / math.sqrt(2)
-
+    for source, many in ((of_two, steps), (lambda number, shape: noise[number], 2 * steps)):
         with ChosenDraws(source):
-            runs.append(check.draw(check.mixture, steps if doubled else 2 * steps, count).double())
-    one = fine == 1 or (coarse - 1 in (steps, steps - 1) and fine - 2 * coarse + 1 in (0, 1))
+            runs.append(check.draw(check.mixture, many, count).double())
+    one = coarse - 1 in (steps, steps - 1) and fine - 2 * coarse + 1 in (0, 1)
     why = None if one else f"it makes {coarse} draws in {steps} steps, and they cannot be coupled"
     return Pair(*runs, why)
 
 
-def shapes(check, steps):
+def _draws(check, steps):
     """The shapes of the draws in a run of two samples."""
     with ChosenDraws(lambda number, shape: torch.zeros(shape)) as chosen:
         check.draw(check.mixture, steps, 2)
     return chosen.shapes
+
+
+def draws_in_steps(check) -> bool:
+    """Whether the sampler draws noise in its steps."""
+    return len(_draws(check, check.options.steps[0])) > 1
 
 
 def law(check):
@@ -133,7 +147,7 @@ def strong_order(check):
     why = next((each.paths for each in check.pairs if each.paths), None)
     if why is not None:
         return None, f"not measured: {why}"
-    drawn = check.drawn
+    drawn = draws_in_steps(check)
     claimed = check.options.order if not drawn else 0.5
     passed, text, *numbers = order_of_gaps("paths on a mixture", path_gaps(check), _LEAST, claimed, 2 * MARGIN)
     if drawn:

@@ -130,12 +130,7 @@ class SamplerCheck(Check):
     @cached_property
     def pairs(self) -> list[mixtures.Pair]:
         """Samples of the mixture with each number of steps but the last and with twice as many, from the same noise."""
-        return [mixtures.pair(self, steps) for steps in self.options.steps[:-1]]
-
-    @cached_property
-    def drawn(self) -> bool:
-        """Whether the sampler draws noise in its steps."""
-        return len(mixtures.shapes(self, self.options.steps[0])) > 1
+        return mixtures.pairs(self)
 
     def rows(self) -> list[dict]:
         """By the number of steps: the errors of the moments, and what was found on the mixture; see the page."""
