@@ -99,7 +99,7 @@ def test_rules_of_ours_have_their_orders(rule, order):
         end_noise=NOISE,
         count=500,
         steps=(16, 32, 64),
-        only=("order", *PATHS[: 3 + 2 * (order == 1)]),
+        only=("order", *PATHS[: 3 if order == 2 else 5]),
     )
     assert report.passed, report
     assert report["order"].numbers["order"] == pytest.approx(order, abs=0.15)

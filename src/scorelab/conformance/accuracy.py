@@ -76,13 +76,21 @@ def order(check):
 
 def limit(check):
     """The moments of infinitely many steps, from the last three numbers of steps."""
-    first, second, third = check.errors[-3:]
-    before, after = float((second - first).norm()), float((third - second).norm())
-    ratio = min(after / before, 0.75) if before > 10 * rounding(check) else 0.0
-    beyond = third + (third - second) * (ratio / (1 - ratio))
-    off, unsure = float(beyond.norm()), float((beyond - third).norm()) / 2
+    off, unsure = extrapolated(*check.errors[-3:], least=10 * rounding(check))
+    off = float(off.norm())
     found = f"with many steps mean and covariance are off by {off:.2g} of the law's size"
     return off <= LIMIT + unsure, found, {"off": off, "unsure": unsure}
+
+
+def extrapolated(first, second, third, least: float = 1e-9):
+    """The limit of three values at doubling numbers of steps, and how unsure it is: half of what is added to the third.
+
+    The steps from one to the next shrink by a constant ratio, at most 3/4; below `least` they are rounding.
+    """
+    before, after = float((second - first).norm()), float((third - second).norm())
+    ratio = min(after / before, 0.75) if before > least else 0.0
+    limit = third + (third - second) * (ratio / (1 - ratio))
+    return limit, float((limit - third).norm()) / 2
 
 
 def moments(check):

@@ -30,7 +30,7 @@ class Check:
         except NotMeasured as why:
             return Property(name, None, f"not measured: {why}")
         except Exception as error:  # whatever somebody else's code raises
-            return Property(name, False, f"raises {type(error).__name__}: {one_line(error)}")
+            return Property(name, False, f"raises {one_line(error)}")
 
     def chosen(self, only=None) -> list[str]:
         """The names of all properties, or those of them that `only` names, in the order of the report.

@@ -1,13 +1,16 @@
 """Models in a convention of their own, and samplers of such models and rules of ours as plain samplers."""
 
 import inspect
+import math
 
 import torch
 
 from scorelab import channel
 from scorelab.denoisers.convention import Convention
+from scorelab.errors import ScorelabError
 from scorelab.samplers import Sampler
 from scorelab.samplers.loop import simulate
+from scorelab.schedules import DDPM, EDM, OU, VE, VP, Localization
 
 #: prediction -> function from (posterior mean, x, angle) to what a network of this prediction returns
 PREDICTIONS = {
@@ -45,6 +48,49 @@ def in_convention(sampler, convention: Convention):
         return sampler(model_of(denoiser, convention), count, n, steps, generator, **given)
 
     return named(plain, sampler)
+
+
+def schedules_of_ours() -> dict:
+    """name -> each of our schedules, with its usual options, and a grid of steps of log(signal/noise) for most."""
+    ends = {"T": None, "t_min": None}
+    variance_preserving = {"beta_min": 0.1, "beta_max": 20.0, "grid": "log_snr", **ends}
+    exploding = {"sigma_min": None, "sigma_max": None}
+    return {
+        "localization": Localization(grid="log_snr", alpha_max=None, **ends),
+        "ou": OU(grid="log_snr", beta=1.0, sigma=math.sqrt(2), **ends),
+        "vp": VP(beta="linear", **variance_preserving),
+        "vp_cosine": VP(beta="cosine", **variance_preserving),
+        "ve": VE(grid="log_snr", **exploding),
+        "edm": EDM(grid="karras", **exploding),
+        "ddpm": DDPM(grid="native", timesteps=1000, beta="linear", beta_min=1e-4, beta_max=0.02),
+    }
+
+
+def allows(rule: Sampler, schedule) -> bool:
+    """Whether a rule of ours runs on a schedule."""
+    try:
+        rule.require(schedule, _Exact)
+    except ValueError:
+        return False
+    return True
+
+
+class _Exact:
+    """What a rule asks of a denoiser before it runs."""
+
+    exact = True
+
+
+def usual_schedule(rule: Sampler):
+    """The schedule that a rule of ours is checked on: the angle in even steps up to 1.54, or the first that it allows.
+
+    Raises ScorelabError for a rule that allows none.
+    """
+    even = Localization(grid="angle", alpha_max=1.54, T=None, t_min=None)
+    for schedule in (even, *schedules_of_ours().values()):
+        if allows(rule, schedule):
+            return schedule
+    raise ScorelabError(f"sampler {type(rule).__name__}: runs on none of our schedules")
 
 
 def of_rule(rule: Sampler, schedule):

@@ -13,9 +13,7 @@ from scorelab.samplers import Sampler
 def plain_sampler(sampler, convention=None, schedule=None):
     """A plain sampler of anything that `check_sampler` takes. Raises ScorelabError for anything else."""
     if isinstance(sampler, Sampler):
-        from scorelab.schedules import Localization
-
-        return of_rule(sampler, schedule or Localization(grid="angle", alpha_max=1.54, T=None, t_min=None))
+        return of_rule(sampler, schedule)
     if is_scheduler(sampler):
         return of_scheduler(sampler, convention)
     if not callable(sampler):

@@ -1,50 +1,32 @@
 """Other grids, schedules and starts, for a sampler that takes them. Each function is a property of `Check`."""
 
 import math
+from functools import partial
 
 import torch
 
-from scorelab.conformance.accuracy import LIMIT
+from scorelab.conformance.accuracy import LIMIT, extrapolated
 from scorelab.conformance.calling import Asked
-from scorelab.conformance.conventions import of_rule, takes
-from scorelab.errors import one_line
+from scorelab.conformance.conventions import allows, of_rule, schedules_of_ours, takes
 from scorelab.samplers import Sampler
-from scorelab.schedules import DDPM, EDM, OU, VE, VP, Localization
 
-#: steps on each grid of one's own, and on each schedule
-STEPS, FEWER = 400, 256
-
-
-def schedules_of_ours() -> dict:
-    """name -> each of our schedules, with its usual options, and a grid of steps of log(signal/noise) for most."""
-    ends = {"T": None, "t_min": None}
-    variance_preserving = {"beta_min": 0.1, "beta_max": 20.0, "grid": "log_snr", **ends}
-    exploding = {"sigma_min": None, "sigma_max": None}
-    return {
-        "localization": Localization(grid="log_snr", alpha_max=None, **ends),
-        "ou": OU(grid="log_snr", beta=1.0, sigma=math.sqrt(2), **ends),
-        "vp": VP(beta="linear", **variance_preserving),
-        "vp_cosine": VP(beta="cosine", **variance_preserving),
-        "ve": VE(grid="log_snr", **exploding),
-        "edm": EDM(grid="karras", **exploding),
-        "ddpm": DDPM(grid="native", timesteps=1000, beta="linear", beta_min=1e-4, beta_max=0.02),
-    }
+#: steps on a grid, and those from which the limit on a schedule is taken
+STEPS, DOUBLING = 400, (32, 64, 128)
 
 
 def grids(check):
-    """The law is the same on grids with uneven steps."""
+    """The law is the same on grids with steps of random lengths, up to three times one another, and of growing ones."""
     if not takes(check.sampler, "angles"):
         return None, "not measured: the sampler takes no angles"
     first, last = _ends(check)
     last, off = min(max(last, 1.5), math.pi / 2 - 1e-3), {}
     generator = torch.Generator().manual_seed(0)
-    for kind, u in (
-        ("uneven", torch.rand(STEPS, generator=generator).sort().values),
-        ("square", torch.linspace(0, 1, STEPS + 1)[1:-1] ** 2),
-    ):
-        inner = first + (last - first) * u.double()
-        angles = torch.cat([inner.new_tensor([first]), inner, inner.new_tensor([last])])
-        off[kind] = _off(check, check.sampler, angles)
+    lengths = 0.5 + torch.rand(STEPS, generator=generator, dtype=torch.float64)
+    places = {"uneven": lengths.cumsum(0) / lengths.sum()}
+    places["square"] = torch.linspace(0, 1, STEPS + 1, dtype=torch.float64)[1:] ** 2
+    for kind, place in places.items():
+        angles = first + (last - first) * torch.cat([place.new_zeros(1), place])
+        off[kind] = float(_error(check, check.sampler, angles).norm())
     return _judged(f"covariance with {STEPS} steps on other grids is off by", off)
 
 
@@ -55,31 +37,23 @@ def schedules(check):
         return None, "not measured: the sampler takes no angles"
     off, refused = {}, []
     for name, schedule in schedules_of_ours().items():
-        if rule is not None:
-            try:
-                rule.require(schedule, _Exact)
-            except ValueError as why:
-                refused.append(f"{name} ({one_line(why)})")
-                continue
+        if rule is not None and not allows(rule, schedule):
+            refused.append(name)
+            continue
         sampler = check.sampler if rule is None else of_rule(rule, schedule)
-        angles = (schedule if rule is None else rule).angles(*([] if rule is None else [schedule]), FEWER)
-        off[name] = _off(check, sampler, angles)
-    right, text, *rest = _judged(f"covariance with {FEWER} steps on each schedule is off by", off)
-    return right, text + (f"; it refuses {', '.join(refused)}" if refused else ""), *rest
+        grid = schedule.angles if rule is None else partial(rule.angles, schedule)
+        runs = [_error(check, sampler, grid(steps)) for steps in DOUBLING]
+        off[name] = float(extrapolated(*runs)[0].norm())
+    right, text, numbers = _judged("with many steps the covariance on each schedule is off by", off)
+    return right, text + (f"; it refuses {', '.join(refused)}" if refused else ""), numbers
 
 
-class _Exact:
-    """What a rule asks of a denoiser before it runs."""
-
-    exact = True
-
-
-def _off(check, sampler, angles) -> float:
-    """How far the covariance on a grid is from that of the law with the noise of the last angle, in units of the law's
-    mean variance."""
+def _error(check, sampler, angles):
+    """The covariance on a grid minus that of the law with the noise of the last angle, in units of the law's mean
+    variance, (n, n)."""
     found = check.moments(check.gaussian, len(angles) - 1, sampler=sampler, angles=angles)
     exact = check.gaussian.with_noise(1 / math.tan(float(angles[-1])))
-    return float((found.covariance - exact).norm() / check.gaussian.covariance.diag().mean())
+    return (found.covariance - exact) / check.gaussian.covariance.diag().mean()
 
 
 def _judged(what, off):

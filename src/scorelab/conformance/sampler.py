@@ -2,18 +2,20 @@
 
 import itertools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
 
 from scorelab.conformance import accuracy, calling, grids, laws, mixtures
 from scorelab.conformance.checking import Check
+from scorelab.conformance.conventions import usual_schedule
 from scorelab.conformance.forms import plain_sampler
 from scorelab.conformance.noise import Moments, moments
 from scorelab.conformance.report import Report
 from scorelab.errors import ScorelabError
 from scorelab.laws.estimate import mean_and_error
+from scorelab.samplers import Sampler
 
 #: numbers of steps at which moments are computed
 STEPS = (16, 32, 64, 128, 256)
@@ -24,7 +26,7 @@ class Options:
     """See `check_sampler`. Raises ScorelabError for steps that are not allowed."""
 
     order: float | None = None
-    end_noise: float = 0.0
+    end_noise: float | None = None
     count: int = 2048
     steps: tuple[int, ...] = STEPS
     law_steps: int = 512
@@ -35,7 +37,7 @@ class Options:
         if len(steps) < 3 or min(steps) < 1 or any(after != 2 * before for before, after in itertools.pairwise(steps)):
             raise ScorelabError(f"steps = {list(steps)}: three doubling numbers at least, as 8, 16, 32, are needed")
         for name, least in (("count", 2), ("law_steps", 1), ("seed", 0), ("end_noise", 0)):
-            if not getattr(self, name) >= least:
+            if not (getattr(self, name) or 0) >= least:
                 raise ScorelabError(f"{name} = {getattr(self, name)}: a number >= {least} is needed")
 
 
@@ -45,7 +47,7 @@ def check_sampler(
     convention=None,
     schedule=None,
     order: float | None = None,
-    end_noise: float = 0.0,
+    end_noise: float | None = None,
     count: int = 2048,
     steps=STEPS,
     law_steps: int = 512,
@@ -58,11 +60,12 @@ def check_sampler(
     sampler: a function sampler(denoiser, count, n, steps, generator) that returns samples (count, n), where
         denoiser(x, angle) is the posterior mean E[X | x] of x = sin(angle) X + cos(angle) G, x (count, n), angle in
         radians, a number or (count,). It may take `angles`, its grid (steps + 1,), and `initial`, the state at the
-        first of them. Or a `scorelab.samplers.Sampler`, on a `schedule`. Or a scheduler with the interface of
-        diffusers, see `scorelab.conformance.of_scheduler`.
+        first of them. Or a `scorelab.samplers.Sampler`, on a `schedule`, by default even steps of the angle up to 1.54.
+        Or a scheduler with the interface of diffusers, see `scorelab.conformance.of_scheduler`.
     convention: a `scorelab.denoisers.Convention`; the sampler then gets model(state, time), not the denoiser.
     order: the order of convergence that it claims; None claims none.
-    end_noise: standard deviation of the noise that its samples keep, cot of its last angle if it returns x/sin.
+    end_noise: standard deviation of the noise that its samples keep, cot of its last angle if it returns x/sin. None is
+        0, and for a rule of scorelab what its schedule leaves.
     count: samples of each statistical check. steps: doubling numbers of steps, three at least. law_steps: steps of the
     samples that are held against a mixture. name: in the report. only: names of the properties to check; None checks
     all of them.
@@ -83,8 +86,12 @@ class SamplerCheck(Check):
 
     def __init__(self, sampler, options: Options = Options(), convention=None, schedule=None, name=None):
         super().__init__(name or getattr(sampler, "__name__", type(sampler).__name__))
+        kept = 0.0
+        if isinstance(sampler, Sampler):
+            schedule = schedule or usual_schedule(sampler)
+            kept = 1 / math.tan(sampler.end_angle(schedule))
         self.source, self.sampler = sampler, plain_sampler(sampler, convention, schedule)
-        self.options = options
+        self.options = options if options.end_noise is not None else replace(options, end_noise=kept)
         self.gaussian, self.point, self.mixture = laws.gaussian(), laws.point(), laws.mixture()
         self.n = self.gaussian.n
 
