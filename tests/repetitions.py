@@ -13,6 +13,7 @@ import pandas
 import torch
 from helpers import composed, seeded
 from own_targets import Measured
+from repetitions_of_conformance import conformance
 from repetitions_of_the_thesis import descents_by_gradients, schemes, sets_of_images
 from test_training import BASE, network, trainer
 
@@ -429,5 +430,6 @@ def repetitions(name, monkeypatch, folder):
         "commitment": commitment,
         "chains": chains,
         "slopes": slopes,
+        "conformance": conformance,
     }
     return plain[group]

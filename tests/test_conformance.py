@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from scorelab.conformance import check_sampler
-from scorelab.conformance.sampler import Options, _Check
+from scorelab.conformance.sampler import Options, SamplerCheck
 from scorelab.denoisers import Convention
 from scorelab.errors import ScorelabError
 from scorelab.samplers import DDIM, FlowHeun
@@ -17,6 +17,9 @@ END = 1.54
 NOISE = 1 / math.tan(END)
 #: all but the samples of a mixture, which take the most time
 QUICK = ("shape", "repeatable", "seed", "global_state", "answers", "batch", "dtype", "evaluations", "few_steps")
+FEW = ("order", "limit")
+SHORT = (16, 32, 64)
+PATHS = ("weak_order", "strong_order", "modes", "grids", "middle")
 EXACT = ("start", "times", "precision", "unclipped", "order", "limit")
 
 
@@ -72,9 +75,9 @@ FAULTS = {
 
 
 def test_a_correct_sampler_passes_everything():
-    report = check_sampler(ancestral(), order=1, end_noise=NOISE, law_steps=200, count=1000)
+    report = check_sampler(ancestral(), order=1, end_noise=NOISE, law_steps=100, count=500, steps=(8, 16, 32, 64))
     assert report.passed, report
-    assert {each.name for each in report.properties} >= {*QUICK, *EXACT, "law"}
+    assert {each.name for each in report.properties} >= {*QUICK, *EXACT, *PATHS, "law"}
     content = json.loads(report.to_json())
     assert content["passed"]
     assert {"python", "torch", "scorelab"} <= set(content["versions"])
@@ -91,7 +94,12 @@ def test_a_planted_fault_is_caught_by_the_property_that_it_breaks(fault):
 @pytest.mark.parametrize(("rule", "order"), [(DDIM(eta=0.0), 1), (FlowHeun(coordinate="angle"), 2)])
 def test_rules_of_ours_have_their_orders(rule, order):
     report = check_sampler(
-        rule, order=order, end_noise=NOISE, only=("times", "order", "limit", "strong_order", "grids")
+        rule,
+        order=order,
+        end_noise=NOISE,
+        count=500,
+        steps=(16, 32, 64),
+        only=("order", *PATHS[: 3 if order == 2 else 5]),
     )
     assert report.passed, report
     assert report["order"].numbers["order"] == pytest.approx(order, abs=0.15)
@@ -114,8 +122,56 @@ def test_a_sampler_in_a_convention_of_its_own_is_the_same_sampler():
     assert report.passed, report
 
 
+class Steps:
+    """A scheduler with the interface of diffusers: Euler's rule in sigma."""
+
+    def set_timesteps(self, steps):
+        self.sigmas = (1 / torch.linspace(0.02, END, steps + 1, dtype=torch.float64).tan()).tolist()
+        self.timesteps, self.init_noise_sigma = self.sigmas[:-1], math.hypot(1, self.sigmas[0])
+
+    def scale_model_input(self, x, sigma):
+        return x / math.hypot(1, sigma)
+
+    def step(self, output, sigma, x):
+        return (x + (self.sigmas[self.sigmas.index(sigma) + 1] - sigma) * output,)
+
+
+def test_a_scheduler_is_checked_as_it_is_once_its_convention_is_declared():
+    """Its model sees the angle's state and is told sigma; an object like it with `alphas_cumprod` needs no words."""
+    found = check_sampler(
+        Steps(), convention=Convention("eps", time="sigma"), order=1, end_noise=NOISE, only=("start", *FEW), steps=SHORT
+    )
+    assert found.passed, found
+    assert found["order"].numbers["order"] == pytest.approx(1, abs=0.2)
+    with pytest.raises(ScorelabError, match="Steps has no alphas_cumprod; declare"):
+        check_sampler(Steps())
+
+
+def test_an_order_of_means_is_undecided_where_errors_hide_it():
+    few, many = (
+        check_sampler(ancestral(), order=1, end_noise=NOISE, count=count, only="weak_order", steps=SHORT)["weak_order"]
+        for count in (16, 1000)
+    )
+    assert few.passed is None
+    assert few.measured.startswith("undecided: ")
+    assert many.passed
+    assert abs(many.numbers["order"] - 0.9) < 4 * many.numbers["standard_error"]
+
+
+def test_paths_with_noise_in_the_steps_are_coupled_and_noise_in_a_wrong_place_is_seen():
+    """EM's rule with a constant noise has the strong order 1; the same draw in each step has none."""
+    right, wrong = (
+        check_sampler(ancestral(fault), end_noise=NOISE, count=500, only=("strong_order", "modes"), steps=SHORT)
+        for fault in (None, "sqrt missing")
+    )
+    assert right["strong_order"].numbers["order"] == pytest.approx(0.9, abs=0.15)
+    assert right["strong_order"].passed
+    assert right["modes"].passed
+    assert "modes" in wrong.failures or "strong_order" in wrong.failures, wrong
+
+
 def test_the_moments_are_those_of_many_samples():
-    check = _Check(ancestral(), Options(1, NOISE, 100, (4, 8, 16), 16, 0))
+    check = SamplerCheck(ancestral(), Options(1, NOISE, 100, (4, 8, 16), 16, 0))
     exact = check.moments(check.gaussian, 4)
     x = check.draw(check.gaussian, 4, 40_000, seed=3).double()
     error = (torch.outer(exact.covariance.diag(), exact.covariance.diag()) + exact.covariance**2).sqrt() / 200
@@ -128,7 +184,12 @@ def test_diffusers_ddim_clips_by_default():
     from scorelab.conformance.peers.diffusers import sampler
 
     kept, cut = (
-        check_sampler(sampler(diffusers.DDIMScheduler(clip_sample=clip)), order=1, only=("precision", "unclipped"))
+        check_sampler(
+            sampler(diffusers.DDIMScheduler(clip_sample=clip)),
+            order=1,
+            only=("precision", "unclipped"),
+            steps=(8, 16, 32),
+        )
         for clip in (False, True)
     )
     assert kept.passed, kept

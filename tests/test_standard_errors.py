@@ -11,7 +11,7 @@ from repetitions import repetitions
 from scorelab.lab.pages import sections
 
 REPETITIONS = 200
-LONG = ("several modes", "risk of many modes", "lost", "accuracy", "chains")
+LONG = ("conformance", "several modes", "risk of many modes", "lost", "accuracy", "chains")
 
 RATIOS = (
     *("descents", "schemes", "images"),
@@ -38,6 +38,7 @@ RATIOS = (
         "two modes",
         "several modes",
         "two stages",
+        "conformance",
     ),
 )
 

@@ -1,6 +1,7 @@
-"""Samplers of every form as one: a function sampler(denoiser, count, n, steps, generator) -> samples (count, n)."""
+"""Models in a convention of their own, and samplers of such models and rules of ours as plain samplers."""
 
 import inspect
+import math
 
 import torch
 
@@ -9,6 +10,7 @@ from scorelab.denoisers.convention import Convention
 from scorelab.errors import ScorelabError
 from scorelab.samplers import Sampler
 from scorelab.samplers.loop import simulate
+from scorelab.schedules import DDPM, EDM, OU, VE, VP, Localization
 
 #: prediction -> function from (posterior mean, x, angle) to what a network of this prediction returns
 PREDICTIONS = {
@@ -45,7 +47,50 @@ def in_convention(sampler, convention: Convention):
     def plain(denoiser, count, n, steps, generator, **given):
         return sampler(model_of(denoiser, convention), count, n, steps, generator, **given)
 
-    return _named(plain, sampler)
+    return named(plain, sampler)
+
+
+def schedules_of_ours() -> dict:
+    """name -> each of our schedules, with its usual options, and a grid of steps of log(signal/noise) for most."""
+    ends = {"T": None, "t_min": None}
+    variance_preserving = {"beta_min": 0.1, "beta_max": 20.0, "grid": "log_snr", **ends}
+    exploding = {"sigma_min": None, "sigma_max": None}
+    return {
+        "localization": Localization(grid="log_snr", alpha_max=None, **ends),
+        "ou": OU(grid="log_snr", beta=1.0, sigma=math.sqrt(2), **ends),
+        "vp": VP(beta="linear", **variance_preserving),
+        "vp_cosine": VP(beta="cosine", **variance_preserving),
+        "ve": VE(grid="log_snr", **exploding),
+        "edm": EDM(grid="karras", **exploding),
+        "ddpm": DDPM(grid="native", timesteps=1000, beta="linear", beta_min=1e-4, beta_max=0.02),
+    }
+
+
+def allows(rule: Sampler, schedule) -> bool:
+    """Whether a rule of ours runs on a schedule."""
+    try:
+        rule.require(schedule, _Exact)
+    except ValueError:
+        return False
+    return True
+
+
+class _Exact:
+    """What a rule asks of a denoiser before it runs."""
+
+    exact = True
+
+
+def usual_schedule(rule: Sampler):
+    """The schedule that a rule of ours is checked on: the angle in even steps up to 1.54, or the first that it allows.
+
+    Raises ScorelabError for a rule that allows none.
+    """
+    even = Localization(grid="angle", alpha_max=1.54, T=None, t_min=None)
+    for schedule in (even, *schedules_of_ours().values()):
+        if allows(rule, schedule):
+            return schedule
+    raise ScorelabError(f"sampler {type(rule).__name__}: runs on none of our schedules")
 
 
 def of_rule(rule: Sampler, schedule):
@@ -61,20 +106,7 @@ def of_rule(rule: Sampler, schedule):
         x = simulate(rule, denoiser, angles, x, noise, schedule=schedule)
         return x / torch.sin(torch.as_tensor(float(angles[-1]))).to(x)
 
-    return _named(plain, rule)
-
-
-def plain_sampler(sampler, convention=None, schedule=None):
-    """A plain sampler of anything that `check_sampler` takes. Raises ScorelabError for anything else."""
-    if isinstance(sampler, Sampler):
-        from scorelab.schedules import Localization
-
-        return of_rule(sampler, schedule or Localization(grid="angle", alpha_max=1.54, T=None, t_min=None))
-    if not callable(sampler):
-        raise ScorelabError(
-            f"sampler: a function sampler(denoiser, count, n, steps, generator) is needed, not {sampler!r}"
-        )
-    return sampler if convention is None else in_convention(sampler, convention)
+    return named(plain, rule)
 
 
 def takes(function, name: str) -> bool:
@@ -82,6 +114,7 @@ def takes(function, name: str) -> bool:
     return name in inspect.signature(function).parameters
 
 
-def _named(function, source):
+def named(function, source):
+    """A function with the name of what it was made of."""
     function.__name__ = getattr(source, "__name__", type(source).__name__)
     return function

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from scorelab.conformance.report import NotMeasured
+
 _ATEN = torch.ops.aten
 #: operations whose results are standard normal draws
 _NORMAL = (_ATEN.randn, _ATEN.randn_like)
@@ -24,7 +26,7 @@ UNIT = 0.125
 ORDINARY, LARGE = 1.0, 100.0
 
 
-class NotAffine(Exception):
+class NotAffine(NotMeasured):
     """Why the moments of a sampler are not known exactly."""
 
 

@@ -7,6 +7,10 @@ from pathlib import Path
 from scorelab.versions import versions
 
 
+class NotMeasured(Exception):
+    """Why a property is not measured; the text completes "not measured: ..."."""
+
+
 @dataclass(frozen=True)
 class Property:
     """One property.
@@ -19,6 +23,11 @@ class Property:
     passed: bool | None
     measured: str
     numbers: dict = field(default_factory=dict)
+
+    def line(self, width: int = 0) -> str:
+        """The property in a line of a table; width: of the column with the name."""
+        mark = {True: "ok  ", False: "FAIL", None: "-   "}[self.passed]
+        return f"{mark} {self.name:{width}}  {self.measured}"
 
 
 @dataclass(frozen=True)
@@ -91,10 +100,8 @@ class Report:
         return f"{self.name}: fails {len(self.failures)} of {len(checked)} properties: {', '.join(self.failures)}"
 
     def __str__(self):
-        width = max(len(each.name) for each in self.properties)
-        marks = {True: "ok  ", False: "FAIL", None: "-   "}
-        lines = [f"{marks[each.passed]} {each.name:{width}}  {each.measured}" for each in self.properties]
-        return "\n".join([*lines, self.conclusion])
+        width = max((len(each.name) for each in self.properties), default=0)
+        return "\n".join([*(each.line(width) for each in self.properties), self.conclusion])
 
     def _repr_html_(self):
         return self.table.to_html(index=False) + f"<p>{self.conclusion}</p>"

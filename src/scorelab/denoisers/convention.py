@@ -8,6 +8,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from scorelab.errors import ScorelabError
 from scorelab.schedules.base import Schedule
 
 Prediction = Literal["posterior_mean", "noise", "velocity", "v_prediction", "score"]
@@ -120,6 +121,18 @@ class Convention:
         told = {"schedule": native, "timestep": native.long() - 1}.get(self.time)
         told = _TIMES[self.time](angle) if told is None else told
         return angle, told, self.schedule.scale(native) if self.state == "schedule" else _SCALES[self.state](angle)
+
+
+def of_words(text: str) -> Convention:
+    """The convention of "RETURNS,SEES,TOLD", or of the first one or two of them, as "eps,scaled,sigma".
+
+    Raises ScorelabError for names that do not exist, and for those that need a schedule.
+    """
+    try:
+        return Convention(*text.split(","))
+    except (TypeError, ValueError) as error:
+        told = str(error) if isinstance(error, ValueError) else "prediction,state,time is needed"
+        raise ScorelabError(f"convention = {text}: {told}") from None
 
 
 _TIMES = {

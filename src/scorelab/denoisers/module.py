@@ -11,7 +11,7 @@ from scorelab.devices import widest
 from scorelab.errors import ScorelabError
 
 #: prediction -> function from (output of the module, x, angle) to the posterior mean
-_POSTERIOR_MEAN = {
+POSTERIOR_MEAN = {
     "posterior_mean": lambda output, x, angle: output,
     "noise": channel.noise_to_posterior_mean,
     "velocity": channel.velocity_to_posterior_mean,
@@ -57,7 +57,7 @@ class ModuleDenoiser(Denoiser):
         output = self._ask(x, flat * scale, time).reshape(flat.shape)
         if self.convention.prediction == "score":
             output = output * scale
-        mean = _POSTERIOR_MEAN[self.convention.prediction](output, flat, known)
+        mean = POSTERIOR_MEAN[self.convention.prediction](output, flat, known)
         return torch.where(cos == 0, flat, mean).view(x.shape)
 
     def _ask(self, x, state, time):

@@ -1,0 +1,124 @@
+"""Somebody's file with samplers and denoisers: by the command `scorelab conformance`, and as tests of pytest."""
+
+import json
+import os
+import subprocess
+import sys
+import tomllib
+
+import pytest
+from helpers import ROOT
+
+SAMPLER = '''
+import math, torch
+
+END = 1.54
+
+def sampler(denoiser, count, n, steps, generator):
+    """The probability flow by Euler's rule in the angle."""
+    x = torch.randn(count, n, generator=generator)
+    angles = torch.linspace(0, END, steps + 1, dtype=torch.float64).tolist()
+    for angle, after in zip(angles[:-1], angles[1:]):
+        x = x + (after - angle) * (denoiser(x, angle) - math.sin(angle) * x) / math.cos(angle)
+    return x / math.sin(END)
+'''
+SEVERAL = (
+    SAMPLER
+    + """
+from scorelab.conformance import declare
+from scorelab.conformance.laws import mixture
+
+sampler = declare(order=2, end_noise=1 / math.tan(END), steps=(8, 16, 32), only=("shape", "order", "grids"))(sampler)
+
+@declare(tolerance=1e-6, count=100, only=["error", "inputs"])
+def exact(x, angle):
+    return mixture().posterior_mean(x, angle)
+"""
+)
+QUICK = "--end-noise 0.0308 --steps 8,16,32"
+
+
+@pytest.fixture
+def file(user):
+    (user.folder / "mine.py").write_text(SAMPLER)
+    return user
+
+
+def test_a_file_is_checked_and_the_status_says_whether_it_passes(file):
+    out = file.types(f"scorelab conformance mine.py --order 1 {QUICK} --only shape,order,limit --out found")
+    assert "sampler: passes 3 of 3 properties" in out
+    content = json.loads((file.folder / "found" / "conformance.json").read_text())
+    assert (content["passed"], content["versions"]["scorelab"]) == (True, __import__("scorelab").__version__)
+    assert (file.folder / "found" / "conformance.png").stat().st_size > 1000
+    out = file.types(f"scorelab conformance mine.py:sampler --order 2 {QUICK} --only order", status=3)
+    assert "FAIL order" in out
+    (file.folder / "denoisers.py").write_text("def mean(x, angle):\n    return 0 * x\n")
+    law = "--target target=two_modes target.n=3"
+    out = file.types(f"scorelab conformance denoisers.py {law} --tolerance 0.1 --only shape,error --count 50", status=3)
+    assert "mean: fails 1 of 2 properties: error" in out
+
+
+def test_what_cannot_be_checked_is_one_line(file):
+    (file.folder / "two.py").write_text("def one(x, t): ...\ndef two(x, t): ...\n")
+    (file.folder / "none.py").write_text("import math\n")
+    (file.folder / "broken.py").write_text("x = 1\ny = x / 0\n")
+    (file.folder / "three.py").write_text("def f(x, y, z): ...\n")
+    says = {
+        "gone.py": "gone.py: no such file",
+        "mine.py:gone": "mine.py: has no gone",
+        "two.py": "two.py: which of one, two? Name one as ",
+        "none.py": "no function with the arguments",
+        "broken.py": "broken.py, line 2: ZeroDivisionError: division by zero",
+        "three.py:f": "it takes 3 arguments",
+        "no.such.package:f": "no.such.package: ModuleNotFoundError: No module named 'no'",
+        "mine.py --steps 8,9,10": "steps = [8, 9, 10]: three doubling numbers",
+        "mine.py --only speed": "only = speed: allowed are shape",
+        "mine.py --tolerance 1": "tolerance is no option of a sampler",
+        "mine.py --convention eps,scaled,minutes": "convention = eps,scaled,minutes: time = minutes: allowed are",
+        "mine.py --out mine.py": "error: mine.py",
+    }
+    for words, line in says.items():
+        said = file.types(f"scorelab conformance {words}", status=1)
+        assert line in said, said
+        assert said.count("\n") == 0, said
+    assert {path.suffix for path in file.folder.iterdir()} <= {".py", ""}
+
+
+def run_pytest(folder, *words):
+    """pytest in a process of its own, with the plugin and no other: as where a wheel has its entry point."""
+    clean = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST")}
+    clean |= {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "pytest", "-p", "scorelab.conformance.pytest_plugin", "-p", "no:cacheprovider"]
+    return subprocess.run([*command, *words], cwd=folder, env=clean, capture_output=True, text=True)
+
+
+def test_each_property_of_each_declared_thing_is_a_test(tmp_path):
+    (tmp_path / "mine.py").write_text(SEVERAL)
+    (tmp_path / "test_other.py").write_text("def test_fails():\n    assert False\n")
+    (tmp_path / "pytest.ini").write_text("[pytest]\nfilterwarnings = error\n")
+    (tmp_path / "broken.py").write_text("x = 1 / 0\n")
+    files = ("--scorelab", "mine.py", "--scorelab", "broken.py", "--continue-on-collection-errors")
+    done = run_pytest(tmp_path, *files, "-v", "-rs")
+    assert done.returncode == 1, done.stdout + done.stderr
+    for line in (
+        "mine.py::sampler::shape PASSED",
+        "mine.py::sampler::order FAILED",
+        "mine.py::sampler::grids SKIPPED",
+        "mine.py::exact::error PASSED",
+        "sampler fails order: order of mean and covariance on a Gaussian: ",
+        "not measured: the sampler takes no angles",
+        "broken.py, line 1: ZeroDivisionError: division by zero",
+        "1 failed, 3 passed, 1 skipped, 1 error",
+    ):
+        assert line in done.stdout, done.stdout
+    assert "Traceback" not in done.stdout
+    done = run_pytest(tmp_path, "--scorelab", "gone.py")
+    assert (done.returncode, done.stderr.strip()) == (4, "ERROR: --scorelab gone.py: no such Python file")
+
+
+def test_the_plugin_is_an_entry_point_and_imports_nothing_heavy():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    ((_, module),) = project["entry-points"]["pytest11"].items()
+    code = f"import sys, {module}; print({{'torch', 'numpy', 'hydra', 'pydantic'}} & {{*sys.modules}})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.strip() == "set()", done.stderr
