@@ -2,7 +2,7 @@
 
     scorelab run [OVERRIDE ...]          train, sample, measure and draw; -m sweeps; --help lists the options, and
                                          target=mixture --help the keys of an option
-    scorelab ls [DIR ...]                find runs: --where 'denoiser.L == 6 and metrics.projection.w1 < 0.01'
+    scorelab ls [DIR ...] [EXPRESSION]   find runs, as 'denoiser.L == 6 and projection.w1 < 0.01'
     scorelab gather DIR                  gather the runs below a directory, also of a sweep that still runs
     scorelab evaluate FILE [OVERRIDE ...]
                                          hold samples of any origin (.npy, .csv) against target=NAME
@@ -11,23 +11,25 @@
 """
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
-from scorelab.errors import ScorelabError, one_line, printable
+from scorelab.errors import ScorelabError, one_line
 from scorelab.files import require_folder
-
-#: columns of `ls`, those of them that there are
-_COLUMNS = ("directory", "state", "study", "target", "denoiser", "seed", "metrics.projection.w1")
-_COLUMNS += ("metrics.projection.mode_weight", "metrics.path_kl.total", "error")
 
 _LS = """List runs: a row for each run at any depth below the directories.
 
-Columns are directory, state, time, error, asked (the overrides), the names of the chosen classes (target, ...), every
-key of the configuration, as training.N, and every number of metrics.json, as metrics.projection.w1.
+By default the columns are the directory, below the folder that all runs lie in, the state, the parameters that were
+asked for and are not the same for all, the main numbers of the studies, and the error. On a terminal what has no room
+is cut, or left out and named. An expression picks runs. Its names, and those of --columns, are those of the pandas
+table of scorelab.runs: directory, state, time, error, asked (the overrides), the names of the chosen classes (target,
+...), every key of the configuration, as training.N, and every number of metrics.json, as projection.w1 or
+metrics.projection.w1. How the runs were is kept in a file of the user's cache (~/.cache/scorelab), and a run is read
+again where its files have changed.
 
-    scorelab ls outputs --where 'denoiser.L == 6 and metrics.projection.w1 < 0.01'
-    scorelab ls outputs --columns directory,training.N,metrics.path_kl.total"""
+    scorelab ls outputs 'denoiser.L == 6 and projection.w1 < 0.01'
+    scorelab ls outputs --columns directory,training.N,path_kl.total"""
 _GATHER = """Write sweep.csv, sweep.md and the figures of the runs below a directory, also of a sweep that still runs.
 
     scorelab gather outputs/2026-11-27/12-00-00-sweep"""
@@ -67,38 +69,36 @@ def _run(words):
 
 
 def _ls(words):
-    from rich.console import Console
-    from rich.table import Table
-
-    from scorelab.lab.finding import runs
+    from scorelab.lab.listing import listing
 
     parser = _parser("ls", _LS)
     parser.add_argument("directories", nargs="*", metavar="DIR", help="where runs are looked for; by default outputs")
     parser.add_argument("--where", metavar="EXPRESSION", help="an expression of columns that a run has to satisfy")
     parser.add_argument("--columns", metavar="NAMES", help="columns, with commas between them; 'all' for every one")
-    parser.add_argument("--csv", metavar="FILE", help="write every column to a file instead")
+    parser.add_argument("--csv", metavar="FILE", help="write every column, or those of --columns, to a file instead")
     chosen = parser.parse_args(words)
-    table = runs(*chosen.directories, where=chosen.where)
+    found, numbers = _picked(chosen.directories, [chosen.where])
+    names = None if chosen.columns is None else [name.strip() for name in chosen.columns.split(",")]
+    names = found.every if names == ["all"] or (chosen.csv is not None and names is None) else names
     if chosen.csv is not None:
-        table.to_csv(chosen.csv, index=False)
-        return
-    names = [*table] if chosen.columns == "all" else (chosen.columns or ",".join(_COLUMNS)).split(",")
-    names = list(dict.fromkeys(name.strip() for name in names))
-    missing = [name for name in names if name not in table]
-    if chosen.columns and missing and len(table):
-        raise ScorelabError(f"--columns: no run has {missing[0]}")
-    names = [name for name in names if name in table and (chosen.columns or table[name].notna().any())]
-    shown = Table(*names, box=None, pad_edge=False)
-    for row in table[names].to_dict("records"):
-        shown.add_row(*(_text(value) for value in row.values()))
-    Console(width=None if sys.stdout.isatty() else 10_000).print(shown)
-    print(f"{len(table)} runs")
+        names = [found.named(name, "--columns") for name in names]
+        found.table(names).iloc[numbers].to_csv(chosen.csv, index=False)
+    else:
+        print(listing(found, numbers, names))
 
 
-def _text(value) -> str:
-    if value is None or value != value:
-        return ""
-    return f"{value:.4g}" if isinstance(value, float) else printable(value).replace("[", r"\[")
+def _picked(words, conditions=()):
+    """The runs below some directories, and the numbers of those for which the expressions among the words are true, and
+    other conditions."""
+    from scorelab.lab.finding import Found, is_expression
+
+    expressions = [word for word in words if not os.path.exists(word) and is_expression(word)]
+    found = Found(word for word in words if word not in expressions)
+    numbers = range(found.count)
+    for where in filter(None, (*expressions, *conditions)):
+        true = {*found.numbers(where)}
+        numbers = [number for number in numbers if number in true]
+    return found, list(numbers)
 
 
 def _gather(words):
