@@ -6,10 +6,9 @@ import sys
 import numpy
 import pytest
 from conftest import SMALL
-from helpers import over, refused, seeded
+from helpers import command, over, refused, seeded
 
 import scorelab
-from scorelab import cli
 from scorelab.errors import ScorelabError
 from scorelab.lab.finding import Found
 from scorelab.lab.listing import listing
@@ -26,18 +25,6 @@ def outputs(tmp_path_factory):
     (folder / "broken").mkdir()
     (folder / "broken" / "status.json").write_text("[]")
     return folder
-
-
-def command(monkeypatch, capsys, *words):
-    """What the command prints, and its exit status."""
-    monkeypatch.setattr(sys, "argv", ["scorelab", *map(str, words)])
-    try:
-        cli.main()
-        status = 0
-    except SystemExit as ended:
-        status = ended.code
-    shown = capsys.readouterr()
-    return shown.out + shown.err, status
 
 
 def test_every_run_at_any_depth_is_a_row_with_its_configuration_and_its_numbers(outputs):
@@ -115,7 +102,7 @@ def test_the_command_evaluates_samples(monkeypatch, capsys, tmp_path):
 
 def test_a_command_that_is_not_there_is_one_line(monkeypatch, capsys):
     shown, status = command(monkeypatch, capsys, "rum")
-    assert (shown.strip(), status) == ("error: rum: allowed are run, ls, gather, evaluate", 2)
+    assert (shown.strip(), status) == ("error: rum: allowed are run, ls, diff, rm, gather, evaluate", 2)
     shown, status = command(monkeypatch, capsys)
     assert status == 0
     assert "scorelab run" in shown

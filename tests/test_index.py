@@ -8,11 +8,10 @@ import zipfile
 
 import pandas
 import pytest
+from run_folders import Folder
 
 import scorelab
 from scorelab.lab import index, locks, rows
-
-CONFIG = "target: {{_target_: scorelab.targets.TwoModes, p: {p}}}\nseed: {seed}\n"
 
 
 @pytest.fixture
@@ -22,28 +21,6 @@ def cache(tmp_path, monkeypatch):
     monkeypatch.setattr(index, "_FEW", 0)
     monkeypatch.setattr(index, "_REST", 0.0)
     return tmp_path / "cache" / "scorelab"
-
-
-class Folder:
-    """A folder of runs that change; a file that is written gets a time of its own, as if time passed."""
-
-    def __init__(self, path):
-        self.path, self._time = path, 10**18
-
-    def write(self, place, text):
-        path = self.path / place
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-        self._time += 10**9
-        os.utime(path, ns=(self._time, self._time))
-
-    def run(self, name, draws, state="done", numbers=("projection",)):
-        self.write(f"{name}/config.yaml", CONFIG.format(p=draws.random(), seed=draws.randrange(9)))
-        if state == "done":
-            metrics = {section: {"w1": draws.random(), "count": draws.randrange(100)} for section in numbers}
-            self.write(f"{name}/metrics.json", json.dumps(metrics))
-        overrides = [f"seed={draws.randrange(9)}"]
-        self.write(f"{name}/status.json", json.dumps({"state": state, "overrides": overrides}))
 
 
 def unindexed(folder, monkeypatch):

@@ -15,6 +15,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "lab.app": ["load", "run"],
         "lab.multirun": ["sweep"],
         "lab.finding": ["runs"],
+        "lab.comparing": ["diff"],
         "lab.runs": ["Run"],
         "evaluation": ["evaluate"],
         "errors": ["ScorelabError"],

@@ -68,7 +68,7 @@ def overviews(directory: Path, table: pandas.DataFrame) -> dict[str, Overview]:
     if over and over["settings"] > of_a_number.MOST:
         left_out = f"The first {of_a_number.MOST} of {over['settings']} settings"
         found["curves"] = replace(found["curves"], left_out=left_out)
-    if trained and untold:
+    if untold and "losses" in found:
         found["losses"] = replace(found["losses"], left_out=untold)
     return found
 
