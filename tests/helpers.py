@@ -24,6 +24,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
+from scorelab import cli
 from scorelab.channel import mix
 from scorelab.claims import Budget, judge
 from scorelab.claims.registry import every_claim
@@ -248,3 +249,15 @@ def over(names, values):
 def job(rule, count=100, steps=10, batch_size=256, output="scaled"):
     """A small job that samples by a rule."""
     return Sampling(rule=rule, count=count, steps=steps, batch_size=batch_size, output=output)
+
+
+def command(monkeypatch, capsys, *words):
+    """What the command `scorelab` prints, and its exit status."""
+    monkeypatch.setattr(sys, "argv", ["scorelab", *map(str, words)])
+    try:
+        cli.main()
+        status = 0
+    except SystemExit as ended:
+        status = ended.code
+    shown = capsys.readouterr()
+    return shown.out + shown.err, status

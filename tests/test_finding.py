@@ -6,11 +6,12 @@ import sys
 import numpy
 import pytest
 from conftest import SMALL
-from helpers import refused, seeded
+from helpers import command, over, refused, seeded
 
 import scorelab
-from scorelab import cli
 from scorelab.errors import ScorelabError
+from scorelab.lab.finding import Found
+from scorelab.lab.listing import listing
 from scorelab.targets import GaussianMixture
 
 
@@ -24,18 +25,6 @@ def outputs(tmp_path_factory):
     (folder / "broken").mkdir()
     (folder / "broken" / "status.json").write_text("[]")
     return folder
-
-
-def command(monkeypatch, capsys, *words):
-    """What the command prints, and its exit status."""
-    monkeypatch.setattr(sys, "argv", ["scorelab", *map(str, words)])
-    try:
-        cli.main()
-        status = 0
-    except SystemExit as ended:
-        status = ended.code
-    shown = capsys.readouterr()
-    return shown.out + shown.err, status
 
 
 def test_every_run_at_any_depth_is_a_row_with_its_configuration_and_its_numbers(outputs):
@@ -63,14 +52,41 @@ def test_runs_are_found_by_an_expression_of_their_names(outputs):
 
 
 def test_the_command_lists_runs(outputs, monkeypatch, capsys, tmp_path):
-    shown, status = command(monkeypatch, capsys, "ls", outputs, "--where", "seed == 1")
-    assert (status, "1 runs" in shown, str(outputs / "one") in shown) == (0, True, True)
-    shown, _ = command(monkeypatch, capsys, "ls", outputs, "--columns", "state,denoiser.m")
-    assert shown.split()[:2] == ["state", "denoiser.m"]
+    for words in (("--where", "seed == 1"), ("seed == 1",), ("seed == 1", "--where", "projection.w1 > 0")):
+        shown, status = command(monkeypatch, capsys, "ls", outputs, *words)
+        assert (status, shown.splitlines()[1].split()[:2]) == (0, ["one", "done"])
+        assert shown.splitlines()[2] == f"1 run below {outputs}"
+    shown, _ = command(monkeypatch, capsys, "ls", outputs)
+    heading, broken, two, one, last = shown.splitlines()
+    assert heading.split()[:4] == ["directory", "state", "denoiser", "seed"]
+    assert broken.split()[:2] == ["broken", "unreadable"]
+    assert two.split()[:4] == ["deep/er/two", "done", "tanh", "0"]
+    assert one.split()[:4] == ["one", "done", "OuterProduct", "1"]
+    assert last == f"3 runs below {outputs}"
+    for words, says in (
+        (("nowhere",), "nowhere: no such directory"),
+        (("2026-11-27/one",), "2026-11-27/one: no such directory"),
+        ((outputs, "sed == 1"), "sed == 1: no run has sed; did you mean seed"),
+    ):
+        assert says in str(command(monkeypatch, capsys, "ls", *words)[1])
+    shown, _ = command(monkeypatch, capsys, "ls", outputs, "--columns", "state,denoiser.m,path_kl.total")
+    assert shown.split()[:3] == ["state", "denoiser.m", "metrics.path_kl.total"]
     command(monkeypatch, capsys, "ls", outputs, "--csv", tmp_path / "runs.csv")
     assert "metrics.path_kl.total" in (tmp_path / "runs.csv").read_text()
     shown, status = command(monkeypatch, capsys, "ls", outputs, "--columns", "nonsense")
     assert "no run has nonsense" in str(status)
+
+
+@over("width", [200, 100, 60])
+def test_a_listing_is_no_wider_than_the_terminal_and_says_what_it_leaves_out(width, outputs, monkeypatch):
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    found = Found([outputs])
+    *rows, _, last = listing(found, range(found.count)).splitlines()
+    assert max(map(len, rows)) <= width
+    assert "seed" not in last
+    for name in ("projection.w1", "path_kl.total", "error"):
+        assert (name in rows[0]) or (name in last and width < 200)
 
 
 def test_the_command_evaluates_samples(monkeypatch, capsys, tmp_path):
@@ -86,7 +102,7 @@ def test_the_command_evaluates_samples(monkeypatch, capsys, tmp_path):
 
 def test_a_command_that_is_not_there_is_one_line(monkeypatch, capsys):
     shown, status = command(monkeypatch, capsys, "rum")
-    assert (shown.strip(), status) == ("error: rum: allowed are run, ls, gather, evaluate", 2)
+    assert (shown.strip(), status) == ("error: rum: allowed are run, ls, diff, rm, gather, evaluate", 2)
     shown, status = command(monkeypatch, capsys)
     assert status == 0
     assert "scorelab run" in shown

@@ -102,11 +102,13 @@ def test_a_picture_has_a_page_of_panels_and_the_page_says_what_is_left_out(
     assert max(figures["projection"].get_size_inches()) <= 11
     assert max(figures["comparison"].get_size_inches()) <= 11
     page = (tmp_path / "folder" / str(configurations) / "sweep.md").read_text()
-    left_out = f"One run each of {shown} of {configurations} configurations; there are {configurations * seeds} runs."
+    evenly = ", picked evenly" if configurations > shown else ""
+    runs = configurations * seeds
+    left_out = f"One run each of {shown} of {configurations} configurations{evenly}; there are {runs} runs."
     assert (left_out in page) == (configurations * seeds > 24)
-    losses = f"The first 24 panels; there are {configurations} configurations."
-    assert (losses in page) == (configurations > 24)
-    assert (f"The first 20 of {configurations} configurations." in page) == (configurations > 20)
+    assert (f"24 of {configurations} configurations, picked evenly." in page) == (configurations > 24)
+    assert (f"20 of {configurations} configurations, picked evenly." in page) == (configurations > 20)
+    assert [title.partition(",")[0] for title in titles][-1] == f"lr={table['training.lr'].iloc[-1]:g}"
 
 
 def test_what_there_is_nothing_to_draw_of_any_more_is_removed(make, tmp_path, drawn):

@@ -283,3 +283,12 @@ def test_jobs_can_run_side_by_side(small, tmp_path):
     states = [Run(tmp_path / "here" / name).state for name in "0123"]
     assert states == ["done", "done", "failed", "failed"]
     assert done.stderr.count("training.lr = -1: allowed is a number > 0") == 2
+
+
+def test_jobs_that_were_removed_are_named_and_the_others_go_on(sweep, tmp_path):
+    shutil.copytree(sweep[1], tmp_path / "here")
+    for number in (1, 2, 3):
+        shutil.rmtree(tmp_path / "here" / str(number))
+    answer = answer_here("-m", "sweep.resume=here", "sweep.dry_run=true", cwd=tmp_path)
+    assert [line[:6] for line in answer["out"].splitlines()] == ["job #0", "4 jobs"]
+    assert answer["err"].count("its directory was removed") == 3

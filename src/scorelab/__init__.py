@@ -16,6 +16,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "lab.multirun": ["sweep"],
         "lab.finding": ["runs"],
         "lab.status": ["Status", "status"],
+        "lab.comparing": ["diff"],
         "lab.runs": ["Run"],
         "evaluation": ["evaluate"],
         "suites.named": ["suite"],

@@ -90,7 +90,8 @@ def frozen_jobs(directory: Path, extensions) -> list[Job]:
                 raise ConfigError(f"{path}: job {number} sets {show(override.input_line)}, which is not of a job")
         run = Run(directory / str(number))
         config = run.checked(extensions) if (run / "config.yaml").is_file() else None
-        error = None if config is not None else ScorelabError(str(run.status.get("error")))
+        why = str(run.status.get("error")) if config is None and run.path.exists() else "its directory was removed"
+        error = None if config is not None else ScorelabError(why)
         jobs.append(Job(number, overrides, config, error))
     return jobs
 

@@ -22,6 +22,14 @@ _BOOKKEEPING = ("seed", "sampler.seed")
 UNREADABLE = "unreadable"
 
 
+class _Shared(dict):
+    """A dictionary that nobody changes: pandas copies the attributes of a table for each part of it, even for a row,
+    and of many runs this would take most of the time."""
+
+    def __deepcopy__(self, memo):
+        return self
+
+
 def tabulate(directory: Path | str, extensions=()) -> pandas.DataFrame:
     """The runs at any depth below a directory as a table, one row a job; nothing is written.
 
@@ -49,7 +57,7 @@ def tabulate(directory: Path | str, extensions=()) -> pandas.DataFrame:
     parameters = [name[1:] for name in swept if name not in constant]
     repeated = [name for name in parameters if name in table]  # numbers that only repeat a swept key
     table = table.drop(columns=[*constant, *repeated]).rename(columns={f"={name}": name for name in parameters})
-    table.attrs["labels"] = dict(zip(table["job"], _labels(table, parameters), strict=True))
+    table.attrs["labels"] = _Shared(zip(table["job"], _labels(table, parameters), strict=True))
     for name in parameters:  # a job that did not set a parameter has the value of its configuration
         table[name] = [
             _configured(run, saved, name) if pandas.isna(value) else value

@@ -1,7 +1,7 @@
 """The figures of many runs: what their studies draw side by side, configurations compared, losses over seeds."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,7 +17,8 @@ from scorelab.options import show
 from scorelab.studies.base import Study, function_of
 
 log = logging.getLogger("scorelab")
-#: so many panels has an overview of runs at most, and so many configurations has the comparison; a page has no more
+#: so many panels has an overview of runs at most, and so many configurations has the comparison; a page has no more.
+#: Of more they are picked evenly over the list of configurations, with the first and the last one.
 _PANELS, _COMPARED = 24, 48
 
 
@@ -56,7 +57,7 @@ def overviews(directory: Path, table: pandas.DataFrame) -> dict[str, Overview]:
                 found[name] = Overview(_of_panels(study, name, panels), left_out)
     numbers, count = _compared(table), len(list(groups_of(table)))
     compared = _comparison(table, numbers) if numbers else {}
-    trained = _losses(directory, table)
+    trained, untold = _losses(directory, table)
     done = table[table["state"] == "done"]
     over = curves(done, grouping(table), declared(table, "compared"), shown_value)
     own = (("comparison", comparison, compared), ("losses", losses, trained), ("curves", of_a_number, over))
@@ -69,14 +70,13 @@ def overviews(directory: Path, table: pandas.DataFrame) -> dict[str, Overview]:
             whole = with_full_names({key: numpy.asarray(values) for key, values in arrays.items()})
             found[name] = Overview(lambda module=module, whole=whole: module.figure(whole), "", arrays)
     if compared and count > _COMPARED:
-        found["comparison"] = replace(found["comparison"], left_out=f"The first {_COMPARED} of {count} configurations")
+        left_out = f"{_COMPARED} of {count} configurations, picked evenly"
+        found["comparison"] = replace(found["comparison"], left_out=left_out)
     if over and over["settings"] > of_a_number.MOST:
         left_out = f"The first {of_a_number.MOST} of {over['settings']} settings"
         found["curves"] = replace(found["curves"], left_out=left_out)
-    panels = len(trained.get("titles", ()))
-    if panels >= _PANELS:
-        left_out = f"The first {panels} panels; there are {count} configurations"
-        found["losses"] = replace(found["losses"], left_out=left_out)
+    if untold and "losses" in found:
+        found["losses"] = replace(found["losses"], left_out=untold)
     return found
 
 
@@ -108,6 +108,12 @@ def write_overviews(directory: Path, table: pandas.DataFrame) -> dict[str, str]:
     return {name: overview.left_out for name, overview in found.items()}
 
 
+def _evenly(several: Sequence, most: int) -> list:
+    """At most so many of several things, evenly picked, with the first and the last one."""
+    count = min(most, len(several))
+    return [several[place] for place in numpy.linspace(0, len(several) - 1, count).round().astype(int)]
+
+
 def _compared(table: pandas.DataFrame) -> list:
     """The numbers to compare; none unless there are several configurations, and several seeds of one configuration."""
     sizes = [len(group) for _, group in groups_of(table)]
@@ -116,8 +122,8 @@ def _compared(table: pandas.DataFrame) -> list:
 
 
 def _comparison(table: pandas.DataFrame, numbers) -> dict:
-    """The arrays of the figure `comparison`, which has the first configurations."""
-    groups = [group for _, group in groups_of(table)][:_COMPARED]
+    """The arrays of the figure `comparison`."""
+    groups = _evenly([group for _, group in groups_of(table)], _COMPARED)
     arrays = {"labels": [table.attrs["labels"][group["job"].iloc[0]] or "as configured" for group in groups]}
     arrays |= {"names": [number.key for number in numbers], "titles": [number.name for number in numbers]}
     arrays["scales"] = [number.scale for number in numbers]
@@ -131,19 +137,20 @@ def _comparison(table: pandas.DataFrame, numbers) -> dict:
     return arrays
 
 
-def _losses(directory: Path, table: pandas.DataFrame) -> dict:
+def _losses(directory: Path, table: pandas.DataFrame) -> tuple[dict, str]:
     """The arrays of the figure `losses`: the trainings of each configuration that several seeds have trained, part by
-    part where the denoiser has parts. Empty if there is none."""
+    part where the denoiser has parts; empty if there is none. And what it is of where some are left out."""
     from scorelab.figures.files import load_table
 
-    arrays, titles = {}, []
+    arrays, titles, trained = {}, [], []
     for _, group in groups_of(table):
-        if len(titles) >= _PANELS:
-            break
         paths = [directory / job / "training.csv" for job in group["job"]]
-        columns = [load_table(path, texts=("part",)) for path in paths if path.is_file()]
-        if len(columns) < max(2, len(paths)):
-            continue
+        if len(paths) > 1 and all(path.is_file() for path in paths):
+            trained.append((group, paths))
+    parts = {*load_table(trained[0][1][0], texts=("part",)).get("part", ("",))} if trained else ("",)
+    picked = _evenly(trained, max(_PANELS // len(parts), 1))
+    for group, paths in picked:
+        columns = [load_table(path, texts=("part",)) for path in paths]
         parts = [one.get("part", numpy.full(len(one["epoch"]), "")) for one in columns]
         for part in dict.fromkeys(parts[0]):
             runs = [{key: one[key][of == part] for key in one} for one, of in zip(columns, parts, strict=True)]
@@ -160,7 +167,8 @@ def _losses(directory: Path, table: pandas.DataFrame) -> dict:
                     arrays[f"{here}bayes_risk"] = least.mean()
             label = show(table.attrs["labels"][group["job"].iloc[0]])
             titles.append(", ".join(filter(None, (label, str(part).replace("_", " ")))))
-    return {"titles": titles, **arrays} if titles else {}
+    left_out = f"{len(picked)} of {len(trained)} configurations, picked evenly" if len(picked) < len(trained) else ""
+    return ({"titles": titles, **arrays} if titles else {}), left_out
 
 
 def _panels(directory: Path, table: pandas.DataFrame, study: type[Study], name: str) -> tuple[list, str]:
@@ -174,7 +182,7 @@ def _panels(directory: Path, table: pandas.DataFrame, study: type[Study], name: 
     rows = found.to_dict("records")
     if len(rows) > _PANELS:
         rows = [group.to_dict("records")[0] for _, group in groups_of(found)]
-    shown = rows[:_PANELS]
+    shown = _evenly(rows, _PANELS)
     for row in shown:
         try:
             arrays = load_arrays(places[row["job"]])
@@ -186,6 +194,7 @@ def _panels(directory: Path, table: pandas.DataFrame, study: type[Study], name: 
         panels.append((title_of(table, row), arrays))
     if len(shown) == len(found):
         return panels, ""
-    what = f"One run each of {len(shown)} of {len(rows)} configurations; there are {len(found)} runs"
+    evenly = ", picked evenly" if len(shown) < len(rows) else ""
+    what = f"One run each of {len(shown)} of {len(rows)} configurations{evenly}; there are {len(found)} runs"
     log.info("figures/%s: %s", name, what)
     return panels, what

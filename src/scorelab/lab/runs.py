@@ -141,13 +141,27 @@ def below(directory: Path) -> list["Run"]:
 
 def beneath(directory: Path) -> list["Run"]:
     """The runs at any depth below a directory, also the jobs of sweeps there, in the order of their paths."""
-    found = []
-    for folder, folders, files in os.walk(directory):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        if "status.json" in files and Path(folder) != directory:
-            found.append(Path(folder).relative_to(directory))
-            folders.clear()
-    return [Run(directory / path) for path in sorted(found, key=lambda path: [*map(in_order_of, path.parts)])]
+    return [Run(directory / place) for place in places(directory)]
+
+
+def places(directory: Path) -> list[str]:
+    """The paths of the runs of `beneath`, from the directory. Links, hidden folders and what is inside of a run are
+    passed over, and so are folders that cannot be read."""
+    found, folders = [], [""]
+    while folders:
+        above = folders.pop()
+        try:
+            with os.scandir(directory / above) as entries:
+                below = [
+                    f"{above}{one.name}" for one in entries if one.name[0] != "." and one.is_dir(follow_symlinks=False)
+                ]
+        except OSError:
+            continue
+        for place in below:
+            status = f"{directory}/{place}/status.json"
+            is_run = os.path.lexists(status) and not os.path.isdir(status)
+            (found if is_run else folders).append(place if is_run else f"{place}/")
+    return sorted(found, key=lambda place: [*map(in_order_of, place.split("/"))])
 
 
 def in_order_of(name: str) -> tuple:
@@ -198,16 +212,16 @@ def _require_errors(path: Path, metrics: Mapping, prefix: str = ""):
     """Raise ScorelabError for a number beyond double precision, and for a standard error, or the deviation of a floor,
     that is negative or not of the form of its number: one number, or a list of as many."""
     for key, value in metrics.items():
-        where = f"{path}: {prefix}{key} = {show(value)}"
         if isinstance(value, Mapping):
             _require_errors(path, value, f"{prefix}{key}.")
             continue
         values = value if isinstance(value, list) else [value]
         if any(isinstance(one, int) and abs(one) > _LARGEST for one in values):
-            raise ScorelabError(f"{where}: beyond the numbers of double precision")
+            raise ScorelabError(f"{path}: {prefix}{key} = {show(value)}: beyond the numbers of double precision")
         of = next((key.removesuffix(end) for end in _ERRORS if key.endswith(end)), None)
         if of is None:
             continue
+        where = f"{path}: {prefix}{key} = {show(value)}"
         if not all(one is None or (_is_number(one) and one >= 0) for one in values):
             raise ScorelabError(f"{where}: a number >= 0 is needed, or a list of them")
         number = metrics.get(of.removesuffix("_floor")) if of else None
@@ -249,12 +263,19 @@ class Run:
     def status(self) -> dict:
         """The content of status.json; a run that no process works at is `interrupted`. Raises ScorelabError if the file
         is missing or damaged."""
+        status = self.written
+        return status | {"state": self.state_now(status["state"])}
+
+    @property
+    def written(self) -> dict:
+        """The content of status.json as a process left it, with a state `running` also where this process is gone."""
         path = self / "status.json"
         status = checked_by(_Status, path, read_json(path)).model_dump(exclude_unset=True)
-        status = {"stages": [], "wall_seconds": 0.0} | status
-        if status["state"] == "running" and locks.owner(self.path) is None:
-            status["state"] = "interrupted"
-        return status
+        return {"stages": [], "wall_seconds": 0.0} | status
+
+    def state_now(self, written: str) -> str:
+        """The state of a run whose status.json has the state `written`."""
+        return "interrupted" if written == "running" and locks.owner(self.path) is None else written
 
     def mark(self, state: str, **more):
         """Write the state and the entries `more` into status.json; other entries stay.
@@ -384,7 +405,7 @@ class Run:
     @property
     def overrides(self) -> list[str]:
         """The overrides that the run was made with."""
-        overrides = self.status.get("overrides") or read_yaml(self / ".hydra" / "overrides.yaml")
+        overrides = self.written.get("overrides") or read_yaml(self / ".hydra" / "overrides.yaml")
         return [str(override) for override in overrides] if isinstance(overrides, list) else []
 
     def save_overrides(self, overrides: list[str]):
