@@ -8,7 +8,7 @@ from helpers import ROOT, answers_of
 from scorelab.lab.help import OptionFile
 from scorelab.lab.pages import options_page
 
-FILES = sorted((ROOT / "conf").glob("*/*.yaml"))
+FILES = sorted([*(ROOT / "conf").glob("*/*.yaml"), *(ROOT / "conf" / "hydra").glob("*/*.yaml")])
 #: nodes that a study gives to what it compares by name; the mapping above them says what they are
 NAMED = r"(samplers|methods|processes)\.\w+(\.\w+)*|levels\.\w+"
 
@@ -24,7 +24,7 @@ def answers(tmp_path_factory):
     calls = (
         ["--config-dir", "conf", "--help"],
         ["--config-dir", "conf", "target=mine", "target.p=0.2", "--help"],
-        ["target=images", "grid@schedule.grid=karras", "--help"],
+        ["target=images", "grid@schedule.grid=karras", "hydra/launcher=slurm_gpu", "--help"],
     )
     return [" ".join(answer["out"].split()) for _, answer in answers_of(*calls, cwd=where)]  # as if nothing was wrapped
 
@@ -48,6 +48,7 @@ def test_an_option_that_is_named_shows_each_key_with_its_value_and_meaning(answe
     for path in (ROOT / "conf" / "target" / "images.yaml", ROOT / "conf" / "grid" / "karras.yaml"):
         for key, (_, comment) in OptionFile.read(path).keys().items():
             assert re.search(rf" [\w.]+\.{key}=\S+ {re.escape(comment)}", answers[2]), key
+    assert "hydra.launcher.cpus_per_task=4 CPUs of a job of the sweep" in answers[2]
     assert "study=NAME" not in answers[2]
 
 
