@@ -2,9 +2,11 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 
 import pytest
@@ -213,6 +215,30 @@ def test_several_jobs_share_a_job_of_slurm(lab):
     assert status == 0, out
     names = submitted(lab.folder / "here")
     assert names[0] == names[1] != names[2]
+
+
+def test_the_script_for_a_single_run_goes_on_after_its_signal(lab):
+    (script,) = re.findall(
+        r"(?:^    .+\n)+", (ROOT / "docs" / "clusters.md").read_text().partition("## A single")[2], re.M
+    )
+    small = " ".join(word for word in [*SMALL, *SLOWLY] if "formats" not in word and "threads" not in word)
+    for shown, here in (
+        ("--cpus-per-task=4 --mem=8G", "--cpus-per-task=1 --mem=500M"),
+        ("denoiser=tanh", f"denoiser=tanh {small}"),
+        ('words="training.resume=outputs/mine"', 'words="training.resume=outputs/mine extensions=[slow]"'),
+        ("python run.py", f"{sys.executable} {ROOT / 'run.py'}"),
+    ):
+        assert shown in script
+        script = script.replace(shown, here)
+    (lab.folder / "script.sh").write_text(textwrap.dedent(script))
+    job = lab.slurm("sbatch", "--parsable", "script.sh").strip()
+    run = Run(lab.folder / "outputs" / "mine")
+    soon(lambda: (lab.folder / "waits-0").exists())
+    lab.slurm("scancel", "--signal=USR1", job)
+    soon(lambda: run.state == "interrupted")
+    lab.go.touch()
+    soon(lambda: run.state == "done")
+    assert "goes on after epoch 2" in (run / "run.log").read_text()
 
 
 def test_what_slurm_refuses_is_one_line(lab):
