@@ -8,7 +8,7 @@ from helpers import ROOT, answers_of
 from scorelab.lab.help import OptionFile
 from scorelab.lab.pages import options_page
 
-FILES = sorted((ROOT / "conf").glob("*/*.yaml")) + sorted((ROOT / "conf" / "target").glob("*/*.yaml"))
+FILES = sorted(path for each in ("*", "target/*", "hydra/*") for path in (ROOT / "conf").glob(f"{each}/*.yaml"))
 #: nodes that a study gives to what it compares by name; the mapping above them says what they are
 NAMED = r"(samplers|methods|processes)\.\w+(\.\w+)*|levels\.\w+"
 
@@ -24,7 +24,7 @@ def answers(tmp_path_factory):
     calls = (
         ["--config-dir", "conf", "--help"],
         ["--config-dir", "conf", "target=mine", "target.p=0.2", "--help"],
-        ["target=images", "grid@schedule.grid=karras", "--help"],
+        ["target=images", "grid@schedule.grid=karras", "hydra/launcher=slurm_gpu", "--help"],
     )
     return [" ".join(answer["out"].split()) for _, answer in answers_of(*calls, cwd=where)]  # as if nothing was wrapped
 
@@ -32,7 +32,7 @@ def answers(tmp_path_factory):
 def test_the_overview_has_a_line_for_every_option_and_marks_what_is_chosen(answers):
     for path in FILES:
         meaning = OptionFile.read(path).meaning
-        name = path.relative_to(ROOT / "conf").with_suffix("").as_posix().partition("/")[2]
+        name = path.relative_to(ROOT / "conf").with_suffix("").as_posix().removeprefix("hydra/").partition("/")[2]
         assert f" {name} {meaning} " in answers[0] or f" {name} * {meaning} " in answers[0], path
     for shown in (
         "== denoiser=NAME",
@@ -49,6 +49,7 @@ def test_an_option_that_is_named_shows_each_key_with_its_value_and_meaning(answe
     for path in (ROOT / "conf" / "target" / "images.yaml", ROOT / "conf" / "grid" / "karras.yaml"):
         for key, (_, comment) in OptionFile.read(path).keys().items():
             assert re.search(rf" [\w.]+\.{key}=\S+ {re.escape(comment)}", answers[2]), key
+    assert "hydra.launcher.cpus_per_task=4 CPUs of a job of the sweep" in answers[2]
     assert "study=NAME" not in answers[2]
 
 

@@ -2,9 +2,11 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 
 import pytest
@@ -53,14 +55,19 @@ def slurm(tmp_path_factory):
 
 @pytest.fixture
 def lab(slurm, tmp_path):
-    return Lab(slurm, tmp_path)
+    lab = Lab(slurm, tmp_path)
+    yield lab
+    for process in lab.started:
+        process.kill()
+    lab.slurm("scancel", "--user=root")
+    soon(lambda: not lab.queue())
 
 
 class Lab:
     """A user in a folder on the cluster."""
 
     def __init__(self, variables, folder):
-        self.folder, self.go = folder, folder / "go"
+        self.folder, self.go, self.started = folder, folder / "go", []
         (folder / "slow.py").write_text(SLOW)
         path = os.pathsep.join([str(folder), *sys.path])
         self.environment = os.environ | variables | {"GO": str(self.go), "PYTHONPATH": path}
@@ -68,7 +75,9 @@ class Lab:
     def start(self, *words):
         command = [sys.executable, str(ROOT / "run.py"), *words]
         pipe = subprocess.PIPE
-        return subprocess.Popen(command, cwd=self.folder, env=self.environment, text=True, stdout=pipe, stderr=pipe)
+        started = subprocess.Popen(command, cwd=self.folder, env=self.environment, text=True, stdout=pipe, stderr=pipe)
+        self.started.append(started)
+        return started
 
     def do(self, *words):
         return self.ended(self.start(*words))
@@ -102,9 +111,9 @@ class Lab:
 
 def soon(true, seconds=240):
     until = time.monotonic() + seconds
-    while not true() and time.monotonic() < until:
+    while not true():
+        assert time.monotonic() < until
         time.sleep(0.3)
-    assert true()
 
 
 def require_equal(one: Run, other: Run):
@@ -170,7 +179,7 @@ def test_a_job_whose_time_is_over_is_put_into_the_queue_by_itself_as_often_as_it
 
 def test_the_row_of_a_job_that_slurm_ends_at_its_time_says_so(lab):
     limits = ["hydra.launcher.timeout_min=1", "hydra.launcher.signal_delay_s=1", "hydra.launcher.max_num_timeout=0"]
-    status, out = lab.do("-m", *SMALL, *SLOWLY, "seed=7,", *SLURM, *limits, "hydra.sweep.dir=here")
+    status, out = lab.do("-m", *SMALL, *SLOWLY, "seed=7", *SLURM, *limits, "hydra.sweep.dir=here")
     assert status == 1, out
     assert "job 0 () interrupted: job " in out
     assert " of Slurm: TIMEOUT" in out
@@ -186,7 +195,7 @@ def test_a_sweep_whose_submitter_was_killed_is_resumed_by_one_and_gets_only_what
     names = submitted(lab.folder / "here")
     assert "job 3 (seed=3) pending: job " in lab.gather("here")
     lab.slurm("scancel", names[3])
-    assert f"job 3 (seed=3) pending: job {names[3]} of Slurm: CANCELLED" in lab.gather("here")
+    assert f"job 3 (seed=3) pending: job {names[3]} of Slurm, which does not know it any more" in lab.gather("here")
     resume = ["-m", "sweep.resume=here", "extensions=[slow]", *SLURM]
     both = [lab.start(*resume) for _ in range(2)]
     soon(lambda: any(one.poll() is not None for one in both))
@@ -206,6 +215,30 @@ def test_several_jobs_share_a_job_of_slurm(lab):
     assert status == 0, out
     names = submitted(lab.folder / "here")
     assert names[0] == names[1] != names[2]
+
+
+def test_the_script_for_a_single_run_goes_on_after_its_signal(lab):
+    (script,) = re.findall(
+        r"(?:^    .+\n)+", (ROOT / "docs" / "clusters.md").read_text().partition("## A single")[2], re.M
+    )
+    small = " ".join(word for word in [*SMALL, *SLOWLY] if "formats" not in word and "threads" not in word)
+    for shown, here in (
+        ("--cpus-per-task=4 --mem=8G", "--cpus-per-task=1 --mem=500M"),
+        ("denoiser=tanh", f"denoiser=tanh {small}"),
+        ('words="training.resume=outputs/mine"', 'words="training.resume=outputs/mine extensions=[slow]"'),
+        ("python run.py", f"{sys.executable} {ROOT / 'run.py'}"),
+    ):
+        assert shown in script
+        script = script.replace(shown, here)
+    (lab.folder / "script.sh").write_text(textwrap.dedent(script))
+    job = lab.slurm("sbatch", "--parsable", "script.sh").strip()
+    run = Run(lab.folder / "outputs" / "mine")
+    soon(lambda: (lab.folder / "waits-0").exists())
+    lab.slurm("scancel", "--signal=USR1", job)
+    soon(lambda: run.state == "interrupted")
+    lab.go.touch()
+    soon(lambda: run.state == "done")
+    assert "goes on after epoch 2" in (run / "run.log").read_text()
 
 
 def test_what_slurm_refuses_is_one_line(lab):

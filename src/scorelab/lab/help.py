@@ -17,8 +17,8 @@ from omegaconf import OmegaConf
 from scorelab.errors import printable
 from scorelab.files import first_comment
 
-#: the folder of presets, which stands last
-_PRESETS = "experiment"
+#: the folder of presets, which stands last, and that of launchers, which is one of Hydra's groups
+_PRESETS, LAUNCHERS = "experiment", "hydra/launcher"
 _MORE_HELP = "The keys of options, each with its value and meaning: python run.py target=images training=fast --help"
 #: where the second column begins at the latest
 _COLUMN = 40
@@ -107,9 +107,11 @@ def options(group: str, folders: Iterable[Path]) -> dict[str, Path]:
 
 
 def groups(folders: Iterable[Path]) -> list[str]:
-    """The groups that have options, in the order of the alphabet, presets last."""
+    """The groups that have options, in the order of the alphabet, launchers and presets last."""
+    folders = [*folders]
     found = {path.parent.name for folder in folders for path in Path(folder).glob("*/*.yaml")}
-    return sorted(found, key=lambda name: (name == _PRESETS, name))
+    found |= {LAUNCHERS} if options(LAUNCHERS, folders) else set()
+    return sorted(found, key=lambda name: (name == _PRESETS, name == LAUNCHERS, name))
 
 
 # The text. ----------------------------------------------------------------------------------------------------------
@@ -119,16 +121,19 @@ def help_text(*, _root_) -> str:
     """The resolver `help` of conf/config.yaml: the overview, or the options that the command line names."""
     of_hydra = _root_.hydra
     folders = [Path(source.path) for source in of_hydra.runtime.config_sources if source.schema == "file"]
-    words = [word.lstrip("+~").partition("=")[0] for word in of_hydra.overrides.task]
+    given = [*of_hydra.overrides.task, *of_hydra.overrides.hydra]
+    words = [word.lstrip("+~").partition("=")[0] for word in given]
     named = {*words, *(word.partition(".")[0] for word in words)}
     values = OmegaConf.masked_copy(_root_, [key for key in _root_ if key != "hydra"])
+    launcher = OmegaConf.create({"hydra": {"launcher": OmegaConf.to_container(of_hydra.launcher)}})
     found = {}  # one option stands once, with the shortest key that chose it
     for key, name in sorted(of_hydra.runtime.choices.items(), key=lambda choice: len(choice[0])):
         group, _, package = key.partition("@")
         root = package.removeprefix("_global_.").partition(".")[0] or group
         path = options(group, folders).get(name) if {key, root} & named else None
         if path is not None:
-            found.setdefault((group, name), [*_option(key, name, path, values, folders), ""])
+            values_of = launcher if group == LAUNCHERS else values
+            found.setdefault((group, name), [*_option(key, name, path, values_of, folders), ""])
     lines = [line for option in found.values() for line in option]
     lines = lines or [of_hydra.help.header, *_overview(folders, of_hydra.runtime.choices, values)]
     return "\n".join(lines).replace("$", "$$")  # Hydra puts the text through string.Template
@@ -155,7 +160,7 @@ def _meanings(group, folders, choices):
 def _option(key, name, path, values, folders) -> list[str]:
     group, _, package = key.partition("@")
     option = OptionFile.read(path)
-    place = "" if option.at_root else f"{package.removeprefix('_global_.') or group}."
+    place = "" if option.at_root else f"{package.removeprefix('_global_.') or group.replace('/', '.')}."
     lines = [f"== {key}={name}", *textwrap.wrap(printable(option.text), _width(), break_on_hyphens=False)]
     return [*lines, *_rows(_values(option.keys(folders), place, values))]
 

@@ -81,7 +81,7 @@ def _row(directory: Path, run: Run, extensions, told) -> tuple[dict, dict]:
             numbers = dict(flat({key: value for key, value in run.metrics.items() if key != "not_measured"}))
             _require_numbers(run, study_of(saved, extensions), numbers)
         error = status.get("error")
-        if error is None and status["state"] not in ("done", "failed") and run.path.name.isdigit():
+        if error is None and status["state"] in ("pending", "interrupted") and run.path.name.isdigit():
             error = told(run.path.parent).get(int(run.path.name))
         return row | {"state": status["state"], "error": error} | given | numbers, saved
     except ScorelabError as error:

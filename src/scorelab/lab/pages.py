@@ -64,12 +64,15 @@ def options_page() -> str:
             "",
             *table(
                 ("option", "meaning"),
-                ((f"[`{name}`](#{group}{name.replace('/', '')})", text(file.meaning)) for name, file in files.items()),
+                (
+                    (f"[`{name}`](#{(group + name).replace('/', '')})", text(file.meaning))
+                    for name, file in files.items()
+                ),
             ),
         ]
         for name, file in files.items():
             lines += ["", f"### {group}={name}", "", text(file.text)]
-            keys = _keys(file, "" if file.at_root else _PLACES.get(group, f"{group}."))
+            keys = _keys(file, "" if file.at_root else _PLACES.get(group, f"{group.replace('/', '.')}."))
             lines += ["", *keys] if keys else []
     return "\n".join(lines) + "\n"
 

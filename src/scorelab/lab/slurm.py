@@ -86,7 +86,7 @@ class Request(Options):
             "exit $status",
         ]
         given["additional_parameters"] = {"requeue": True, **self.additional_parameters}
-        if not self.gpus_per_node:
+        if self.gres is not None or not self.gpus_per_node:
             del given["gpus_per_node"]
         return {key if key in shared else f"slurm_{key}": value for key, value in given.items()}
 
@@ -164,40 +164,39 @@ class SlurmLauncher(Launcher):
     def wait(self, directory: Path):
         """Wait until no job of a sweep is in the queue any more, and note in the directories of those that did not come
         to their end what Slurm knows of it."""
-        pause, told = FIRST, None
+        names = slurm_queue.submitted(directory)
+        left, pause, told = set(names), FIRST, None
         try:
-            while True:
+            while left:
                 try:
-                    queue = slurm_queue.waiting(directory)
+                    known = slurm_queue.ask(names[number] for number in left)
                 except ScorelabError as error:  # a controller that is away for a while
-                    queue, now = None, one_line(error)
+                    now = one_line(error)
                 else:
-                    running = sum(each.state != "PENDING" for each in queue.values())
-                    now = f"{running} jobs run, {len(queue) - running} wait"
-                if queue == {}:
-                    break
-                if now != told:
+                    queue = {number for number in left if names[number] in known and not known[names[number]].over}
+                    for number in left - queue:  # at once, as Slurm soon forgets them
+                        _note(Run(directory / str(number)), known.get(names[number]))
+                    left, waits = queue, sum(known[names[number]].state == "PENDING" for number in queue)
+                    now = f"{len(left) - waits} jobs run, {waits} wait"
+                if left and now != told:
                     log.info("Slurm: %s", now)
-                told = now
-                time.sleep(pause)
+                    told = now
+                time.sleep(pause if left else 0)
                 pause = min(1.5 * pause, LONGEST)
         except KeyboardInterrupt:
             log.warning("the jobs stay in Slurm, where scancel ends them; %s", pasted("sweep.resume", directory))
             raise
-        note(directory)
 
 
-def note(directory: Path):
-    """Write what Slurm knows of the end of the jobs of a sweep that were not done into their directories."""
-    for number, text in slurm_queue.told(directory).items():
-        run = Run(directory / str(number))
-        begun = run.state != "pending"
-        try:
-            with Lock(run.path):
-                if run.state not in ("done", "failed"):
-                    run.mark("interrupted" if begun else "pending", error=text)
-        except ScorelabError as error:
-            log.debug("%s", error)
+def _note(run: Run, known: slurm_queue.Known | None):
+    """Write what Slurm knows of the end of a job into its directory, unless the job came to its own end."""
+    begun = run.state != "pending"
+    try:
+        with Lock(run.path):
+            if known is not None and run.state not in ("done", "failed"):
+                run.mark("interrupted" if begun else "pending", error=str(known))
+    except ScorelabError as error:
+        log.debug("%s", error)
 
 
 class _Task:

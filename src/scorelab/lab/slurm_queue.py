@@ -100,14 +100,15 @@ def waiting(directory: Path | str) -> dict[int, Known]:
 
 
 def told(directory: Path | str) -> dict[int, str]:
-    """What Slurm still knows of the jobs of a sweep, a line each; empty where it has none, or does not answer."""
+    """What Slurm knows of each job of a sweep, as a line; empty where none was submitted, or Slurm does not answer."""
     try:
         names = submitted(directory)
         known = ask(names.values())
     except ScorelabError as error:
         log.debug("%s", error)
         return {}
-    return {number: str(known[name]) for number, name in names.items() if name in known}
+    gone = "job {} of Slurm, which does not know it any more"
+    return {number: str(known.get(name, gone.format(name))) for number, name in names.items()}
 
 
 def cancel(names: Iterable[str]):
