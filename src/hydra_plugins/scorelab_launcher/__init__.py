@@ -1,7 +1,8 @@
-"""Hydra finds launchers in packages below hydra_plugins; this package hands over to scorelab.lab.stacked."""
+"""Hydra finds launchers in packages below hydra_plugins; this package hands over to scorelab.lab."""
 
 from hydra.core.config_store import ConfigStore
 
+from scorelab.lab.ray_launcher import RayLauncher
 from scorelab.lab.stacked import StackedLauncher
 
 
@@ -9,9 +10,15 @@ class ScorelabLauncher(StackedLauncher):
     """The launcher that `hydra/launcher=stacked` selects."""
 
 
-ConfigStore.instance().store(
-    group="hydra/launcher",
-    name="stacked",
-    node={"_target_": "hydra_plugins.scorelab_launcher.ScorelabLauncher", "replicas": 32, "n_jobs": 1},
-    provider="scorelab",
-)
+class ScorelabRayLauncher(RayLauncher):
+    """The launcher that `hydra/launcher=ray` selects."""
+
+
+for name, node in {
+    "stacked": {"_target_": "hydra_plugins.scorelab_launcher.ScorelabLauncher", "replicas": 32, "n_jobs": 1},
+    "ray": {
+        "_target_": "hydra_plugins.scorelab_launcher.ScorelabRayLauncher",
+        **{"n_jobs": None, "cpus": None, "gpus": 0, "address": None},
+    },
+}.items():
+    ConfigStore.instance().store(group="hydra/launcher", name=name, node=node, provider="scorelab")

@@ -14,6 +14,7 @@ from scorelab.lab.config import Config
 from scorelab.lab.names import pasted
 from scorelab.lab.room import require_room
 from scorelab.lab.runs import Run
+from scorelab.workers import cpus
 
 log = logging.getLogger("scorelab")
 
@@ -40,7 +41,7 @@ def execute(run: Run, config: Config):
     stages = stages_of(config)
     context = Context(run, config)
     started, threads = time.perf_counter(), torch.get_num_threads()
-    torch.set_num_threads(config.general.threads or threads)
+    torch.set_num_threads(config.general.threads or min(threads, cpus()))
     try:
         require_parts(context)
         if stages[0] == next(iter(study.stages)):

@@ -18,6 +18,7 @@ from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from scorelab.errors import ConfigError, ScorelabError, one_line
 from scorelab.lab.config import Config
 from scorelab.lab.execution import begin, require_parts, stages_of
+from scorelab.lab.launching import of_joblib
 from scorelab.lab.locks import Lock
 from scorelab.lab.room import free_on
 from scorelab.lab.runs import Run
@@ -79,8 +80,8 @@ class StackedLauncher(BasicLauncher):
             return super().launch(job_overrides, initial_job_idx)
         from hydra_plugins.hydra_joblib_launcher.joblib_launcher import JoblibLauncher
 
-        # a worker without a job would not learn that the sweep was killed
-        others = JoblibLauncher(n_jobs=min(self.n_jobs, len(job_overrides)), prefer="processes", batch_size=1)
+        others = JoblibLauncher(n_jobs=self.n_jobs, prefer="processes", batch_size=1)
+        others.joblib |= of_joblib(self.n_jobs, len(job_overrides))
         others.setup(hydra_context=self.hydra_context, task_function=self.task_function, config=self.config)
         return others.launch(job_overrides, initial_job_idx)
 

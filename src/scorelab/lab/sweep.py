@@ -28,6 +28,7 @@ from scorelab.lab.again import existing_run, take
 from scorelab.lab.app import asked_for, one_line_errors, plain
 from scorelab.lab.config import Config, Sweep, differences, sweep_options
 from scorelab.lab.hydra_errors import as_config_errors, with_added_keys
+from scorelab.lab.launching import each_once, launch_shared, require
 from scorelab.lab.locks import Lock
 from scorelab.lab.names import as_override
 from scorelab.lab.runs import Run, below, claim, require_name, reserve
@@ -115,8 +116,7 @@ class Sweeper(BasicSweeper):
         self._options = options = sweep_options(self.config.sweep)
         self._require_supported(options)
         arguments = [*self._of_params(arguments), *arguments]
-        if hasattr(self.launcher, "require"):  # our own
-            self.launcher.require()
+        require(self.launcher)
         if options.resume is None:
             return None, self._plan(arguments, options)
         directory = Path(options.resume)
@@ -139,7 +139,10 @@ class Sweeper(BasicSweeper):
 
     def launch(self, directory: Path, jobs: list[Job]) -> list:
         """Launch the jobs that are not done, and return what the launcher returns."""
-        remaining = [job for job in jobs if job.error is None and Run(directory / str(job.number)).state != "done"]
+        states = {job.number: Run(directory / str(job.number)).state for job in jobs}
+        remaining = [job for job in jobs if job.error is None and states[job.number] != "done"]
+        # Where jobs share a process, one that ends it would keep the others from their turn each time: it is the last.
+        remaining.sort(key=lambda job: states[job.number] == "interrupted")
         skipped = len(jobs) - len(remaining)
         log.info("sweep %s: %d jobs%s", directory, len(jobs), f", {skipped} of them skipped" if skipped else "")
         for job in remaining:
@@ -147,7 +150,7 @@ class Sweeper(BasicSweeper):
                 log.info("job %s", job)
         try:
             return [self._launch(directory, remaining)] if remaining else []
-        except Exception as error:  # a launcher may lose a job or a worker; the other jobs are gathered
+        except Exception as error:  # as of a stack; what is done is gathered
             self.stopped = one_line(error)
             log.error("the launcher stopped: %s", self.stopped)
             return []
@@ -267,14 +270,18 @@ class Sweeper(BasicSweeper):
         return returns
 
     def _launch_some(self, jobs):
-        workers = getattr(self.launcher, "joblib", None)
-        if workers is not None:  # a worker without a job would not learn that the sweep was killed
-            from joblib import effective_n_jobs
+        """Launch jobs, and those that are left where the launcher stops."""
+        directory = Path(self.config.hydra.sweep.dir)
+        by_path = {directory / str(job.number): job for job in jobs}
 
-            workers["n_jobs"] = min(effective_n_jobs(workers["n_jobs"]), len(jobs))
-        return self.launcher.launch(
-            [[*job.launched, f"hydra.sweep.subdir='{job.number}'"] for job in jobs], initial_job_idx=0
-        )
+        def launch(runs):
+            some = [by_path[run.path] for run in runs]
+            return launch_shared(self.launcher, [[*job.launched, f"hydra.sweep.subdir='{job.number}'"] for job in some])
+
+        together = hasattr(self.launcher, "joblib") or hasattr(self.launcher, "stacks")
+        returns, stopped = each_once(launch, [Run(path) for path in by_path], together)
+        self.stopped = stopped or self.stopped
+        return returns
 
 
 def gathered(directory: Path, jobs: list[Job]):
