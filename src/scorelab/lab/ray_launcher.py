@@ -24,9 +24,9 @@ from scorelab.workers import cpus
 
 log = logging.getLogger("scorelab")
 
-#: of Ray, unless the user has set it: it reports no usage, and a job that asks for no GPU sees them all, as it does
-#: under the other launchers
-_QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
+#: of Ray, unless the user has set it: it reports no usage. A job that asks for no GPU sees them all, and a job has the
+#: priority of any process, as under the other launchers
+_QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0", "RAY_worker_niceness": "0"}
 #: bytes of Ray's store of objects, which here holds configurations alone
 _STORE = 80 * 2**20
 
