@@ -1,6 +1,6 @@
 # `make` alone lists the targets. The first target that needs the environment makes it, in .venv.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slurm test-trackers lint bench bench-sampling bench-spins bench-images claims published-networks docs suite site architectures reproduce-quick reproduce-paper reproduce-thesis reproduce-thesis-images report clean
+.PHONY: help demo test test-launchers test-slurm test-trackers lint bench bench-sampling bench-spins bench-images claims published-networks docs suite site architectures reproduce-quick reproduce-paper reproduce-thesis reproduce-thesis-images report clean
 .PHONY: fig01 fig02 fig03 fig04 fig05 fig06 fig07 fig08 fig09
 
 PYTHON ?= python3
@@ -28,6 +28,12 @@ test-trackers: $(READY) ## install MLflow and TensorBoard, and test that they ha
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[trackers]'
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/test_tracking.py
 
+test-launchers: ## run the tests of every launcher, in an environment of their own with Ray: 400 MB, minutes
+	$(PYTHON) -m venv .venv-launchers
+	.venv-launchers/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,ray]' \
+	    hydra-submitit-launcher==1.2.0
+	LAUNCHERS=all OMP_NUM_THREADS=1 .venv-launchers/bin/python -m pytest tests/test_launchers.py
+
 lint: $(READY) ## check style and format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -39,7 +45,8 @@ bench: $(READY) ## time training against a plain loop and the machine's own rate
 bench-sampling: $(READY) ## measure the evaluations, time and memory that samplers need: about ten minutes
 	$(BIN)/python scripts/bench_sampling.py
 
-# A sweep that was stopped is resumed: done jobs are skipped, and a job goes on where its training stopped.
+# A sweep that was stopped is resumed: done jobs are skipped, and a job goes on where its training stopped. With one
+# thread a job gives the same bits on any number of CPUs.
 define sweep
 	if [ -f outputs/$@/sweep.json ]; then \
 	    $(BIN)/python run.py -m sweep.resume=outputs/$@ hydra/launcher=$(LAUNCHER) hydra.launcher.n_jobs=$(JOBS); \
@@ -117,5 +124,5 @@ fig01 fig02 fig03 fig04 fig05 fig06 fig07 fig08 fig09: $(READY)
 	$(BIN)/python run.py +experiment=$(PRESET) $(ARGS)
 
 clean: ## remove the environment and caches; outputs/ stays
-	rm -rf .venv .pytest_cache .ruff_cache build dist
+	rm -rf .venv .venv-launchers .pytest_cache .ruff_cache build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -9,7 +9,7 @@ import numpy
 import pandas
 import pytest
 from conftest import SMALL
-from helpers import ROOT, answer_here, answers_of, refused, run_py, without_times
+from helpers import ROOT, answer_here, answers_of, refused, without_times
 
 import scorelab
 from scorelab.errors import ConfigError, ScorelabError
@@ -274,15 +274,6 @@ def test_neither_an_edited_file_nor_an_exit_of_a_job_reaches_the_next_one(small,
     assert "9.0" in (conf / "training" / "fast.yaml").read_text()
     for saved in ("config.yaml", ".hydra/config.yaml"):
         assert "weight_decay: 0.0001" in (tmp_path / "Editing" / "1" / saved).read_text()
-
-
-def test_jobs_can_run_side_by_side(small, tmp_path):
-    parallel = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "stage=train"]
-    done = run_py("-m", *small, *parallel, "training.lr=1e-3,-1", "seed=0,1", "hydra.sweep.dir=here", cwd=tmp_path)
-    assert done.returncode == 1, done.stderr
-    states = [Run(tmp_path / "here" / name).state for name in "0123"]
-    assert states == ["done", "done", "failed", "failed"]
-    assert done.stderr.count("training.lr = -1: allowed is a number > 0") == 2
 
 
 def test_jobs_that_were_removed_are_named_and_the_others_go_on(sweep, tmp_path):

@@ -1,4 +1,5 @@
-"""Worker processes that do not outlive the process that started them, and threads that do not wait for each other."""
+"""Worker processes that do not outlive the process that started them, the share of the CPUs that each has, and threads
+that do not wait for each other."""
 
 import contextlib
 import functools
@@ -10,15 +11,21 @@ from concurrent.futures import ThreadPoolExecutor
 
 #: seconds between two looks at the parent
 LOOK = 1.0
+#: how OpenMP and the libraries of linear algebra are told how many threads to take; torch takes the first one
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "BLIS_NUM_THREADS")
 
 
-@functools.cache
 def end_with_parent():
     """End this process within about `LOOK` seconds after the process that started it is gone, even by SIGKILL.
 
     It does nothing in a process that `multiprocessing` or joblib did not start. The end is like a kill: files are whole
     or not there, and the kernel gives the locks back.
     """
+    _watch_parent()
+
+
+@functools.cache
+def _watch_parent():
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_watch, args=(parent.pid, os.getppid()), daemon=True).start()
@@ -29,6 +36,29 @@ def _watch(parent: int, above: int):
     while os.getppid() == above and _exists(parent):
         time.sleep(LOOK)
     os._exit(1)
+
+
+def cpus() -> int:
+    """The CPUs that this process may use: those that it is bound to, at most the quota of its container (cgroup), and
+    at most the CPUs of its Slurm task."""
+    from joblib import cpu_count
+
+    of_slurm = os.environ.get("SLURM_CPUS_PER_TASK", "")
+    return min(cpu_count(), int(of_slurm)) if of_slurm.isdecimal() and int(of_slurm) else cpu_count()
+
+
+@contextlib.contextmanager
+def sharing(workers: int):
+    """Share the CPUs out among several processes that are started meanwhile: each takes max(1, cpus() // workers)
+    threads, by its environment. A variable of the environment that the user has set stays as it is."""
+    missing = [name for name in THREADS if name not in os.environ] if workers > 1 else []
+    given = {name: str(max(cpus() // workers, 1)) for name in missing}
+    os.environ.update(given)
+    try:
+        yield
+    finally:
+        for name in given:
+            os.environ.pop(name, None)
 
 
 @contextlib.contextmanager

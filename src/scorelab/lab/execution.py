@@ -14,6 +14,7 @@ from scorelab.lab.runs import PROGRESS, Run
 from scorelab.lab.tracked import Tracked
 from scorelab.progress import reported, tell
 from scorelab.versions import versions
+from scorelab.workers import cpus
 
 log = logging.getLogger("scorelab")
 
@@ -40,7 +41,7 @@ def execute(run: Run, config: Config):
     stages = stages_of(config)
     context = Context(run, config)
     started, threads = time.perf_counter(), torch.get_num_threads()
-    torch.set_num_threads(config.general.threads or threads)
+    torch.set_num_threads(config.general.threads or min(threads, cpus()))
     try:
         require_parts(context)
         if stages[0] == next(iter(study.stages)):

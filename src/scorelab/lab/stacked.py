@@ -21,6 +21,7 @@ from omegaconf import OmegaConf, open_dict, read_write
 from scorelab.errors import ConfigError, ScorelabError, one_line
 from scorelab.lab.config import Config
 from scorelab.lab.execution import begin, require_parts, stages_of
+from scorelab.lab.launching import of_joblib
 from scorelab.lab.locks import Lock
 from scorelab.lab.room import free_on
 from scorelab.lab.runs import PROGRESS, Run
@@ -84,13 +85,15 @@ class StackedLauncher(Launcher):
         """Finish jobs by the launcher that does so; return what it returns."""
         name = "basic" if self.n_jobs == 1 else "joblib"
         node = OmegaConf.to_container(ConfigStore.instance().load(f"hydra/launcher/{name}.yaml").node)
-        if self.n_jobs > 1:  # a worker without a job would not learn that the sweep was killed
-            node |= {"n_jobs": min(self.n_jobs, len(job_overrides)), "prefer": "processes", "batch_size": 1}
+        if self.n_jobs > 1:
+            node |= {"prefer": "processes", "batch_size": 1}
         config = self.config.copy()
         with read_write(config.hydra), open_dict(config.hydra):
             config.hydra.launcher = node
         context = {"hydra_context": self.hydra_context, "task_function": self.task_function}
         others = Plugins.instance().instantiate_launcher(config=config, **context)
+        if self.n_jobs > 1:
+            others.joblib |= of_joblib(self.n_jobs, len(job_overrides))
         others.setup(config=self.config, **context)  # to the jobs the launcher is the one that was asked for
         return others.launch(job_overrides, initial_job_idx)
 

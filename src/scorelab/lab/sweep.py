@@ -29,6 +29,7 @@ from scorelab.lab.globs import in_folders
 from scorelab.lab.hydra_errors import as_config_errors, with_added_keys
 from scorelab.lab.hydra_internals import read_once
 from scorelab.lab.job_words import joined, products, read_jobs
+from scorelab.lab.launching import each_once, launch_shared, require
 from scorelab.lab.locks import Lock
 from scorelab.lab.names import as_override, pasted
 from scorelab.lab.runs import Run, claim, reserve
@@ -46,8 +47,6 @@ class Sweeper(sweeper.Sweeper):
 
     #: the error that stopped the launcher, if one did
     stopped: str | None = None
-    #: how many workers the launcher is asked for
-    _workers: int | None = None
 
     def __init__(self, max_batch_size: int | None = None, params: Mapping[str, str] | None = None):
         self.max_batch_size, self.params = max_batch_size, params or {}
@@ -103,8 +102,7 @@ class Sweeper(sweeper.Sweeper):
         self._options = options = sweep_options(self.config.sweep)
         self._require_supported(options)
         arguments = [*self._of_params(arguments), *arguments]
-        if hasattr(self.launcher, "require"):  # our own
-            self.launcher.require()
+        require(self.launcher)
         if options.resume is None:
             return None, self._plan(arguments, options)
         directory = Path(options.resume)
@@ -132,8 +130,11 @@ class Sweeper(sweeper.Sweeper):
         queued = self.launcher.queued(directory) if hasattr(self.launcher, "queued") else {}
         if queued:
             log.info("sweep %s: %d jobs are in the queue, and not submitted again", directory, len(queued))
-        remaining = [job for job in jobs if job.error is None and Run(directory / str(job.number)).state != "done"]
+        states = {job.number: Run(directory / str(job.number)).state for job in jobs}
+        remaining = [job for job in jobs if job.error is None and states[job.number] != "done"]
         remaining = [job for job in remaining if job.number not in queued]
+        # Where jobs share a process, one that ends it would keep the others from their turn each time: it is the last.
+        remaining.sort(key=lambda job: states[job.number] == "interrupted")
         skipped = len(jobs) - len(remaining)
         log.info("sweep %s: %d jobs%s", directory, len(jobs), f", {skipped} of them skipped" if skipped else "")
         for job in remaining:
@@ -143,7 +144,7 @@ class Sweeper(sweeper.Sweeper):
             if queued and not remaining and not detach.submits(self):
                 self.launcher.wait(directory)
             return [self._launch(directory, remaining)] if remaining else []
-        except Exception as error:  # a launcher may lose a job or a worker; the other jobs are gathered
+        except Exception as error:  # as of a stack; what is done is gathered
             self.stopped = one_line(error)
             log.error("the launcher stopped: %s", self.stopped)
             return []
@@ -275,15 +276,19 @@ class Sweeper(sweeper.Sweeper):
         return returns
 
     def _launch_some(self, jobs):
-        workers = getattr(self.launcher, "joblib", None)
-        if workers is not None:  # a worker without a job would not learn that the sweep was killed
-            from joblib import effective_n_jobs
+        """Launch jobs, and those that are left where the launcher stops."""
+        directory = Path(self.config.hydra.sweep.dir)
+        by_path = {directory / str(job.number): job for job in jobs}
 
-            self._workers = self._workers or workers["n_jobs"]
-            workers["n_jobs"] = min(effective_n_jobs(self._workers), len(jobs))
-        launch = self.launcher.submit if detach.submits(self) else self.launcher.launch
-        words = [[*job.launched, f"hydra.sweep.subdir='{job.number}'"] for job in jobs]
-        return launch(words, initial_job_idx=jobs[0].number)
+        def launch(runs):
+            some = [by_path[run.path] for run in runs]
+            words = [[*job.launched, f"hydra.sweep.subdir='{job.number}'"] for job in some]
+            return launch_shared(self.launcher, words, some[0].number, detach.submits(self))
+
+        together = hasattr(self.launcher, "joblib") or hasattr(self.launcher, "stacks")
+        returns, stopped = each_once(launch, [Run(path) for path in by_path], together)
+        self.stopped = stopped or self.stopped
+        return returns
 
 
 def gathered(directory: Path, jobs: list[Job]):

@@ -1,0 +1,26 @@
+"""A study that disturbs its sweep: jobs that fail, end their process, or wait. A test imports it as an extension."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+from scorelab.studies import Generate
+
+
+class Disturbed(Generate):
+    """The main job. DISTURB of the environment says what jobs do after their training, by their seeds, as in
+    "1:raise 2:kill"; those that wait do so as long as the file WAITS is there."""
+
+    def run_stage(self, stage, context):
+        super().run_stage(stage, context)
+        what = dict(word.split(":") for word in os.environ.get("DISTURB", "").split())
+        what = what.get(str(context.seed)) if stage == "train" else None
+        if what == "raise":
+            raise ValueError("this job fails")
+        if what == "interrupt":
+            signal.raise_signal(signal.SIGINT)
+        if what == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        while what == "wait" and Path(os.environ["WAITS"]).exists():
+            time.sleep(0.05)
