@@ -196,6 +196,15 @@ def test_diffusers_ddim_clips_by_default():
     assert not cut.passed, cut
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU of CUDA")
+def test_what_is_left_on_the_cpu_is_seen_on_a_gpu():
+    def kept(denoiser, count, n, steps, generator):
+        return ancestral()(denoiser, count, n, steps, generator).cpu()
+
+    assert check_sampler(ancestral(), only="device").passed
+    assert check_sampler(kept, only="device").failures == ["device"]
+
+
 def test_what_cannot_be_checked_is_one_line():
     for given, says in (
         ({"steps": (8, 16)}, "three doubling numbers"),

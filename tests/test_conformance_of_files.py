@@ -7,28 +7,17 @@ import sys
 import tomllib
 
 import pytest
-from helpers import ROOT
+from helpers import ROOT, blocks
 
-SAMPLER = '''
-import math, torch
-
-END = 1.54
-
-def sampler(denoiser, count, n, steps, generator):
-    """The probability flow by Euler's rule in the angle."""
-    x = torch.randn(count, n, generator=generator)
-    angles = torch.linspace(0, END, steps + 1, dtype=torch.float64).tolist()
-    for angle, after in zip(angles[:-1], angles[1:]):
-        x = x + (after - angle) * (denoiser(x, angle) - math.sin(angle) * x) / math.cos(angle)
-    return x / math.sin(END)
-'''
+#: Heun's rule, as the page shows it
+(SAMPLER,) = blocks("docs/conformance.md", "python")
 SEVERAL = (
     SAMPLER
     + """
 from scorelab.conformance import declare
 from scorelab.conformance.laws import mixture
 
-sampler = declare(order=2, end_noise=1 / math.tan(END), steps=(8, 16, 32), only=("shape", "order", "grids"))(sampler)
+sampler = declare(order=3, end_noise=1 / math.tan(END), steps=(8, 16, 32), only=("shape", "order", "grids"))(sampler)
 
 @declare(tolerance=1e-6, count=100, only=["error", "inputs"])
 def exact(x, angle):
@@ -45,12 +34,12 @@ def file(user):
 
 
 def test_a_file_is_checked_and_the_status_says_whether_it_passes(file):
-    out = file.types(f"scorelab conformance mine.py --order 1 {QUICK} --only shape,order,limit --out found")
+    out = file.types(f"scorelab conformance mine.py --order 2 {QUICK} --only shape,order,limit --out found")
     assert "sampler: passes 3 of 3 properties" in out
     content = json.loads((file.folder / "found" / "conformance.json").read_text())
     assert (content["passed"], content["versions"]["scorelab"]) == (True, __import__("scorelab").__version__)
     assert (file.folder / "found" / "conformance.png").stat().st_size > 1000
-    out = file.types(f"scorelab conformance mine.py:sampler --order 2 {QUICK} --only order", status=3)
+    out = file.types(f"scorelab conformance mine.py:sampler --order 3 {QUICK} --only order", status=3)
     assert "FAIL order" in out
     (file.folder / "denoisers.py").write_text("def mean(x, angle):\n    return 0 * x\n")
     law = "--target target=two_modes target.n=3"

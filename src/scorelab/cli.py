@@ -305,7 +305,11 @@ def _conformance(words):
     add("--denoiser", action="store_true", help="it is a denoiser, also where it does not have two arguments")
     add("--convention", metavar="RETURNS,SEES,TOLD", help="of its model, as eps,scaled,sigma: docs/conformance.md")
     add("--order", type=float, help="of convergence, that a sampler claims")
-    add("--end-noise", type=float, help="standard deviation of the noise that samples keep; by default 0")
+    add(
+        "--end-noise",
+        type=float,
+        help="standard deviation of the noise that samples keep; by default 0, of a rule what its schedule keeps",
+    )
     add("--steps", **numbers, help="three doubling numbers at least; by default 16,32,64,128,256")
     add("--law-steps", type=int, help="of the samples that are held against a mixture; by default 512")
     add("--tolerance", type=float, help="largest relative squared error that a denoiser claims")

@@ -29,7 +29,7 @@ def pytest_configure(config):
         if not _path(config, file).is_file() or _path(config, file).suffix != ".py":
             raise pytest.UsageError(f"--scorelab {file}: no such Python file")
     named = config.args if config.args_source is config.ArgsSource.ARGS else []
-    config.args = [*named, *(str(_path(config, file)) for file in files)]
+    config.args = [*dict.fromkeys([*named, *(str(_path(config, file)) for file in files)])]
 
 
 def pytest_pycollect_makemodule(module_path, parent):
