@@ -122,6 +122,8 @@ class Sweeper(BasicSweeper):
         arguments = [*self._of_params(arguments), *arguments]
         if hasattr(self.launcher, "require"):  # our own
             self.launcher.require()
+        if hasattr(self.launcher, "submit"):
+            self.launcher.waits = not options.detach
         if options.resume is None:
             return None, self._plan(arguments, options)
         directory = Path(options.resume)
@@ -165,11 +167,12 @@ class Sweeper(BasicSweeper):
 
     def _detach(self, directory: Path, jobs: list[Job]):
         """Submit the jobs, and say how they are looked after. Raises ScorelabError if they are refused."""
-        self.launcher.waits = False
         self.launch(directory, jobs)
         if self.stopped is not None:
             raise ScorelabError(f"{directory}: {self.stopped}; {pasted('sweep.resume', directory)} submits again")
         print(f"{directory}\nscorelab gather {shlex.quote(str(directory))} gathers what is done by then")
+        if any(job.error for job in jobs):
+            sys.exit(1)
 
     # Before any job starts. -----------------------------------------------------------------------------------------
 
