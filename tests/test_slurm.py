@@ -177,13 +177,14 @@ def test_a_job_whose_time_is_over_is_put_into_the_queue_by_itself_as_often_as_it
     assert all("goes on after epoch 2" in (lab.run(number) / "run.log").read_text() for number in (0, 1))
 
 
-def test_the_row_of_a_job_that_slurm_ends_at_its_time_says_so(lab):
+def test_slurm_tells_a_job_that_its_time_is_over_and_its_row_says_so(lab):
     limits = ["hydra.launcher.timeout_min=1", "hydra.launcher.signal_delay_s=1", "hydra.launcher.max_num_timeout=0"]
     status, out = lab.do("-m", *SMALL, *SLOWLY, "seed=7", *SLURM, *limits, "hydra.sweep.dir=here")
     assert status == 1, out
     assert "job 0 () interrupted: job " in out
-    assert " of Slurm: TIMEOUT" in out
-    assert "TIMEOUT" in lab.run(0).status["error"]
+    assert " of Slurm: FAILED (SIGUSR2)" in out
+    assert lab.run(0).status["error"].endswith(" of Slurm: FAILED (SIGUSR2)")
+    assert (lab.run(0) / "checkpoint.safetensors").is_file()
 
 
 def test_a_sweep_whose_submitter_was_killed_is_resumed_by_one_and_gets_only_what_is_missing(lab):

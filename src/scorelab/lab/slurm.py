@@ -132,7 +132,7 @@ class SlurmLauncher(Launcher):
         directory = Path(self.config.hydra.sweep.dir)
         numbers = self.submit(job_overrides, initial_job_idx)
         self.wait(directory)
-        return [_returned(Run(directory / str(number))) for number in numbers]
+        return [_returned(Run(directory / str(number)), self.config.get("extensions") or ()) for number in numbers]
 
     def submit(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> list[int]:
         """Put jobs into the queue, record their names there, and return their numbers. Raises ScorelabError if Slurm
@@ -240,11 +240,9 @@ def _number(words: Sequence[str], place: int) -> int:
     return next((int(each[1]) for each in reversed(said) if each), place)
 
 
-def _returned(run: Run) -> JobReturn:
-    """What a job returned, read from its directory: the number that a sweeper may minimise."""
-    value = None
-    if run.state == "done":
-        value = lookup(run.metrics, run.checked(run.saved.get("extensions") or ()).study.goal)
+def _returned(run: Run, extensions) -> JobReturn:
+    """What a job returned, read from its directory: the number that a sweeper may minimise; None if it is not done."""
+    value = lookup(run.metrics, run.checked(extensions).study.goal) if run.state == "done" else None
     return JobReturn(status=JobStatus.COMPLETED, _return_value=value)
 
 

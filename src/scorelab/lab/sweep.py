@@ -155,6 +155,8 @@ class Sweeper(sweeper.Sweeper):
         if self.stopped is not None:
             raise ScorelabError(f"{directory}: {self.stopped}; {pasted('sweep.resume', directory)} submits again")
         print(detach.look(directory))
+        if any(job.error for job in jobs):
+            sys.exit(1)
 
     # Before any job starts. -----------------------------------------------------------------------------------------
 
