@@ -8,7 +8,7 @@ import torch
 
 from scorelab.channel import mix
 from scorelab.laws.atoms import Atoms
-from scorelab.laws.estimate import Estimate, shown
+from scorelab.laws.estimate import Estimate, mean_and_error, shown
 from scorelab.laws.projected_law import ProjectedLaw
 from scorelab.metrics.projection import LawComparison, project
 from scorelab.randomness import stream
@@ -57,7 +57,7 @@ def _rounded(number: float, digits: int = 10) -> float:
     return float(f"{number:.{digits}g}")
 
 
-def measured(target: Target, sets: int = SETS) -> dict[str, Reference]:
+def measured(target: Target, sets: int = SETS, seed: int = 0) -> dict[str, Reference]:
     """Name -> reference number of a target; what it does not know is left out.
 
     variance: tr Cov X. projection.mean and .variance: of the law along the direction. weights: of the modes.
@@ -66,7 +66,7 @@ def measured(target: Target, sets: int = SETS) -> dict[str, Reference]:
     least squared error of any denoiser. floor.w1.COUNT and floor.ks.COUNT: what so many exact samples have as the
     distance from the law of the projection; floor.w1.COUNT.deviation: the standard deviation over sets of samples.
 
-    sets: how many sets of exact samples are behind a floor, >= 2.
+    sets: how many sets of exact samples are behind a floor, >= 2. seed: of all draws.
     """
     found = {}
     if target.can("covariance"):
@@ -80,25 +80,26 @@ def measured(target: Target, sets: int = SETS) -> dict[str, Reference]:
         found["weights"] = Reference(target.weights.tolist())
     if hasattr(target, "log_partition"):
         found["log_partition"] = Reference(float(target.log_partition()))
-    found |= _entropy(target)
+    found |= _entropy(target, seed)
     if target.can("bayes_risk"):
-        found |= {f"bayes_risk.{name}": _risk(target, angle) for name, angle in ANGLES.items()}
+        found |= {f"bayes_risk.{name}": _risk(target, angle, seed) for name, angle in ANGLES.items()}
     for count in COUNTS if target.can("projection") else ():
         drawn = law if isinstance(law, ProjectedLaw | Atoms) else _Drawn(target, law)
-        floors = LawComparison(drawn, count).floor(sets, stream(0, "floor", count))
-        for name, (mean, deviation) in floors.items():
-            found[f"floor.{name}.{count}"] = Reference(mean, deviation / math.sqrt(sets))
-            # of a normal law; the law of a distance is not far from one
-            found[f"floor.{name}.{count}.deviation"] = Reference(deviation, deviation / math.sqrt(2 * (sets - 1)))
+        comparison, generator = LawComparison(drawn, count), stream(seed, "floor", count)
+        rows = [comparison.distances(drawn.sample(count, generator)) for _ in range(sets)]
+        for name in rows[0]:
+            values = torch.tensor([row[name] for row in rows], dtype=torch.float64)
+            found[f"floor.{name}.{count}"] = Reference(*mean_and_error(values))
+            found[f"floor.{name}.{count}.deviation"] = _deviation(values)
     return found
 
 
-def _risk(target, angle) -> Reference:
+def _risk(target, angle, seed) -> Reference:
     """The Bayes risk at an angle: that of the target, or the mean over draws of what it knows of the posterior."""
     if target.gives("bayes_risk"):
         risk, error = target.bayes_risk_and_error(torch.tensor(angle, dtype=torch.float64))
         return Reference(float(risk), None if error is None else float(error))
-    generator = stream(0, "risk")
+    generator = stream(seed, "risk")
 
     def risks(clean):
         noise = torch.randn(clean.shape, generator=generator, dtype=torch.float64)
@@ -115,6 +116,13 @@ def _mean(target, generator, function) -> Reference:
     return Reference(found.value, None if constant else found.standard_error)
 
 
+def _deviation(values) -> Reference:
+    """The standard deviation of values (sets,), and its standard error by their fourth moment."""
+    deviation = float(values.std())
+    fourth = float((values - values.mean()).pow(4).mean())
+    return Reference(deviation, math.sqrt(max(fourth - deviation**4, 0.0) / len(values)) / (2 * deviation))
+
+
 class _Drawn:
     """The law of a projection, drawn by projecting samples: that is quicker than the quantiles of a table."""
 
@@ -128,7 +136,7 @@ class _Drawn:
         return project(self.target.sample(count, generator, torch.float64), self.target.direction)
 
 
-def _entropy(target) -> dict[str, Reference]:
+def _entropy(target, seed) -> dict[str, Reference]:
     if hasattr(target, "entropy"):
         return {"entropy": Reference(target.entropy())}
     if target.can("points") and target.std == 0:
@@ -137,4 +145,4 @@ def _entropy(target) -> dict[str, Reference]:
         return {"entropy": Reference(float(-(shares * shares.log()).sum()))}
     if target.lacks("density", "samples") is not None:
         return {}
-    return {"entropy": _mean(target, stream(0, "entropy"), lambda x: -target.noisy_log_prob(x, math.pi / 2))}
+    return {"entropy": _mean(target, stream(seed, "entropy"), lambda x: -target.noisy_log_prob(x, math.pi / 2))}
