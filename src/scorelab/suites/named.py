@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy
 import torch
 
-import scorelab
 from scorelab.errors import ScorelabError
 from scorelab.files import config_folder, first_comment, read_json, read_yaml
+from scorelab.metrics.evaluation import evaluate
 from scorelab.nodes import Component, component
 from scorelab.options import nearest
 from scorelab.randomness import BLOCK, stream
@@ -106,7 +106,7 @@ class Entry:
 
     def evaluate(self, samples, *, seed: int = 0, repeats: int = 200):
         """Hold samples (count, n) against the target, as `scorelab.evaluate` does, which says what is returned."""
-        return scorelab.evaluate(samples, self.target, seed=seed, repeats=repeats)
+        return evaluate(samples, self.target, seed=seed, repeats=repeats)
 
     @property
     def cite(self) -> str:
