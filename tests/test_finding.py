@@ -86,7 +86,7 @@ def test_the_command_evaluates_samples(monkeypatch, capsys, tmp_path):
 
 def test_a_command_that_is_not_there_is_one_line(monkeypatch, capsys):
     shown, status = command(monkeypatch, capsys, "rum")
-    assert (shown.strip(), status) == ("error: rum: allowed are run, ls, gather, evaluate", 2)
+    assert (shown.strip(), status) == ("error: rum: allowed are run, ls, gather, status, stop, evaluate", 2)
     shown, status = command(monkeypatch, capsys)
     assert status == 0
     assert "scorelab run" in shown
