@@ -102,7 +102,8 @@ def test_the_command_evaluates_samples(monkeypatch, capsys, tmp_path):
 
 def test_a_command_that_is_not_there_is_one_line(monkeypatch, capsys):
     shown, status = command(monkeypatch, capsys, "rum")
-    assert (shown.strip(), status) == ("error: rum: allowed are run, ls, diff, rm, gather, evaluate", 2)
+    allowed = "run, ls, diff, rm, gather, status, stop, evaluate, conformance"
+    assert (shown.strip(), status) == (f"error: rum: allowed are {allowed}", 2)
     shown, status = command(monkeypatch, capsys)
     assert status == 0
     assert "scorelab run" in shown
