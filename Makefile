@@ -1,6 +1,6 @@
 # `make` alone lists the targets. The first target that needs the environment makes it, in .venv.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-launchers test-slurm test-trackers lint bench bench-sampling bench-spins bench-images claims published-networks docs suite site architectures reproduce-quick reproduce-paper reproduce-thesis reproduce-thesis-images report clean
+.PHONY: help demo test test-launchers test-slurm test-trackers lint bench bench-sampling bench-spins bench-images bench-finding claims published-networks docs suite site architectures reproduce-quick reproduce-paper reproduce-thesis reproduce-thesis-images report clean
 .PHONY: fig01 fig02 fig03 fig04 fig05 fig06 fig07 fig08 fig09
 
 PYTHON ?= python3
@@ -63,6 +63,9 @@ bench-spins: $(READY) ## time sampling by AMP against its matrix products: a min
 
 bench-images: $(READY) ## time training steps of the U-Net, on a GPU where there is one: a minute
 	$(BIN)/python scripts/bench_images.py
+
+bench-finding: $(READY) ## time finding 10000 runs, with and without an index, and gathering 300: a few minutes
+	$(BIN)/python scripts/bench_finding.py
 
 reproduce-quick: $(READY) ## the figures of the semester paper on a budget of minutes
 	$(sweep)
