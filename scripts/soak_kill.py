@@ -27,8 +27,9 @@ SMALL = (
     *("figures.dpi=50", "threads=1"),
 )
 SIGNALS = ("SIGKILL", "SIGTERM", "SIGINT")
-#: seconds that the workers of a killed process may take to end: each looks for it every second
-PATIENCE = 30
+#: seconds that the workers of a killed process may take to end: each looks for it every second; and that two helpers of
+#: Ray's own may take, which wait a minute for an answer of what is gone
+PATIENCE, PATIENCE_OF_RAY = 30, 150
 #: numbers of the clock, and names of what only a process at work may have in a directory
 TIMES = ("seconds", "samples_per_second", "wall_seconds")
 LEFT_OVER = (".*.part", ".before*", ".lock", "*.back", "checkpoint*")
@@ -123,9 +124,9 @@ def of_session(leader: int) -> list[int]:
     return found
 
 
-def orphans(leader: int) -> list[int]:
+def orphans(leader: int, kind: str) -> list[int]:
     """The processes of a session that do not end within the time that they may take."""
-    until = time.monotonic() + PATIENCE
+    until = time.monotonic() + (PATIENCE_OF_RAY if kind == "ray" else PATIENCE)
     while (left := of_session(leader)) and time.monotonic() < until:
         time.sleep(0.2)
     return left
@@ -229,7 +230,7 @@ def tried(name: str, draw: random.Random, where: Path, reference: dict, seconds:
         else:
             process.send_signal(number)
         process.wait()
-    left = orphans(process.pid)
+    left = orphans(process.pid, trial.kind)
     for pid in left:
         os.kill(pid, signal.SIGKILL)
     trial.faults += [f"process {pid} is left over" for pid in left]
@@ -252,7 +253,7 @@ def went_on(trial: Trial, where: Path, reference: dict):
     status = process.wait()
     if status:
         trial.faults.append(f"going on ended with status {status}")
-    trial.faults += [f"process {pid} is left over at the end" for pid in orphans(process.pid)]
+    trial.faults += [f"process {pid} is left over at the end" for pid in orphans(process.pid, trial.kind)]
     trial.faults += compared(directory, reference, kept, kind.rounds)
 
 

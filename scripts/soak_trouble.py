@@ -101,7 +101,7 @@ def _killed(trial: Trial, where: Path, **environment: str):
         process.wait(trial.after)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    trial.faults += [f"process {pid} is left over" for pid in orphans(process.pid)]
+    trial.faults += [f"process {pid} is left over" for pid in orphans(process.pid, trial.kind)]
 
 
 def _mount(*words):
