@@ -5,7 +5,6 @@ import json
 import shutil
 
 import numpy
-import optuna
 import pandas
 import pytest
 from helpers import answer_here, over, refused
@@ -19,6 +18,8 @@ from scorelab.lab.runs import Run
 from scorelab.lab.space import Search, parse
 from scorelab.lab.trials import best_of
 
+optuna = pytest.importorskip("optuna", reason="optuna is not installed: pip install 'scorelab[optimise]'")
+
 #: a study whose number is known: a bowl with its least value 0 at width 4, side right, lr 0.01
 BOWL = """
 import math, sys
@@ -31,9 +32,9 @@ class Bowl(Study):
     width: int
     lr: float
     side: str
-    crash: int
+    crash: str
     def measure(self, context):
-        if self.width == self.crash:
+        if self.side == self.crash:
             raise ValueError("no bowl")
         height = (self.width - 4) ** 2 + math.log10(self.lr / 0.01) ** 2 + (self.side == "left")
         context.update_metrics("bowl", {"height": height, "height_standard_error": 0.1, "width": self.width,
@@ -42,7 +43,7 @@ class Bowl(Study):
 SPACE = ("study.width=range(1,9)", "study.lr=tag(log,interval(1e-4,1))", "study.side=left,right")
 OPTIMISE = ("hydra/sweeper=optimise",)
 
-SEARCH = ("study.crash=2", "hydra.sweeper.options={n_startup_trials:3}")
+SEARCH = ("study.crash=left", "hydra.sweeper.options={n_startup_trials:3}")
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +52,7 @@ def bowl(tmp_path_factory):
     where = tmp_path_factory.mktemp("bowl")
     (where / "bowl_lab.py").write_text(BOWL)
     (where / "conf" / "study").mkdir(parents=True)
-    keys = "_target_: bowl_lab.Bowl\nwidth: 4\nlr: 0.01\nside: right\ncrash: 0\n"
+    keys = "_target_: bowl_lab.Bowl\nwidth: 4\nlr: 0.01\nside: right\ncrash: none\n"
     (where / "conf" / "study" / "bowl.yaml").write_text(keys)
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(where)
@@ -65,7 +66,7 @@ def optimise(bowl, *words):
 
 @pytest.fixture(scope="module")
 def whole(bowl):
-    """The directory of a sweep of six trials, one of which fails, that nobody disturbed; what it answered."""
+    """The directory of a sweep of six trials, some of which fail, that nobody disturbed; what it answered."""
     done = optimise(bowl, *SPACE, *SEARCH, "hydra.sweeper.n_trials=6", "hydra.sweep.dir=whole")
     return bowl / "whole", done
 
@@ -109,8 +110,8 @@ def test_from_python_the_result_has_the_trials(bowl):
 def test_a_trial_that_fails_is_a_row_and_is_told(whole):
     directory, done = whole
     table = pandas.read_csv(directory / "sweep.csv")
-    failed = [job for job, width in zip(table["job"], table["study.width"], strict=True) if width == 2]
-    assert failed  # the seed chooses one
+    failed = [job for job, side in zip(table["job"], table["study.side"], strict=True) if side == "left"]
+    assert 0 < len(failed) < 6  # as the seed has it
     assert list(table.index[table["state"] == "failed"]) == failed
     study = recorded(directory, ["minimise"])
     states = [trial.state.name for trial in study.trials]
@@ -153,11 +154,11 @@ def test_a_sweep_that_was_killed_goes_on_as_if_nothing_had_happened(whole, bowl)
 
     more = optimise(bowl, "sweep.resume=killed", "hydra.sweeper.n_trials=7", "hydra.sweeper.options={}")
     assert "of another search: hydra.sweeper.options: {'n_startup_trials': 3} -> {}" in more["err"]
-    other = optimise(bowl, "sweep.resume=killed", "hydra.sweeper.n_trials=7", "study.crash=3")
-    assert "of another search: study.crash=3; it has" in other["err"]
+    other = optimise(bowl, "sweep.resume=killed", "hydra.sweeper.n_trials=7", "study.crash=right")
+    assert "of another search: study.crash=right; it has" in other["err"]
     more = optimise(bowl, "sweep.resume=killed", "hydra.sweeper.n_trials=7")
     assert more["status"] == 0, more
-    assert (directory / "6" / "metrics.json").is_file()
+    assert len(pandas.read_csv(directory / "sweep.csv")) == 7
 
 
 def test_a_sweep_of_somebody_else_looks_up_nothing(whole, bowl):
@@ -236,7 +237,7 @@ def test_every_sampler_chooses_what_the_space_has_and_the_same_again(bowl):
         (["hydra.sweeper.directions=down"], "hydra.sweeper.directions.0 = down: must be 'minimise' or 'maximise'"),
         (["study.crash=range(3,3)"], "study.crash=range(3,3): has no values"),
         (["study.crash=interval(3,1)"], "study.crash=interval(3,1): the end of an interval has to be above its start"),
-        (["study.crash=x"], "no trial can run; the first one is #0 study=bowl"),
+        (["study.crash=[1]"], "no trial can run; the first one is #0 study=bowl"),
         (["sweep.jobs=jobs.yaml"], "sweep.jobs: is a list of jobs, and hydra/sweeper=optimise chooses the jobs"),
     ],
 )
