@@ -1,6 +1,6 @@
 # `make` alone lists the targets. The first target that needs the environment makes it, in .venv.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-launchers test-slurm test-trackers lint bench bench-sampling bench-spins bench-images bench-finding claims published-networks docs suite site architectures reproduce-quick reproduce-paper reproduce-thesis reproduce-thesis-images report clean
+.PHONY: help demo test test-hydra14 test-launchers test-slurm test-trackers lint bench bench-sampling bench-spins bench-images bench-finding claims published-networks docs suite site architectures reproduce-quick reproduce-paper reproduce-thesis reproduce-thesis-images report clean
 .PHONY: fig01 fig02 fig03 fig04 fig05 fig06 fig07 fig08 fig09
 
 PYTHON ?= python3
@@ -8,7 +8,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -33,6 +33,19 @@ test-launchers: ## run the tests of every launcher, in an environment of their o
 	.venv-launchers/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,ray]' \
 	    hydra-submitit-launcher==1.2.0
 	LAUNCHERS=all OMP_NUM_THREADS=1 .venv-launchers/bin/python -m pytest tests/test_launchers.py
+
+# The tests that touch Hydra, in an environment of their own with its version 1.4.
+HYDRA14 := .venv-hydra14
+HYDRA_TESTS := config cli help names refusals run sweep stacked_sweep optimising replicas python sampling_anew grids \
+    presets extending own_study own_style security damage locks gathering fuzz tutorial docs house
+
+$(HYDRA14)/.ready: pyproject.toml constraints-hydra14.txt
+	$(PYTHON) -m venv $(HYDRA14)
+	$(HYDRA14)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-hydra14.txt -e '.[dev]'
+	@touch $@
+
+test-hydra14: $(HYDRA14)/.ready ## run the tests that touch Hydra with Hydra 1.4, in an environment of its own
+	OMP_NUM_THREADS=1 $(HYDRA14)/bin/python -m pytest -n 2 --dist loadfile $(HYDRA_TESTS:%=tests/test_%.py)
 
 lint: $(READY) ## check style and format
 	$(BIN)/ruff check .
@@ -127,5 +140,5 @@ fig01 fig02 fig03 fig04 fig05 fig06 fig07 fig08 fig09: $(READY)
 	$(BIN)/python run.py +experiment=$(PRESET) $(ARGS)
 
 clean: ## remove the environment and caches; outputs/ stays
-	rm -rf .venv .venv-launchers .pytest_cache .ruff_cache build dist
+	rm -rf .venv .venv-launchers .venv-hydra14 .pytest_cache .ruff_cache build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -72,7 +72,8 @@ def _front(axes, arrays, names, values, errors, best):
     for rows, colour, label in ((other, THIRD, "a trial"), (best, LEARNED, "Pareto front")):
         if len(values[rows]):
             both = {"xerr": bars[0][rows], "yerr": bars[1][rows]}
-            axes.errorbar(*values[rows].T, **both, color=colour, label=label, **_FOUND)
+            barred = " ± standard error" if max(map(numpy.max, both.values())) > 0 else ""
+            axes.errorbar(*values[rows].T, **both, color=colour, label=label + barred, **_FOUND)
     for place, axis in enumerate("xy"):
         _scaled(axes, axis, values[there][:, place])
         getattr(axes, f"set_{axis}label")(f"{names[place]} ({arrays['directions'][place]}d)")

@@ -89,6 +89,15 @@ def ask(study, search, space: list[Dimension]):
         return study.ask({dimension.key: dimension.distribution() for dimension in space})
 
 
+def tell(study, number: int, values: list[float] | None):
+    """Tell what a trial found; None where it failed."""
+    import optuna
+
+    # A sampler of Optuna may stop a study when it is told of a trial, which only a study that runs itself can bear.
+    study.sampler = optuna.samplers.RandomSampler()
+    study.tell(number, values, state=optuna.trial.TrialState.FAIL if values is None else None)
+
+
 def is_exhausted(study, search, space) -> bool:
     """Whether every point of a grid has been asked for."""
     return search.sampler == "grid" and len(study.trials) >= grid_size(space)
@@ -115,7 +124,10 @@ def sampler(search, space, number: int):
         own["search_space"] = {each.key: [_point(each, text) for text in each.texts] for each in space}
     if search.sampler == "tpe" and search.n_jobs > 1:
         own["constant_liar"] = True  # trials that run at the same time keep off each other
-    known = {*inspect.signature(cls).parameters} - {"seed", "search_space"}
+    if search.sampler == "qmc":  # before it knows the space, and for choices
+        own["independent_sampler"] = optuna.samplers.RandomSampler(_seed(search.seed, number))
+        own["warn_independent_sampling"] = False
+    known = {*inspect.signature(cls).parameters} - {"seed", *own}
     for name in given:
         if name not in known:
             raise ConfigError(f"hydra.sweeper.options.{name}: no option of {cls.__name__}; {nearest(name, known)}")

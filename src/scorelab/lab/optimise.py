@@ -64,7 +64,8 @@ class Optimiser(Sweeper):
 
     def _plan(self, arguments, options: Sweep, allowing=()) -> list[Job]:
         """Check a new sweep. Return no job, as none is known yet, but for a dry run, which lists the first ones."""
-        self._read(list(arguments))
+        extensions = [word for word in arguments if word.startswith("extensions=")]
+        self._read([word for word in arguments if word not in extensions] + extensions)
         first = []
         for job in self._first():
             first.append(job)
@@ -149,7 +150,9 @@ class Optimiser(Sweeper):
                     f"sweep.resume = {directory}: of another search: {show(word)}; it has {' '.join(words)}"
                 )
         self.search = search
-        self._read([*_of_a_search(path, [word for word in words if word not in given]), *given])
+        _require_of_a_search(path, [word for word in words if word not in given])
+        extensions = [word for word in given if word.startswith("extensions=")]
+        self._read([word for word in words if not word.startswith("extensions=")] + extensions)
         frozen = frozen_jobs(directory, self._given["extensions"])
         for job in frozen:
             if job.config is not None and Run(directory / str(job.number)).state not in ("done", "failed"):
@@ -229,8 +232,6 @@ class Optimiser(Sweeper):
 
         A trial without a finite value of each objective is a job that failed, and says why.
         """
-        from optuna.trial import TrialState
-
         run = Run(directory / str(number))
         state = run.state
         if state in ("pending", "running"):
@@ -243,7 +244,7 @@ class Optimiser(Sweeper):
         except ScorelabError as error:
             if state == "done":
                 run.mark("failed", error=one_line(error))
-        study.tell(number, values, state=TrialState.FAIL if values is None else None)
+        asking.tell(study, number, values)
         _say(study, number, self.search)
         return True
 
@@ -292,16 +293,12 @@ def _require_declared(config: Config, key: str):
     )
 
 
-def _of_a_search(path: Path, words: list[str]) -> list[str]:
-    """The overrides of a file that the command line does not repeat, without extensions, which are given again.
-
-    Raises ConfigError for one that belongs to the whole command, and for one that looks up something when it is read.
-    """
-    words = [word for word in words if not word.startswith("extensions=")]
+def _require_of_a_search(path: Path, words: list[str]):
+    """Raise ConfigError for an override of a file, which the command line does not repeat, that belongs to the whole
+    command, or that looks up something when it is read."""
     for override in parsed_words(f"{path}: words", words):
         shown = show(override.input_line)
-        if belongs_to(override, {"hydra", "sweep", "extensions"}):
+        if belongs_to(override, {"hydra", "sweep"}):
             raise ConfigError(f"{path}: sets {shown}, which is not of a job")
         if "${" in override.input_line:
             raise ConfigError(f"{path}: {shown}: is looked up only where the command line gives it again")
-    return words
