@@ -1,0 +1,5 @@
+"""`python -m scorelab.cli` is the command `scorelab`."""
+
+from scorelab.cli import main
+
+main()
