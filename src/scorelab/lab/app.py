@@ -33,7 +33,7 @@ from scorelab.lab.locks import Lock
 from scorelab.lab.names import as_given, as_override, override_names, readable
 from scorelab.lab.replicas import execute
 from scorelab.lab.result import Result, SweepResult
-from scorelab.lab.trials import keep_sweeper
+from scorelab.lab.searches import keep_sweeper
 from scorelab.nodes import GROUPS, resolve
 from scorelab.options import show
 from scorelab.progress import labelled

@@ -23,9 +23,10 @@ from scorelab.lab.job_words import belongs_to, parsed_words
 from scorelab.lab.locks import Lock
 from scorelab.lab.numbers import RUN
 from scorelab.lab.runs import Run
+from scorelab.lab.searches import saved_search
 from scorelab.lab.space import Search, parse
 from scorelab.lab.sweep import Sweeper
-from scorelab.lab.trials import best_of, objective_values, saved_search
+from scorelab.lab.trials import best_of, objective_values
 from scorelab.laws.section import matches
 from scorelab.options import show
 from scorelab.studies.base import sections_of
