@@ -432,12 +432,12 @@ def repetitions(name, monkeypatch, folder):
     if group == "bound":
         return partial(bound, likelihood.Information(ONE_WIDTH, 1.54))
     plain = {
+        "paths": paths,
         "means": means,
         "excess risk": excess_risk,
         "trade": trade,
         "commitment": commitment,
         "chains": chains,
         "slopes": slopes,
-        "paths": paths,
     }
     return plain[group]
