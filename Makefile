@@ -1,6 +1,6 @@
 # `make` alone lists the targets. The first target that needs the environment makes it, in .venv.
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench bench-sampling bench-spins bench-images claims published-networks docs site architectures reproduce-quick reproduce-paper reproduce-thesis reproduce-thesis-images report clean peers
+.PHONY: help demo test lint bench bench-sampling bench-spins bench-images claims published-networks docs site architectures reproduce-quick reproduce-paper reproduce-thesis reproduce-thesis-images report clean
 .PHONY: fig01 fig02 fig03 fig04 fig05 fig06 fig07 fig08 fig09
 
 PYTHON ?= python3
@@ -93,6 +93,7 @@ published-networks: $(READY) ## train the published networks with their full bud
 claims: $(READY) $(if $(FULL),published-networks) ## test statements of the literature: a minute and a half; FULL=1 trains anew
 	$(BIN)/python run.py study=claims claims.docs=docs
 
+.PHONY: peers
 peers: ## measure samplers of other libraries, in an environment of their own, and write docs/peers.md: a quarter of an hour
 	$(PYTHON) -m venv .venv-peers
 	.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[peers]'
