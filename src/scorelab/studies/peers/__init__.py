@@ -105,5 +105,8 @@ class Peers(Study):
             order = cells(found.get("order"), found.get("order_standard_error"))
             paths = cells(found.get("strong_order"), found.get("strong_order_standard_error"))
             rows.append((each.title, claim, *order, *paths, ", ".join(found.get("failures", ()))))
+        lines = not_measured(metrics)
+        if not rows and not lines:
+            return None
         head = ("", "claimed", "order on a Gaussian", "± s.e.", "of paths", "± s.e.", "fails")
-        return Table(head, rows, not_measured(metrics))
+        return Table(head, rows, lines)
