@@ -126,6 +126,13 @@ published-networks: $(READY) ## train the published networks with their full bud
 claims: $(READY) $(if $(FULL),published-networks) ## test statements of the literature: a minute and a half; FULL=1 trains anew
 	$(BIN)/python run.py study=claims claims.docs=docs
 
+.PHONY: peers
+peers: ## measure samplers of other libraries, in an environment of their own, and write docs/peers.md: a quarter of an hour
+	$(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[peers]'
+	.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r scripts/peers.txt
+	OMP_NUM_THREADS=1 .venv-peers/bin/python run.py study=peers study.docs=docs
+
 # One figure of the paper with its published budget; ARGS="setting=3 training=author" changes the configuration.
 fig01: PRESET = fig01_exact
 fig02: PRESET = fig02_relu

@@ -353,10 +353,10 @@ def diffusers_loops(count, steps):
 
 def azula_loops(count, steps):
     """The loops of azula, with our network behind its interface; the time of the adapter counts as the network's."""
-    from azula.denoise import Denoiser as TheirDenoiser
-    from azula.denoise import DiracPosterior
     from azula.noise import Schedule as TheirSchedule
     from azula.sample import DDIMSampler, DDPMSampler, EulerSampler, HeunSampler
+
+    from scorelab.conformance.peers.azula_denoisers import InAzula
 
     class Turn(TheirSchedule):
         """alpha = sin(phi), sigma = cos(phi), phi from 1.47 to 0.1 for t from 0 to 1."""
@@ -365,16 +365,8 @@ def azula_loops(count, steps):
             angle = 1.47 - 1.37 * t
             return torch.sin(angle), torch.cos(angle)
 
-    class Adapter(TheirDenoiser):
-        def __init__(self, timed):
-            super().__init__()
-            self.timed, self.schedule = timed, Turn()
-
-        def forward(self, x_t, t, **kwargs):
-            return DiracPosterior(self.timed(x_t, 1.47 - 1.37 * float(t)))
-
     def loop(sampler, **options):
-        return lambda denoiser: sampler(Adapter(denoiser), steps=steps, silent=True, **options)(
+        return lambda denoiser: sampler(InAzula(denoiser, Turn()), steps=steps, silent=True, **options)(
             torch.randn(count, DIMENSION)
         )
 

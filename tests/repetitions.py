@@ -49,6 +49,7 @@ from scorelab.studies.langevin import analyse as langevin
 from scorelab.studies.learning import analyse as learning
 from scorelab.studies.learning import k_modes, two_modes
 from scorelab.studies.likelihood import measurements as likelihood
+from scorelab.studies.peers.measurements import path_order
 from scorelab.studies.sampler_accuracy import sample
 from scorelab.studies.two_stage import analyse as two_stage
 from scorelab.studies.two_stage import train as descents
@@ -292,6 +293,14 @@ def slopes(seed):
     return {"rate": rate(x, numpy.exp(2 * x + 0.1 * noise))}
 
 
+def paths(seed):
+    """An order of paths: one noise leads to the ends of every number of steps, and some differ more than others."""
+    draws = numpy.random.default_rng(seed)
+    size = draws.lognormal(0, 0.7, 160)
+    gaps = numpy.stack([(size * draws.lognormal(0, 0.3, 160) / steps) ** 2 for steps in (16, 32, 64)])
+    return printed({"order": path_order([16, 32, 64], gaps.reshape(3, 16, 10).mean(2))})
+
+
 def accuracy(study, job, schedule, comparison, seed):
     """A row of accuracy.csv, and its floors beside single sets."""
     context = SimpleNamespace(seed=seed, target=ONE_WIDTH, denoiser=ExactDenoiser(ONE_WIDTH))
@@ -424,6 +433,7 @@ def repetitions(name, monkeypatch, folder):
     if group == "bound":
         return partial(bound, likelihood.Information(ONE_WIDTH, 1.54))
     plain = {
+        "paths": paths,
         "means": means,
         "excess risk": excess_risk,
         "trade": trade,

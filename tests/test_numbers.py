@@ -102,6 +102,7 @@ RUNS = (
     ("test_learning", "QUICK", ()),
     ("test_likelihood", "QUICK", ()),
     ("test_sampler_accuracy", "STUDY", ()),
+    ("test_peers", "QUICK", ("study.only=[ours_ddim]",)),
     ("test_sde", "QUICK", ()),
     ("test_sgd_study", "QUICK", ()),
     ("test_spin_glass", "QUICK", ()),

@@ -33,6 +33,7 @@ RATIOS = (
         "commitment",
         "chains",
         "slopes",
+        "paths",
         "accuracy",
         "bound",
         "two modes",
@@ -76,6 +77,8 @@ CHECKED = {
     "langevin": "chains",
     "likelihood": "bound",
     "likelihood.flow": "means",
+    "peers.PEER.order": "slopes",  # of numbers that have no errors of their own
+    "peers.PEER.strong_order": "paths",
     "learning.levels": "two modes",
     "learning.modes": "several modes",
     "two_stage": "two stages",

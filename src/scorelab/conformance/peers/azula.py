@@ -1,24 +1,13 @@
 """Samplers of azula."""
 
-import math
-
+import azula.noise
+import azula.sample
 import torch
-from azula.denoise import Denoiser, DiracPosterior
-from azula.noise import VPSchedule
 
+from scorelab.conformance.peers.azula_denoisers import InAzula
 from scorelab.randomness import default_stream
 
-
-class _Exact(Denoiser):
-    """A denoiser of azula, of a function of (x_phi, angle): x_t = alpha X + sigma G = sqrt(alpha^2 + sigma^2) x_phi."""
-
-    def __init__(self, denoiser, schedule):
-        super().__init__()
-        self.of_angle, self.schedule = denoiser, schedule
-
-    def forward(self, x_t, t, **kwargs):
-        alpha, sigma = (float(each) for each in self.schedule(t))
-        return DiracPosterior(mean=self.of_angle(x_t / math.hypot(alpha, sigma), math.atan2(alpha, sigma)))
+_END = torch.zeros((), dtype=torch.float64)
 
 
 def sampler(kind, schedule=None, **options):
@@ -27,14 +16,14 @@ def sampler(kind, schedule=None, **options):
     schedule: of `azula.noise`, by default VP. options: of the class. Its samples keep noise of standard deviation
     `end_noise(schedule)`.
     """
-    schedule = VPSchedule() if schedule is None else schedule
+    schedule = azula.noise.VPSchedule() if schedule is None else schedule
 
     def plain(denoiser, count, n, steps, generator):
         with default_stream(generator.initial_seed()):  # azula draws from torch's global state
-            theirs = kind(_Exact(denoiser, schedule), steps=steps, silent=True, dtype=torch.float64, **options)
+            theirs = kind(InAzula(denoiser, schedule), steps=steps, silent=True, dtype=torch.float64, **options)
             dtype = torch.get_default_dtype()
             x = theirs(theirs.init((count, n), dtype=dtype)).to(dtype)
-        return x / schedule(torch.zeros((), dtype=torch.float64))[0].to(dtype)
+        return x / schedule(_END)[0].to(dtype)
 
     plain.__name__ = f"azula {kind.__name__}"
     return plain
@@ -42,5 +31,11 @@ def sampler(kind, schedule=None, **options):
 
 def end_noise(schedule=None) -> float:
     """sigma / alpha at the end of a schedule."""
-    alpha, sigma = (VPSchedule() if schedule is None else schedule)(torch.zeros((), dtype=torch.float64))
+    alpha, sigma = (azula.noise.VPSchedule() if schedule is None else schedule)(_END)
     return float(sigma / alpha)
+
+
+def named(kind: str, schedule: str = "VPSchedule", **options):
+    """See the package. schedule: the name of a class of `azula.noise`."""
+    schedule = getattr(azula.noise, schedule)()
+    return sampler(getattr(azula.sample, kind), schedule, **options), end_noise(schedule)

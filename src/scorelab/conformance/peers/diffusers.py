@@ -3,6 +3,7 @@
 import copy
 import math
 
+import diffusers
 import torch
 
 from scorelab.conformance.conventions import PREDICTIONS, takes
@@ -13,9 +14,11 @@ def sampler(scheduler):
     """A plain sampler of a scheduler of diffusers with `set_timesteps`, `scale_model_input` and `step`.
 
     The noise level of a timestep is that of `alphas_cumprod`, between two timesteps in log sigma, as the schedulers
-    with `sigmas` interpolate it. A flow matching scheduler is not meant.
+    with `sigmas` interpolate it. Its samples keep noise of standard deviation `end_noise(scheduler)`. A flow matching
+    scheduler is not meant.
     """
-    levels = ((1 - scheduler.alphas_cumprod) / scheduler.alphas_cumprod).sqrt().double().log()
+    kept = scheduler.alphas_cumprod.double()
+    levels = ((1 - kept) / kept.clamp_min(1e-300)).sqrt().log()
 
     def angle_of(timestep):
         low = min(int(timestep), len(levels) - 1)
@@ -35,3 +38,16 @@ def sampler(scheduler):
 
     plain.__name__ = f"diffusers {type(scheduler).__name__}"
     return plain
+
+
+def end_noise(scheduler) -> float:
+    """The last level of a scheduler that stops there; 0 for others."""
+    if scheduler.config.get("final_sigmas_type") != "sigma_min":
+        return 0.0
+    return float((1 / scheduler.alphas_cumprod[0].double() - 1).sqrt())
+
+
+def named(kind: str, **options):
+    """See the package. options: of the scheduler's class."""
+    scheduler = getattr(diffusers, kind)(**options)
+    return sampler(scheduler), end_noise(scheduler)
