@@ -1,5 +1,5 @@
-"""What a sweep promises under every launcher: a job that fails or is killed takes no other with it, Ctrl-C leaves
-nothing behind, what is left is resumed, and every number is that of the job alone."""
+"""What a sweep promises under every launcher: a job that fails or is killed takes no other with it, the sweep leaves no
+process, what is left is resumed, and every number is that of the job alone."""
 
 import json
 import os
