@@ -5,6 +5,7 @@ import signal
 import time
 from pathlib import Path
 
+from scorelab.lab.runs import Run
 from scorelab.studies import Generate
 
 
@@ -21,6 +22,9 @@ class Disturbed(Generate):
         if what == "interrupt":
             signal.raise_signal(signal.SIGINT)
         if what == "kill":
+            earlier = [Run(context.run.path.parent / str(number)) for number in range(context.seed)]
+            while any(run.state in ("pending", "running") for run in earlier):  # else they may be lost as well
+                time.sleep(0.05)
             os.kill(os.getpid(), signal.SIGKILL)
         while what == "wait" and Path(os.environ["WAITS"]).exists():
             time.sleep(0.05)
