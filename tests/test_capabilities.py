@@ -304,8 +304,9 @@ def test_images_are_measured_as_the_vectors_that_they_are(run):
     assert numpy.array_equal(image.samples.reshape(200, 16), vector.samples)
     expected = numbers(vector)
     for key, value in numbers(image).items():
-        # exact paths are drawn in all 16 dimensions, not along the line between the modes, before what is random here
+        # paths are observed in all 16 dimensions, not along the line between the modes, before what is random here
         random = key.startswith("trajectories.") and key.endswith(("_exact", "_error", "_floor", "_deviation"))
+        random |= key.startswith(("trajectories.commitment", "trajectories.switched"))
         assert value == expected[key] or random, key
     assert set(image.metrics["not_measured"]) == {"path_kl.parametric_floor", "posterior_mean.relative_error_floor"}
 

@@ -127,8 +127,7 @@ def test_an_interruption_leaves_whole_runs_and_the_next_call_clears_up(rm, folde
         raise KeyboardInterrupt
 
     monkeypatch.setattr(removing.shutil, "rmtree", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        rm("--failed", "--yes", place=folder / "day")
+    assert rm("--failed", "--yes", place=folder / "day")[1] == 130
     assert sorted(path.name for path in (folder / "day").iterdir()) == ["2", "3", "notes.txt"]
     leftover, mine = folder / "day" / ".1.12345.removed", folder / "day" / ".mine.removed"
     (leftover / "figures").mkdir(parents=True)  # as after SIGKILL

@@ -52,7 +52,13 @@ def lab(tmp_path, monkeypatch):
     (tmp_path / "lab" / "faulty.py").write_text(FAULTY)
     monkeypatch.syspath_prepend(tmp_path / "lab")
     monkeypatch.setattr(tracking, "_hung", set())
+    forget()
     yield
+    forget()
+
+
+def forget():
+    """Other tests have packages of the same names."""
     for name in [name for name in sys.modules if name.partition(".")[0] in ("my_lab", "faulty")]:
         del sys.modules[name]
 

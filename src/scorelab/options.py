@@ -93,11 +93,14 @@ def with_identifiers(named: dict) -> dict:
 
 
 def nearest(name: str, names) -> str:
-    """Return "did you mean NAME?" if one of `names` looks like `name`, followed by the valid names."""
-    names = sorted(map(str, names))
+    """Return "did you mean NAME?" if one of `names` looks like `name`, followed by the valid names. Of names in another
+    folder than `name`, as v1/ring, the folder alone is said."""
+    names, folder = sorted(map(str, names)), name.rpartition("/")[0]
     close = difflib.get_close_matches(name, names, n=1)
     hint = f"did you mean {close[0]}? " if close else ""
-    return f"{hint}valid names: {', '.join(names) or 'none'}"
+    folders = ((each, each.rpartition("/")[0]) for each in names)
+    shown = dict.fromkeys(f"{own}/NAME" if own not in ("", folder) else each for each, own in folders)
+    return f"{hint}valid names: {', '.join(shown) or 'none'}"
 
 
 def explain(error: pydantic.ValidationError, key: str, valid_fields) -> ConfigError:

@@ -33,8 +33,10 @@ def test_the_first_run_ends_with_a_page_that_opens_and_has_its_figures(user):
 
 def test_the_run_is_found_again_by_what_was_asked_for_and_by_its_numbers(user):
     user.types(f"python run.py {RUN} seed=3", quick=True)
-    assert "outputs/first" in user.types("scorelab ls")
-    assert "1 runs" in user.types("scorelab ls --where 'seed == 3 and metrics.projection.w1 > 0'")
+    listed = user.types("scorelab ls")
+    assert "first " in listed
+    assert "1 run below outputs" in listed
+    assert "1 run" in user.types("scorelab ls --where 'seed == 3 and metrics.projection.w1 > 0'")
     assert "0 runs" in user.types("scorelab ls --where 'seed == 4'")
 
 

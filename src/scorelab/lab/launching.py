@@ -76,7 +76,7 @@ def each_once(launch, runs: list[Run], together: bool) -> tuple[list, str | None
         some = groups.pop(0)
         before = [_written(run) for run in some]
         try:
-            returns += launch(some)
+            returns += launch(some) or []
             continue
         except Exception as error:
             stopped = _first_line(error)
