@@ -3,15 +3,18 @@
 import json
 import os
 import signal
+import subprocess
+import sys
+import time
 
 import pandas
 import pytest
 from conftest import SMALL
-from helpers import answer_here, without_times
+from helpers import ROOT, answer_here, without_times
 
 import scorelab
 from scorelab import stopping
-from scorelab.lab.runs import Run
+from scorelab.lab.runs import PROGRESS, Run
 from scorelab.stopping import Stopped, deferred, heeded
 from scorelab.tensorfile import read_tensors
 from scorelab.training.trainer import Trainer
@@ -81,3 +84,24 @@ def test_the_same_signal_again_waits_and_a_later_one_does_not(monkeypatch):
             os.kill(os.getpid(), signal.SIGTERM)
         stopping._State.asked = None
     assert signal.getsignal(signal.SIGUSR1) is signal.SIG_DFL
+
+
+def _trains(run):
+    """Whether a run has trained for some epochs."""
+    path = run / PROGRESS
+    return path.is_file() and bool(json.loads(path.read_text()).get("done"))
+
+
+def test_a_sweep_passes_a_signal_on_to_its_workers_which_write_checkpoints(tmp_path):
+    asked = ["-m", *LONG, "training.epochs=1000000", "seed=0,1,2", "hydra.sweep.dir=here"]
+    launcher = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
+    runs = [Run(tmp_path / "here" / name) for name in "012"]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen([sys.executable, str(ROOT / "run.py"), *asked, *launcher], cwd=tmp_path, **quiet) as sweep:
+        until = time.monotonic() + 120
+        while time.monotonic() < until and not all(map(_trains, runs[:2])):
+            time.sleep(0.1)
+        sweep.send_signal(signal.SIGUSR1)
+        assert sweep.wait(120) == 128 + signal.SIGUSR1
+    assert [run.state for run in runs] == ["interrupted", "interrupted", "pending"]
+    assert all((run / "checkpoint.safetensors").is_file() for run in runs[:2])

@@ -26,12 +26,16 @@ class Stopped(KeyboardInterrupt):
         self.signum = signum
         self.status = 128 + signum
 
+    def __reduce__(self):
+        return Stopped, (self.signum,)
+
 
 class _State:
     """Of this process. depth: how many blocks of `deferred` are entered. asked: the signal that waits for their end.
-    since: when a signal came last."""
+    since: when a signal came last. pass_on: what is called with a signal before `Stopped` is raised. over: the signal
+    that this process was stopped by."""
 
-    process, depth, asked, since = 0, 0, None, -SAME
+    process, depth, asked, since, pass_on, over = 0, 0, None, -SAME, None, None
 
 
 @contextlib.contextmanager
@@ -61,7 +65,31 @@ def _handle(signum, _):
         _State.asked = signum
         log.warning("%s: the training stops at the end of this epoch", signal.Signals(signum).name)
         return
+    pass_on, _State.pass_on = _State.pass_on, None
+    if pass_on is not None:
+        pass_on(signum)
+    _stop(signum)
+
+
+def _stop(signum):
+    _State.over = signum
     raise Stopped(signum)
+
+
+@contextlib.contextmanager
+def passed_on(function):
+    """Call a function with the signal before the block ends by one, as for processes that work for this one."""
+    _State.pass_on, _State.over = function, None
+    try:
+        yield
+    finally:
+        _State.pass_on = None
+
+
+def require_going():
+    """Raise `Stopped` in a process that was stopped already, as a worker that takes its next job."""
+    if _State.over is not None:
+        raise Stopped(_State.over)
 
 
 @contextlib.contextmanager
@@ -75,7 +103,7 @@ def deferred(wanted: bool = True):
     def stop_here(save):
         if _State.asked is not None:
             save()
-            raise Stopped(_State.asked)
+            _stop(_State.asked)
 
     _State.depth += wanted
     try:
@@ -84,4 +112,4 @@ def deferred(wanted: bool = True):
         _State.depth -= wanted
         asked, _State.asked = _State.asked, None
     if asked is not None:
-        raise Stopped(asked)
+        _stop(asked)

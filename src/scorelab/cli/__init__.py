@@ -17,7 +17,7 @@ COMMANDS = {
     "rm": ("finding", "[DIR ...] --failed", "remove runs; it asks first"),
     "gather": ("sweeps", "DIR", "gather the runs below a directory, also of a sweep that still runs"),
     "status": ("sweeps", "[DIR]", "states, progress and remaining time of runs and sweeps"),
-    "stop": ("sweeps", "DIR", "interrupt who works there, as Ctrl-C would"),
+    "stop": ("sweeps", "DIR", "interrupt who works there, after a checkpoint"),
     "evaluate": ("checking", "FILE [OVERRIDE ...]", "hold samples of any origin (.npy, .csv) against target=NAME"),
     "conformance": ("checking", "FILE.py[:NAME]", "hold a sampler or a denoiser of anybody against exact answers"),
 }

@@ -54,7 +54,7 @@ def _seconds(word: str) -> float:
 
 
 def stop(accepted, words):
-    """Interrupt who works at a run, or at a sweep and its jobs, as Ctrl-C would.
+    """Interrupt who works at a run, or at a sweep and its jobs; a training first writes a checkpoint.
 
     sweep.resume=DIR or training.resume=DIR goes on later.
 

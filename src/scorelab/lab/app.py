@@ -38,7 +38,7 @@ from scorelab.nodes import GROUPS, resolve
 from scorelab.options import show
 from scorelab.progress import labelled
 from scorelab.schedules.grids import NAMES
-from scorelab.stopping import heeded
+from scorelab.stopping import heeded, require_going
 from scorelab.studies.base import lookup
 from scorelab.workers import end_with_parent
 
@@ -130,12 +130,13 @@ def _job_of_sweep(run: runs.Run, config: DictConfig):
     A job that another process works at is left alone.
     """
     end_with_parent()
+    require_going()
     try:
         lock = Lock(run.path)
     except ScorelabError as error:
         log.error("%s", error)
         return None
-    with lock, labelled(f"job {run.path.name}: "):
+    with heeded(), lock, labelled(f"job {run.path.name}: "):
         try:
             # A job of our own sweeper was checked and frozen when the sweep began.
             frozen = (run / "config.yaml").is_file()

@@ -94,8 +94,7 @@ class Background:
         return cls(int(named)) if named.isdigit() else None
 
     def begin(self, directory: Path):
-        """Leave the foreground: from here on output goes into the log of the sweep. SIGTERM, as `kill` sends it, is
-        what Ctrl-C is on a terminal: an interrupt of this process and of its workers."""
+        """Leave the foreground: from here on output goes into the log of the sweep."""
         log = os.open(directory / LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o666)
         sys.stdout.flush()
         sys.stderr.flush()
@@ -104,7 +103,6 @@ class Background:
         os.close(log)
         sys.stdout.reconfigure(line_buffering=True)
         signal.signal(signal.SIGINT, signal.default_int_handler)  # a script's background process ignores it
-        signal.signal(signal.SIGTERM, lambda *_: os.killpg(os.getpgrp(), signal.SIGINT))
         with contextlib.suppress(BrokenPipeError):  # the foreground is gone, as its terminal may be
             os.write(self._pipe, os.fsencode(directory))
         os.close(self._pipe)

@@ -4,7 +4,9 @@ Any launcher of Hydra can be asked. A launcher knows processes, and here are job
 have begun, are done, or were lost with their process.
 """
 
+import contextlib
 import logging
+import os
 import re
 import time
 
@@ -13,6 +15,7 @@ from hydra.plugins.launcher import Launcher
 from scorelab.errors import ConfigError, ScorelabError, one_line, printable
 from scorelab.lab import locks
 from scorelab.lab.runs import Run
+from scorelab.stopping import passed_on
 from scorelab.workers import cpus, end_with_parent, sharing
 
 log = logging.getLogger("scorelab")
@@ -100,6 +103,26 @@ def each_once(launch, runs: list[Run], together: bool) -> tuple[list, str | None
     if stopped is not None:
         _wait_for(runs)
     return returns, None
+
+
+@contextlib.contextmanager
+def stopped_together(runs: list[Run]):
+    """Pass a signal that stops this process on to the processes of this machine that work at runs, and wait for their
+    ends first: their trainings write checkpoints."""
+
+    def others():
+        owners = {locks.process_of(locks.owner(run.path)) for run in runs}
+        return owners - {None, os.getpid()}
+
+    def pass_on(signum):
+        for process in others():
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(process, signum)
+        while others():
+            time.sleep(0.2)
+
+    with passed_on(pass_on):
+        yield
 
 
 def _written(run: Run) -> tuple[int, int] | None:

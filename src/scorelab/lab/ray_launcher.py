@@ -20,6 +20,7 @@ from omegaconf import open_dict
 
 from scorelab.errors import ConfigError, ScorelabError
 from scorelab.options import show
+from scorelab.stopping import heeded
 from scorelab.workers import cpus
 
 log = logging.getLogger("scorelab")
@@ -112,7 +113,7 @@ class RayLauncher(Launcher):
 
 def _one_job(number, words, hydra_context, config, task_function, state, folder) -> JobReturn:
     """Run one job in a process of Ray, as Hydra's launchers do, in the working directory of the sweep."""
-    with contextlib.chdir(folder):
+    with contextlib.chdir(folder), heeded(force=True):  # Ray heeds SIGTERM otherwise
         setup_globals()
         Singleton.set_state(state)
         config = hydra_context.config_loader.load_sweep_config(config, words)

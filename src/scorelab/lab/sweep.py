@@ -29,7 +29,7 @@ from scorelab.lab.globs import in_folders
 from scorelab.lab.hydra_errors import as_config_errors, with_added_keys
 from scorelab.lab.hydra_internals import read_once
 from scorelab.lab.job_words import joined, products, read_jobs
-from scorelab.lab.launching import each_once, launch_shared, require
+from scorelab.lab.launching import each_once, launch_shared, require, stopped_together
 from scorelab.lab.locks import Lock
 from scorelab.lab.names import as_override, pasted
 from scorelab.lab.runs import Run, claim, reserve
@@ -143,7 +143,8 @@ class Sweeper(sweeper.Sweeper):
         try:
             if queued and not remaining and not detach.submits(self):
                 self.launcher.wait(directory)
-            return [self._launch(directory, remaining)] if remaining else []
+            with stopped_together([Run(directory / str(job.number)) for job in remaining]):
+                return [self._launch(directory, remaining)] if remaining else []
         except Exception as error:  # as of a stack; what is done is gathered
             self.stopped = one_line(error)
             log.error("the launcher stopped: %s", self.stopped)

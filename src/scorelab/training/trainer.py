@@ -272,9 +272,9 @@ class Trainer:
         self.flat.value.data.copy_(final)
 
     def _checkpoint_is_due(self):
-        """Whether to write a checkpoint now, which of itself is never between two records."""
+        """Whether to write a checkpoint now."""
         due = self.epoch - self._saved_epoch >= self.options.checkpoint_every
-        return self.options.checkpoint_every and due and not self._losses and self.epoch < self.options.epochs
+        return self.options.checkpoint_every and due and self.epoch < self.options.epochs
 
     def _current(self):
         return self.flat.value.detach() if self.average is None else self.average
