@@ -15,7 +15,7 @@ import numpy
 from scorelab.errors import ConfigError, ScorelabError, one_line
 from scorelab.files import remove
 from scorelab.lab.space import Dimension
-from scorelab.options import nearest
+from scorelab.options import nearest, show
 
 #: the record, and the name that the study has in it
 RECORD, NAME = "optuna.jsonl", "scorelab"
@@ -82,11 +82,17 @@ def ask(study, search, space: list[Dimension]):
     """The next trial of a study.
 
     A sampler is made anew for each trial, from the seed and the number of the trial. Hence what is asked follows from
-    what was told before, and a sweep that was interrupted goes on as if it had not been.
+    what was told before, and a sweep that was interrupted goes on as if it had not been. Raises ConfigError where the
+    sampler cannot work with its options.
     """
     study.sampler = sampler(search, space, len(study.trials))
-    with _quiet():
-        return study.ask({dimension.key: dimension.distribution() for dimension in space})
+    try:
+        with _quiet():
+            return study.ask({dimension.key: dimension.distribution() for dimension in space})
+    except (TypeError, ValueError, ArithmeticError) as error:
+        if not search.options:
+            raise
+        raise ConfigError(f"hydra.sweeper.options = {show(search.options)}: {one_line(error)}") from None
 
 
 def tell(study, number: int, values: list[float] | None):

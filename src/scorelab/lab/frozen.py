@@ -99,7 +99,8 @@ def frozen_jobs(directory: Path, extensions) -> list[Job]:
 def require_same(directory: Path, frozen: list[Job], asked: list[Job]):
     """Raise ConfigError if the jobs that are asked for differ from the jobs of the sweep."""
     if len(asked) != len(frozen):
-        raise ConfigError(f"sweep.resume = {directory}: of {len(frozen)} jobs, {len(asked)} were asked for")
+        count = f"of {len(frozen)} jobs, {len(asked)} were asked for"
+        raise ConfigError(f"sweep.resume = {directory}: {count}; its overrides are those that it began with, or none")
     for old, new in zip(frozen, asked, strict=True):
         if old.config and new.config and old.config.fingerprint != new.config.fingerprint:
             changed = "; ".join(differences(old.config.essential, new.config.essential))

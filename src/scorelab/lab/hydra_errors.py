@@ -13,7 +13,7 @@ from hydra.errors import (
     OverrideParseException,
 )
 from omegaconf import OmegaConf
-from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException, ValidationError
 
 from scorelab.errors import ConfigError, ScorelabError, one_line
 from scorelab.files import config_folder
@@ -103,6 +103,9 @@ def explained(error: BaseException, words) -> str | None:
     if isinstance(error, HydraException) and "add --multirun" in str(error):
         word = next((word for word in words if f"'{word}'" in str(error)), "a value with commas")
         return f"{word}: -m, or scorelab.sweep, sweeps over these values; key=[value,value] is one list"
+    if isinstance(error, HydraException) and isinstance(error.__cause__, ValidationError):
+        word = next((word for word in words if word.lstrip("+") in str(error)), "")
+        return f"{word.replace('=', ' = ', 1)}: {str(error.__cause__).splitlines()[0]}" if word else None
     if isinstance(error, UnicodeDecodeError):
         return f"{_file_of(error)}: is no text in UTF-8 ({error.reason} at byte {error.start})"
     if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:

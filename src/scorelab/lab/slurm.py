@@ -247,6 +247,7 @@ def _returned(run: Run, extensions) -> JobReturn:
 
 
 def _reason(error: Exception) -> str:
-    """The last line that sbatch wrote, of an error of submitit."""
-    lines = [line for line in str(error).splitlines() if line.startswith("sbatch: error:")]
-    return lines[-1].removeprefix("sbatch: error:").strip() if lines else one_line(error)
+    """The last line that sbatch wrote, of an error of submitit; what is fatal comes last."""
+    lines = [re.match(r"sbatch: (?:error|fatal): *(.+)", line) for line in str(error).splitlines()]
+    said = [line[1] for line in lines if line]
+    return said[-1].strip() if said else one_line(error)

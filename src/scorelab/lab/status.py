@@ -15,6 +15,7 @@ import pydantic
 from scorelab.errors import ScorelabError, one_line
 from scorelab.files import checked_by, inside, read_json
 from scorelab.lab import locks, slurm_queue
+from scorelab.lab.names import pasted
 from scorelab.lab.runs import PROGRESS, Run, asked, beneath
 from scorelab.lab.status_text import text
 
@@ -222,8 +223,15 @@ def _left_of(jobs: list[Job], owner: str | None, sweep: bool, directory: Path) -
     if not running and not waiting:
         return Left(0.0, 0.0)
     if not running and not owner:
-        why = f"{queued} jobs wait in the queue" if queued else f"nobody works there; sweep.resume={directory} goes on"
+        why = (
+            f"{queued} jobs wait in the queue"
+            if queued
+            else f"nobody works there; {pasted('sweep.resume', directory)} goes on"
+        )
         return Left(why=why)
+    if not sweep:  # runs of any kind, none of which tells how long another one takes
+        known = [job.left for job in running]
+        return Left(why="a run does not say it") if None in known else Left(max(known))
     took = [job.took for job in jobs if job.state == "done"]
     return remaining(took, [(job.age or 0.0, job.left or 0.0) for job in running], waiting)
 
