@@ -9,8 +9,10 @@ import tomllib
 import pytest
 from helpers import ROOT, blocks
 
+from scorelab.conformance.checking import Check
+
 #: Heun's rule, as the page shows it
-(SAMPLER,) = blocks("docs/conformance.md", "python")
+SAMPLER, *PASTED = blocks("docs/conformance.md", "python")
 SEVERAL = (
     SAMPLER
     + """
@@ -25,6 +27,24 @@ def exact(x, angle):
 """
 )
 QUICK = "--end-noise 0.0308 --steps 8,16,32"
+
+
+@pytest.mark.parametrize("number", range(len(PASTED)))
+def test_the_code_of_the_page_runs_as_it_is_pasted(number, tmp_path, monkeypatch):
+    """Each block alone, beside my_sampler.py; of what it checks the first property is measured."""
+    code = PASTED[number]
+    for library in ("azula", "diffusers"):
+        if f"import {library}" in code or f"from {library}" in code:
+            pytest.importorskip(library)
+    (tmp_path / "my_sampler.py").write_text(SAMPLER)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "my_sampler", raising=False)
+    report, seen = Check.report, []
+    monkeypatch.setattr(Check, "report", lambda check, only=None: seen.append(report(check, "shape")) or seen[-1])
+    exec(code, {"__name__": "pasted"})
+    assert all(each.passed for each in seen), seen
+    assert seen or "declare" in code
 
 
 @pytest.fixture
