@@ -176,3 +176,21 @@ def test_what_cannot_be_checked_is_one_line():
         check_denoiser(3)
     with pytest.raises(ScorelabError, match="a denoiser of scorelab has none"):
         check_denoiser(ExactDenoiser(TARGET), convention=Convention("eps"))
+
+
+def test_an_answer_of_small_numbers_fits_no_convention():
+    """Read as a v prediction, 0 is the mean sin(angle) x, which is near to the posterior mean where noise is little."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        net = Net()
+    zeros, each = (lambda x, angle: 0 * x), (lambda x, angle: net(x.float(), torch.full((len(x),), float(angle))))
+    for denoiser, convention in (
+        (zeros, None),
+        (lambda x, angle: 0 * x + 0.2, None),
+        (each, None),
+        (zeros, Convention("eps")),
+        (zeros, Convention("v")),
+    ):
+        found = check_denoiser(denoiser, convention=convention, count=200, only="convention")["convention"]
+        assert found.passed is None, found
+        assert found.measured.endswith("no other convention makes it small")
