@@ -3,6 +3,7 @@
 import itertools
 import json
 import math
+import re
 
 import pytest
 import torch
@@ -168,6 +169,32 @@ def test_paths_with_noise_in_the_steps_are_coupled_and_noise_in_a_wrong_place_is
     assert right["strong_order"].passed
     assert right["modes"].passed
     assert "modes" in wrong.failures or "strong_order" in wrong.failures, wrong
+
+
+def with_draws(kind):
+    """EM's rule in the angle with its draws made in a way that does not couple runs: all at first, or not normal."""
+
+    def sampler(denoiser, count, n, steps, generator):
+        angles = torch.linspace(0.01, END, steps + 1, dtype=torch.float64).tolist()
+        z = torch.randn(steps + 1, count, n, generator=generator) if kind == "first" else None
+        x = z[0] if kind == "first" else torch.randn(count, n, generator=generator)
+        for k, (angle, after) in enumerate(itertools.pairwise(angles)):
+            kept = math.cos(after) / math.cos(angle)
+            signs = (torch.rand(count, n, generator=generator) < 0.5) * 2.0 - 1 if kind == "signs" else z[k + 1]
+            width = math.cos(after) * math.sqrt(1 - (math.tan(angle) / math.tan(after)) ** 2)
+            bend = math.sqrt(1 - (width / math.cos(after)) ** 2) * kept
+            x = bend * x + (math.sin(after) - bend * math.sin(angle)) * denoiser(x, angle) + width * signs
+        return x / math.sin(END)
+
+    return sampler
+
+
+@pytest.mark.parametrize(("kind", "says"), [("first", "not one normal number for"), ("signs", "other numbers than")])
+def test_paths_whose_draws_cannot_be_coupled_are_not_measured(kind, says):
+    found = check_sampler(with_draws(kind), end_noise=NOISE, count=500, only=("batch", "strong_order"), steps=SHORT)
+    assert found["strong_order"].passed is None
+    assert re.match(f"not measured: it.*{says}", found["strong_order"].measured), found
+    assert found["batch"].passed
 
 
 def test_the_moments_are_those_of_many_samples():
