@@ -33,6 +33,7 @@ def ancestral(fault=None):
         angles = torch.linspace(0, END, steps + 1, dtype=torch.float64).tolist()
         x = torch.randn(count, n, generator=generator)
         once = torch.randn(count, n, generator=generator) if fault == "noise reused" else None
+        rows = 1 if fault == "noise shared" else count
         order = [*range(steps)]
         if fault == "last step twice":
             order.append(steps - 1)
@@ -51,7 +52,8 @@ def ancestral(fault=None):
             kept = math.sqrt(next_cos**2 - sigma**2) / cos
             drift = next_sin - sin * kept
             x = kept * x + (-drift if fault == "sign of the drift" else drift) * mean
-            z = torch.randn(count, n, generator=generator) if once is None else once
+            z = torch.randn(rows, n, generator=generator) if once is None else once
+            z = z - z.mean(0) if fault == "noise centred" else z
             x = x + (sigma**2 if fault == "sqrt missing" else sigma) * z
             if fault == "float16 inside":
                 x = x.half().to(mean)
@@ -66,6 +68,8 @@ FAULTS = {
     "one wrong time": "times",
     "sqrt missing": "limit",
     "noise reused": "limit",
+    "noise centred": "batch",
+    "noise shared": "batch",
     "last step twice": "times",
     "first step skipped": "start",
     "coefficients of another schedule": "times",
@@ -146,6 +150,17 @@ def test_a_scheduler_is_checked_as_it_is_once_its_convention_is_declared():
     assert found["order"].numbers["order"] == pytest.approx(1, abs=0.2)
     with pytest.raises(ScorelabError, match="Steps has no alphas_cumprod; declare"):
         check_sampler(Steps())
+
+
+def test_a_start_that_is_centred_over_the_batch_is_caught_by_batch():
+    def centred(denoiser, count, n, steps, generator):
+        x, length = torch.randn(count, n, generator=generator), END / steps
+        x = x - x.mean(0)
+        for k in range(steps):
+            x = x + length * (denoiser(x, k * length) - math.sin(k * length) * x) / math.cos(k * length)
+        return x
+
+    assert check_sampler(centred, only="batch").failures == ["batch"]
 
 
 def test_an_order_of_means_is_undecided_where_errors_hide_it():
