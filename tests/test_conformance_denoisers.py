@@ -166,7 +166,8 @@ def test_what_cannot_be_checked_is_one_line():
     for given, says in (
         ({"angles": [0.0, 1.0]}, r"angles = \[0.0, 1.0\]: numbers in"),
         ({"count": 2}, "count = 2: an integer >= 16"),
-        ({"tolerance": -1.0}, "tolerance = -1.0"),
+        ({"tolerance": -1.0}, "tolerance = -1.0: a number >= 0"),
+        ({"tolerance": "1"}, "tolerance = 1: a number >= 0"),
         ({"only": "speed"}, "only = speed: allowed are shape"),
         ({"target": 3}, "target = 3"),
     ):

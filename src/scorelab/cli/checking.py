@@ -52,7 +52,7 @@ def conformance(accepted, words):
     add("where", metavar="FILE.py[:NAME]", help="or package.module:NAME; without NAME what the file declares")
     add("--denoiser", action="store_true", help="it is a denoiser, also where it does not have two arguments")
     add("--convention", metavar="RETURNS,SEES,TOLD", help="of its model, as eps,scaled,sigma: docs/conformance.md")
-    add("--order", type=float, help="of convergence, that a sampler claims")
+    add("--order", type=float, help="of convergence, that a sampler claims, > 0")
     add(
         "--end-noise",
         type=float,
@@ -64,7 +64,11 @@ def conformance(accepted, words):
     add(
         "--target", nargs="+", metavar="OVERRIDE", help="law that a denoiser was made for, as target=mixture target.n=8"
     )
-    add("--count", type=int, help="samples of a statistical check; by default 2048, of a denoiser 4096")
+    add(
+        "--count",
+        type=int,
+        help="samples of a statistical check, >= 100 and by default 2048; of a denoiser >= 16 and by default 4096",
+    )
     add("--seed", type=int, help="of all draws, >= 0; by default 0")
     add("--only", type=lambda text: text.split(","), metavar="NAMES", help="properties, with commas between them")
     add("--out", metavar="DIR", help="write conformance.json and conformance.png there")
