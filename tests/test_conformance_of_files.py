@@ -67,6 +67,21 @@ def test_a_file_is_checked_and_the_status_says_whether_it_passes(file):
     assert "mean: fails 1 of 2 properties: error" in out
 
 
+def test_all_that_a_file_declares_is_checked_and_each_has_a_folder(user):
+    (user.folder / "mine.py").write_text(SEVERAL)
+    out = user.types("scorelab conformance mine.py --out found", status=3)
+    assert "sampler:\nok   shape" in out
+    assert "sampler: fails 1 of 2 properties: order\nexact:\nok   " in out
+    assert out.endswith("exact: passes 2 of 2 properties\n")
+    verdicts = [
+        json.loads((user.folder / "found" / name / "conformance.json").read_text())["passed"]
+        for name in ("sampler", "exact")
+    ]
+    assert verdicts == [False, True]
+    out = user.types("scorelab conformance mine.py --order 2", status=1)
+    assert out.startswith("error: exact: order is no option of a denoiser")
+
+
 def test_what_cannot_be_checked_is_one_line(file):
     (file.folder / "two.py").write_text("def one(x, t): ...\ndef two(x, t): ...\n")
     (file.folder / "none.py").write_text("import math\n")
