@@ -239,6 +239,21 @@ def test_diffusers_ddim_clips_by_default():
     assert not cut.passed, cut
 
 
+@pytest.mark.parametrize(
+    ("sampler", "says"),
+    [
+        (lambda a, b: 1, "raises TypeError"),
+        (lambda *given: 1, "5 samples have the type int; a torch"),
+        (lambda denoiser, count, n, *given: torch.zeros(count, n).numpy(), "5 samples have the type numpy.ndarray"),
+    ],
+)
+def test_where_the_first_call_fails_shape_says_how_and_nothing_else_is_measured(sampler, says):
+    report = check_sampler(sampler)
+    assert report.failures == ["shape"]
+    assert says in report["shape"].measured
+    assert {each.measured for each in report.properties[1:]} == {"not measured: see shape"}
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU of CUDA")
 def test_what_is_left_on_the_cpu_is_seen_on_a_gpu():
     def kept(denoiser, count, n, steps, generator):

@@ -67,7 +67,7 @@ FAULTS = {
     "detached, in the mean": (detached, "stein", "is not"),
     "in steps": (lambda x, angle: (8 * exact(x, angle)).round() / 8, "precision", "in steps"),
     "shifted": (lambda x, angle: exact(x, angle) + 0.3, "mean", "off by"),
-    "another shape": (lambda x, angle: exact(x, angle)[:, :2], "shape", r"shape \(16, 2\)"),
+    "another shape": (lambda x, angle: exact(x, angle)[:, :2], "shape", r"shape \(2, 2\)"),
     "single precision always": (lambda x, angle: exact(x, angle).float(), "dtype", "float64 gives float32"),
     "divided by 0": (lambda x, angle: exact(x, angle) * (x[:1, :1] * 0 + angle) / angle, "ends", "at 0 rad"),
 }
@@ -160,6 +160,32 @@ def test_what_a_target_does_not_know_is_not_measured():
     report = check_denoiser(lambda x, angle: x, target=target, count=100)
     assert report["error"].measured == "not measured: the target has no exact posterior mean"
     assert report["shape"].passed
+
+
+@pytest.mark.parametrize(
+    ("denoiser", "says"),
+    [
+        (torch.nn.Linear(4, 4), "raises TypeError: .*positional arguments"),
+        (lambda x, angle: x.numpy(), "by the type numpy.ndarray; a torch tensor is needed"),
+        (lambda x, angle: x[:1], r"states \(2, 4\) are answered by the shape \(1, 4\)"),
+    ],
+)
+@pytest.mark.parametrize("only", [None, "error"])
+def test_where_the_first_call_fails_shape_says_how_and_nothing_else_is_measured(denoiser, says, only):
+    report = check_denoiser(denoiser, only=only)
+    assert report.failures == ["shape"]
+    assert re.search(says, report["shape"].measured), report
+    assert {each.measured for each in report.properties[1:]} == {"not measured: see shape"}
+
+
+def test_a_number_without_a_verdict_does_not_fail_where_it_cannot_be_measured():
+    def far(x, angle):
+        if len(x) == 64:
+            raise RuntimeError("too many")
+        return exact(x, angle)
+
+    found = check_denoiser(far, count=100, only="lipschitz")["lipschitz"]
+    assert (found.passed, found.measured) == (None, "not measured: raises RuntimeError: too many")
 
 
 def test_what_cannot_be_checked_is_one_line():

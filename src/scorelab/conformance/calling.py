@@ -4,6 +4,7 @@ import math
 
 import torch
 
+from scorelab.conformance.checking import kind_of
 from scorelab.conformance.noise import ChosenDraws
 from scorelab.errors import one_line
 from scorelab.randomness import default_stream
@@ -45,9 +46,19 @@ class Asked:
 def shape(check):
     """Samples are (count, n) and finite."""
     x = check.draw(check.gaussian, 8, 5)
-    right = isinstance(x, torch.Tensor) and x.shape == (5, check.n) and bool(torch.isfinite(x).all())
-    found = f"shape {tuple(x.shape)}" if isinstance(x, torch.Tensor) else type(x).__name__
-    return right, f"5 samples have the {found}" + ("" if right else f"; (5, {check.n}), finite, is needed")
+    wrong = wrong_samples(check, x)
+    if wrong is None and not bool(torch.isfinite(x).all()):
+        wrong = f"5 samples have the shape (5, {check.n}), and are not finite"
+    return wrong is None, wrong or f"5 samples have the shape (5, {check.n})"
+
+
+def wrong_samples(check, x) -> str | None:
+    """What is wrong with type and shape of five samples."""
+    if not isinstance(x, torch.Tensor):
+        return f"5 samples have the type {kind_of(x)}; a torch tensor (5, {check.n}) is needed"
+    if x.shape != (5, check.n):
+        return f"5 samples have the shape {tuple(x.shape)}; (5, {check.n}) is needed"
+    return None
 
 
 def repeatable(check):

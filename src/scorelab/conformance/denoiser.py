@@ -112,6 +112,14 @@ class DenoiserCheck(Check):
                 continue
         self.denoiser.each, self.dtype = False, torch.get_default_dtype()
 
+    def first_call(self):
+        """What is wrong with the answers for two states."""
+        return answers.wrong_answer(self.states(0.7, 2)[-1], self.ask(self.states(0.7, 2)[-1], 0.7))
+
+    @property
+    def without_verdict(self):
+        return frozenset({"path_kl", "lipschitz", *(["error"] if self.tolerance is None else [])})
+
     def ask(self, x, angle):
         """The answer of the denoiser, without a derivative."""
         with torch.no_grad():

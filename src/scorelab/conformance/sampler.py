@@ -93,6 +93,7 @@ class SamplerCheck(Check):
     gaussian, point, mixture: the laws. source: the sampler as it was given. sampler: the same as a plain one.
     """
 
+    without_verdict = frozenset({"moments"})
     functions = calling.PROPERTIES + accuracy.PROPERTIES + mixtures.PROPERTIES + grids.PROPERTIES
 
     def __init__(self, sampler, options: Options = Options(), convention=None, schedule=None, name=None):
@@ -105,6 +106,10 @@ class SamplerCheck(Check):
         self.options = options if options.end_noise is not None else replace(options, end_noise=kept)
         self.gaussian, self.point, self.mixture = laws.gaussian(), laws.point(), laws.mixture()
         self.n = self.gaussian.n
+
+    def first_call(self):
+        """What is wrong with five samples of the first number of steps."""
+        return calling.wrong_samples(self, self.draw(self.gaussian, self.options.steps[0], 5))
 
     def draw(self, target, steps, count=64, seed=0, denoiser=None, sampler=None, device="cpu", **given):
         """Samples (count, n) of a law, by default with its exact posterior mean."""
