@@ -102,6 +102,7 @@ def test_what_cannot_be_checked_is_one_line(file):
         "mine.py --only speed": "only = speed: allowed are shape",
         "mine.py --tolerance 1": "tolerance is no option of a sampler",
         "mine.py --convention eps,scaled,minutes": "convention = eps,scaled,minutes: time = minutes: allowed are",
+        "mine.py --convention foo": "convention = foo: returns = foo: allowed are x0, eps, v, velocity, score",
         "mine.py --out mine.py": "error: mine.py",
     }
     for words, line in says.items():

@@ -1,7 +1,5 @@
 """How anything is checked: named properties, each measured on its own, whatever the code under check does."""
 
-import math
-import numbers
 from functools import cached_property
 
 from scorelab.conformance.report import NotMeasured, Property, Report
@@ -12,16 +10,6 @@ def kind_of(thing) -> str:
     """The class of something, with its library, as numpy.ndarray."""
     cls = type(thing)
     return cls.__name__ if cls.__module__ == "builtins" else f"{cls.__module__.partition('.')[0]}.{cls.__name__}"
-
-
-def require_number(name: str, value, least: float, *, whole: bool = False, open_end: bool = False):
-    """Raise ScorelabError unless a value is a finite number >= least, or > least where the end is open; whole: an
-    integer."""
-    kind = numbers.Integral if whole else numbers.Real
-    fits = isinstance(value, kind) and not isinstance(value, bool) and math.isfinite(value)
-    if not fits or value < least or (open_end and value == least):
-        said = f"{'an integer' if whole else 'a number'} {'>' if open_end else '>='} {least} is needed"
-        raise ScorelabError(f"{name} = {value}: {said}")
 
 
 class Check:

@@ -8,11 +8,11 @@ import torch
 
 from scorelab.channel import mix
 from scorelab.conformance import answers, derivatives, laws, posterior
-from scorelab.conformance.checking import Check, require_number
+from scorelab.conformance.checking import Check
 from scorelab.conformance.means import as_denoiser
 from scorelab.conformance.report import NotMeasured, Report
 from scorelab.devices import on
-from scorelab.errors import ScorelabError
+from scorelab.errors import ScorelabError, require_number
 from scorelab.metrics.posterior_mean import published_angles
 from scorelab.randomness import stream
 from scorelab.targets import Target

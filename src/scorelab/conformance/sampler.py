@@ -9,12 +9,12 @@ from functools import cached_property
 import torch
 
 from scorelab.conformance import accuracy, calling, grids, laws, mixtures
-from scorelab.conformance.checking import Check, require_number
+from scorelab.conformance.checking import Check
 from scorelab.conformance.conventions import usual_schedule
 from scorelab.conformance.forms import plain_sampler
 from scorelab.conformance.noise import Moments, moments
 from scorelab.conformance.report import Report
-from scorelab.errors import ScorelabError
+from scorelab.errors import ScorelabError, require_number
 from scorelab.laws.estimate import mean_and_error
 from scorelab.samplers import Sampler
 
