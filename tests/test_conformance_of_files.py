@@ -109,6 +109,13 @@ def test_what_cannot_be_checked_is_one_line(file):
         said = file.types(f"scorelab conformance {words}", status=1)
         assert line in said, said
         assert said.count("\n") == 0, said
+    for words, line in {
+        "--order two": "--order: invalid float value: 'two'",
+        "--count 2.5": "--count: invalid int value: '2.5'",
+        "--steps 8,x": "--steps: invalid N,N value: '8,x'",
+    }.items():
+        said = file.types(f"scorelab conformance mine.py {words}", status=2)
+        assert said.splitlines() == [f"error: {line}; scorelab conformance --help says more"]
     assert {path.suffix for path in file.folder.iterdir()} <= {".py", ""}
 
 

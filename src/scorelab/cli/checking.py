@@ -46,10 +46,7 @@ def conformance(accepted, words):
         scorelab conformance my_model.py:net --denoiser --convention eps,scaled,sigma --target target=mixture target.n=8
         scorelab conformance my_package.rules:Heun --only order,limit --out found
     """
-    add, numbers = (
-        accepted.add_argument,
-        {"type": lambda text: [int(each) for each in text.split(",")], "metavar": "N,N"},
-    )
+    add = accepted.add_argument
     add("where", metavar="FILE.py[:NAME]", help="or package.module:NAME; without NAME what the file declares")
     add("--denoiser", action="store_true", help="it is a denoiser, also where it does not have two arguments")
     add("--convention", metavar="RETURNS,SEES,TOLD", help="of its model, as eps,scaled,sigma: docs/conformance.md")
@@ -59,7 +56,7 @@ def conformance(accepted, words):
         type=float,
         help="standard deviation of the noise that samples keep; by default 0, of a rule what its schedule keeps",
     )
-    add("--steps", **numbers, help="three doubling numbers at least; by default 16,32,64,128,256")
+    add("--steps", type=_integers, metavar="N,N", help="three doubling numbers at least; by default 16,32,64,128,256")
     add("--law-steps", type=int, help="of the samples that are held against a mixture; by default 512")
     add("--tolerance", type=float, help="largest relative squared error that a denoiser claims")
     add(
@@ -105,3 +102,10 @@ def conformance(accepted, words):
             report.save(Path(out) / each.name if len(found) > 1 else out)
         reports.append(report)
     sys.exit(0 if all(report.passed for report in reports) else 3)
+
+
+def _integers(text: str) -> list[int]:
+    return [int(each) for each in text.split(",")]
+
+
+_integers.__name__ = "N,N"  # what the parser calls it in a refusal
