@@ -98,14 +98,14 @@ def batch(check):
     """A sample does not change if the denoiser's answer for another sample does, or the normal draws of the other one;
     and no draw is shared by all samples."""
     plain, disturbed = (check.draw(check.gaussian, 8, denoiser=Asked(check.gaussian, each)) for each in (False, True))
-    if (moved := _apart(plain[1:], disturbed[1:])) > ROUNDING:
+    if not (moved := _apart(plain[1:], disturbed[1:])) <= ROUNDING:  # also where it is not a number
         return False, f"samples depend on others of their batch, by {moved:.2g}"
     if torch.equal(plain[0], disturbed[0]):
         return False, "a sample does not depend on what the denoiser says of it"
     (plain, _), (own, _), (common, shapes) = (_with_moved_draws(check, which) for which in (None, "own", "common"))
-    if (moved := _apart(plain[1:], own[1:])) > ROUNDING:
+    if not (moved := _apart(plain[1:], own[1:])) <= ROUNDING:
         return False, f"samples depend on the draws of others of their batch, by {moved:.2g}"
-    if _apart(plain, common) > ROUNDING:
+    if not _apart(plain, common) <= ROUNDING:
         shared = next(shape for shape in shapes if math.prod(shape) % BATCH)
         return False, f"a normal draw of the shape {shared} is shared by all {BATCH} samples"
     return True, "no sample depends on another one"
