@@ -3,12 +3,14 @@
 import itertools
 import json
 import math
+import re
 
 import pytest
 import torch
 
-from scorelab.conformance import check_sampler
+from scorelab.conformance import check_sampler, mixtures
 from scorelab.conformance.sampler import Options, SamplerCheck
+from scorelab.conformance.slopes import order_of_means
 from scorelab.denoisers import Convention
 from scorelab.errors import ScorelabError
 from scorelab.samplers import DDIM, FlowHeun
@@ -32,6 +34,7 @@ def ancestral(fault=None):
         angles = torch.linspace(0, END, steps + 1, dtype=torch.float64).tolist()
         x = torch.randn(count, n, generator=generator)
         once = torch.randn(count, n, generator=generator) if fault == "noise reused" else None
+        rows = 1 if fault == "noise shared" else count
         order = [*range(steps)]
         if fault == "last step twice":
             order.append(steps - 1)
@@ -50,7 +53,8 @@ def ancestral(fault=None):
             kept = math.sqrt(next_cos**2 - sigma**2) / cos
             drift = next_sin - sin * kept
             x = kept * x + (-drift if fault == "sign of the drift" else drift) * mean
-            z = torch.randn(count, n, generator=generator) if once is None else once
+            z = torch.randn(rows, n, generator=generator) if once is None else once
+            z = z - z.mean(0) if fault == "noise centred" else z
             x = x + (sigma**2 if fault == "sqrt missing" else sigma) * z
             if fault == "float16 inside":
                 x = x.half().to(mean)
@@ -65,6 +69,8 @@ FAULTS = {
     "one wrong time": "times",
     "sqrt missing": "limit",
     "noise reused": "limit",
+    "noise centred": "batch",
+    "noise shared": "batch",
     "last step twice": "times",
     "first step skipped": "start",
     "coefficients of another schedule": "times",
@@ -147,15 +153,26 @@ def test_a_scheduler_is_checked_as_it_is_once_its_convention_is_declared():
         check_sampler(Steps())
 
 
+def test_a_start_that_is_centred_over_the_batch_is_caught_by_batch():
+    def centred(denoiser, count, n, steps, generator):
+        x, length = torch.randn(count, n, generator=generator), END / steps
+        x = x - x.mean(0)
+        for k in range(steps):
+            x = x + length * (denoiser(x, k * length) - math.sin(k * length) * x) / math.cos(k * length)
+        return x
+
+    assert check_sampler(centred, only="batch").failures == ["batch"]
+
+
 def test_an_order_of_means_is_undecided_where_errors_hide_it():
-    few, many = (
-        check_sampler(ancestral(), order=1, end_noise=NOISE, count=count, only="weak_order", steps=SHORT)["weak_order"]
-        for count in (16, 1000)
+    changes = mixtures.weak_changes(SamplerCheck(ancestral(), Options(1, NOISE, 1000, SHORT)))
+    (few, says, *_), (many, _, numbers) = (
+        order_of_means("means", [each[:count] for each in changes], 1) for count in (16, 1000)
     )
-    assert few.passed is None
-    assert few.measured.startswith("undecided: ")
-    assert many.passed
-    assert abs(many.numbers["order"] - 0.9) < 4 * many.numbers["standard_error"]
+    assert few is None
+    assert says.startswith("undecided: ")
+    assert many
+    assert abs(numbers["order"] - 0.9) < 4 * numbers["standard_error"]
 
 
 def test_paths_with_noise_in_the_steps_are_coupled_and_noise_in_a_wrong_place_is_seen():
@@ -168,6 +185,32 @@ def test_paths_with_noise_in_the_steps_are_coupled_and_noise_in_a_wrong_place_is
     assert right["strong_order"].passed
     assert right["modes"].passed
     assert "modes" in wrong.failures or "strong_order" in wrong.failures, wrong
+
+
+def with_draws(kind):
+    """EM's rule in the angle with its draws made in a way that does not couple runs: all at first, or not normal."""
+
+    def sampler(denoiser, count, n, steps, generator):
+        angles = torch.linspace(0.01, END, steps + 1, dtype=torch.float64).tolist()
+        z = torch.randn(steps + 1, count, n, generator=generator) if kind == "first" else None
+        x = z[0] if kind == "first" else torch.randn(count, n, generator=generator)
+        for k, (angle, after) in enumerate(itertools.pairwise(angles)):
+            kept = math.cos(after) / math.cos(angle)
+            signs = (torch.rand(count, n, generator=generator) < 0.5) * 2.0 - 1 if kind == "signs" else z[k + 1]
+            width = math.cos(after) * math.sqrt(1 - (math.tan(angle) / math.tan(after)) ** 2)
+            bend = math.sqrt(1 - (width / math.cos(after)) ** 2) * kept
+            x = bend * x + (math.sin(after) - bend * math.sin(angle)) * denoiser(x, angle) + width * signs
+        return x / math.sin(END)
+
+    return sampler
+
+
+@pytest.mark.parametrize(("kind", "says"), [("first", "not one normal number for"), ("signs", "other numbers than")])
+def test_paths_whose_draws_cannot_be_coupled_are_not_measured(kind, says):
+    found = check_sampler(with_draws(kind), end_noise=NOISE, count=500, only=("batch", "strong_order"), steps=SHORT)
+    assert found["strong_order"].passed is None
+    assert re.match(f"not measured: it.*{says}", found["strong_order"].measured), found
+    assert found["batch"].passed
 
 
 def test_the_moments_are_those_of_many_samples():
@@ -196,6 +239,21 @@ def test_diffusers_ddim_clips_by_default():
     assert not cut.passed, cut
 
 
+@pytest.mark.parametrize(
+    ("sampler", "says"),
+    [
+        (lambda a, b: 1, "raises TypeError"),
+        (lambda *given: 1, "5 samples have the type int; a torch"),
+        (lambda denoiser, count, n, *given: torch.zeros(count, n).numpy(), "5 samples have the type numpy.ndarray"),
+    ],
+)
+def test_where_the_first_call_fails_shape_says_how_and_nothing_else_is_measured(sampler, says):
+    report = check_sampler(sampler)
+    assert report.failures == ["shape"]
+    assert says in report["shape"].measured
+    assert {each.measured for each in report.properties[1:]} == {"not measured: see shape"}
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU of CUDA")
 def test_what_is_left_on_the_cpu_is_seen_on_a_gpu():
     def kept(denoiser, count, n, steps, generator):
@@ -209,6 +267,18 @@ def test_what_cannot_be_checked_is_one_line():
     for given, says in (
         ({"steps": (8, 16)}, "three doubling numbers"),
         ({"steps": (8, 16, 33)}, "three doubling numbers"),
+        ({"steps": "8,16,32"}, "three doubling numbers"),
+        ({"steps": (0, 0, 0)}, "steps = 0: an integer >= 1"),
+        ({"order": -1}, "order = -1: a number > 0 is needed"),
+        ({"order": 0}, "order = 0: a number > 0 is needed"),
+        ({"order": math.nan}, "order = nan: a number > 0 is needed"),
+        ({"order": math.inf}, "order = inf: a number > 0 is needed"),
+        ({"order": "2"}, "order = 2: a number > 0 is needed"),
+        ({"count": 99}, "count = 99: an integer >= 100 is needed"),
+        ({"count": 500.5}, "count = 500.5: an integer >= 100 is needed"),
+        ({"law_steps": 0}, "law_steps = 0: an integer >= 1 is needed"),
+        ({"seed": -1}, "seed = -1: an integer >= 0 is needed"),
+        ({"end_noise": -0.1}, "end_noise = -0.1: a number >= 0 is needed"),
         ({"only": ("speed",)}, "only = speed: allowed are shape"),
     ):
         with pytest.raises(ScorelabError, match=says):

@@ -67,7 +67,7 @@ FAULTS = {
     "detached, in the mean": (detached, "stein", "is not"),
     "in steps": (lambda x, angle: (8 * exact(x, angle)).round() / 8, "precision", "in steps"),
     "shifted": (lambda x, angle: exact(x, angle) + 0.3, "mean", "off by"),
-    "another shape": (lambda x, angle: exact(x, angle)[:, :2], "shape", r"shape \(16, 2\)"),
+    "another shape": (lambda x, angle: exact(x, angle)[:, :2], "shape", r"shape \(2, 2\)"),
     "single precision always": (lambda x, angle: exact(x, angle).float(), "dtype", "float64 gives float32"),
     "divided by 0": (lambda x, angle: exact(x, angle) * (x[:1, :1] * 0 + angle) / angle, "ends", "at 0 rad"),
 }
@@ -162,11 +162,38 @@ def test_what_a_target_does_not_know_is_not_measured():
     assert report["shape"].passed
 
 
+@pytest.mark.parametrize(
+    ("denoiser", "says"),
+    [
+        (torch.nn.Linear(4, 4), "raises TypeError: .*positional arguments"),
+        (lambda x, angle: x.numpy(), "by the type numpy.ndarray; a torch tensor is needed"),
+        (lambda x, angle: x[:1], r"states \(2, 4\) are answered by the shape \(1, 4\)"),
+    ],
+)
+@pytest.mark.parametrize("only", [None, "error"])
+def test_where_the_first_call_fails_shape_says_how_and_nothing_else_is_measured(denoiser, says, only):
+    report = check_denoiser(denoiser, only=only)
+    assert report.failures == ["shape"]
+    assert re.search(says, report["shape"].measured), report
+    assert {each.measured for each in report.properties[1:]} == {"not measured: see shape"}
+
+
+def test_a_number_without_a_verdict_does_not_fail_where_it_cannot_be_measured():
+    def far(x, angle):
+        if len(x) == 64:
+            raise RuntimeError("too many")
+        return exact(x, angle)
+
+    found = check_denoiser(far, count=100, only="lipschitz")["lipschitz"]
+    assert (found.passed, found.measured) == (None, "not measured: raises RuntimeError: too many")
+
+
 def test_what_cannot_be_checked_is_one_line():
     for given, says in (
         ({"angles": [0.0, 1.0]}, r"angles = \[0.0, 1.0\]: numbers in"),
         ({"count": 2}, "count = 2: an integer >= 16"),
-        ({"tolerance": -1.0}, "tolerance = -1.0"),
+        ({"tolerance": -1.0}, "tolerance = -1.0: a number >= 0"),
+        ({"tolerance": "1"}, "tolerance = 1: a number >= 0"),
         ({"only": "speed"}, "only = speed: allowed are shape"),
         ({"target": 3}, "target = 3"),
     ):
@@ -176,3 +203,21 @@ def test_what_cannot_be_checked_is_one_line():
         check_denoiser(3)
     with pytest.raises(ScorelabError, match="a denoiser of scorelab has none"):
         check_denoiser(ExactDenoiser(TARGET), convention=Convention("eps"))
+
+
+def test_an_answer_of_small_numbers_fits_no_convention():
+    """Read as a v prediction, 0 is the mean sin(angle) x, which is near to the posterior mean where noise is little."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        net = Net()
+    zeros, each = (lambda x, angle: 0 * x), (lambda x, angle: net(x.float(), torch.full((len(x),), float(angle))))
+    for denoiser, convention in (
+        (zeros, None),
+        (lambda x, angle: 0 * x + 0.2, None),
+        (each, None),
+        (zeros, Convention("eps")),
+        (zeros, Convention("v")),
+    ):
+        found = check_denoiser(denoiser, convention=convention, count=200, only="convention")["convention"]
+        assert found.passed is None, found
+        assert found.measured.endswith("no other convention makes it small")

@@ -9,8 +9,10 @@ import tomllib
 import pytest
 from helpers import ROOT, blocks
 
+from scorelab.conformance.checking import Check
+
 #: Heun's rule, as the page shows it
-(SAMPLER,) = blocks("docs/conformance.md", "python")
+SAMPLER, *PASTED = blocks("docs/conformance.md", "python")
 SEVERAL = (
     SAMPLER
     + """
@@ -25,6 +27,24 @@ def exact(x, angle):
 """
 )
 QUICK = "--end-noise 0.0308 --steps 8,16,32"
+
+
+@pytest.mark.parametrize("number", range(len(PASTED)))
+def test_the_code_of_the_page_runs_as_it_is_pasted(number, tmp_path, monkeypatch):
+    """Each block alone, beside my_sampler.py; of what it checks the first property is measured."""
+    code = PASTED[number]
+    for library in ("azula", "diffusers"):
+        if f"import {library}" in code or f"from {library}" in code:
+            pytest.importorskip(library)
+    (tmp_path / "my_sampler.py").write_text(SAMPLER)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "my_sampler", raising=False)
+    report, seen = Check.report, []
+    monkeypatch.setattr(Check, "report", lambda check, only=None: seen.append(report(check, "shape")) or seen[-1])
+    exec(code, {"__name__": "pasted"})
+    assert all(each.passed for each in seen), seen
+    assert seen or "declare" in code
 
 
 @pytest.fixture
@@ -47,6 +67,21 @@ def test_a_file_is_checked_and_the_status_says_whether_it_passes(file):
     assert "mean: fails 1 of 2 properties: error" in out
 
 
+def test_all_that_a_file_declares_is_checked_and_each_has_a_folder(user):
+    (user.folder / "mine.py").write_text(SEVERAL)
+    out = user.types("scorelab conformance mine.py --out found", status=3)
+    assert "sampler:\nok   shape" in out
+    assert "sampler: fails 1 of 2 properties: order\nexact:\nok   " in out
+    assert out.endswith("exact: passes 2 of 2 properties\n")
+    verdicts = [
+        json.loads((user.folder / "found" / name / "conformance.json").read_text())["passed"]
+        for name in ("sampler", "exact")
+    ]
+    assert verdicts == [False, True]
+    out = user.types("scorelab conformance mine.py --order 2", status=1)
+    assert out.startswith("error: exact: order is no option of a denoiser")
+
+
 def test_what_cannot_be_checked_is_one_line(file):
     (file.folder / "two.py").write_text("def one(x, t): ...\ndef two(x, t): ...\n")
     (file.folder / "none.py").write_text("import math\n")
@@ -61,15 +96,26 @@ def test_what_cannot_be_checked_is_one_line(file):
         "three.py:f": "it takes 3 arguments",
         "no.such.package:f": "no.such.package: ModuleNotFoundError: No module named 'no'",
         "mine.py --steps 8,9,10": "steps = [8, 9, 10]: three doubling numbers",
+        "mine.py --order -1": "order = -1.0: a number > 0 is needed",
+        "mine.py --order nan": "order = nan: a number > 0 is needed",
+        "mine.py --count 50": "count = 50: an integer >= 100 is needed",
         "mine.py --only speed": "only = speed: allowed are shape",
         "mine.py --tolerance 1": "tolerance is no option of a sampler",
         "mine.py --convention eps,scaled,minutes": "convention = eps,scaled,minutes: time = minutes: allowed are",
+        "mine.py --convention foo": "convention = foo: returns = foo: allowed are x0, eps, v, velocity, score",
         "mine.py --out mine.py": "error: mine.py",
     }
     for words, line in says.items():
         said = file.types(f"scorelab conformance {words}", status=1)
         assert line in said, said
         assert said.count("\n") == 0, said
+    for words, line in {
+        "--order two": "--order: invalid float value: 'two'",
+        "--count 2.5": "--count: invalid int value: '2.5'",
+        "--steps 8,x": "--steps: invalid N,N value: '8,x'",
+    }.items():
+        said = file.types(f"scorelab conformance mine.py {words}", status=2)
+        assert said.splitlines() == [f"error: {line}; scorelab conformance --help says more"]
     assert {path.suffix for path in file.folder.iterdir()} <= {".py", ""}
 
 

@@ -154,12 +154,16 @@ def test_what_the_study_does_not_allow_is_one_line():
     for value, says in (
         ("study.steps=[8,16,24,32]", "24 is not twice"),
         ("study.only=[azulla]", "study.only = azulla: allowed are azula, diffusers"),
+        ("study.only=azulla", "study.only = azulla: allowed are azula, diffusers"),
         ("study.peers.0.library=keras", "study.peers.0.library = keras"),
         ("study.peers.0.beside=nobody", "study.peers.azula_euler.beside = nobody"),
         ("study.peers.0.name=azula_heun", "the name azula_heun is given twice"),
     ):
         with pytest.raises(ConfigError, match=re.escape(says)):
             check(composed("study=peers", value))
+    assert {each.library for each in check(composed("study=peers", "study.only=diffusers")).study.selected} == {
+        "diffusers"
+    }
 
 
 # The page. ------------------------------------------------------------------------------------------------------------

@@ -196,6 +196,14 @@ def test_what_there_is_not_is_said_in_one_line():
     assert refused(ScorelabError, SUITE["ring"].draws, 0) == "count = 0: an integer >= 1 is needed"
     wrong = refused(ScorelabError, lambda: SUITE.evaluate(lambda *_: torch.zeros(5, 3), names=["ring"]))
     assert wrong.startswith("v1/ring: samples: has the shape (5, 3)")
+    few = refused(ScorelabError, lambda: SUITE.evaluate(lambda *_: torch.zeros(5, 2), count=10, names=["ring"]))
+    assert few == "v1/ring: samples: has the shape (5, 2); 10 samples are needed"
+    broken = refused(ScorelabError, lambda: SUITE.evaluate(lambda *_: 1 / 0, names=["ring"]))
+    assert broken == "v1/ring: the draw raises ZeroDivisionError: division by zero"
+    assert refused(ScorelabError, SUITE["ring"].draws, 2.5) == "count = 2.5: an integer >= 1 is needed"
+    typo = refused(ScorelabError, SUITE["ring"].numbers.__getitem__, "entrop")
+    assert typo.startswith("entrop: no such number; valid names: variance, ")
+    assert "bayes_risk.3pi/8" in typo
 
 
 def test_a_suite_shows_itself_and_says_how_it_is_cited():

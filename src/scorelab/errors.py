@@ -1,5 +1,7 @@
 """Errors that a user can mend: each is one line that names the key, the value and what is allowed."""
 
+import math
+import numbers
 import re
 
 
@@ -39,3 +41,13 @@ def one_line(error: BaseException) -> str:
     """The message of an error on one line; the name of its class precedes it unless it is a ScorelabError."""
     text = printable(str(error))
     return text if isinstance(error, ScorelabError) else f"{type(error).__name__}: {text}"
+
+
+def require_number(name: str, value, least: float, *, whole: bool = False, open_end: bool = False):
+    """Raise ScorelabError unless a value is a finite number >= least, or > least where the end is open; whole: an
+    integer."""
+    kind = numbers.Integral if whole else numbers.Real
+    fits = isinstance(value, kind) and not isinstance(value, bool) and math.isfinite(value)
+    if not fits or value < least or (open_end and value == least):
+        said = f"{'an integer' if whole else 'a number'} {'>' if open_end else '>='} {least} is needed"
+        raise ScorelabError(f"{name} = {value}: {said}")

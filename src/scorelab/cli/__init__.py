@@ -23,6 +23,13 @@ COMMANDS = {
 }
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser whose mistakes are one line."""
+
+    def error(self, message):
+        self.exit(2, f"error: {message.removeprefix('argument ')}; {self.prog} --help says more\n")
+
+
 def main():
     """Do what the command line says."""
     command, *rest = sys.argv[1:] or ["--help"]
@@ -34,7 +41,7 @@ def main():
         sys.exit(2)
     function = getattr(importlib.import_module(f"scorelab.cli.{COMMANDS[command][0]}"), command)
     kind = argparse.RawDescriptionHelpFormatter
-    accepted = argparse.ArgumentParser(f"scorelab {command}", description=getdoc(function), formatter_class=kind)
+    accepted = _Parser(f"scorelab {command}", description=getdoc(function), formatter_class=kind)
     try:
         function(accepted, rest)
     except BrokenPipeError:  # whoever read the output has had enough, as `head`

@@ -1,8 +1,8 @@
 """Commands that hold samples, samplers and denoisers of any origin against exact answers."""
 
 import sys
+from pathlib import Path
 
-from scorelab.errors import ScorelabError
 from scorelab.files import require_folder
 
 
@@ -39,35 +39,41 @@ def conformance(accepted, words):
 
     A sampler is a function sampler(denoiser, count, n, steps, generator) that returns samples (count, n), and a
     denoiser a function denoiser(x, angle) that returns the posterior mean: docs/conformance.md. FILE.py has one of
-    them, or declares several. The exit status is 0 if every property passes, and 3 if one fails.
+    them, or declares several, which are checked one after the other. The exit status is 0 if every property passes,
+    and 3 if one fails.
 
         scorelab conformance my_sampler.py --order 2 --end-noise 0.01
         scorelab conformance my_model.py:net --denoiser --convention eps,scaled,sigma --target target=mixture target.n=8
         scorelab conformance my_package.rules:Heun --only order,limit --out found
     """
-    add, numbers = (
-        accepted.add_argument,
-        {"type": lambda text: [int(each) for each in text.split(",")], "metavar": "N,N"},
-    )
+    add = accepted.add_argument
     add("where", metavar="FILE.py[:NAME]", help="or package.module:NAME; without NAME what the file declares")
     add("--denoiser", action="store_true", help="it is a denoiser, also where it does not have two arguments")
     add("--convention", metavar="RETURNS,SEES,TOLD", help="of its model, as eps,scaled,sigma: docs/conformance.md")
-    add("--order", type=float, help="of convergence, that a sampler claims")
+    add("--order", type=float, help="of convergence, that a sampler claims, > 0")
     add(
         "--end-noise",
         type=float,
         help="standard deviation of the noise that samples keep; by default 0, of a rule what its schedule keeps",
     )
-    add("--steps", **numbers, help="three doubling numbers at least; by default 16,32,64,128,256")
+    add("--steps", type=_integers, metavar="N,N", help="three doubling numbers at least; by default 16,32,64,128,256")
     add("--law-steps", type=int, help="of the samples that are held against a mixture; by default 512")
     add("--tolerance", type=float, help="largest relative squared error that a denoiser claims")
     add(
         "--target", nargs="+", metavar="OVERRIDE", help="law that a denoiser was made for, as target=mixture target.n=8"
     )
-    add("--count", type=int, help="samples of a statistical check; by default 2048, of a denoiser 4096")
+    add(
+        "--count",
+        type=int,
+        help="samples of a statistical check, >= 100 and by default 2048; of a denoiser >= 16 and by default 4096",
+    )
     add("--seed", type=int, help="of all draws, >= 0; by default 0")
     add("--only", type=lambda text: text.split(","), metavar="NAMES", help="properties, with commas between them")
-    add("--out", metavar="DIR", help="write conformance.json and conformance.png there")
+    add(
+        "--out",
+        metavar="DIR",
+        help="write conformance.json and conformance.png there, of several into a folder for each",
+    )
     chosen = {key: value for key, value in vars(accepted.parse_args(words)).items() if value is not None}
     where, out = chosen.pop("where"), chosen.pop("out", None)
     kind = "denoiser" if chosen.pop("denoiser") else None
@@ -85,13 +91,21 @@ def conformance(accepted, words):
         chosen["target"] = target_of(chosen["target"])
     module, name = load(where)
     found = [named_in(module, name)] if name else found_in(module)
-    if len(found) > 1:
-        names = ", ".join(each.name for each in found)
-        raise ScorelabError(f"{where}: has {names}; name one of them, as {where}:{found[0].name}")
-    check, names = found[0].check(kind, **chosen)
-    width = max(map(len, names))
-    report = check.report(names, watch=lambda each: print(each.line(width), flush=True))
-    print(report.conclusion)
-    if out is not None:
-        report.save(out)
-    sys.exit(0 if report.passed else 3)
+    reports = []
+    for each, (check, names) in [(each, each.check(kind, **chosen)) for each in found]:  # mistakes before all work
+        if len(found) > 1:
+            print(f"{each.name}:")
+        width = max(map(len, names))
+        report = check.report(names, watch=lambda found, width=width: print(found.line(width), flush=True))
+        print(report.conclusion)
+        if out is not None:
+            report.save(Path(out) / each.name if len(found) > 1 else out)
+        reports.append(report)
+    sys.exit(0 if all(report.passed for report in reports) else 3)
+
+
+def _integers(text: str) -> list[int]:
+    return [int(each) for each in text.split(",")]
+
+
+_integers.__name__ = "N,N"  # what the parser calls it in a refusal

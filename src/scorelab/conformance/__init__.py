@@ -15,7 +15,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "denoiser": ["check_denoiser"],
         "declared": ["declare"],
         "report": ["Property", "Report"],
-        "conventions": ["in_convention", "model_of", "of_rule"],
+        "conventions": ["Convention", "in_convention", "model_of", "of_rule"],
         "forms": ["of_scheduler"],
     },
 )

@@ -5,6 +5,7 @@ import math
 
 import torch
 
+from scorelab.conformance.checking import kind_of
 from scorelab.errors import one_line
 from scorelab.randomness import default_stream
 
@@ -18,11 +19,18 @@ def shape(check):
     """Answers have the shape of the states, for one state and for several."""
     for count in (COUNT, 1):
         _, _, x = check.states(ANGLE, count)
-        found = check.ask(x, ANGLE)
-        got = f"shape {tuple(found.shape)}" if isinstance(found, torch.Tensor) else type(found).__name__
-        if not isinstance(found, torch.Tensor) or found.shape != x.shape:
-            return False, f"states {tuple(x.shape)} are answered by the {got}"
+        if (wrong := wrong_answer(x, check.ask(x, ANGLE))) is not None:
+            return False, wrong
     return True, "answers have the shape of the states"
+
+
+def wrong_answer(x, found) -> str | None:
+    """What is wrong with type and shape of the answer for states x."""
+    if not isinstance(found, torch.Tensor):
+        return f"states {tuple(x.shape)} are answered by the type {kind_of(found)}; a torch tensor is needed"
+    if found.shape != x.shape:
+        return f"states {tuple(x.shape)} are answered by the shape {tuple(found.shape)}"
+    return None
 
 
 def ends(check):

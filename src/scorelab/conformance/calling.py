@@ -1,12 +1,20 @@
 """How a sampler is called: shapes, seeds, types, and what it does to others. Each function is a property of `Check`."""
 
+import math
+
 import torch
 
+from scorelab.conformance.checking import kind_of
+from scorelab.conformance.noise import ChosenDraws
 from scorelab.errors import one_line
 from scorelab.randomness import default_stream
 
 #: numbers of steps that are odd or very few
 FEW = (1, 2, 3, 7)
+#: samples of a run in which draws are moved: a number that no other axis of a draw has, and no size is a multiple of
+BATCH = 61
+#: how far samples may be from each other that rounding alone makes different
+ROUNDING = 1e-5
 
 
 class Asked:
@@ -38,9 +46,19 @@ class Asked:
 def shape(check):
     """Samples are (count, n) and finite."""
     x = check.draw(check.gaussian, 8, 5)
-    right = isinstance(x, torch.Tensor) and x.shape == (5, check.n) and bool(torch.isfinite(x).all())
-    found = f"shape {tuple(x.shape)}" if isinstance(x, torch.Tensor) else type(x).__name__
-    return right, f"5 samples have the {found}" + ("" if right else f"; (5, {check.n}), finite, is needed")
+    wrong = wrong_samples(check, x)
+    if wrong is None and not bool(torch.isfinite(x).all()):
+        wrong = f"5 samples have the shape (5, {check.n}), and are not finite"
+    return wrong is None, wrong or f"5 samples have the shape (5, {check.n})"
+
+
+def wrong_samples(check, x) -> str | None:
+    """What is wrong with type and shape of five samples."""
+    if not isinstance(x, torch.Tensor):
+        return f"5 samples have the type {kind_of(x)}; a torch tensor (5, {check.n}) is needed"
+    if x.shape != (5, check.n):
+        return f"5 samples have the shape {tuple(x.shape)}; (5, {check.n}) is needed"
+    return None
 
 
 def repeatable(check):
@@ -77,12 +95,43 @@ def answers(check):
 
 
 def batch(check):
-    """A sample does not change if the denoiser's answer for another sample does."""
+    """A sample does not change if the denoiser's answer for another sample does, or the normal draws of the other one;
+    and no draw is shared by all samples."""
     plain, disturbed = (check.draw(check.gaussian, 8, denoiser=Asked(check.gaussian, each)) for each in (False, True))
-    moved = (plain[1:] - disturbed[1:]).abs().max() if len(plain) > 1 else torch.zeros(())
-    right = float(moved) <= 1e-5 and not torch.equal(plain[0], disturbed[0])
-    found = "no sample depends on another one"
-    return right, found if right else f"samples depend on others of their batch, by {float(moved):.2g}"
+    if not (moved := _apart(plain[1:], disturbed[1:])) <= ROUNDING:  # also where it is not a number
+        return False, f"samples depend on others of their batch, by {moved:.2g}"
+    if torch.equal(plain[0], disturbed[0]):
+        return False, "a sample does not depend on what the denoiser says of it"
+    (plain, _), (own, _), (common, shapes) = (_with_moved_draws(check, which) for which in (None, "own", "common"))
+    if not (moved := _apart(plain[1:], own[1:])) <= ROUNDING:
+        return False, f"samples depend on the draws of others of their batch, by {moved:.2g}"
+    if not _apart(plain, common) <= ROUNDING:
+        shared = next(shape for shape in shapes if math.prod(shape) % BATCH)
+        return False, f"a normal draw of the shape {shared} is shared by all {BATCH} samples"
+    return True, "no sample depends on another one"
+
+
+def _with_moved_draws(check, which):
+    """(samples, shapes of the normal draws) from fixed draws, of which some are moved: which = own, what the first
+    sample draws; common, draws that have no part for each sample; None, none."""
+
+    def source(number, shape):
+        draw = torch.randn(shape, generator=torch.Generator().manual_seed(number))
+        if which == "common" and math.prod(shape) % BATCH:
+            draw += 3.0
+        if which == "own" and not math.prod(shape) % BATCH:
+            places = [axis for axis, size in enumerate(shape) if size == BATCH]
+            # where no axis counts the samples, the first number is the first sample's, in whatever order they are
+            first = draw.select(places[0], 0) if len(places) == 1 else draw.flatten()[:1]
+            first += 3.0
+        return draw
+
+    with ChosenDraws(source) as chosen:
+        return check.draw(check.gaussian, 8, BATCH), chosen.shapes
+
+
+def _apart(a, b) -> float:
+    return float((a - b).abs().max())
 
 
 def dtype(check):

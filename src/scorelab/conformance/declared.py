@@ -60,8 +60,6 @@ class Found:
             check = DenoiserCheck(self.thing, **given)
         else:
             own = {key: given.pop(key) for key in [*given] if key not in of_check}
-            if "steps" in own:
-                own["steps"] = tuple(own["steps"])
             check = SamplerCheck(self.thing, Options(**own), **given)
         return check, check.chosen(only)
 

@@ -12,7 +12,7 @@ from scorelab.conformance.checking import Check
 from scorelab.conformance.means import as_denoiser
 from scorelab.conformance.report import NotMeasured, Report
 from scorelab.devices import on
-from scorelab.errors import ScorelabError
+from scorelab.errors import ScorelabError, require_number
 from scorelab.metrics.posterior_mean import published_angles
 from scorelab.randomness import stream
 from scorelab.targets import Target
@@ -88,12 +88,11 @@ class DenoiserCheck(Check):
         self.tolerance = EXACT if tolerance is None and getattr(function, "exact", False) is True else tolerance
         self.angles = published_angles() if angles is None else [float(angle) for angle in angles]
         for key, value, least in (("count", count, 16), ("seed", seed, 0)):
-            if value < least:
-                raise ScorelabError(f"{key} = {value}: an integer >= {least} is needed")
+            require_number(key, value, least, whole=True)
         if not self.angles or not all(0 < angle < math.pi / 2 for angle in self.angles):
             raise ScorelabError(f"angles = {self.angles}: numbers in (0, pi/2) are needed")
-        if tolerance is not None and not tolerance >= 0:
-            raise ScorelabError(f"tolerance = {tolerance}: a number >= 0 is needed")
+        if tolerance is not None:
+            require_number("tolerance", tolerance, 0)
         if not isinstance(self.target, Target):
             raise ScorelabError(f"target = {self.target!r}: a scorelab.targets.Target is needed")
         self.n = self.target.n
@@ -112,6 +111,14 @@ class DenoiserCheck(Check):
             except Exception:  # what is wrong is told by the property that it breaks
                 continue
         self.denoiser.each, self.dtype = False, torch.get_default_dtype()
+
+    def first_call(self):
+        """What is wrong with the answers for two states."""
+        return answers.wrong_answer(self.states(0.7, 2)[-1], self.ask(self.states(0.7, 2)[-1], 0.7))
+
+    @property
+    def without_verdict(self):
+        return frozenset({"path_kl", "lipschitz", *(["error"] if self.tolerance is None else [])})
 
     def ask(self, x, angle):
         """The answer of the denoiser, without a derivative."""

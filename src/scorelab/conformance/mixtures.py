@@ -2,11 +2,11 @@
 
 import itertools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
-from scorelab.conformance.noise import ChosenDraws
+from scorelab.conformance.noise import OTHER, ChosenDraws
 from scorelab.conformance.slopes import MARGIN, order_of_gaps, order_of_means
 from scorelab.laws.estimate import mean_and_error, shown
 from scorelab.metrics.projection import weight_floor, weights_given
@@ -36,17 +36,17 @@ def pairs(check) -> list[Pair]:
     of one Brownian motion are over steps of about one length. All runs have their right law in any case.
     """
     steps, seed = check.options.steps, check.options.seed
-    drawn = [_draws(check, each) for each in steps]
-    plain = max(map(len, drawn)) <= 1 or any(shape != (2, check.mixture.n) for each in drawn for shape in each)
-    if plain:
+    made = [_draws(check, each) for each in steps]
+    drawn, other = [each.shapes for each in made], any(each.other for each in made)
+    counts, shapes = [len(each) for each in drawn], {shape for each in drawn for shape in each}
+    if max(counts) <= 1 or shapes != {(2, check.mixture.n)}:
         runs = [check.draw(check.mixture, each, check.options.count, seed).double() for each in steps]
-        why = None if max(map(len, drawn)) == 1 else "its draws are not one normal number for each entry"
-        return [Pair(*each, why) for each in itertools.pairwise(runs)]
-    counts = [len(each) for each in drawn]
-    return [
-        _coupled(check, few, coarse, fine)
-        for few, (coarse, fine) in zip(steps, itertools.pairwise(counts), strict=False)
-    ]
+        why = None if {*counts} == {1} and len(shapes) == 1 else "its draws are not one normal number for each entry"
+        found = [Pair(*each, why) for each in itertools.pairwise(runs)]
+    else:
+        of_steps = zip(steps, itertools.pairwise(counts), strict=False)
+        found = [_coupled(check, few, coarse, fine) for few, (coarse, fine) in of_steps]
+    return [replace(each, paths=OTHER) for each in found] if other else found
 
 
 def _coupled(check, steps: int, coarse: int, fine: int) -> Pair:
@@ -67,15 +67,15 @@ def _coupled(check, steps: int, coarse: int, fine: int) -> Pair:
 
 
 def _draws(check, steps):
-    """The shapes of the draws in a run of two samples."""
+    """The draws in a run of two samples."""
     with ChosenDraws(lambda number, shape: torch.zeros(shape)) as chosen:
         check.draw(check.mixture, steps, 2)
-    return chosen.shapes
+    return chosen
 
 
 def draws_in_steps(check) -> bool:
     """Whether the sampler draws noise in its steps."""
-    return len(_draws(check, check.options.steps[0])) > 1
+    return len(_draws(check, check.options.steps[0]).shapes) > 1
 
 
 def law(check):

@@ -26,6 +26,10 @@ UNIT = 0.125
 ORDINARY, LARGE = 1.0, 100.0
 
 
+#: why nothing exact is known of a sampler, and its paths are not coupled
+OTHER = "it draws other numbers than normal ones"
+
+
 class NotAffine(NotMeasured):
     """Why the moments of a sampler are not known exactly."""
 
@@ -97,7 +101,7 @@ def _moments(run, n: int) -> Moments:
     with ChosenDraws(lambda number, shape: torch.zeros(shape)) as chosen:
         run(2, lambda x, angle: None)
     if chosen.other:
-        raise NotAffine("it draws other numbers than normal ones")
+        raise NotAffine(OTHER)
     if any(shape != (2, n) for shape in chosen.shapes):
         raise NotAffine(f"it makes draws of other shapes than (count, n): {sorted(set(chosen.shapes))[0]}")
     draws = len(chosen.shapes)

@@ -18,8 +18,11 @@ from scorelab.randomness import stream
 POINTS, DRAWS = 24, 1000
 #: standard errors that a number may be off
 DEVIATIONS = 4.0
-#: a relative error, squared, above which other conventions are tried; and the share of it that one must leave at most
-WRONG, SHARE = 2e-3, 0.1
+#: a relative error, squared, above which other conventions are tried; and the largest with which one of them fits
+WRONG, FITS = 2e-3, 0.02
+#: the share of the error as declared, and of what a constant answer has in a convention, that one that fits leaves at
+#: most: what an answer of small numbers comes close to by itself is no fit
+SHARE = 0.1
 #: how far the mean answer may be from the mean of the law where nothing is claimed, in standard deviations of the law
 BIAS = 0.1
 
@@ -63,8 +66,9 @@ def convention(check):
     declared = _error_of(check, check.convention or Convention("posterior_mean"))
     if declared <= WRONG:
         return True, f"the answers are what they are declared to be: relative error {declared:.2g} over four levels"
-    best, name = min(_others(check), default=(math.inf, ""))
-    if best <= SHARE * declared and best <= SHARE:
+    fits = ((found, name) for found, constant, name in _others(check) if found <= SHARE * min(declared, constant))
+    best, name = min(fits, default=(math.inf, ""))
+    if best <= FITS:
         found = f"it fits {name}: relative error {best:.2g} there, and {declared:.2g} as it is declared"
         return False, found, {"declared": declared, "best": best}
     found = f"relative error {declared:.2g} over four levels, and no other convention makes it small"
@@ -72,7 +76,8 @@ def convention(check):
 
 
 def _others(check):
-    """(relative error, name) of each other convention: what is returned, with which sign, of which state and time."""
+    """(relative error, that of a constant answer, name) of each other convention: what is returned, with which sign, of
+    which state and time. The constant is 0, or the mean answer at each noise level, whichever is better."""
     schedule = None if check.convention is None else check.convention.schedule
     states, times = ["angle", "scaled", "localization"], ["angle", "t", "log_snr", "sigma"]
     if schedule is not None:
@@ -89,7 +94,11 @@ def _others(check):
                 name = f"Convention('{prediction}', state='{state}', time='{time}')"
                 name = name if sign == 1 else f"minus {name}"
                 name += f" told {'one step late' if late > 0 else 'one step early'}" if late else ""
-                yield _relative(_read(*each, prediction, sign) for each in answers), name
+                own, zero, mean = (
+                    _relative(_read(kind(answer), *rest, prediction, sign) for answer, *rest in answers)
+                    for kind in (lambda answer: answer, torch.zeros_like, lambda answer: 0 * answer + answer.mean(0))
+                )
+                yield own, min(zero, mean), name
 
 
 def _raw(check, angle, seen, late):

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -13,12 +14,14 @@ from scorelab.conformance.conventions import usual_schedule
 from scorelab.conformance.forms import plain_sampler
 from scorelab.conformance.noise import Moments, moments
 from scorelab.conformance.report import Report
-from scorelab.errors import ScorelabError
+from scorelab.errors import ScorelabError, require_number
 from scorelab.laws.estimate import mean_and_error
 from scorelab.samplers import Sampler
 
 #: numbers of steps at which moments are computed
 STEPS = (16, 32, 64, 128, 256)
+#: the least count: of fewer samples no statistical check says anything
+LEAST = 100
 
 
 @dataclass(frozen=True)
@@ -33,12 +36,20 @@ class Options:
     seed: int = 0
 
     def __post_init__(self):
+        if not isinstance(self.steps, Iterable) or isinstance(self.steps, str):
+            raise ScorelabError(f"steps = {self.steps}: three doubling numbers at least, as 8, 16, 32, are needed")
+        object.__setattr__(self, "steps", tuple(self.steps))
         steps = self.steps
-        if len(steps) < 3 or min(steps) < 1 or any(after != 2 * before for before, after in itertools.pairwise(steps)):
+        for each in steps:
+            require_number("steps", each, 1, whole=True)
+        if len(steps) < 3 or any(after != 2 * before for before, after in itertools.pairwise(steps)):
             raise ScorelabError(f"steps = {list(steps)}: three doubling numbers at least, as 8, 16, 32, are needed")
-        for name, least in (("count", 2), ("law_steps", 1), ("seed", 0), ("end_noise", 0)):
-            if not (getattr(self, name) or 0) >= least:
-                raise ScorelabError(f"{name} = {getattr(self, name)}: a number >= {least} is needed")
+        for name, least in (("count", LEAST), ("law_steps", 1), ("seed", 0)):
+            require_number(name, getattr(self, name), least, whole=True)
+        if self.end_noise is not None:
+            require_number("end_noise", self.end_noise, 0)
+        if self.order is not None:
+            require_number("order", self.order, 0, open_end=True)
 
 
 def check_sampler(
@@ -63,16 +74,16 @@ def check_sampler(
         first of them. Or a `scorelab.samplers.Sampler`, on a `schedule`, by default even steps of the angle up to 1.54.
         Or a scheduler with the interface of diffusers, see `scorelab.conformance.of_scheduler`.
     convention: a `scorelab.denoisers.Convention`; the sampler then gets model(state, time), not the denoiser.
-    order: the order of convergence that it claims; None claims none.
+    order: the order of convergence that it claims, > 0; None claims none.
     end_noise: standard deviation of the noise that its samples keep, cot of its last angle if it returns x/sin. None is
         0, and for a rule of scorelab what its schedule leaves.
-    count: samples of each statistical check. steps: doubling numbers of steps, three at least. law_steps: steps of the
-    samples that are held against a mixture. name: in the report. only: names of the properties to check; None checks
-    all of them.
+    count: samples of each statistical check, >= 100. steps: doubling numbers of steps, three at least. law_steps:
+        steps of the samples that are held against a mixture. name: in the report. only: names of the properties to
+        check; None checks all of them.
 
-    Raises ScorelabError for a sampler that cannot be called, and for steps or names that are not allowed.
+    Raises ScorelabError for a sampler that cannot be called, and for numbers or names that are not allowed.
     """
-    options = Options(order, end_noise, count, tuple(steps), law_steps, seed)
+    options = Options(order, end_noise, count, steps, law_steps, seed)
     return SamplerCheck(sampler, options, convention, schedule, name).report(only)
 
 
@@ -82,6 +93,7 @@ class SamplerCheck(Check):
     gaussian, point, mixture: the laws. source: the sampler as it was given. sampler: the same as a plain one.
     """
 
+    without_verdict = frozenset({"moments"})
     functions = calling.PROPERTIES + accuracy.PROPERTIES + mixtures.PROPERTIES + grids.PROPERTIES
 
     def __init__(self, sampler, options: Options = Options(), convention=None, schedule=None, name=None):
@@ -94,6 +106,10 @@ class SamplerCheck(Check):
         self.options = options if options.end_noise is not None else replace(options, end_noise=kept)
         self.gaussian, self.point, self.mixture = laws.gaussian(), laws.point(), laws.mixture()
         self.n = self.gaussian.n
+
+    def first_call(self):
+        """What is wrong with five samples of the first number of steps."""
+        return calling.wrong_samples(self, self.draw(self.gaussian, self.options.steps[0], 5))
 
     def draw(self, target, steps, count=64, seed=0, denoiser=None, sampler=None, device="cpu", **given):
         """Samples (count, n) of a law, by default with its exact posterior mean."""

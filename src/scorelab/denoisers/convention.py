@@ -128,6 +128,9 @@ def of_words(text: str) -> Convention:
 
     Raises ScorelabError for names that do not exist, and for those that need a schedule.
     """
+    names = ("x0", "eps", "v", "velocity", "score")
+    if of_prediction(returns := text.split(",")[0]) not in Prediction.__args__:
+        raise ScorelabError(f"convention = {text}: returns = {returns}: allowed are {', '.join(names)}")
     try:
         return Convention(*text.split(","))
     except (TypeError, ValueError) as error:

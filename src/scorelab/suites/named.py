@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy
 import torch
 
-from scorelab.errors import ScorelabError
+from scorelab.errors import ScorelabError, require_number
 from scorelab.files import config_folder, first_comment, read_json, read_yaml
 from scorelab.metrics.evaluation import evaluate
 from scorelab.nodes import Component, component
@@ -44,6 +44,13 @@ _EXACT = {
 }
 #: draws behind the digest of the reference draws, and the decimals that it counts
 _DIGESTED, _DECIMALS = 256, 4
+
+
+class _Numbers(dict):
+    """Reference numbers by name."""
+
+    def __missing__(self, name):
+        raise ScorelabError(f"{name}: no such number; valid names: {', '.join(self)}")
 
 
 @dataclass(frozen=True)
@@ -87,8 +94,7 @@ class Entry:
         shorter one. Raises ScorelabError for a count < 1 and a seed < 0.
         """
         for what, number, least in (("count", count, 1), ("seed", seed, 0)):
-            if number < least:
-                raise ScorelabError(f"{what} = {number}: an integer >= {least} is needed")
+            require_number(what, number, least, whole=True)
         blocks = range(-(-count // BLOCK))
         streams = (stream(seed, "suite", self.version, self.name, block) for block in blocks)
         return torch.cat([self.target.sample(BLOCK, each, torch.float64).flatten(1) for each in streams])[:count]
@@ -101,8 +107,10 @@ class Entry:
 
     @cached_property
     def numbers(self) -> dict[str, Reference]:
-        """The reference numbers; see `scorelab.suites.numbers.measured`."""
-        return {name: Reference.read(number) for name, number in recorded(self.version)[self.name]["numbers"].items()}
+        """The reference numbers; see `scorelab.suites.numbers.measured`. ScorelabError says that there is no number of
+        a name."""
+        known = recorded(self.version)[self.name]["numbers"]
+        return _Numbers({name: Reference.read(number) for name, number in known.items()})
 
     def evaluate(self, samples, *, seed: int = 0, repeats: int = 200):
         """Hold samples (count, n) against the target, as `scorelab.evaluate` does, which says what is returned."""
@@ -190,7 +198,7 @@ class Suite:
         draw: function of (entry, count, generator) that returns samples (count, n), or None for a target to which it
         does not apply. count: samples of each target, >= 2. seed: of the generators, and of the exact samples. repeats:
         as in `scorelab.evaluate`. names: of the targets; all by default. Raises ScorelabError for samples that do not
-        fit.
+        fit, and for errors of `draw`; it names the target.
         """
         return score([self[name] for name in (names or self.names)], draw, count, seed, repeats)
 

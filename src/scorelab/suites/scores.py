@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass
 
-from scorelab.errors import ScorelabError
+import numpy
+
+from scorelab.errors import ScorelabError, one_line, require_number
 from scorelab.randomness import stream
 
 
@@ -57,12 +59,16 @@ def _row(name, evaluation):
 
 def score(entries, draw, count: int, seed: int, repeats: int) -> Scores:
     """`Suite.evaluate`: the scores of a sampler on entries of a suite."""
-    if count < 2:
-        raise ScorelabError(f"count = {count}: an integer >= 2 is needed")
+    require_number("count", count, 2, whole=True)
     found = {}
     for entry in entries:
-        samples = draw(entry, count, stream(seed, "suite score", entry.name))
         try:
+            samples = draw(entry, count, stream(seed, "suite score", entry.name))
+        except Exception as error:  # whatever somebody else's code raises
+            raise ScorelabError(f"{entry.version}/{entry.name}: the draw raises {one_line(error)}") from error
+        try:
+            if samples is not None and (shape := tuple(numpy.shape(samples))) and shape[0] != count:
+                raise ScorelabError(f"samples: has the shape {shape}; {count} samples are needed")
             found[entry.name] = None if samples is None else entry.evaluate(samples, seed=seed, repeats=repeats)
         except ScorelabError as error:
             raise ScorelabError(f"{entry.version}/{entry.name}: {error}") from None

@@ -32,11 +32,11 @@ class Peers(Study):
     """Orders, biases, costs and failures of samplers of other libraries, beside ours. A sampler whose library is
     missing is not measured.
 
-    peers: see `Peer`. only: names or libraries; an empty list stands for all. steps: doubling numbers of steps, of the
-    orders. evaluations: of the denoiser, at which biases are measured. paths: of the strong order; batches: parts of
-    them, for its standard error. repeats: timings of a run, for the cost. check: whether all properties are checked.
-    jobs: number of processes, of one thread each; None for `threads`, or else one for each core. docs: a folder that
-    the page and its figure are also written to, or None.
+    peers: see `Peer`. only: names or libraries, or one alone; an empty list stands for all. steps: doubling numbers of
+    steps, of the orders. evaluations: of the denoiser, at which biases are measured. paths: of the strong order;
+    batches: parts of them, for its standard error. repeats: timings of a run, for the cost. check: whether all
+    properties are checked. jobs: number of processes, of one thread each; None for `threads`, or else one for each
+    core. docs: a folder that the page and its figure are also written to, or None.
     """
 
     uses = ()
@@ -52,7 +52,7 @@ class Peers(Study):
     writes = ("docs",)
 
     peers: list[Peer]
-    only: list[str]
+    only: Annotated[list[str], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)]
     steps: Annotated[list[Annotated[Several, Field(le=2**12)]], BeforeValidator(in_order)] = Field(min_length=4)
     evaluations: Annotated[list[Annotated[Count, Field(le=2**12)]], BeforeValidator(in_order)] = Field(min_length=1)
     paths: Annotated[Several, Field(ge=64, le=10**6)]
