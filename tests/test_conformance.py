@@ -93,8 +93,8 @@ def test_a_correct_sampler_passes_everything():
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_planted_fault_is_caught_by_the_property_that_it_breaks(fault):
-    report = check_sampler(ancestral(fault), order=1, end_noise=NOISE, only=(*QUICK, *EXACT), steps=(16, 32, 64))
-    assert FAULTS[fault] in report.failures, report
+    report = check_sampler(ancestral(fault), order=1, end_noise=NOISE, only=FAULTS[fault], steps=(16, 32, 64))
+    assert report.failures == [FAULTS[fault]], report
 
 
 @pytest.mark.parametrize(("rule", "order"), [(DDIM(eta=0.0), 1), (FlowHeun(coordinate="angle"), 2)])
