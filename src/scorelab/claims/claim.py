@@ -20,6 +20,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
+from scorelab.laws.estimate import DEVIATIONS
 from scorelab.randomness import stream
 
 #: seed, the source that a claim is of -> the name by which it is cited, and its title; see docs/bibliography.md
@@ -43,8 +44,6 @@ HOLDS, CORRECTED, FAILS = "holds", "holds as corrected", "fails"
 #: the verdict where the error bars are too wide to decide
 UNDECIDED = "undecided"
 VERDICTS = (HOLDS, CORRECTED, FAILS, UNDECIDED)
-#: numbers agree within so many standard errors; by chance none of fifty claims strays so far
-DEVIATIONS = 4.0
 
 
 @dataclass(frozen=True)

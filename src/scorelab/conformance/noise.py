@@ -78,6 +78,22 @@ class Moments:
     asked: tuple
 
 
+def moments_on(law, sample) -> Moments:
+    """The exact moments of a sampler on a Gaussian law, asked with its exact posterior mean.
+
+    sample: a function (denoiser, count) -> samples (count, n).
+    """
+
+    def run(count, watch):
+        def denoiser(x, angle):
+            watch(x, angle)
+            return law.posterior_mean(x, angle).to(x)
+
+        return sample(denoiser, count)
+
+    return moments(run, law.n)
+
+
 def moments(run, n: int) -> Moments:
     """The moments of a sampler.
 

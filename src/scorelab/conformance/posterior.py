@@ -10,14 +10,12 @@ from scorelab.conformance.report import NotMeasured
 from scorelab.denoisers import Denoiser
 from scorelab.denoisers.convention import Convention
 from scorelab.denoisers.module import POSTERIOR_MEAN
-from scorelab.laws.estimate import mean_and_error, shown
+from scorelab.laws.estimate import DEVIATIONS, mean_and_error, shown
 from scorelab.metrics.path_kl import path_kl as integral
 from scorelab.randomness import stream
 
 #: angles of the quadrature of the path KL, and the most states at each
 POINTS, DRAWS = 24, 1000
-#: standard errors that a number may be off
-DEVIATIONS = 4.0
 #: a relative error, squared, above which other conventions are tried; and the largest with which one of them fits
 WRONG, FITS = 2e-3, 0.02
 #: the share of the error as declared, and of what a constant answer has in a convention, that one that fits leaves at

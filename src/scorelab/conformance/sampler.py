@@ -12,7 +12,7 @@ from scorelab.conformance import accuracy, calling, grids, laws, mixtures
 from scorelab.conformance.checking import Check
 from scorelab.conformance.conventions import usual_schedule
 from scorelab.conformance.forms import plain_sampler
-from scorelab.conformance.noise import Moments, moments
+from scorelab.conformance.noise import Moments, moments_on
 from scorelab.conformance.report import Report
 from scorelab.errors import ScorelabError, require_number
 from scorelab.laws.estimate import mean_and_error
@@ -119,15 +119,7 @@ class SamplerCheck(Check):
 
     def moments(self, target, steps, **given) -> Moments:
         """The exact moments of the sampler on a Gaussian law."""
-
-        def run(count, watch):
-            def denoiser(x, angle):
-                watch(x, angle)
-                return target.posterior_mean(x, angle).to(x)
-
-            return self.draw(target, steps, count, denoiser=denoiser, **given)
-
-        return moments(run, target.n)
+        return moments_on(target, lambda denoiser, count: self.draw(target, steps, count, denoiser=denoiser, **given))
 
     @property
     def exact(self):

@@ -7,11 +7,9 @@ from pathlib import Path
 
 from scorelab.errors import ScorelabError, printable
 from scorelab.lab.runs import Run, asked, places, read_metrics
-from scorelab.laws.estimate import shown
+from scorelab.laws.estimate import DEVIATIONS, shown
 from scorelab.options import show
 
-#: so many standard errors may two numbers be apart that nothing tells apart
-DECIDED = 4.0
 #: verdicts
 EQUAL, UNDECIDED, DIFFERS, TIME, ONE_SIDED = "equal", "undecided", "differs", "time", "in one only"
 #: ends of the keys that are parts of another number, and of the numbers that say how long something took
@@ -126,7 +124,7 @@ def _number(job: str, key: str, *both: Mapping) -> dict:
     if all(isinstance(error, (int, float)) for error in errors) and math.hypot(*errors) > 0:
         error = math.hypot(*errors)
         row |= {"standard_error": error, "in_errors": (b - a) / error}
-        row["verdict"] = UNDECIDED if abs(b - a) <= DECIDED * error else DIFFERS
+        row["verdict"] = UNDECIDED if abs(b - a) <= DEVIATIONS * error else DIFFERS
     return row
 
 
@@ -177,7 +175,11 @@ def _lines(rows: list[dict]) -> list[str]:
 
 
 def _counted(numbers: list[dict]) -> str:
-    told = {EQUAL: "equal to the last bit", UNDECIDED: f"undecided, up to {DECIDED:.0f} s.e. apart", DIFFERS: "differ"}
+    told = {
+        EQUAL: "equal to the last bit",
+        UNDECIDED: f"undecided, up to {DEVIATIONS:.0f} s.e. apart",
+        DIFFERS: "differ",
+    }
     told |= {ONE_SIDED: "in one only", TIME: "are times"}
     counts = Counter(row["verdict"] for row in numbers)
     summed = "; ".join(f"{counts[verdict]} {what}" for verdict, what in told.items() if counts[verdict])

@@ -10,6 +10,7 @@ import yaml
 from scorelab.errors import ScorelabError, one_line
 from scorelab.files import read_yaml, require_closed
 from scorelab.lab import slurm_queue
+from scorelab.lab.rows import UNREADABLE
 from scorelab.lab.runs import Run, asked, beneath, flat
 from scorelab.laws.estimate import Estimate
 from scorelab.nodes import GROUPS, resolve
@@ -18,8 +19,6 @@ from scorelab.studies.base import Study, lookup
 
 #: swept parameters that do not make another configuration
 _BOOKKEEPING = ("seed", "sampler.seed")
-#: the state of a job whose files cannot be read
-UNREADABLE = "unreadable"
 
 
 class _Shared(dict):

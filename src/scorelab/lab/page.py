@@ -7,11 +7,8 @@ from scorelab.blocks import Cell, Code, Heading, Paragraph, Pictures, Table, pag
 from scorelab.files import made_from, write_text
 from scorelab.lab.config import Config
 from scorelab.lab.runs import Run
-from scorelab.laws.estimate import shown
+from scorelab.laws.estimate import DEVIATIONS, shown
 from scorelab.studies.base import Number, leaves, lookup, not_measured
-
-#: standard errors, or deviations of exact samples, beyond which a number is said to differ
-DEVIATIONS = 4.0
 
 
 def write_page(run: Run, config: Config):

@@ -16,11 +16,12 @@ from scorelab.errors import ScorelabError, one_line
 from scorelab.files import checked_by, inside, read_json
 from scorelab.lab import locks, slurm_queue
 from scorelab.lab.names import pasted
+from scorelab.lab.rows import UNREADABLE
 from scorelab.lab.runs import PROGRESS, Run, asked, beneath
 from scorelab.lab.status_text import text
 
 #: the states of a job, in the order in which they are counted
-STATES = ("done", "running", "pending", "interrupted", "failed", "unreadable")
+STATES = ("done", "running", "pending", "interrupted", "failed", UNREADABLE)
 #: keys whose values are not what a job was asked for
 _HIDDEN = ("hydra", "extensions", "tracking", "sweep")
 
@@ -51,7 +52,7 @@ class Job:
     """
 
     job: str
-    state: str = "unreadable"
+    state: str = UNREADABLE
     age: float | None = None
     took: float = 0.0
     stage: str | None = None
@@ -147,13 +148,13 @@ def _job(run: Run, name: str) -> Job:
         job.owner = None if known["state"] == "done" else locks.owner(run.path)
         job.took, job.error = known["wall_seconds"], known.get("error")
         job.asked = {key: value for key, value in asked(known.get("overrides") or ()).items() if _is_own(key)}
-        job.state = known["state"] if known["state"] in STATES else "unreadable"
+        job.state = known["state"] if known["state"] in STATES else UNREADABLE
         last = (PROGRESS, locks.NAME) if job.state == "interrupted" else ()  # of a process that could not say its end
         job.age = min(_since(each, time.time()) for each in (path, *map(run.__truediv__, last)))
         if job.state in ("running", "interrupted") and (run / PROGRESS).is_file():
             _take_progress(job, run)
     except ScorelabError as error:
-        job.state, job.error = "unreadable", one_line(error)
+        job.state, job.error = UNREADABLE, one_line(error)
     return job
 
 

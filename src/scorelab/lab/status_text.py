@@ -3,6 +3,7 @@
 import sys
 
 from scorelab.errors import printable
+from scorelab.lab.rows import UNREADABLE
 
 #: so many jobs are all listed; of more, those that wait or are done are only counted
 MANY = 40
@@ -74,7 +75,7 @@ def _cells(job, varied: list[str]) -> dict[str, str]:
 
 def _varied(jobs) -> list[str]:
     """The keys that were asked for with several values."""
-    jobs = [job for job in jobs if job.state != "unreadable"]
+    jobs = [job for job in jobs if job.state != UNREADABLE]
     keys = dict.fromkeys(key for job in jobs for key in job.asked)
     return [key for key in keys if len({job.asked.get(key) for job in jobs}) > 1]
 

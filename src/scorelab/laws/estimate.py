@@ -9,6 +9,10 @@ from typing import Any
 Value = Any
 
 
+#: standard errors, or deviations of exact samples, up to which two numbers are not told apart
+DEVIATIONS = 4.0
+
+
 @dataclass(frozen=True)
 class Estimate:
     """A measured number, or the reason why it was not measured.

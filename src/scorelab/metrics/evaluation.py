@@ -13,15 +13,13 @@ import numpy
 import torch
 
 from scorelab.errors import ScorelabError
-from scorelab.laws.estimate import Estimate, flatten, shown
+from scorelab.laws.estimate import DEVIATIONS, Estimate, flatten, shown
 from scorelab.metrics import images, spins
 from scorelab.metrics.projection import orthogonal_metrics, projection_metrics, weights_given
 from scorelab.randomness import stream
 from scorelab.targets import Target
 from scorelab.targets.sample_files import read_numbers
 
-#: deviations of exact samples beyond which samples are said to differ
-DEVIATIONS = 4.0
 #: samples whose distances to exact samples are measured
 _SET = 4096
 #: exact sets, and the most samples of each, that the first two moments are compared with

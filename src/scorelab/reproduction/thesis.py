@@ -6,12 +6,9 @@ from dataclasses import dataclass
 import numpy
 
 from scorelab.blocks import Cell, Heading, Paragraph, Pictures, Table
-from scorelab.laws.estimate import mean_and_error, shown
+from scorelab.laws.estimate import DEVIATIONS, mean_and_error, shown
 from scorelab.reproduction.cells import measured, not_done, plain, text
 from scorelab.reproduction.collect import Entry
-
-#: a number agrees with its exact value within so many standard errors
-_ERRORS = 4.0
 
 
 @dataclass(frozen=True)
@@ -111,7 +108,7 @@ def agreement(entries: list[Entry], key: str, what: str) -> str:
     if not known:
         return f"{what}: no run has a number to compare"
     return (
-        f"{what} is within {_ERRORS:g} s.e. of its exact value in {sum(value <= _ERRORS for value in known)} of "
+        f"{what} is within {DEVIATIONS:g} s.e. of its exact value in {sum(value <= DEVIATIONS for value in known)} of "
         f"{len(known)} runs, at most {max(known):.2g} s.e. away"
     )
 

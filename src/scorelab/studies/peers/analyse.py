@@ -37,14 +37,13 @@ def run(study, context):
         results = Parallel(n_jobs=jobs, return_as="generator")(tasks)
         for number, (peer, (one, curve)) in enumerate(zip(peers, results, strict=True), 1):
             progress.update(number, peer.title)
-            claim = None if peer.order is None else peer.order
-            found[peer.name] = {"library": peer.library, "title": peer.title, "claimed": claim} | one
+            found[peer.name] = {"library": peer.library, "title": peer.title, "claimed": peer.order} | one
             context.update_metrics("peers", found)
             if curve is not None:
                 arrays["names"].append(peer.name)
                 arrays["libraries"].append(peer.library)
                 arrays["titles"].append(peer.title)
-                arrays["orders"].append(math.nan if claim is None else claim)
+                arrays["orders"].append(math.nan if peer.order is None else peer.order)
                 arrays |= {f"{peer.name}.{key}": numpy.array(values, float) for key, values in curve.items()}
     if arrays["names"]:
         context.save_arrays("peers", {key: numpy.asarray(value) for key, value in arrays.items()})

@@ -9,7 +9,8 @@ import numpy
 import torch
 
 from scorelab.conformance import laws
-from scorelab.conformance.noise import ORDINARY, ChosenDraws, Moments, NotAffine, moments
+from scorelab.conformance.calling import Asked
+from scorelab.conformance.noise import ORDINARY, ChosenDraws, Moments, NotAffine, moments_on
 from scorelab.laws.estimate import Estimate
 from scorelab.metrics.rates import rate
 
@@ -26,15 +27,7 @@ def exact_moments(sampler, law, steps: int) -> Moments:
 
     Raises NotAffine where they cannot be had, as of a sampler that clips.
     """
-
-    def run(count, watch):
-        def denoiser(x, angle):
-            watch(x, angle)
-            return law.posterior_mean(x, angle).to(x)
-
-        return sampler(denoiser, count, law.n, steps, _generator())
-
-    found = moments(run, law.n)
+    found = moments_on(law, lambda denoiser, count: sampler(denoiser, count, law.n, steps, _generator()))
     if found.defects[ORDINARY] > AFFINE:
         raise NotAffine("it is not affine on a Gaussian, as where samples are clipped")
     return found
@@ -130,17 +123,12 @@ def steps_for(sampler, law, evaluations: int) -> int | None:
 
 def _asked(sampler, law, steps):
     """How often the denoiser is asked; None where the sampler refuses this number of steps."""
-    calls = []
-
-    def denoiser(x, angle):
-        calls.append(angle)
-        return law.posterior_mean(x, angle).to(x)
-
+    denoiser = Asked(law)
     try:
         sampler(denoiser, 2, law.n, steps, _generator())
     except ValueError:
         return None
-    return len(calls)
+    return len(denoiser.calls)
 
 
 def cost(sampler, law, repeats: int, steps: int = 32) -> tuple[float, float]:
