@@ -132,6 +132,17 @@ def test_distances_are_blind_to_order_and_leave_their_input_alone():
         assert distance(values.numpy()) == distance(values)
 
 
+@pytest.mark.parametrize("at_once", [1, 2000])
+def test_sets_are_compared_at_once_as_they_are_one_by_one(at_once, monkeypatch):
+    monkeypatch.setattr("scorelab.metrics.projection._AT_ONCE", at_once)
+    comparison = LawComparison(LAW, 300)
+    values = (LAW.sample(300, seeded(4)) * 20).round() / 20  # many are equal
+    generator = seeded(5)
+    draws = [values[torch.randint(300, (300,), generator=generator)] for _ in range(11)]
+    each = {name: numpy.std([comparison.distances(x)[name] for x in draws], ddof=1) for name in ("w1", "ks")}
+    assert comparison.standard_errors(values, 11, seeded(5)) == pytest.approx(each, rel=1e-12)
+
+
 def test_bootstrap_error_of_a_shifted_mean_is_that_of_the_mean():
     law = ProjectedLaw([1.0], [0.0], [1.0])
     values = law.sample(1000, seeded(12)) + 5  # far to one side, where W1 is the difference of the means

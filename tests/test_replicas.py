@@ -60,6 +60,18 @@ def test_the_figure_of_replicas_has_what_each_replica_has(together):
     assert not list(paths[0].glob("figures/*.png"))
 
 
+def test_a_number_that_all_replicas_have_alike_keeps_its_own_error():
+    every = [{"a": 1.0, "a_standard_error": 0.2, "a_exact": 3.0, "a_exact_standard_error": 0.1} for _ in range(3)]
+    for own, value in zip(every, (1.0, 2.0, 3.0), strict=True):
+        own["a"] = value
+    assert average(every) == {
+        "a": 2.0,
+        "a_standard_error": pytest.approx(3**-0.5),
+        "a_exact": 3.0,
+        "a_exact_standard_error": 0.1,
+    }
+
+
 def test_an_average_keeps_what_is_equal_and_leaves_out_what_not_all_have():
     every = [
         {"a": 1.0, "a_standard_error": 9.0, "t": [1, 2], "kind": "x", "on": True, "some": 1.0, "other": "y"},

@@ -9,11 +9,12 @@ from test_training import BASE, weights
 
 from scorelab.denoisers import OuterProduct, outer_product_gradient
 from scorelab.denoisers.base import Denoiser
+from scorelab.denoisers.stacked import Unstackable
 from scorelab.errors import TrainingDiverged
 from scorelab.randomness import default_stream
 from scorelab.targets import GaussianMixture
 from scorelab.training import Trainer, Training
-from scorelab.training.stack import Stack, Unstackable
+from scorelab.training.stack import Stack
 
 #: what may differ between the rows of one stack
 ROWS = (

@@ -14,6 +14,7 @@ from scorelab.errors import ConfigError, ScorelabError
 from scorelab.figures.files import load_arrays, load_samples, load_table, save_arrays, save_figure
 from scorelab.figures.own_style import left_out
 from scorelab.files import made_from, remove, write_bytes, write_json
+from scorelab.lab import ahead
 from scorelab.lab.config import Config, Format
 from scorelab.lab.denoiser_file import load_denoiser, save_denoiser
 from scorelab.lab.runs import SECTION, Run, read_metrics
@@ -131,6 +132,14 @@ class Context:
         """An untrained denoiser; its initial weights follow from the seed."""
         with default_stream(stream_seed(self.seed, "denoiser")):
             return self.config["denoiser"].build(n=self.target.n, target=self.target)
+
+    def ahead(self, name: str):
+        """What was computed for this run ahead of its turn, see `Study.ahead`, which is there once; or None."""
+        return ahead.take(self, name)
+
+    def keep_ahead(self, name: str, value):
+        """Keep what is computed ahead of the turn of this run."""
+        ahead.keep(self, name, value)
 
     # Files. ---------------------------------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ import traceback
 from pathlib import Path
 
 from scorelab.errors import ConfigError, ScorelabError, one_line, out_of_memory
+from scorelab.lab import ahead
 from scorelab.lab.config import Config
 from scorelab.lab.names import pasted
 from scorelab.lab.room import require_room
@@ -81,6 +82,7 @@ def execute(run: Run, config: Config):
         raise
     finally:
         torch.set_num_threads(threads)  # the next job of a sweep, or a notebook, finds the number that was there
+        ahead.drop(run, config)
         context.tracked.end()
 
 

@@ -20,7 +20,7 @@ from scorelab.lab.execution import begin, provenance, stages_of
 from scorelab.lab.execution import execute as execute_one
 from scorelab.lab.page import write_page
 from scorelab.lab.runs import PROGRESS, Run, flat
-from scorelab.lab.stacked import train
+from scorelab.lab.stacked import pays, train
 from scorelab.lab.tracked import Tracked
 from scorelab.progress import reported, tell
 
@@ -57,7 +57,7 @@ def _execute_several(run: Run, config: Config):
     try:
         every = replicas_of(run, config)
         with reported(run / PROGRESS):
-            finish(every, fresh=config.general.run is None, stacked=context.device.type != "cpu")
+            finish(every, fresh=config.general.run is None, stacked=pays(context.device))
         run.mark("running", stages=[*run.status["stages"], *stages])
         run.mark("running", wall_seconds=run.status["wall_seconds"] + time.perf_counter() - started)
         write_json(run / "metrics.json", collect(run, every) | {"run": provenance(config, run, context.device)})
@@ -92,7 +92,7 @@ def replicas_of(run: Run, config: Config) -> list[tuple[Run, Config]]:
 
 def finish(replicas: list[tuple[Run, Config]], fresh: bool, stacked: bool):
     """Bring all replicas to their end. fresh: whether those that are done stay. stacked: whether they are trained as
-    one stack, which is no faster than one after the other on a CPU.
+    one stack.
 
     Raises ScorelabError at the end if one of them failed; the others are finished all the same.
     """
@@ -131,14 +131,19 @@ def collect(run: Run, replicas: list[tuple[Run, Config]]) -> dict:
 
 def average(every: list[dict]) -> dict:
     """The means over replicas of the numbers, and of the entries of lists of numbers, that all of them have; a standard
-    error is that of the mean. Other values are kept where all are equal."""
+    error is that of the mean, and of a number that all have alike, as a reference is, the one that they have. Other
+    values are kept where all are equal."""
     means = {}
     for key, first in every[0].items():
         values = [each.get(key) for each in every]
         if all(isinstance(value, Mapping) for value in values):
             means[key] = average(values)
         elif key.endswith(_ERROR) and (base := _number_of(key, every[0])) is not None:
-            spread = _over_replicas([each.get(base) for each in every], lambda table: table.std(0, ddof=1))
+            found = [each.get(base) for each in every]
+            if all(value == found[0] for value in found):  # a reference that all have, with the error that it has
+                means[key] = first
+                continue
+            spread = _over_replicas(found, lambda table: table.std(0, ddof=1))
             if spread is not None:
                 means[key] = _scaled(spread, 1 / math.sqrt(len(every)))
         elif all(value == first for value in values) and not key.endswith("_floor_deviation"):

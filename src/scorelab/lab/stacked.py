@@ -58,6 +58,11 @@ def stack_key(config: Config) -> str | None:
     return json.dumps([general, config["denoiser"].data, target, shared], sort_keys=True)
 
 
+def pays(device) -> bool:
+    """Whether networks on a device are faster as one tensor program: on a CPU, which one fills, they are not."""
+    return device.type != "cpu"
+
+
 class StackedLauncher(Launcher):
     """A launcher that trains jobs together beforehand, and leaves them to another launcher to finish.
 
@@ -113,17 +118,21 @@ class StackedLauncher(Launcher):
 
     def train(self, jobs: list[tuple[Run, Config]]) -> set[Path]:
         """Train the jobs of a stack, and return the directories of those that diverged, marked as failed."""
-        return train(jobs)
+        return train(jobs, here=self.n_jobs == 1)
 
 
-def train(jobs: list[tuple[Run, Config]]) -> set[Path]:
+def train(jobs: list[tuple[Run, Config]], here: bool = True) -> set[Path]:
     """Train jobs as a stack, and return the directories of those that diverged, marked as failed; nothing is done for
-    jobs that fit no stack together."""
+    jobs that fit no stack together.
+
+    here: whether this process does the rest of the jobs. Then, on a device, the trained networks sample and are
+    measured as a stack too, and the jobs find what they were asked.
+    """
     keys = {stack_key(config) for _, config in jobs}
-    return _train(jobs) if len(jobs) > 1 and len(keys) == 1 and None not in keys else set()
+    return _train(jobs, here) if len(jobs) > 1 and len(keys) == 1 and None not in keys else set()
 
 
-def _train(jobs) -> set[Path]:
+def _train(jobs, here) -> set[Path]:
     """Train jobs of one key, and return the directories of those that diverged."""
     import torch
 
@@ -134,11 +143,11 @@ def _train(jobs) -> set[Path]:
         begun, groups, failed = [], {}, set()
         try:
             for run, config in jobs:
-                for kind, trainer, checkpoint in _begun(run, config, held, begun):
-                    groups.setdefault(kind, []).append((run, trainer, checkpoint))
-            for group in groups.values():
-                for some in _fitting([each for each in group if each[0].path not in failed]):
-                    failed |= _together(some) if len(some) > 1 else set()
+                for kind, *part in _begun(run, config, held, begun):
+                    groups.setdefault(kind, []).append(part)
+            for (name, *_), group in groups.items():
+                for some in _fitting([each for each in group if each[0].run.path not in failed]):
+                    failed |= _together(some, ahead=here and not name) if len(some) > 1 else set()
         except KeyboardInterrupt:
             for run in begun:
                 run.mark("interrupted")
@@ -150,11 +159,12 @@ def _train(jobs) -> set[Path]:
 
 
 def _begun(run, config, held, begun) -> list:
-    """Begin a job, and return what is to be trained of it, each with what it has in common with the other rows of its
-    stack; nothing for a job that cannot begin, or fits no stack: it is left to its own turn, which says why."""
+    """Begin a job, and return what is to be trained of it: what it has in common with the other rows of its stack, the
+    context, the trainer, and the place of its checkpoints; nothing for a job that cannot begin, or fits no stack: it is
+    left to its own turn, which says why."""
+    from scorelab.denoisers.stacked import Unstackable
     from scorelab.lab.context import Context
     from scorelab.studies.training import stackable
-    from scorelab.training.stack import Unstackable
 
     context = Context(run, config)
     try:
@@ -169,11 +179,11 @@ def _begun(run, config, held, begun) -> list:
         return []
     kinds = ((name, trainer.epoch, trainer.options.N) for name, trainer, _ in parts)
     rows = zip(kinds, parts, strict=True)
-    return [(kind, *part[1:]) for kind, part in rows if part[1].epoch < part[1].options.epochs]
+    return [(kind, context, *part[1:]) for kind, part in rows if part[1].epoch < part[1].options.epochs]
 
 
 def _fitting(group):
-    """Yield parts of a group of (run, trainer, checkpoint) whose stacks fit into the memory that is free."""
+    """Yield parts of a group of (context, trainer, checkpoint) whose stacks fit into the memory that is free."""
     from scorelab.training.stack import bytes_of
 
     free = free_on(group[0][1].device) if group else None
@@ -184,13 +194,16 @@ def _fitting(group):
         yield group[first : first + most]
 
 
-def _together(group) -> set[Path]:
-    """Train a stack of (run, trainer, checkpoint), and return the directories of the runs that diverged, which are
-    marked as failed. Those that cannot be stacked are left to their own turns."""
+def _together(group, ahead: bool) -> set[Path]:
+    """Train a stack of (context, trainer, checkpoint), and return the directories of the runs that diverged, which are
+    marked as failed. Those that cannot be stacked are left to their own turns. ahead: whether the later stages ask the
+    trained networks ahead, which are whole denoisers and not parts."""
+    from scorelab.denoisers.stacked import Unstackable
     from scorelab.training.device_stack import DeviceStack
-    from scorelab.training.stack import Stack, Unstackable
+    from scorelab.training.stack import Stack
 
-    runs, trainers, checkpoints = zip(*group, strict=True)
+    contexts, trainers, checkpoints = zip(*group, strict=True)
+    runs = [context.run for context in contexts]
     names = ", ".join(run.path.name for run in runs)
     try:
         stack = (Stack if trainers[0].device.type == "cpu" else DeviceStack)(list(trainers))
@@ -213,4 +226,30 @@ def _together(group) -> set[Path]:
             log.error("job %s: %s", run.path.name, one_line(error))
             run.mark("failed", error=one_line(error))
             failed.add(run.path)
+    if ahead:
+        _ahead([each for each, error in zip(group, errors, strict=True) if error is None])
     return failed
+
+
+def _ahead(group):
+    """Compute ahead what the later stages of trained runs ask of their denoisers, for all of one study at once."""
+    from scorelab.denoisers.stacked import Unstackable
+
+    for study, some in _by_study(group).items():
+        contexts, trainers, _ = zip(*some, strict=True)
+        names = ", ".join(context.run.path.name for context in contexts)
+        try:
+            study.ahead(contexts, [trainer.denoiser.eval() for trainer in trainers])
+            log.info("stacked: jobs %s sampled and measured together", names)
+        except (Unstackable, ScorelabError) as error:  # each job tells its own, in its own turn
+            log.info("stacked: jobs %s sample and measure one by one (%s)", names, one_line(error))
+
+
+def _by_study(group) -> dict:
+    """class of the study -> (context, trainer, checkpoint), where there are several to be sampled and measured."""
+    groups = {}
+    for each in group:
+        context = each[0]
+        if pays(context.device) and len(stages_of(context.config)) > 1:
+            groups.setdefault(type(context.config.study), []).append(each)
+    return {study: some for study, some in groups.items() if len(some) > 1}

@@ -16,6 +16,7 @@ import torch
 
 from scorelab.channel import sin_cos
 from scorelab.laws.mixture import IsotropicMixture
+from scorelab.once import once
 from scorelab.randomness import stream
 
 #: draws on which the information is computed, and the most coordinates of means in their span
@@ -44,7 +45,7 @@ def estimated_means(denoiser, target, count: int | None):
         return None, f"the information about {len(law.means)} means in {law.n} dimensions is too large to compute"
     if float(law.weights.min()) * count < _FEW:
         return None, f"the floor is derived for many samples of each mode, and one mode has fewer than {_FEW}"
-    means = EstimatedMeans(law, count)
+    means = _known(law, count)
     if not means.uncertainty() <= _UNCERTAIN:
         return None, f"the floor is derived for modes that the samples tell apart, which {count} samples do not"
     return means, None
@@ -126,6 +127,9 @@ class EstimatedMeans:
         apart = means - law.posterior_mean(x, angle).unsqueeze(1)
         moved = share * sin * (residual * errors).sum(2)
         return (cos**2 * share.unsqueeze(2) * errors + moved.unsqueeze(2) * apart).sum(1)
+
+
+_known = once(EstimatedMeans)
 
 
 def _matched(normals):

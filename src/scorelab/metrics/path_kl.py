@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from scorelab.channel import mix
-from scorelab.devices import on
+from scorelab.denoisers.stacked import beside
 from scorelab.laws.estimate import mean_and_error
 from scorelab.quadrature import gauss_legendre
 from scorelab.randomness import normal
@@ -36,7 +36,6 @@ class PathKL:
     rule_error: float
 
 
-@torch.no_grad()
 def path_kl(denoiser, target, end_angle: float, points: int, draws: int, generator) -> PathKL:
     """1/2 int_0^T E|m(Y_t; t) - m_hat(Y_t; t)|^2 dt with T = tan^2(end_angle), along the exact process.
 
@@ -49,28 +48,44 @@ def path_kl(denoiser, target, end_angle: float, points: int, draws: int, generat
     the exact process of its choice, and the KL divergence of the choices is added. Raises ScorelabError for a target
     without an exact posterior mean; see `Denoiser.incomparable`.
     """
+    return path_kls(denoiser, [target], end_angle, points, draws, [generator])[0]
 
-    device, there = denoiser.device, on(target, denoiser.device)
+
+@torch.no_grad()
+def path_kls(denoiser, targets, end_angle: float, points: int, draws: int, generators) -> list[PathKL]:
+    """`path_kl` of the R denoisers of a `Stacked`, each beside a target, by draws of a generator of its own; or of one
+    denoiser."""
+    device, there = denoiser.device, beside(targets, denoiser.device)
 
     def states(count):
-        clean = target.sample(count, generator)
-        return clean.to(device), normal(clean.shape, generator, device=device)
+        each = []
+        for target, generator in zip(targets, generators, strict=True):
+            clean = target.sample(count, generator)
+            each.append((clean.to(device), normal(clean.shape, generator, device=device)))
+        return tuple(map(torch.cat, zip(*each, strict=True)))
+
+    def squared(states, value):
+        return _squared_error(denoiser, there, *states, value).unflatten(0, (len(targets), -1))
 
     jumps = [angle for angle in denoiser.jumps() if 0 < angle < end_angle]
     angle, weights = _nodes(jumps, end_angle, points)
-    mean, error = torch.empty_like(angle), torch.empty_like(angle)
-    for k, value in enumerate(angle.tolist()):
-        mean[k], error[k] = mean_and_error(_squared_error(denoiser, there, *states(draws), value))
-    t, half_rate = torch.tan(angle) ** 2, _half_rate(angle)
-    total = float((weights * half_rate * mean).sum()) + denoiser.choice_kl(target)
+    found = [torch.stack(mean_and_error(squared(states(draws), value), 1)) for value in angle.tolist()]
     few, totals = states(_PATHS), []
     for nodes, masses in ((angle, weights), _nodes(jumps, end_angle, 2 * points)):
-        means = [float(_squared_error(denoiser, there, *few, value).mean()) for value in nodes.tolist()]
-        totals.append(float((masses * _half_rate(nodes)) @ torch.tensor(means, dtype=torch.float64)))
-    rule_error = abs(totals[1] - totals[0])
+        means = torch.stack([squared(few, value).mean(1) for value in nodes.tolist()]).cpu()
+        totals.append((masses * _half_rate(nodes)) @ means)
+    means, errors = torch.stack(found).cpu().permute(1, 2, 0)
+    rows = zip(targets, means, errors, (totals[1] - totals[0]).abs().tolist(), strict=True)
+    return [_path_kl(angle, weights, *each, denoiser.choice_kl(target), rule) for target, *each, rule in rows]
+
+
+def _path_kl(angle, weights, mean, error, choice, rule_error):
+    """The `PathKL` of means and errors (points,)."""
+    half_rate = _half_rate(angle)
+    total = float((weights * half_rate * mean).sum()) + choice
     standard_error = math.hypot(float((weights * half_rate * error).square().sum().sqrt()), rule_error)
     density = half_rate * mean, half_rate * error
-    return PathKL(angle, t, mean, error, *density, total, standard_error, rule_error)
+    return PathKL(angle, torch.tan(angle) ** 2, mean, error, *density, total, standard_error, rule_error)
 
 
 def _nodes(jumps, end_angle, points):
@@ -85,7 +100,7 @@ def _half_rate(angle):
 
 
 def _squared_error(denoiser, target, clean, noise, angle):
-    """|m - m_hat|^2 at the noisy states of clean samples (count, *shape), shape (count,), float64."""
+    """|m - m_hat|^2 at the noisy states of clean samples (R count, *shape), shape (R count,), float64."""
     x = mix(clean, noise, angle)
     learned, exact = denoiser.knowing(clean, target)
     return (exact(x, angle) - learned(x, angle)).double().square().flatten(1).sum(1)

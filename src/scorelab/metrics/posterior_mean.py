@@ -8,8 +8,9 @@ import numpy
 import torch
 
 from scorelab.channel import mix
-from scorelab.devices import on
+from scorelab.denoisers.stacked import beside
 from scorelab.laws.estimate import Estimate
+from scorelab.once import once
 from scorelab.randomness import normal, stream
 
 
@@ -22,7 +23,6 @@ def published_angles(switches=()) -> list[float]:
     return [angle for low, high in itertools.pairwise(ends) for angle in numpy.linspace(low, high, 200)[::18].tolist()]
 
 
-@torch.no_grad()
 def compare_posterior_means(denoiser, target, clean, angles, generator, estimated):
     """Compare the learned and the exact posterior mean at each angle, on noisy states of `clean` (count, *shape).
 
@@ -34,28 +34,62 @@ def compare_posterior_means(denoiser, target, clean, angles, generator, estimate
     its expectation, at the same states, for a mixture whose means alone are estimated; there is none if `estimated`, an
     `EstimatedMeans`, is None.
     """
-    rows, pictures = [], []
-    clean, there = clean.to(denoiser.device), on(target, denoiser.device)
-    errors = None if estimated is None else estimated.errors(len(clean), stream(0, "errors of means"))
+    return compare_several(denoiser, [target], [clean], angles, [generator], [estimated])[0]
+
+
+@torch.no_grad()
+def compare_several(denoiser, targets, cleans, angles, generators, estimated) -> list[tuple[list, dict]]:
+    """`compare_posterior_means` of the R denoisers of a `Stacked`, or of one denoiser, each with a target, clean
+    samples, a generator and an `EstimatedMeans` or None of its own."""
+    there, clean = beside(targets, denoiser.device), torch.cat([each.to(denoiser.device) for each in cleans])
+    comparisons = [_Comparison(*own) for own in zip(targets, estimated, map(len, cleans), strict=True)]
     for angle in angles:
-        x = mix(clean, normal(clean.shape, generator, device=clean.device), angle)
-        of_learned, of_exact = denoiser.knowing(clean, there)
-        exact, learned = of_exact(x, angle), of_learned(x, angle)
+        noise = [normal(each.shape, own, device=clean.device) for each, own in zip(cleans, generators, strict=True)]
+        x = mix(clean, torch.cat(noise), angle)
+        learned, exact = (function(x, angle) for function in denoiser.knowing(clean, there))
+        parts = (values.chunk(len(targets)) for values in (x, exact, learned))
+        for comparison, *own in zip(comparisons, *parts, strict=True):
+            comparison.add(angle, *own)
+    return [(each.rows, each.arrays()) for each in comparisons]
+
+
+@once
+def bayes_risk(target, angle):
+    """The Bayes risk of a target at an angle and its standard error, or None for an exact one."""
+    return target.bayes_risk_and_error(angle)
+
+
+class _Comparison:
+    """What `compare_posterior_means` returns, angle by angle."""
+
+    def __init__(self, target, estimated, count):
+        self.target, self.estimated = target, estimated
+        self.errors = None if estimated is None else estimated.errors(count, stream(0, "errors of means"))
+        self.rows, self.pictures = [], []
+
+    def add(self, angle, x, exact, learned):
+        """Compare the posterior means at noisy states x."""
+        target = self.target
         squared = (learned - exact).double().square().flatten(1).sum(1)
         size = exact.double().square().flatten(1).sum(1).clamp_min(0.1)
-        floor = None
-        if estimated is not None:
-            change = estimated.change(x.flatten(1).cpu(), angle, errors).norm(dim=1)
-            floor = float((change / size.cpu().sqrt()).mean())
-        risk, error = target.bayes_risk_and_error(angle)
+        risk, error = bayes_risk(target, angle)
         row = {"angle": angle, "t": math.tan(angle) ** 2}
-        row |= {"relative_error": _mean(torch.sqrt(squared / size), floor), "squared_error": _mean(squared)}
-        rows.append(row | {"bayes_risk": Estimate(float(risk), None if error is None else float(error))})
+        relative = _mean(torch.sqrt(squared / size), self._floor(angle, x, size))
+        row |= {"relative_error": relative, "squared_error": _mean(squared)}
+        self.rows.append(row | {"bayes_risk": Estimate(float(risk), None if error is None else float(error))})
         if target.can("direction"):
             signal = _along(target.direction, x) / math.sin(angle)
-            pictures.append((signal, _along(target.direction, exact), _along(target.direction, learned)))
-    columns = dict(zip(("signal", "exact", "learned"), zip(*pictures, strict=True), strict=False))
-    return rows, {name: numpy.stack(column) for name, column in columns.items()}
+            self.pictures.append((signal, _along(target.direction, exact), _along(target.direction, learned)))
+
+    def _floor(self, angle, x, size):
+        if self.estimated is None:
+            return None
+        change = self.estimated.change(x.flatten(1).cpu(), angle, self.errors).norm(dim=1)
+        return float((change / size.cpu().sqrt()).mean())
+
+    def arrays(self):
+        columns = dict(zip(("signal", "exact", "learned"), zip(*self.pictures, strict=True), strict=False))
+        return {name: numpy.stack(column) for name, column in columns.items()}
 
 
 def exact_line(target, angles, signal, points: int = 400) -> dict:

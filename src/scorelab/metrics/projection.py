@@ -1,5 +1,6 @@
 """One-dimensional statistics of projected samples against an exact law."""
 
+import itertools
 import math
 from dataclasses import replace
 
@@ -8,6 +9,7 @@ import torch
 
 from scorelab.laws.estimate import Estimate
 from scorelab.laws.tabulated import in_a_table
+from scorelab.once import once
 from scorelab.randomness import choose, stream
 from scorelab.targets import CAPABILITIES
 
@@ -15,6 +17,8 @@ from scorelab.targets import CAPABILITIES
 _BELOW = 1e-9
 #: multinomial draws behind the floor of the largest deviation of a count of a mode
 _COUNTS = 1000
+#: values of sets that are compared with a law at once
+_AT_ONCE = 2**16
 
 
 def density(law, x):
@@ -42,57 +46,80 @@ class LawComparison:
         self.crossings = self.table.quantile(self.levels)
 
     def wasserstein_1(self, values) -> float:
-        """W1 = int |F_count(x) - F(x)| dx, computed exactly.
-
-        Between two order statistics F_count is constant, F crosses F_count at a quantile of the law, and the integral
-        of F has a closed form.
-        """
-        x = torch.sort(torch.as_tensor(values, dtype=torch.float64)).values
-        integral = self.table.integrated_cdf(x)
-        low, high = x[:-1], x[1:]
-        crossing = torch.minimum(torch.maximum(self.crossings, low), high)
-        at_crossing = self.table.integrated_cdf(crossing)
-        above = self.levels * (crossing - low) - (at_crossing - integral[:-1])
-        below = (integral[1:] - at_crossing) - self.levels * (high - crossing)
-        tails = integral[0] + self.table.integrated_survival(x[-1])
-        return float(above.clamp_min(0).sum() + below.clamp_min(0).sum() + tails)
+        """W1 = int |F_count(x) - F(x)| dx, computed exactly, for values (count,)."""
+        return float(self._wasserstein_1(_in_order(values)))
 
     def kolmogorov_smirnov(self, values) -> float:
-        """sup |F_count - F|.
-
-        Between two order statistics F_count is constant and F grows. So the supremum is at an order statistic or just
-        below one; F differs between these two places if the law has an atom there.
-        """
-        x = torch.sort(torch.as_tensor(values, dtype=torch.float64)).values
-        cdf = self.table.cdf(x)
-        steps = torch.arange(self.count + 1, dtype=torch.float64) / self.count
-        last = torch.searchsorted(x, x, right=True)  # how many values are not larger; several values may be equal
-        first = torch.searchsorted(x, x)  # how many values are smaller
-        left = self.table.cdf(x - self.below) if self.below else cdf  # the left limit of F
-        above, under = steps[last] - cdf, left - steps[first]
-        return float(torch.maximum(above.abs(), under.abs()).max())
+        """sup |F_count - F| for values (count,)."""
+        return float(self._kolmogorov_smirnov(_in_order(values)))
 
     def distances(self, values) -> dict[str, float]:
-        """The two distances by name, `w1` and `ks`."""
-        return {"w1": self.wasserstein_1(values), "ks": self.kolmogorov_smirnov(values)}
+        """The two distances by name, `w1` and `ks`, for values (count,)."""
+        x = _in_order(values)
+        return {"w1": float(self._wasserstein_1(x)), "ks": float(self._kolmogorov_smirnov(x))}
 
     def floor(self, repeats: int, generator) -> dict[str, tuple[float, float]]:
         """The mean and the standard deviation of each distance, by name, over `repeats` sets of exact samples."""
-        return _mean_and_deviation(self.distances(self.law.sample(self.count, generator)) for _ in range(repeats))
+        return self._mean_and_deviation(self.law.sample(self.count, generator) for _ in range(repeats))
 
     def standard_errors(self, values, repeats: int, generator) -> dict[str, float]:
         """The bootstrap standard error of each distance, by name, from `repeats` resampled sets."""
         values = torch.as_tensor(values, dtype=torch.float64)
         draws = (torch.randint(self.count, (self.count,), generator=generator) for _ in range(repeats))
-        spread = _mean_and_deviation(self.distances(values[draw]) for draw in draws)
+        spread = self._mean_and_deviation(values[draw] for draw in draws)
         return {name: deviation for name, (_, deviation) in spread.items()}
 
+    def _mean_and_deviation(self, sets):
+        """Mean and standard deviation of each distance, by name, over an iterable of sets of values (count,)."""
+        found, at_once = {"w1": [], "ks": []}, max(_AT_ONCE // self.count, 1)
+        sets = iter(sets)
+        while some := list(itertools.islice(sets, at_once)):
+            x = _in_order(torch.stack(some))
+            found["w1"] += self._wasserstein_1(x).tolist()
+            found["ks"] += self._kolmogorov_smirnov(x).tolist()
+        return {name: (float(numpy.mean(each)), float(numpy.std(each, ddof=1))) for name, each in found.items()}
 
-def _mean_and_deviation(sets):
-    """Mean and standard deviation, by name, of an iterable of dictionaries."""
-    rows = list(sets)
-    values = {name: [row[name] for row in rows] for name in rows[0]}
-    return {name: (float(numpy.mean(column)), float(numpy.std(column, ddof=1))) for name, column in values.items()}
+    def _wasserstein_1(self, x):
+        """W1 of sets of values in increasing order, (..., count), shape (...).
+
+        Between two order statistics F_count is constant, F crosses F_count at a quantile of the law, and the integral
+        of F has a closed form.
+        """
+        integral = self.table.integrated_cdf(x)
+        low, high = x[..., :-1], x[..., 1:]
+        crossing = torch.minimum(torch.maximum(self.crossings, low), high)
+        at_crossing = torch.where(crossing > low, integral[..., 1:], integral[..., :-1])
+        inside = (low < crossing) & (crossing < high)  # few are: most quantiles are beyond an end of their stretch
+        at_crossing[inside] = self.table.integrated_cdf(crossing[inside])
+        above = self.levels * (crossing - low) - (at_crossing - integral[..., :-1])
+        below = (integral[..., 1:] - at_crossing) - self.levels * (high - crossing)
+        tails = integral[..., 0] + self.table.integrated_survival(x[..., -1])
+        return above.clamp_min(0).sum(-1) + below.clamp_min(0).sum(-1) + tails
+
+    def _kolmogorov_smirnov(self, x):
+        """sup |F_count - F| of sets of values in increasing order, (..., count), shape (...).
+
+        Between two order statistics F_count is constant and F grows. So the supremum is at an order statistic or just
+        below one; F differs between these two places if the law has an atom there.
+        """
+        cdf = self.table.cdf(x)
+        steps = torch.arange(self.count + 1, dtype=torch.float64) / self.count
+        if not self.below:  # of equal values the last is highest above, and the first farthest below
+            return torch.maximum(steps[1:] - cdf, cdf - steps[:-1]).amax(-1)
+        last = torch.searchsorted(x, x, right=True)  # how many values are not larger; several values may be equal
+        first = torch.searchsorted(x, x)  # how many values are smaller
+        above, under = steps[last] - cdf, self.table.cdf(x - self.below) - steps[first]  # the left limit of F
+        return torch.maximum(above.abs(), under.abs()).amax(-1)
+
+
+@once
+def exact_floor(law, count: int, repeats: int) -> dict[str, tuple[float, float]]:
+    """`LawComparison.floor` of a law by the same draws for every run, whose reference it is."""
+    return LawComparison(law, count).floor(repeats, stream(0, "floors"))
+
+
+def _in_order(values):
+    return torch.sort(torch.as_tensor(values, dtype=torch.float64)).values
 
 
 def project(samples, direction) -> torch.Tensor:
@@ -136,7 +163,7 @@ def _distances(values, law, law_at_T, target, repeats, generator):
     if law is None:
         return dict.fromkeys(("w1", "ks"), Estimate.missing(target.lacks("projection"))) | {"w1_at_T": at_T}
     comparison = LawComparison(law, count)
-    floor = comparison.floor(repeats, generator)
+    floor = exact_floor(law, count, repeats)
     error = comparison.standard_errors(values, repeats, generator)
     found = {name: Estimate(value, error[name], *floor[name]) for name, value in comparison.distances(values).items()}
     return {"w1": found["w1"], "w1_at_T": at_T, "ks": found["ks"]}

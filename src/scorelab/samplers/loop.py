@@ -2,7 +2,8 @@
 
 import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 
 import torch
 
@@ -36,6 +37,15 @@ class Found:
             total, steps = sums.get(name, (0.0, 0))
             sums[name] = (total + value.to(widest(value.device)), steps + 1)
 
+    def chunk(self, count: int) -> list["Found"]:
+        """What belongs to each of `count` equal parts of every batch."""
+        parts = [Found() for _ in range(count)]
+        for batch in self._batches:
+            sums = {name: (total.chunk(count), steps) for name, (total, steps) in batch.items()}
+            for place, part in enumerate(parts):
+                part._batches.append({name: (totals[place], steps) for name, (totals, steps) in sums.items()})
+        return parts
+
     def means(self) -> dict[str, torch.Tensor]:
         """name -> the mean over the steps for each sample, (count,) float64."""
         names = dict.fromkeys(name for batch in self._batches for name in batch)
@@ -48,6 +58,16 @@ class Found:
         """name -> the mean over steps and samples, with its standard error over samples: the steps of one chain are
         correlated, samples are not."""
         return {name: Estimate.mean(means) for name, means in self.means().items()}
+
+
+@dataclass
+class Drawn:
+    """Samples in batches (batch, *shape), what their steps found, and the seconds that were spent before their first
+    batch is asked for."""
+
+    batches: Iterable[torch.Tensor]
+    found: Found
+    seconds: float = 0.0
 
 
 @torch.no_grad()

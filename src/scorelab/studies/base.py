@@ -164,6 +164,16 @@ class Study(Options):
         key of a node inside is dotted."""
         return {}
 
+    @classmethod
+    def ahead(cls, contexts: list, denoisers: list) -> None:
+        """Compute ahead, for several runs of this study at once, what their stages after the training ask of their
+        denoisers, and keep it by `context.keep_ahead`; the stages take it by `context.ahead`. By default nothing is
+        computed ahead.
+
+        contexts: a `scorelab.lab.context.Context` of each run. denoisers: what each has trained, of one architecture,
+        on its device. May raise `scorelab.denoisers.stacked.Unstackable`.
+        """
+
     def listing(self, config) -> str | None:
         """What to print instead of running, for a checked configuration that asks for a list; None to run."""
 

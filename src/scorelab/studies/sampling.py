@@ -15,7 +15,7 @@ from scorelab.files import write_chunks
 from scorelab.laws.estimate import Estimate
 from scorelab.progress import Progress
 from scorelab.samplers.ends import warn
-from scorelab.samplers.loop import Found, draw_samples
+from scorelab.samplers.loop import Drawn, Found, draw_samples
 
 log = logging.getLogger("scorelab")
 
@@ -28,17 +28,23 @@ def run(study, context):
 
 def _along_schedule(context):
     """Draw the samples by the sampling rule, and return the numbers of the sampling."""
-    job, schedule, found = context.sampling, context.schedule, Found()
+    job, schedule = context.sampling, context.schedule
     log.info("sampling: %s, %s", type(job.rule).__name__, schedule.describe(job.steps))
     warn(job, schedule, context.angles, context.target)
-    seed = context.sampling_seed
-    where = {"angles": context.angles, "found": found, "device": context.device}
-    batches = draw_samples(job, schedule, context.denoiser, context.target.shape, seed, **where)
-    values = {"nfe": job.nfe, "seconds": _write(context, batches), "count": job.count}
+    drawn = context.ahead("samples") or _drawn(context)
+    values = {"nfe": job.nfe, "seconds": drawn.seconds + _write(context, drawn.batches), "count": job.count}
     values |= {"steps": job.steps, "output": job.output}
     end = job.end_angle(schedule)
     first = next(angle for angle in map(float, context.angles) if angle > 0)
-    return found.estimates() | values | {"first_t": _snr(first), "T": _snr(end), "end_angle": end}
+    return drawn.found.estimates() | values | {"first_t": _snr(first), "T": _snr(end), "end_angle": end}
+
+
+def _drawn(context):
+    found, seed = Found(), context.sampling_seed
+    where = {"angles": context.angles, "found": found, "device": context.device}
+    return Drawn(
+        draw_samples(context.sampling, context.schedule, context.denoiser, context.target.shape, seed, **where), found
+    )
 
 
 def _along_process(context):

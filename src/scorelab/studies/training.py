@@ -4,12 +4,13 @@ import logging
 import math
 
 from scorelab.denoisers.base import Denoiser
+from scorelab.denoisers.stacked import Unstackable
 from scorelab.errors import ConfigError
 from scorelab.laws.estimate import Estimate
 from scorelab.progress import Progress
 from scorelab.randomness import stream_seed
 from scorelab.training.device_stack import DeviceStack
-from scorelab.training.stack import Stack, Unstackable, pays_alone
+from scorelab.training.stack import Stack, pays_alone
 from scorelab.training.trainer import Trainer, training_samples
 
 log = logging.getLogger("scorelab")

@@ -5,12 +5,14 @@ import math
 import torch
 
 from scorelab.laws.mode_pairs import undecided
+from scorelab.once import once
 from scorelab.targets.scale import scale
 
 #: how much of the Bayes risk may lie between the modes, in variances of the narrowest mode, if they do not overlap
 _OVERLAP = 0.01
 
 
+@once
 def speciation_angle(target) -> float | None:
     """The angle at which E[1 - sum_k gamma_k^2] has fallen to half of 1 - sum_k w_k^2; None if it never does.
 

@@ -16,6 +16,7 @@ import torch
 from torch.func import functional_call, vmap
 
 from scorelab.denoisers import outer_product_gradient
+from scorelab.denoisers.stacked import Unstackable
 from scorelab.errors import TrainingDiverged, one_line
 from scorelab.stopping import deferred
 from scorelab.training.objectives import Regression
@@ -26,10 +27,6 @@ from scorelab.training.trainer import Trainer, mean_of
 _TOLERANCE = 1e-3
 #: samples of a small batch, and the entries of its outer products: measured, see docs/benchmarks.md
 _SMALL = 256, 2**18
-
-
-class Unstackable(Exception):
-    """Why trainings cannot be stacked."""
 
 
 def in_closed_form(trainer: Trainer) -> bool:

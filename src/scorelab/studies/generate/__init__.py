@@ -143,6 +143,12 @@ class Generate(Study):
         """None for the Gaussian channel; the other processes run on the CPU."""
         return config.other_process and f"the process {config.other_process} runs on the CPU"
 
+    @classmethod
+    def ahead(cls, contexts, denoisers):
+        from scorelab.studies.generate import together
+
+        together.ahead(contexts, denoisers)
+
     def closing(self, metrics):
         """The headline, the angle at which the posterior mean is worst, and a line where the denoiser is far from its
         floor."""

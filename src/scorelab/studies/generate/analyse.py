@@ -74,9 +74,9 @@ def _without_posterior_mean(context, why):
 
 
 def _path_kl(study, context, estimated, why):
-    generator = stream(context.seed, "path kl")
-    end, points, draws = context.schedule.end_angle, study.path_kl_angles, study.path_kl_draws
-    result = path_kl(context.compared, context.target, end, points, draws, generator)
+    end = context.schedule.end_angle
+    numbers = end, study.path_kl_angles, study.path_kl_draws, stream(context.seed, "path kl")
+    result = context.ahead("path_kl") or path_kl(context.compared, context.target, *numbers)
     names = ("angle", "t", "squared_error", "squared_error_standard_error", "density", "density_standard_error")
     columns = {name: getattr(result, name).cpu().numpy() for name in names}
     context.write_table(
@@ -90,14 +90,8 @@ def _path_kl(study, context, estimated, why):
 
 
 def _posterior_mean(study, context, estimated, why):
-    generator = stream(context.seed, "posterior mean")
-    count = study.posterior_mean_draws
-    if study.posterior_mean_data == "samples":
-        clean = torch.tensor(context.samples[:count])
-    else:
-        clean = context.target.sample(count, generator)
     angles = published_angles(study.posterior_mean_switches)
-    rows, arrays = compare_posterior_means(context.compared, context.target, clean, angles, generator, estimated)
+    rows, arrays = context.ahead("posterior_mean") or _compared(study, context, angles, estimated)
     rows = [flatten(row)[0] for row in rows]
     context.write_table("posterior_mean.csv", rows)
     columns = {name: [row[name] for row in rows] for name in rows[0]}
@@ -108,6 +102,15 @@ def _posterior_mean(study, context, estimated, why):
         line = exact_line(context.target, angles, arrays["signal"])
         context.save_arrays("posterior_mean", arrays | shown | line)
     return {f"posterior_mean_{name}": values for name, values in columns.items()}
+
+
+def _compared(study, context, angles, estimated):
+    generator, count = stream(context.seed, "posterior mean"), study.posterior_mean_draws
+    if study.posterior_mean_data == "samples":
+        clean = torch.tensor(context.samples[:count])
+    else:
+        clean = context.target.sample(count, generator)
+    return compare_posterior_means(context.compared, context.target, clean, angles, generator, estimated)
 
 
 def _plane(context):
@@ -127,22 +130,16 @@ def _trajectories(study, context):
     figures = ("trajectories", "laws")
     for path in (path for name in figures for path in (context.run / "figures").glob(f"{name}.*")):
         remove(path)  # an earlier run of this stage may have left them, and this run may have no paths
-    target, other = context.target, context.config.other_process
-    angles = context.angles if other is None else None
-    if not study.trajectories or (other is None and not float(angles[-1]) > float(angles[0])):
+    if not _has_paths(study, context):
         context.update_metrics("trajectories", {"count": 0})
         return
-    why = target.lacks("direction") if other is None else f"the process is {other}"
+    other = context.config.other_process
+    why = context.target.lacks("direction") if other is None else f"the process is {other}"
     if why is not None:
         context.update_metrics("trajectories", {"count": Estimate.missing(why)})
-    drawn_in = plane.plane_of(target) if other is None else None
-    if why is not None and drawn_in is None:
+    if (observers := observers_of(study, context)) is None:
         return
-    count = min(study.trajectories, context.sampling.count)
-    bridges = stream(context.seed, "bridges")
-    record = None if why else Record(target, angles, count, bridges, observed_angles(target, angles))
-    paths = None if drawn_in is None else plane.Paths(drawn_in)
-    _observe(context, count, [each for each in (record, paths) if each is not None])
+    record, paths = context.ahead("paths") or _observe(study, context, observers)
     if paths is not None:
         context.save_arrays("flow", plane.flow(study, context, paths))
     if record is None:
@@ -156,15 +153,42 @@ def _trajectories(study, context):
             context.save_arrays(name, arrays)
 
 
-def _observe(context, count, observers):
-    """Draw the first `count` samples of the run once more, and show their states to the observers."""
+def _has_paths(study, context):
+    """Whether paths of a run are asked for, and whether they go from one angle to another."""
+    if context.config.other_process is not None:
+        return bool(study.trajectories)
+    return bool(study.trajectories) and float(context.angles[-1]) > float(context.angles[0])
+
+
+def observers_of(study, context):
+    """What observes the paths of a run along its schedule, a `Record` and a `plane.Paths`, or None in the place of one
+    that the target has no use for; None if there is nothing to observe."""
+    if not _has_paths(study, context) or context.config.other_process is not None:
+        return None
+    target, angles, record = context.target, context.angles, None
+    if target.can("direction"):
+        count, bridges = first_samples(study, context).count, stream(context.seed, "bridges")
+        record = Record(target, angles, count, bridges, observed_angles(target, angles))
+    drawn_in = plane.plane_of(target)
+    paths = None if drawn_in is None else plane.Paths(drawn_in)
+    return None if record is paths is None else (record, paths)
+
+
+def first_samples(study, context):
+    """The job that draws the first samples of a run once more, whose paths are observed, as one batch."""
+    count = min(study.trajectories, context.sampling.count)
+    return context.sampling.model_copy(update={"count": count, "batch_size": count + BLOCK, "output": "scaled"})
+
+
+def _observe(study, context, observers):
+    """Draw the first samples of a run once more, show their states to its observers, and return these."""
 
     def observe(k, angle, x):
-        for each in observers:
+        for each in filter(None, observers):
             each(k, angle, x)
 
-    first = context.sampling.model_copy(update={"count": count, "batch_size": count + BLOCK, "output": "scaled"})
-    seed = context.sampling_seed
+    job, seed = first_samples(study, context), context.sampling_seed
     where = {"angles": context.angles, "observe": observe, "device": context.device}
-    for _ in draw_samples(first, context.schedule, context.denoiser, context.target.shape, seed, **where):
+    for _ in draw_samples(job, context.schedule, context.denoiser, context.target.shape, seed, **where):
         pass
+    return observers

@@ -7,7 +7,9 @@ import torch
 
 from scorelab.channel import mix
 from scorelab.laws.estimate import Estimate
-from scorelab.metrics.projection import LawComparison, project
+from scorelab.metrics.projection import LawComparison, exact_floor, project
+from scorelab.once import once
+from scorelab.randomness import stream
 from scorelab.targets import GaussianMixture
 
 #: name of a metric -> the posterior weight of its final mode from which on a path counts as committed to this mode
@@ -159,7 +161,7 @@ def trajectory_metrics(record: Record, repeats: int, generator) -> tuple[dict, d
         metrics |= dict.fromkeys((*THRESHOLDS, "switched_after_speciation"), Estimate.missing(why))
     if record.modes > 1:
         speciation = target.speciation_angle() if target.can("speciation") else None
-        exact = _exact_commitment(record.small, angles, record.times, speciation, generator)
+        exact = exact_commitment(record.small, angles, record.times, speciation, _EXACT_PATHS)
         own = {name: record.commitment(threshold).numpy() for name, threshold in THRESHOLDS.items()}
         if speciation is not None:
             own["switched"] = record.switched(speciation).numpy()
@@ -175,10 +177,12 @@ def trajectory_metrics(record: Record, repeats: int, generator) -> tuple[dict, d
     return metrics, {name: numpy.asarray(values) for name, values in arrays.items()}
 
 
-def _exact_commitment(target, angles, times, speciation, generator):
-    """The numbers of exact paths that `trajectory_metrics` needs, a block of paths at a time to bound the memory."""
-    blocks = []
-    for _ in range(0, _EXACT_PATHS, _BLOCK):
+@once
+def exact_commitment(target, angles, times, speciation, paths: int):
+    """The numbers of exact paths that `trajectory_metrics` needs, a block of paths at a time to bound the memory. They
+    are those of the target, by the same draws for every run."""
+    blocks, generator = [], stream(0, "trajectories")
+    for _ in range(0, paths, _BLOCK):
         record = Record(target, angles, _BLOCK, generator, times)
         exact_process(target, angles, _BLOCK, generator, record)
         block = {name: record.commitment(threshold) for name, threshold in THRESHOLDS.items()}
@@ -243,7 +247,7 @@ def law_metrics(record: Record, repeats: int, generator) -> tuple[dict, dict]:
     for angle, x in zip(angles.tolist(), values, strict=True):
         law = _law(target, angle)
         comparison = LawComparison(law, len(x))
-        floor = comparison.floor(repeats, generator)["w1"]
+        floor = exact_floor(law, len(x), repeats)["w1"]
         error = comparison.standard_errors(x, repeats, generator)["w1"]
         rows.append((comparison.wasserstein_1(x), error, *floor))
         ends = law.quantile([1e-4, 1 - 1e-4]).tolist()
