@@ -1,6 +1,6 @@
 """Disturb scorelab for a while, and check that it keeps what docs/reliability.md promises.
 
-python scripts/soak.py kill --count N [--seed S] [--launcher NAME | --kinds run stage basic ...] [--workers]
+python scripts/soak.py kill --count N [--seed S] [--launcher NAME | --kinds run stage basic ...] [--workers] [--bare]
 python scripts/soak.py trouble --count N [--seed S] [--troubles full read_only clock twice]
 python scripts/soak.py fuzz --count N [--seed S]
 
@@ -35,6 +35,7 @@ def main() -> int:
     killing.add_argument("--launcher", choices=LAUNCHERS, help="sweeps under this launcher alone")
     killing.add_argument("--signals", nargs="+", choices=SIGNALS, default=SIGNALS, help="drawn for each")
     killing.add_argument("--workers", action="store_true", help="kill a process that the sweep started, by SIGKILL")
+    killing.add_argument("--bare", action="store_true", help="sweeps that draw no pictures, in half of the time")
     killing.set_defaults(call=kill)
     troubling = commands.add_parser("trouble", help="full and read-only disks, clocks that jump, two at once")
     troubling.add_argument("--count", type=int, default=12, help="processes")

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from scorelab.errors import ScorelabError
@@ -260,6 +260,8 @@ def went_on(trial: Trial, where: Path, reference: dict):
 def kill(options) -> int:
     """Kill processes at random moments, and print what became of each; return the number of faults."""
     kinds = [options.launcher] if options.launcher else options.kinds
+    for name in LAUNCHERS if options.bare else ():
+        KINDS[name] = replace(KINDS[name], first=(*KINDS[name].first, "figures.formats=[]"))
 
     def one(name, draw, where, reference, seconds):
         return tried(name, draw, where, reference, seconds, options)
