@@ -51,9 +51,10 @@ lint: $(READY) ## check style and format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-bench: $(READY) ## time training against a plain loop and the machine's own rate
+bench: $(READY) ## time training and sampling, single and stacked, against plain loops and the machine's own rates
 	$(BIN)/python scripts/bench_training.py
 	$(BIN)/python scripts/bench_stack.py
+	$(BIN)/python scripts/bench_device.py
 
 bench-sampling: $(READY) ## measure the evaluations, time and memory that samplers need: about ten minutes
 	$(BIN)/python scripts/bench_sampling.py

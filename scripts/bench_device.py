@@ -2,6 +2,8 @@
 
     python scripts/bench_device.py [--device cuda] [--replicas 1 8 32 128] [--seconds 1]
 
+The replicas are 1, 8, 32 and 128 by default, and on a CPU 1 and 8.
+
 The network is the semester paper's, batch 50, with tanh, clipping and AdamW, for R replicas that differ in their seeds.
 A step has everything that a training has: noise, noisy states, the loss, its gradient, clipping, AdamW.
 
@@ -15,6 +17,9 @@ A step has everything that a training has: noise, noisy states, the loss, its gr
 A plain step moves 36 bytes a parameter: parameters, gradient and both moments are read and written, and the network
 reads the parameters. `share` is the rate of that traffic over the rate of a large copy, measured in the same run, for
 the faster one of our columns.
+
+The second table has the samples a second of R such networks, by 32 steps of `dpm_solver_2m`, 2000 of each network:
+drawn of one network after the other, and of all together as after the training of a stack.
 """
 
 import argparse
@@ -26,13 +31,20 @@ import torch
 from bench_training import network, options
 
 from scorelab.channel import mix
+from scorelab.denoisers.stacked import Stacked
 from scorelab.devices import describe, resolve
+from scorelab.samplers import DPMSolver2M, Sampling
+from scorelab.samplers.loop import draw_samples
+from scorelab.samplers.together import draw_together
+from scorelab.schedules import Localization
 from scorelab.targets import GaussianMixture
 from scorelab.training import Trainer
 from scorelab.training.device_stack import DeviceStack
 
 BATCH, DIMENSION = 50, 128
 NETWORKS = ((3, 256), (6, 512))
+JOB = Sampling(rule=DPMSolver2M(), count=2000, steps=32, batch_size=8192, output="scaled")
+SCHEDULE = Localization(grid="log_snr", alpha_max=1.47, T=None, t_min=3e-4)
 #: bytes that a step of AdamW moves for a parameter
 TRAFFIC = 36
 
@@ -153,13 +165,37 @@ def in_jax(count: int, L: int, m: int):
     return run, steps, lambda: jax.block_until_ready(held["losses"])
 
 
+def one_by_one(count: int, L: int, m: int, device, seconds: float) -> float:
+    """Samples a second of networks that are sampled one after the other."""
+    each = [network(L, m).to(device) for _ in range(count)]
+
+    def draw():
+        for seed, denoiser in enumerate(each):
+            for _ in draw_samples(JOB, SCHEDULE, denoiser, DIMENSION, seed, device=device):
+                pass
+
+    return steps_a_second(draw, count * JOB.count, seconds, lambda: wait(device))
+
+
+def at_once(count: int, L: int, m: int, device, seconds: float) -> float:
+    """Samples a second of networks that are sampled together."""
+    stacked, seeds = Stacked([network(L, m).to(device) for _ in range(count)], (DIMENSION,)), [*range(count)]
+
+    def draw():
+        for _ in draw_together(JOB, SCHEDULE, stacked, (DIMENSION,), seeds, JOB.angles(SCHEDULE), device=device):
+            pass
+
+    return steps_a_second(draw, count * JOB.count, seconds, lambda: wait(device))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--replicas", type=int, nargs="+", default=[1, 8, 32, 128])
+    parser.add_argument("--replicas", type=int, nargs="+")
     parser.add_argument("--seconds", type=float, default=1.0, help="least duration of a measurement")
     arguments = parser.parse_args()
     device, seconds = resolve(arguments.device), arguments.seconds
+    replicas = arguments.replicas or ([1, 8] if device.type == "cpu" else [1, 8, 32, 128])
     has_jax = importlib.util.find_spec("jax") is not None and importlib.util.find_spec("optax") is not None
     if has_jax:  # else it takes most of the memory for itself
         os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
@@ -172,7 +208,7 @@ def main():
     print("replica-steps a second\n\n| " + " | ".join(heads) + " |\n" + "| --- " * len(heads) + "|")
     for L, m in NETWORKS:
         size = sum(parameter.numel() for parameter in network(L, m).parameters())
-        for count in arguments.replicas:
+        for count in replicas:
             rates = {}
             if count == 1:
                 rates["plain torch"] = steps_a_second(*plain(L, m, device), seconds, lambda: wait(device))
@@ -187,6 +223,11 @@ def main():
             cells = [f"{rates[name]:.0f}" if name in rates else "" for name in names]
             cells += [f"{best / rates['jax']:.2f}" if has_jax else "", f"{best * TRAFFIC * size / copied:.0%}"]
             print("| " + " | ".join(map(str, (L, m, count, *cells))) + " |", flush=True)
+    print("\nsamples a second\n\n| L | m | R | one by one | together | ratio |\n" + "| --- " * 6 + "|")
+    for L, m in NETWORKS:
+        for count in replicas:
+            alone, together = (each(count, L, m, device, seconds) for each in (one_by_one, at_once))
+            print(f"| {L} | {m} | {count} | {alone:.0f} | {together:.0f} | {together / alone:.2f} |", flush=True)
 
 
 if __name__ == "__main__":
