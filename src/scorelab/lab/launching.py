@@ -60,6 +60,12 @@ def at_once(launcher: Launcher) -> int:
     return wanted if wanted > 0 else max(cpus() + 1 + wanted, 1)
 
 
+def ends_together(launcher: Launcher) -> bool:
+    """Whether a launcher ends its other processes when one has ended, as joblib does; also where it works for another
+    launcher, which then says so by `by_joblib`."""
+    return hasattr(launcher, "joblib") or getattr(launcher, "by_joblib", False)
+
+
 def of_joblib(workers: int, jobs: int) -> dict:
     """What joblib is asked for. Two workers or more are processes of their own, also for a single job, and a worker
     ends with the sweep, also before its first job."""

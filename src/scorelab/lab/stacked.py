@@ -73,13 +73,18 @@ class StackedLauncher(Launcher):
     def __init__(self, replicas: int = 32, n_jobs: int = 1):
         self.replicas, self.n_jobs = replicas, n_jobs
 
+    @property
+    def by_joblib(self) -> bool:
+        """Whether the jobs are finished by joblib."""
+        return self.n_jobs > 1
+
     def require(self):
         """Raise ConfigError for numbers that cannot be, and where n_jobs asks for a launcher that is not there."""
         for name in ("replicas", "n_jobs"):
             value = getattr(self, name)
             if type(value) is not int or value < 1:
                 raise ConfigError(f"hydra.launcher.{name} = {value}: an integer >= 1 is needed")
-        if self.n_jobs > 1 and find_spec("hydra_plugins.hydra_joblib_launcher") is None:
+        if self.by_joblib and find_spec("hydra_plugins.hydra_joblib_launcher") is None:
             raise ConfigError(f"hydra.launcher.n_jobs = {self.n_jobs}: needs the package hydra-joblib-launcher")
 
     def setup(self, *, hydra_context, task_function, config):
@@ -88,16 +93,16 @@ class StackedLauncher(Launcher):
 
     def launch(self, job_overrides, initial_job_idx):
         """Finish jobs by the launcher that does so; return what it returns."""
-        name = "basic" if self.n_jobs == 1 else "joblib"
+        name = "joblib" if self.by_joblib else "basic"
         node = OmegaConf.to_container(ConfigStore.instance().load(f"hydra/launcher/{name}.yaml").node)
-        if self.n_jobs > 1:
+        if self.by_joblib:
             node |= {"prefer": "processes", "batch_size": 1}
         config = self.config.copy()
         with read_write(config.hydra), open_dict(config.hydra):
             config.hydra.launcher = node
         context = {"hydra_context": self.hydra_context, "task_function": self.task_function}
         others = Plugins.instance().instantiate_launcher(config=config, **context)
-        if self.n_jobs > 1:
+        if self.by_joblib:
             others.joblib |= of_joblib(self.n_jobs, len(job_overrides))
         others.setup(config=self.config, **context)  # to the jobs the launcher is the one that was asked for
         return others.launch(job_overrides, initial_job_idx)
@@ -118,7 +123,7 @@ class StackedLauncher(Launcher):
 
     def train(self, jobs: list[tuple[Run, Config]]) -> set[Path]:
         """Train the jobs of a stack, and return the directories of those that diverged, marked as failed."""
-        return train(jobs, here=self.n_jobs == 1)
+        return train(jobs, here=not self.by_joblib)
 
 
 def train(jobs: list[tuple[Run, Config]], here: bool = True) -> set[Path]:

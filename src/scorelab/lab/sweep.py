@@ -29,7 +29,7 @@ from scorelab.lab.globs import in_folders
 from scorelab.lab.hydra_errors import as_config_errors, with_added_keys
 from scorelab.lab.hydra_internals import read_once
 from scorelab.lab.job_words import joined, products, read_jobs
-from scorelab.lab.launching import each_once, launch_shared, require, stopped_together
+from scorelab.lab.launching import each_once, ends_together, launch_shared, require, stopped_together
 from scorelab.lab.locks import Lock
 from scorelab.lab.names import as_override, pasted
 from scorelab.lab.runs import Run, claim, reserve
@@ -288,8 +288,7 @@ class Sweeper(sweeper.Sweeper):
             words = [[*job.launched, f"hydra.sweep.subdir='{job.number}'"] for job in some]
             return launch_shared(self.launcher, words, some[0].number, detach.submits(self))
 
-        together = hasattr(self.launcher, "joblib") or hasattr(self.launcher, "stacks")
-        returns, stopped = each_once(launch, [Run(path) for path in by_path], together)
+        returns, stopped = each_once(launch, [Run(path) for path in by_path], ends_together(self.launcher))
         self.stopped = stopped or self.stopped
         return returns
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from scorelab.errors import ScorelabError, one_line
 from scorelab.files import read_json
+from scorelab.lab.rows import UNREADABLE
 from scorelab.lab.runs import Run, asked, below, in_order_of
 from scorelab.studies.base import lookup
 
@@ -117,7 +118,7 @@ def _jobs(directory: Path) -> list[list[str]]:
 
 
 def _entry(run: Run) -> Entry:
-    entry = Entry(run.path.name, run.path, "unreadable")
+    entry = Entry(run.path.name, run.path, UNREADABLE)
     try:
         entry.config = run.saved
         entry.overrides, status = run.overrides, run.status

@@ -8,6 +8,7 @@ from pathlib import Path
 from scorelab.blocks import Pictures, markdown, page
 from scorelab.errors import ScorelabError, one_line
 from scorelab.files import inside, made_from, make_folder, remove, require_closed, write_bytes, write_text
+from scorelab.lab.rows import UNREADABLE
 from scorelab.reproduction.collect import Entry, collect
 
 
@@ -62,7 +63,7 @@ def _tried(entry: Entry, home: Path, contents) -> Entry:
         with made_from(entry.path / "metrics.json", "its numbers make no report"):
             markdown(contents([entry], ""), home)
     except ScorelabError as error:
-        return replace(entry, state="unreadable", error=one_line(error), metrics=None)
+        return replace(entry, state=UNREADABLE, error=one_line(error), metrics=None)
     return entry
 
 
