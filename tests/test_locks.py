@@ -103,6 +103,18 @@ def test_a_job_that_another_process_works_at_is_left_alone(sweep, tmp_path, undr
     assert Run(sweep / "1").state == "done"
 
 
+def test_a_job_whose_process_was_killed_right_after_it_was_done_is_put_in_order(sweep, tmp_path, undrawn):
+    Run(sweep / "1").mark("done")
+    (sweep / "0" / "report.html").unlink(missing_ok=True)
+    (sweep / "0" / locks.NAME).write_text('{"pid": 1, "host": "gone"}')
+    os.utime(sweep / "0" / locks.NAME, (0, 0))
+    before = content(sweep / "0")
+    assert answer_here("-m", f"sweep.resume={sweep}", cwd=tmp_path)["status"] == 0
+    assert not (sweep / "0" / locks.NAME).exists()
+    assert content(sweep / "0").keys() - before.keys() == {sweep / "0" / "report.html"}
+    assert {path: each for path, each in content(sweep / "0").items() if path in before} == before
+
+
 WAITING = """
 import os, time
 from pathlib import Path

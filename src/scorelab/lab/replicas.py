@@ -31,19 +31,26 @@ _ERROR = "_standard_error"
 
 def execute(run: Run, config: Config):
     """Run the stages that a checked configuration asks for, with all its replicas; see
-    `scorelab.lab.execution.execute`, which does it for one. A run that is done is left as it is."""
+    `scorelab.lab.execution.execute`, which does it for one. A run that is done is left as it is; only the page is made of
+    one whose process was killed before it made the page."""
     if config.general.stage == "all" and run.state == "done":
         log.info("%s is done: nothing is left to do", run.path)
+        if not (run / "report.html").is_file():
+            _write_page(run, config)
         return
     if config.general.replicas == 1:
         execute_one(run, config)
     else:
         _execute_several(run, config)
     if config.general.stage == "all" or config.general.run is not None:  # else there are no results yet
-        try:
-            write_page(run, config)
-        except ScorelabError as error:  # the run is done all the same
-            log.warning("report.html: not written (%s)", one_line(error))
+        _write_page(run, config)
+
+
+def _write_page(run, config):
+    try:
+        write_page(run, config)
+    except ScorelabError as error:  # the run is done all the same
+        log.warning("report.html: not written (%s)", one_line(error))
 
 
 def _execute_several(run: Run, config: Config):

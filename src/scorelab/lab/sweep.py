@@ -19,7 +19,7 @@ from omegaconf import OmegaConf, open_dict, read_write
 
 from scorelab.errors import ConfigError, ScorelabError, one_line
 from scorelab.files import write_json
-from scorelab.lab import detach
+from scorelab.lab import detach, locks
 from scorelab.lab.again import existing_run
 from scorelab.lab.app import TRACEBACKS, asked_for, one_line_errors, plain
 from scorelab.lab.config import Sweep, sweep_options
@@ -32,6 +32,7 @@ from scorelab.lab.job_words import joined, products, read_jobs
 from scorelab.lab.launching import each_once, ends_together, launch_shared, require, stopped_together
 from scorelab.lab.locks import Lock
 from scorelab.lab.names import as_override, pasted
+from scorelab.lab.replicas import execute
 from scorelab.lab.runs import Run, claim, reserve
 from scorelab.options import show
 
@@ -131,6 +132,7 @@ class Sweeper(sweeper.Sweeper):
         if queued:
             log.info("sweep %s: %d jobs are in the queue, and not submitted again", directory, len(queued))
         states = {job.number: Run(directory / str(job.number)).state for job in jobs}
+        _settle(directory, [job for job in jobs if job.error is None and states[job.number] == "done"])
         remaining = [job for job in jobs if job.error is None and states[job.number] != "done"]
         remaining = [job for job in remaining if job.number not in queued]
         # Where jobs share a process, one that ends it would keep the others from their turn each time: it is the last.
@@ -291,6 +293,15 @@ class Sweeper(sweeper.Sweeper):
         returns, stopped = each_once(launch, [Run(path) for path in by_path], ends_together(self.launcher))
         self.stopped = stopped or self.stopped
         return returns
+
+
+def _settle(directory: Path, done: list[Job]):
+    """Put the directories of jobs in order whose process was killed right after they were done."""
+    for job in done:
+        run = Run(directory / str(job.number))
+        if (run / locks.NAME).exists():
+            with contextlib.suppress(ScorelabError), Lock(run.path):  # unless a process does so at this moment
+                execute(run, job.config)
 
 
 def gathered(directory: Path, jobs: list[Job]):
