@@ -31,8 +31,8 @@ _ERROR = "_standard_error"
 
 def execute(run: Run, config: Config):
     """Run the stages that a checked configuration asks for, with all its replicas; see
-    `scorelab.lab.execution.execute`, which does it for one. A run that is done is left as it is; only the page is made of
-    one whose process was killed before it made the page."""
+    `scorelab.lab.execution.execute`, which does it for one. A run that is done is left as it is; only its page is made,
+    where the process was killed before it did so."""
     if config.general.stage == "all" and run.state == "done":
         log.info("%s is done: nothing is left to do", run.path)
         if not (run / "report.html").is_file():
