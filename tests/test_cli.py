@@ -5,13 +5,31 @@ import subprocess
 import sys
 import time
 
+import pytest
 from helpers import ROOT, answers_of, run_py
+
+#: what is wrong -> what the one line about it says
+MISTAKES = {
+    "target.p=1.2": "error: target.p = 1.2: allowed is a number > 0 and < 1",
+    "training.Nn=3": "error: training.Nn: unknown key; did you mean N?",
+    "denoiser=tahn": "error: denoiser = tahn: no such option; did you mean tanh? valid names: amp, exact,",
+    "+experiment=fig02": "error: experiment = fig02: no such option; did you mean fig02_relu?",
+    "run=gone sampler.eta=1": "error: sampler.eta: no key of the default option of sampler; name the run's own",
+    "stage=plot": "run=DIR is needed",
+    "hydra.run.dir=taken": "exists and is not empty",
+    "target=null": "error: target=null: a group takes the name of one of its options",
+    "seed=${missing.key}": "error: seed: Interpolation key 'missing.key' not found",
+    "setting=2": "error: setting = 2: goes with a preset",
+    "a=" + "[" * 2000 + "]" * 2000: "error: ",
+}
+#: what is asked for by those who only want an answer
+ASKED = (["--help"], ["--cfg", "job"], ["-m", "sweep.dry_run=true", "seed=0,1"])
 
 
 def test_the_main_job_ends_with_a_table_and_the_paths_of_the_figures(small, tmp_path):
     """It never imports pyplot, which would pick a backend and keep figures alive in a notebook or a sweep, nor the
     compiler of torch, which takes a second."""
-    ((_, answer),) = answers_of([*small, "figures.formats=[png]", "hydra.run.dir=here"], cwd=tmp_path)
+    ((_, answer),) = answers_of([*small, "figures.formats=[png]", "figures.dpi=50", "hydra.run.dir=here"], cwd=tmp_path)
     assert answer["status"] == 0, answer["err"]
     for expected in ("W1 of the projection", "floor", "mode weight", "path KL", "figures/projection.png"):
         assert expected in answer["out"]
@@ -21,46 +39,46 @@ def test_the_main_job_ends_with_a_table_and_the_paths_of_the_figures(small, tmp_
     assert not {"matplotlib.pyplot", "torch._dynamo", "sympy"} & set(answer["imported"])
 
 
-def test_a_mistake_gives_a_message_a_status_and_nothing_else(tmp_path):
-    (tmp_path / "taken").mkdir()
-    (tmp_path / "taken" / "mine").write_text("mine")
-    says = {
-        "target.p=1.2": "error: target.p = 1.2: allowed is a number > 0 and < 1",
-        "training.Nn=3": "error: training.Nn: unknown key; did you mean N?",
-        "denoiser=tahn": "error: denoiser = tahn: no such option; did you mean tanh? valid names: amp, exact,",
-        "+experiment=fig02": "error: experiment = fig02: no such option; did you mean fig02_relu?",
-        "run=gone sampler.eta=1": "error: sampler.eta: no key of the default option of sampler; name the run's own",
-        "stage=plot": "run=DIR is needed",
-        "hydra.run.dir=taken": "exists and is not empty",
-        "target=null": "error: target=null: a group takes the name of one of its options",
-        "seed=${missing.key}": "error: seed: Interpolation key 'missing.key' not found",
-        "setting=2": "error: setting = 2: goes with a preset",
-        "a=" + "[" * 2000 + "]" * 2000: "error: ",
-    }
-    for overrides, answer in answers_of(*(override.split() for override in says), cwd=tmp_path):
+@pytest.fixture(scope="module")
+def answered(tmp_path_factory):
+    """A folder, and what it heard, all in one process: the answers to mistakes, to those who only ask, and to a mistake
+    in Hydra's own keys."""
+    where = tmp_path_factory.mktemp("asked")
+    (where / "taken").mkdir()
+    (where / "taken" / "mine").write_text("mine")
+    calls = [
+        *(override.split() for override in MISTAKES),
+        *ASKED,
+        ["hydra.job_logging.root.level=NOPE", "hydra.run.dir=here"],
+    ]
+    return where, answers_of(*calls, cwd=where)
+
+
+def test_a_mistake_gives_a_message_a_status_and_nothing_else(answered):
+    where, answers = answered
+    for overrides, answer in answers[: len(MISTAKES)]:
         override = " ".join(overrides)
         assert answer["status"] != 0, override
         assert answer["err"].count("\n") == 1, override
-        assert says[override] in answer["err"], override
+        assert MISTAKES[override] in answer["err"], override
         assert "Traceback" not in answer["err"], override
         assert not answer["imported"], override
-    assert [path.name for path in tmp_path.iterdir()] == ["taken"]
-    assert [path.name for path in (tmp_path / "taken").iterdir()] == ["mine"]
+    assert [path.name for path in where.iterdir()] == ["taken"]
+    assert [path.name for path in (where / "taken").iterdir()] == ["mine"]
 
 
-def test_a_mistake_in_hydras_own_keys_leaves_no_directory(tmp_path):
-    calls = [["hydra.job_logging.root.level=NOPE", "hydra.run.dir=here"]]
-    ((_, answer),) = answers_of(*calls, cwd=tmp_path)
+def test_what_only_answers_does_not_import_torch_and_leaves_no_directory(answered):
+    where, answers = answered
+    for arguments, answer in answers[len(MISTAKES) : -1]:
+        assert (answer["status"], answer["imported"]) == (0, []), (arguments, answer["err"])
+    assert [path.name for path in where.iterdir()] == ["taken"]
+
+
+def test_a_mistake_in_hydras_own_keys_leaves_no_directory(answered):
+    where, (*_, (_, answer)) = answered
     assert answer["status"] == 2
     assert answer["err"] == "error: ValueError: Unable to configure root logger (Unknown level: 'NOPE')\n"
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_what_only_answers_does_not_import_torch(tmp_path):
-    calls = (["--help"], ["--cfg", "job"], ["-m", "sweep.dry_run=true", "seed=0,1"])
-    for arguments, answer in answers_of(*calls, cwd=tmp_path):
-        assert (answer["status"], answer["imported"]) == (0, []), (arguments, answer["err"])
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in where.iterdir()] == ["taken"]
 
 
 def test_a_traceback_is_for_those_who_ask(tmp_path):

@@ -17,7 +17,8 @@ from scorelab.lab.context import Context
 from scorelab.samplers.job import Sampling
 from scorelab.schedules import grids
 from scorelab.studies.generate import plane
-from scorelab.targets import signal
+from scorelab.targets import Target, signal
+from scorelab.targets.gaussian_spike import GaussianPosterior
 from scorelab.training import Training
 
 #: so little of everything that a run takes a fraction of a second
@@ -43,7 +44,10 @@ WITH = {
     "training.angles=ladder": ("training.angle_min=0.02",),
     "target=images": ("target.limit=20",),
     "target=many_modes": ("target.means.count=12",),
+    "target=samples": (f"target.path={ROOT}/tests/data/samples.csv",),
 }
+#: targets that have a dimension of their own
+SIZED = {"target=images", "target=samples", "target=density", "target=gamma_mixture"}
 #: where null is a value: a time that is never reached, the floor of a denoiser that is not trained, no noise at all
 NULL = ("metrics.trajectories.", "metrics.path_kl.parametric_floor", "metrics.sampling.T", "metrics.sampling.first_t")
 #: one run in so many has paths, and is drawn
@@ -97,12 +101,14 @@ def test_every_pair_of_options_runs_from_training_to_plots_or_is_refused_in_one_
     # Adaptive grids of few points, and few samples for a risk that is measured: they would take most of the time.
     monkeypatch.setattr(grids, "equidistribute", functools.partial(grids.equidistribute, points=60))
     monkeypatch.setattr(signal, "_DRAWS", 100)
+    for target in (Target, GaussianPosterior):
+        monkeypatch.setattr(target, "risk_draws", 64)
     drawn, plane_of = Context.draw_figures, plane.plane_of
     for number, row in list(enumerate(ROWS))[part::4]:
         whole = number % DRAWN == 0
         monkeypatch.setattr(Context, "draw_figures", drawn if whole else lambda context: None)
         monkeypatch.setattr(plane, "plane_of", plane_of if whole else lambda target: None)  # it is only drawn
-        tiny = [option for option in TINY if option != "target.n=2" or "target=images" not in row]
+        tiny = [option for option in TINY if option != "target.n=2" or SIZED.isdisjoint(row)]
         overrides = [*row, *tiny, *itertools.chain(*(WITH.get(option, ()) for option in row))]
         overrides.append(f"study.trajectories={2 if whole else 0}")
         where = tmp_path / str(number)

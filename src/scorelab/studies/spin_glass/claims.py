@@ -92,14 +92,14 @@ def glauber(budget):
 )
 def posterior_mean(budget):
     """Against sums for small n, and against the least error for large n."""
-    sizes, matrices = (6, 18), 80
+    sizes, matrices, others = (6, 18), 80, budget.of(20, 10)
     logs = {(beta, n): _errors(budget, n, beta, matrices) for beta in (0.5, 0.9) for n in sizes}
-    few = _errors(budget, sizes[-1], 0.9, 20, iterations=3, descent_steps=0)
-    naive = _errors(budget, sizes[-1], 0.9, 20, onsager="none")
+    few = _errors(budget, sizes[-1], 0.9, others, iterations=3, descent_steps=0)
+    naive = _errors(budget, sizes[-1], 0.9, others, onsager="none")
     n, precisions, large = 300, budget.of((0.1, 0.3, 0.7, 1.5, 3.0, 6.0), (0.1, 0.7, 3.0)), []
     for beta in (0.5, 0.9):
         for t in precisions:
-            error, spread = _large_error(budget, n, beta, t, 30)
+            error, spread = _large_error(budget, n, beta, t, budget.of(30, 12))
             large.append((beta, t, error, spread, 1 - float(fixed_point(beta, t))))
     comparisons = []
     for beta in (0.5, 0.9):

@@ -85,7 +85,7 @@ def indistinguishable(budget):
 )
 def bayes_optimal(budget):
     """AMP's overlap with theta against the fixed point, with and without an observation beside A."""
-    n, matrices = 300, budget.of(40, 24)
+    n, matrices = 300, budget.of(40, 12)
     betas, cases, found = (0.5, 1.0, 1.5, 2.0, 3.0), [], {}
     for beta in betas:
         for t in (0.3, 1.0):
