@@ -1,7 +1,7 @@
 """Disturb scorelab for a while, and check that it keeps what docs/reliability.md promises.
 
 python scripts/soak.py kill --count N [--seed S] [--launcher NAME | --kinds run stage basic ...] [--workers] [--bare]
-python scripts/soak.py trouble --count N [--seed S] [--troubles full read_only clock twice]
+python scripts/soak.py trouble --count N [--seed S] [--troubles full read_only clock twice] [--bare]
 python scripts/soak.py fuzz --count N [--seed S]
 
 `kill` starts small runs and sweeps in a scratch directory, kills the process at a random moment and resumes. It prints
@@ -35,7 +35,6 @@ def main() -> int:
     killing.add_argument("--launcher", choices=LAUNCHERS, help="sweeps under this launcher alone")
     killing.add_argument("--signals", nargs="+", choices=SIGNALS, default=SIGNALS, help="drawn for each")
     killing.add_argument("--workers", action="store_true", help="kill a process that the sweep started, by SIGKILL")
-    killing.add_argument("--bare", action="store_true", help="sweeps that draw no pictures, in half of the time")
     killing.set_defaults(call=kill)
     troubling = commands.add_parser("trouble", help="full and read-only disks, clocks that jump, two at once")
     troubling.add_argument("--count", type=int, default=12, help="processes")
@@ -45,6 +44,7 @@ def main() -> int:
     troubling.set_defaults(call=trouble)
     for each in (killing, troubling):
         each.add_argument("--where", type=Path, help="folder for the scratch directory")
+        each.add_argument("--bare", action="store_true", help="sweeps that draw no pictures, in half of the time")
     fuzzing = commands.add_parser("fuzz", help="check odd configurations, and run those that are accepted and small")
     fuzzing.add_argument("--count", type=int, default=100, help="configurations")
     fuzzing.add_argument("--seed", type=int, default=0, help="of the configurations")

@@ -260,8 +260,6 @@ def went_on(trial: Trial, where: Path, reference: dict):
 def kill(options) -> int:
     """Kill processes at random moments, and print what became of each; return the number of faults."""
     kinds = [options.launcher] if options.launcher else options.kinds
-    for name in LAUNCHERS if options.bare else ():
-        KINDS[name] = replace(KINDS[name], first=(*KINDS[name].first, "figures.formats=[]"))
 
     def one(name, draw, where, reference, seconds):
         return tried(name, draw, where, reference, seconds, options)
@@ -274,6 +272,8 @@ def each_tried(options, kinds: list[str], one) -> int:
 
     one: (kind, random numbers, folder, reference, seconds) -> Trial.
     """
+    for name in LAUNCHERS if options.bare else ():
+        KINDS[name] = replace(KINDS[name], first=(*KINDS[name].first, "figures.formats=[]"))
     scratch = Path(tempfile.mkdtemp(prefix="soak-", dir=options.where))
     references, faults = {}, 0
     print(f"{'':4}{'kind':9}{'signal':10}{'after (s)':>9}  {'found':36}{'then':13}faults")

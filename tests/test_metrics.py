@@ -11,6 +11,7 @@ from scipy import stats
 
 from scorelab.denoisers import Denoiser, ExactDenoiser
 from scorelab.denoisers.phase_aware import PhaseAwareDenoiser
+from scorelab.laws.atoms import Atoms
 from scorelab.laws.estimate import flatten
 from scorelab.laws.projected_law import ProjectedLaw
 from scorelab.metrics import projection
@@ -132,10 +133,10 @@ def test_distances_are_blind_to_order_and_leave_their_input_alone():
         assert distance(values.numpy()) == distance(values)
 
 
-@pytest.mark.parametrize("at_once", [1, 2000])
-def test_sets_are_compared_at_once_as_they_are_one_by_one(at_once, monkeypatch):
-    monkeypatch.setattr("scorelab.metrics.projection._AT_ONCE", at_once)
-    comparison = LawComparison(LAW, 300)
+@pytest.mark.parametrize("law", [LAW, Atoms([-1.0, 0.0, 0.5], [0.2, 0.5, 0.3])])
+def test_sets_are_compared_at_once_as_they_are_one_by_one(law, monkeypatch):
+    monkeypatch.setattr("scorelab.metrics.projection._AT_ONCE", 1000)
+    comparison = LawComparison(law, 300)
     values = (LAW.sample(300, seeded(4)) * 20).round() / 20  # many are equal
     generator = seeded(5)
     draws = [values[torch.randint(300, (300,), generator=generator)] for _ in range(11)]

@@ -93,7 +93,7 @@ class LawComparison:
         at_crossing[inside] = self.table.integrated_cdf(crossing[inside])
         above = self.levels * (crossing - low) - (at_crossing - integral[..., :-1])
         below = (integral[..., 1:] - at_crossing) - self.levels * (high - crossing)
-        tails = integral[..., 0] + self.table.integrated_survival(x[..., -1])
+        tails = integral[..., 0] + self.table.integrated_survival(x[..., -1].contiguous())
         return above.clamp_min(0).sum(-1) + below.clamp_min(0).sum(-1) + tails
 
     def _kolmogorov_smirnov(self, x):
