@@ -1,5 +1,6 @@
 """A study that disturbs its sweep: jobs that fail, end their process, or wait. A test imports it as an extension."""
 
+import logging
 import os
 import signal
 import time
@@ -18,7 +19,7 @@ class Disturbed(Generate):
         what = dict(word.split(":") for word in os.environ.get("DISTURB", "").split())
         what = what.get(str(context.seed)) if stage == "train" else None
         if what == "raise":
-            raise ValueError("this job fails")
+            raise ValueError("this job would print tracebacks" if logging.raiseExceptions else "this job fails")
         if what == "interrupt":
             signal.raise_signal(signal.SIGINT)
         if what == "kill":

@@ -130,6 +130,7 @@ def _job_of_sweep(run: runs.Run, config: DictConfig):
     A job that another process works at is left alone.
     """
     end_with_parent()
+    logging.raiseExceptions = False  # in a worker too a log whose disk is full stops no job
     require_going()
     try:
         lock = Lock(run.path)
