@@ -136,11 +136,12 @@ def _blocks(samples, size: int = 8192):
         yield block if isinstance(block, torch.Tensor) else torch.tensor(numpy.asarray(block))
 
 
-def projection_metrics(samples, target, output_law, repeats: int, generator) -> tuple[dict, dict]:
+def projection_metrics(samples, target, output_law, repeats: int, generator, shared: bool = False) -> tuple[dict, dict]:
     """The estimates of numbers of <x, a>/|a|^2 by name, and the arrays of the figure.
 
     There are no arrays for a target without a signal direction a. output_law: a target, the law that samples of an
-    exact sampler would have at the finite end of its grid; None if the law is not known.
+    exact sampler would have at the finite end of its grid; None if the law is not known. shared: whether the floors of
+    the distances are those of `exact_floor`, and not draws of the generator.
     """
     why = target.lacks("direction")
     if why is not None:
@@ -150,12 +151,12 @@ def projection_metrics(samples, target, output_law, repeats: int, generator) -> 
     values = project(samples, direction)
     law = target.projection(direction) if target.can("projection") else None
     law_at_T = None if output_law is None or output_law.lacks("projection") else output_law.projection(direction)
-    metrics = _distances(values, law, law_at_T, target, repeats, generator)
+    metrics = _distances(values, law, law_at_T, target, repeats, generator, shared)
     metrics |= _moments(values, law, law_at_T, target) | mode_weights(samples, target, output_law, generator)
     return metrics, _arrays(values, law, law_at_T)
 
 
-def _distances(values, law, law_at_T, target, repeats, generator):
+def _distances(values, law, law_at_T, target, repeats, generator, shared):
     """The estimates of W1 and of the Kolmogorov-Smirnov distance."""
     count, at_T = len(values), Estimate.missing(_unknown_at_T(target))
     if law_at_T is not None:
@@ -163,7 +164,7 @@ def _distances(values, law, law_at_T, target, repeats, generator):
     if law is None:
         return dict.fromkeys(("w1", "ks"), Estimate.missing(target.lacks("projection"))) | {"w1_at_T": at_T}
     comparison = LawComparison(law, count)
-    floor = exact_floor(law, count, repeats)
+    floor = exact_floor(law, count, repeats) if shared else comparison.floor(repeats, generator)
     error = comparison.standard_errors(values, repeats, generator)
     found = {name: Estimate(value, error[name], *floor[name]) for name, value in comparison.distances(values).items()}
     return {"w1": found["w1"], "w1_at_T": at_T, "ks": found["ks"]}

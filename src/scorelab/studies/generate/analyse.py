@@ -45,7 +45,8 @@ def _trained_on(context):
 def _projection(study, context):
     target, generator = context.target, stream(context.seed, "floors")
     output_law = _output_law(context)
-    metrics, arrays = projection_metrics(context.samples, target, output_law, study.floor_repeats, generator)
+    given = context.samples, target, output_law, study.floor_repeats, generator
+    metrics, arrays = projection_metrics(*given, shared=True)
     context.update_metrics("projection", metrics)
     context.update_metrics("orthogonal", orthogonal_metrics(context.samples, target, output_law))
     if arrays:
