@@ -19,7 +19,7 @@ demo: $(READY) ## the main job: train, sample, project, measure, draw
 	$(BIN)/python run.py
 
 test: $(READY) ## run the test suite
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-slurm: $(READY) ## run the tests of clusters against a Slurm on this machine: as root, with slurm-wlm and munge; minutes
 	TEST_SLURM=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/test_slurm.py

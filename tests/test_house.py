@@ -1,6 +1,7 @@
 """The structure of the package: every arrow runs down, and a subject is one folder."""
 
 import ast
+import functools
 import re
 from pathlib import Path
 
@@ -39,7 +40,12 @@ def imports(path):
 
 
 MODULES = modules()
-ARROWS = {name: {each for each in imports(path) if each} - {name} for name, path in MODULES.items()}
+
+
+@functools.cache
+def arrows():
+    """Name of a module -> the names of the modules that it imports."""
+    return {name: {each for each in imports(path) if each} - {name} for name, path in MODULES.items()}
 
 
 def part(name):
@@ -52,7 +58,7 @@ def test_the_drawing_has_every_part_of_the_package_and_no_other():
 
 
 def test_every_arrow_runs_down():
-    for name, targets in ARROWS.items():
+    for name, targets in arrows().items():
         if name == "__init__":  # scorelab itself names what it offers
             continue
         for target in targets:
@@ -61,7 +67,7 @@ def test_every_arrow_runs_down():
 
 def test_no_study_imports_another():
     subjects = {path.parent.name for path in HOUSE.glob("studies/*/__init__.py")}
-    for name, targets in ARROWS.items():
+    for name, targets in arrows().items():
         own = name.split(".")
         if own[0] == "studies" and len(own) > 1 and own[1] in subjects:
             for target in targets:
@@ -77,18 +83,18 @@ def test_no_modules_import_each_other():
         if state.get(name) == "done":
             return
         assert name not in path, f"a circle: {' -> '.join([*path, name])}"
-        for target in sorted(ARROWS.get(name, ())):
+        for target in sorted(arrows().get(name, ())):
             visit(target, [*path, name])
         state[name] = "done"
 
-    for name in sorted(ARROWS):
+    for name in sorted(arrows()):
         visit(name, [])
 
 
 def test_nothing_outside_its_folder_names_a_study():
     """No file outside of studies/SUBJECT, but for the list of classes, names a subject or its configuration."""
     subjects = {path.parent.name for path in HOUSE.glob("studies/*/__init__.py")} - {"claims"}
-    for name, targets in ARROWS.items():
+    for name, targets in arrows().items():
         if part(name) in ("studies", "reproduction", "claims"):
             continue
         for target in targets:

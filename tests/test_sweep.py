@@ -9,11 +9,12 @@ import numpy
 import pandas
 import pytest
 from conftest import SMALL
-from helpers import ROOT, answer_here, answers_of, refused, without_times
+from helpers import ROOT, answer_here, answers_of, over, refused, without_times
 
 import scorelab
 from scorelab.errors import ConfigError, ScorelabError
 from scorelab.figures import comparison, losses
+from scorelab.lab import sweep as lab_sweep
 from scorelab.lab.gather import gather
 from scorelab.lab.job_words import read_jobs
 from scorelab.lab.jobs import summarise
@@ -197,6 +198,23 @@ def test_a_sweep_whose_name_is_taken_gets_another_directory(small, tmp_path):
 
 
 # Before anything starts. --------------------------------------------------------------------------------------------
+
+
+@over("place", ["here", None])
+def test_a_sweep_that_is_interrupted_before_it_has_begun_leaves_nothing(small, tmp_path, monkeypatch, place):
+    frozen, frozen_job = [], lab_sweep.freeze
+
+    def freeze(directory, job):
+        frozen.append(directory)
+        frozen_job(directory, job)
+        if job.number == 1:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("scorelab.lab.sweep.freeze", freeze)
+    words = ["-m", *small, "seed=0,1,2", *([f"hydra.sweep.dir={place}"] if place else [])]
+    assert answer_here(*words, cwd=tmp_path)["status"] == 130
+    assert len(frozen) == 2
+    assert not frozen[0].exists()
 
 
 def test_a_dry_run_lists_and_checks_every_job_and_starts_none(tmp_path):

@@ -18,7 +18,7 @@ from hydra.plugins import sweeper
 from omegaconf import OmegaConf, open_dict, read_write
 
 from scorelab.errors import ConfigError, ScorelabError, one_line
-from scorelab.files import write_json
+from scorelab.files import remove_all_but, write_json
 from scorelab.lab import detach, locks
 from scorelab.lab.again import existing_run
 from scorelab.lab.app import TRACEBACKS, asked_for, one_line_errors, plain
@@ -120,10 +120,15 @@ class Sweeper(sweeper.Sweeper):
             raise ConfigError("no job of this sweep can run")
         if directory is None:
             directory = self._reserve()
+            held.callback(_give_back, directory)
             held.enter_context(Lock(directory))
-            for job in jobs:
-                freeze(directory, job)
-            write_json(directory / "sweep.json", {"command": sys.argv, "jobs": [job.overrides for job in jobs]})
+            try:
+                for job in jobs:
+                    freeze(directory, job)
+                write_json(directory / "sweep.json", {"command": sys.argv, "jobs": [job.overrides for job in jobs]})
+            except BaseException:  # as of Ctrl-C: a sweep that has not begun cannot be resumed, and leaves nothing
+                remove_all_but(directory, {locks.NAME})
+                raise
         return directory
 
     def launch(self, directory: Path, jobs: list[Job]) -> list:
@@ -293,6 +298,12 @@ class Sweeper(sweeper.Sweeper):
         returns, stopped = each_once(launch, [Run(path) for path in by_path], ends_together(self.launcher))
         self.stopped = stopped or self.stopped
         return returns
+
+
+def _give_back(directory: Path):
+    """Remove the directory of a sweep that has not begun, in which nothing is."""
+    with contextlib.suppress(OSError):
+        directory.rmdir()
 
 
 def _settle(directory: Path, done: list[Job]):
