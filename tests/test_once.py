@@ -32,6 +32,12 @@ def test_a_thing_that_is_more_than_its_content_is_computed_anew():
         assert kept(thing) != kept(thing)
 
 
+def test_a_large_array_is_not_looked_at(monkeypatch):
+    assert content([torch.zeros(3)]) is not None
+    monkeypatch.setattr("scorelab.once._LARGEST", 11)
+    assert content([torch.zeros(3)]) is None
+
+
 def test_only_the_last_results_are_kept(monkeypatch):
     monkeypatch.setattr("scorelab.once._KEPT", 2)
     calls = []

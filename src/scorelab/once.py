@@ -11,8 +11,8 @@ from collections import OrderedDict
 import numpy
 import torch
 
-#: results that a function keeps
-_KEPT = 256
+#: results that a function keeps, and the most bytes of an array that are looked at to find one
+_KEPT, _LARGEST = 256, 2**24
 
 
 def once(function):
@@ -40,7 +40,8 @@ def once(function):
 
 
 def content(thing) -> bytes | None:
-    """A digest of numbers, texts, tensors and of objects made of them; None for anything else, such as a function."""
+    """A digest of numbers, texts, tensors and of objects made of them; None for anything else, such as a function, and
+    for what has a large array, as a set of images."""
     digest = hashlib.blake2b(digest_size=16)
     try:
         _add(digest, thing)
@@ -56,8 +57,8 @@ def _add(digest, thing):
         digest.update(f"{thing!r};".encode())
     elif isinstance(thing, torch.Tensor | numpy.ndarray):
         values = thing.detach().cpu().numpy() if isinstance(thing, torch.Tensor) else thing
-        if values.dtype.hasobject:
-            raise TypeError("an array of objects")
+        if values.dtype.hasobject or values.nbytes > _LARGEST:
+            raise TypeError("an array of objects, or a large one")
         digest.update(f"{values.dtype}{values.shape};".encode())
         digest.update(numpy.ascontiguousarray(values).tobytes())
     elif isinstance(thing, list | tuple):

@@ -82,9 +82,10 @@ class Stacked(Denoiser):
 def beside(targets, device):
     """What stands beside a `Stacked` denoiser on its device: the exact posterior mean of each of R targets, at its own
     states. One target that all have, by content, stands there itself."""
-    keys = {content(each) for each in targets}
-    same = len(targets) == 1 or (len(keys) == 1 and None not in keys)
-    return on(targets[0], device) if same else _SideBySide([on(each, device) for each in targets])
+    keys = {content(each) for each in targets} if len(targets) > 1 else {b""}
+    if len(keys) == 1 and None not in keys:
+        return on(targets[0], device)
+    return _SideBySide([on(each, device) for each in targets])
 
 
 class _SideBySide:

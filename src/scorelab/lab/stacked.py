@@ -238,15 +238,13 @@ def _together(group, ahead: bool) -> set[Path]:
 
 def _ahead(group):
     """Compute ahead what the later stages of trained runs ask of their denoisers, for all of one study at once."""
-    from scorelab.denoisers.stacked import Unstackable
-
     for study, some in _by_study(group).items():
         contexts, trainers, _ = zip(*some, strict=True)
         names = ", ".join(context.run.path.name for context in contexts)
         try:
             study.ahead(contexts, [trainer.denoiser.eval() for trainer in trainers])
             log.info("stacked: jobs %s sampled and measured together", names)
-        except (Unstackable, ScorelabError) as error:  # each job tells its own, in its own turn
+        except Exception as error:  # also of memory; a fault of a job is told in the job's own turn
             log.info("stacked: jobs %s sample and measure one by one (%s)", names, one_line(error))
 
 
