@@ -8,14 +8,14 @@ from pathlib import Path
 _AHEAD: dict[tuple[Path, str], dict] = {}
 
 
-def keep(context, name: str, value):
-    """Keep a value for the turn of a run; context: its `scorelab.lab.context.Context`, or one like it."""
-    _AHEAD.setdefault(_key(context.run, context.config), {})[name] = value
+def keep(run, config, name: str, value):
+    """Keep a value for the turn of a run."""
+    _AHEAD.setdefault(_key(run, config), {})[name] = value
 
 
-def take(context, name: str):
-    """The value that was kept for a run under its present configuration, which is handed out once; or None."""
-    return _AHEAD.get(_key(context.run, context.config), {}).pop(name, None)
+def take(run, config, name: str):
+    """The value that was kept for a run under this configuration, which is handed out once; or None."""
+    return _AHEAD.get(_key(run, config), {}).pop(name, None)
 
 
 def drop(run, config):

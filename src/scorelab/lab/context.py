@@ -135,11 +135,11 @@ class Context:
 
     def ahead(self, name: str):
         """What was computed for this run ahead of its turn, see `Study.ahead`, which is there once; or None."""
-        return ahead.take(self, name)
+        return ahead.take(self.run, self.config, name)
 
     def keep_ahead(self, name: str, value):
         """Keep what is computed ahead of the turn of this run."""
-        ahead.keep(self, name, value)
+        ahead.keep(self.run, self.config, name, value)
 
     # Files. ---------------------------------------------------------------------------------------------------------
 

@@ -42,15 +42,24 @@ def compare_several(denoiser, targets, cleans, angles, generators, estimated) ->
     """`compare_posterior_means` of the R denoisers of a `Stacked`, or of one denoiser, each with a target, clean
     samples, a generator and an `EstimatedMeans` or None of its own."""
     there, clean = beside(targets, denoiser.device), torch.cat([each.to(denoiser.device) for each in cleans])
-    comparisons = [_Comparison(*own) for own in zip(targets, estimated, map(len, cleans), strict=True)]
+    count, results = len(cleans[0]), [([], []) for _ in targets]
+    # Those of one estimator, which the runs of a target share, are drawn once.
+    errors = {each: each.errors(count, stream(0, "errors of means")) for each in estimated if each is not None}
     for angle in angles:
         noise = [normal(each.shape, own, device=clean.device) for each, own in zip(cleans, generators, strict=True)]
         x = mix(clean, torch.cat(noise), angle)
         learned, exact = (function(x, angle) for function in denoiser.knowing(clean, there))
         parts = (values.chunk(len(targets)) for values in (x, exact, learned))
-        for comparison, *own in zip(comparisons, *parts, strict=True):
-            comparison.add(angle, *own)
-    return [(each.rows, each.arrays()) for each in comparisons]
+        for (rows, pictures), target, own, *states in zip(results, targets, estimated, *parts, strict=True):
+            floor = None if own is None else _floor(own, errors[own], angle, *states[:2])
+            rows.append(_row(target, angle, *states[1:], floor))
+            if target.can("direction"):
+                signal, *means = (_along(target.direction, each) for each in states)
+                pictures.append((signal / math.sin(angle), *means))
+    names = ("signal", "exact", "learned")
+    columns = (zip(names, zip(*pictures, strict=True), strict=False) for _, pictures in results)
+    arrays = ({name: numpy.stack(column) for name, column in each} for each in columns)
+    return [(rows, each) for (rows, _), each in zip(results, arrays, strict=True)]
 
 
 @once
@@ -59,37 +68,23 @@ def bayes_risk(target, angle):
     return target.bayes_risk_and_error(angle)
 
 
-class _Comparison:
-    """What `compare_posterior_means` returns, angle by angle."""
+def _row(target, angle, exact, learned, floor):
+    squared = (learned - exact).double().square().flatten(1).sum(1)
+    risk, error = bayes_risk(target, angle)
+    row = {"angle": angle, "t": math.tan(angle) ** 2}
+    row |= {"relative_error": _mean(torch.sqrt(squared / _size(exact)), floor), "squared_error": _mean(squared)}
+    return row | {"bayes_risk": Estimate(float(risk), None if error is None else float(error))}
 
-    def __init__(self, target, estimated, count):
-        self.target, self.estimated = target, estimated
-        self.errors = None if estimated is None else estimated.errors(count, stream(0, "errors of means"))
-        self.rows, self.pictures = [], []
 
-    def add(self, angle, x, exact, learned):
-        """Compare the posterior means at noisy states x."""
-        target = self.target
-        squared = (learned - exact).double().square().flatten(1).sum(1)
-        size = exact.double().square().flatten(1).sum(1).clamp_min(0.1)
-        risk, error = bayes_risk(target, angle)
-        row = {"angle": angle, "t": math.tan(angle) ** 2}
-        relative = _mean(torch.sqrt(squared / size), self._floor(angle, x, size))
-        row |= {"relative_error": relative, "squared_error": _mean(squared)}
-        self.rows.append(row | {"bayes_risk": Estimate(float(risk), None if error is None else float(error))})
-        if target.can("direction"):
-            signal = _along(target.direction, x) / math.sin(angle)
-            self.pictures.append((signal, _along(target.direction, exact), _along(target.direction, learned)))
+def _floor(estimated, errors, angle, x, exact):
+    """The mean of the relative error by draws of the errors of the means (count, K, n)."""
+    change = estimated.change(x.flatten(1).cpu(), angle, errors).norm(dim=1)
+    return float((change / _size(exact).cpu().sqrt()).mean())
 
-    def _floor(self, angle, x, size):
-        if self.estimated is None:
-            return None
-        change = self.estimated.change(x.flatten(1).cpu(), angle, self.errors).norm(dim=1)
-        return float((change / size.cpu().sqrt()).mean())
 
-    def arrays(self):
-        columns = dict(zip(("signal", "exact", "learned"), zip(*self.pictures, strict=True), strict=False))
-        return {name: numpy.stack(column) for name, column in columns.items()}
+def _size(exact):
+    """max(|m|^2, 0.1), (count,), float64."""
+    return exact.double().square().flatten(1).sum(1).clamp_min(0.1)
 
 
 def exact_line(target, angles, signal, points: int = 400) -> dict:

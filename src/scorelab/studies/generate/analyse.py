@@ -156,9 +156,9 @@ def _trajectories(study, context):
 
 def _has_paths(study, context):
     """Whether paths of a run are asked for, and whether they go from one angle to another."""
-    if context.config.other_process is not None:
-        return bool(study.trajectories)
-    return bool(study.trajectories) and float(context.angles[-1]) > float(context.angles[0])
+    if not study.trajectories:
+        return False
+    return context.config.other_process is not None or float(context.angles[-1]) > float(context.angles[0])
 
 
 def observers_of(study, context):
