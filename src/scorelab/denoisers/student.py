@@ -21,7 +21,9 @@ class StudentDenoiser(Denoiser):
     def __init__(self, n: int, K: int, std: float, initial_std: float):
         super().__init__()
         self.std = std
-        self.means = torch.nn.Parameter(initial_std * torch.randn(K, n))
+        # As the layers of torch.nn do, from the generator that `default_stream` seeds.
+        means = torch.randn(K, n, generator=torch.default_generator)
+        self.means = torch.nn.Parameter(initial_std * means)
         self.log_weights = torch.nn.Parameter(torch.zeros(K))
 
     def forward(self, x, angle):

@@ -21,7 +21,7 @@ def sampler(kind, sigma_min=0.01, sigma_max=80.0, rho=7.0, **options):
             return denoiser(x / math.hypot(1, sigma), math.atan2(1, sigma))
 
         with default_stream(generator.initial_seed()):  # k-diffusion draws from torch's global state
-            x = sigma_max * torch.randn(count, n)
+            x = sigma_max * torch.randn(count, n, generator=torch.default_generator)
             noise = {"noise_sampler": lambda *_: torch.randn_like(x)} if takes(kind, "noise_sampler") else {}
             sigmas = sampling.get_sigmas_karras(steps, sigma_min, sigma_max, rho)
             return kind(model, x, sigmas, disable=True, **noise, **options)
