@@ -10,8 +10,8 @@ import torch
 from scorelab.channel import mix
 from scorelab.denoisers.stacked import beside
 from scorelab.laws.estimate import Estimate
-from scorelab.once import once
 from scorelab.randomness import normal, stream
+from scorelab.targets.bayes_risk import bayes_risk
 
 
 def published_angles(switches=()) -> list[float]:
@@ -60,12 +60,6 @@ def compare_several(denoiser, targets, cleans, angles, generators, estimated) ->
     columns = (zip(names, zip(*pictures, strict=True), strict=False) for _, pictures in results)
     arrays = ({name: numpy.stack(column) for name, column in each} for each in columns)
     return [(rows, each) for (rows, _), each in zip(results, arrays, strict=True)]
-
-
-@once
-def bayes_risk(target, angle):
-    """The Bayes risk of a target at an angle and its standard error, or None for an exact one."""
-    return target.bayes_risk_and_error(angle)
 
 
 def _row(target, angle, exact, learned, floor):

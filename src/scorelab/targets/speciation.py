@@ -6,6 +6,7 @@ import torch
 
 from scorelab.laws.mode_pairs import undecided
 from scorelab.once import once
+from scorelab.targets.bayes_risk import bayes_risk
 from scorelab.targets.scale import scale
 
 #: how much of the Bayes risk may lie between the modes, in variances of the narrowest mode, if they do not overlap
@@ -54,6 +55,6 @@ def overlap(target, angle: float, within: float) -> bool:
 
     within: the part of the risk within the modes. A risk that is not exact counts less three standard errors.
     """
-    risk, error = target.bayes_risk_and_error(angle)
+    risk, error = bayes_risk(target, angle)
     between = float(risk) - within - (0.0 if error is None else 3 * float(error))
     return between > _OVERLAP * scale(target).width ** 2

@@ -15,6 +15,7 @@ from scorelab.errors import ConfigError, ScorelabError, TrainingDiverged
 from scorelab.laws.estimate import Estimate, mean_and_error, spelled_out
 from scorelab.randomness import stream
 from scorelab.stopping import deferred
+from scorelab.targets.bayes_risk import bayes_risk
 from scorelab.tensorfile import read_tensors, require_shapes, write_tensors
 from scorelab.training import graphs
 from scorelab.training.angles import angle_law
@@ -137,7 +138,7 @@ class Trainer:
         if "bayes_risk" in self.not_measured:
             return None, None
         angles, weights = self.law.quadrature()
-        risk, error = self.target.bayes_risk_and_error(angles)
+        risk, error = bayes_risk(self.target, angles)
         least = self.objective.least_value(angles, risk)
         if error is not None:
             error = float(weights @ (self.objective.least_value(angles, risk + error) - least).abs())
