@@ -3,6 +3,9 @@
 Elsewhere is the device in software of `pretend`, which is as strict as a GPU about tensors on two devices.
 """
 
+import contextlib
+import json
+
 import pytest
 import torch
 from helpers import normal, over, refused, seeded, with_values, without_times
@@ -56,7 +59,7 @@ TRAININGS = (
 @pytest.fixture
 def elsewhere(monkeypatch):
     """The device in software, which `device=auto` finds; torch has its optimisers in one piece there too."""
-    monkeypatch.setattr(devices, "resolve", lambda name: DEVICE if name == "auto" else torch.device(name))
+    monkeypatch.setattr(devices, "resolve", lambda name, place: DEVICE if name == "auto" else torch.device(name))
     monkeypatch.setattr("scorelab.training.trainer._FUSED", ("cpu", "meta"))
     with pretend() as device:
         yield device
@@ -165,6 +168,20 @@ def test_a_stack_elsewhere_has_the_rows_of_the_cpu(elsewhere):
         assert (Stack if device == "cpu" else DeviceStack)(trainers).run() == [None, None]
         ends.append(torch.stack([each.flat.value.detach().cpu() for each in trainers]))
     torch.testing.assert_close(ends[1], ends[0], rtol=1e-4, atol=1e-6)
+
+
+def test_what_names_no_gpu_takes_that_of_the_run(monkeypatch, small, tmp_path):
+    stages = []
+
+    @contextlib.contextmanager
+    def current(device):
+        stages.append(str(device))
+        yield
+        stages.append(json.loads((tmp_path / "run" / "status.json").read_text())["stages"])
+
+    monkeypatch.setattr(devices, "current", current)
+    scorelab.run([*small, "stage=train"], tmp_path / "run")
+    assert stages == ["cpu", ["train"]]
 
 
 # What is refused, and what is said. -----------------------------------------------------------------------------------

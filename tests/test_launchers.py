@@ -18,7 +18,7 @@ from conftest import SMALL
 from helpers import ROOT, answer_here, without_times
 
 import scorelab
-from scorelab import workers
+from scorelab import devices, workers
 from scorelab.errors import ScorelabError
 from scorelab.lab import execution, launching
 from scorelab.lab.locks import Lock
@@ -229,6 +229,36 @@ def test_the_cpus_are_shared_out_among_the_processes_of_a_launcher(monkeypatch):
         assert launching.at_once(Launcher()) == processes
     assert launching.at_once(StackedLauncher(n_jobs=3)) == 3
     assert launching.at_once(StackedLauncher()) == 1
+
+
+def test_jobs_side_by_side_take_turns_on_the_gpus_of_a_machine(monkeypatch):
+    monkeypatch.delenv("SLURM_LOCALID", raising=False)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+
+    def device(job, name="cuda"):
+        with workers.doing_job(job):
+            return str(devices.resolve(name, workers.place()))
+
+    assert device(5) == "cuda"  # one after the other
+    with workers.sharing(8):
+        assert [device(job, "auto") for job in range(6)] == ["cuda", "cuda:1", "cuda:2", "cuda:3", "cuda:0", "cuda:1"]
+        assert device(5, "cuda:3") == "cuda:3"
+        assert device(5, "cpu") == "cpu"
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)  # as where a cluster gives each job its own
+        assert device(5) == "cuda:0"
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    monkeypatch.setenv("SLURM_LOCALID", "6")  # one job in each of several tasks on a node
+    assert device(0) == "cuda:2"
+
+
+def test_a_job_knows_its_number_while_it_works(tmp_path, monkeypatch):
+    seen, begin = [], execution.begin
+    monkeypatch.setattr(execution, "begin", lambda *given: seen.append(workers.place()) or begin(*given))
+    with workers.sharing(2):
+        scorelab.sweep([*SMALL, "stage=train", "seed=0,1"], tmp_path / "sweep")
+    assert seen == [0, 1]
+    assert workers.place() == 0
 
 
 def test_a_process_takes_no_more_cpus_than_it_may_use():

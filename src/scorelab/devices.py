@@ -5,6 +5,8 @@ is on the device of a run. Laws, quadratures, grids and every draw of a stream a
 so: they are short, and so they are the same numbers on every device.
 """
 
+import contextlib
+
 import torch
 
 from scorelab.errors import ConfigError
@@ -24,9 +26,10 @@ def there() -> list[str]:
     return found
 
 
-def resolve(name: str) -> torch.device:
-    """The device that the key `device` names: `auto` takes the GPU of CUDA where there is one, and else the CPU.
+def resolve(name: str, place: int = 0) -> torch.device:
+    """The device that the key `device` names: `auto` takes a GPU of CUDA where there is one, and else the CPU.
 
+    place: of a process among those that share the GPUs of this machine; where no GPU is named, they take turns.
     Raises ConfigError for a device that this machine does not have.
     """
     known = there()
@@ -34,7 +37,14 @@ def resolve(name: str) -> torch.device:
         name = "cuda" if "cuda" in known else "cpu"
     if name not in known:
         raise ConfigError(f"device = {name}: not on this machine, which has {', '.join(known)}")
+    if name == "cuda" and place:
+        name = f"cuda:{place % torch.cuda.device_count()}"
     return torch.device(name)
+
+
+def current(device: torch.device):
+    """A context in which kernels, graphs and whatever names no GPU take this one."""
+    return torch.cuda.device(device) if device.type == "cuda" else contextlib.nullcontext()
 
 
 def describe(device: torch.device) -> str:

@@ -2,6 +2,7 @@
 that do not wait for each other."""
 
 import contextlib
+import contextvars
 import functools
 import multiprocessing
 import os
@@ -13,6 +14,9 @@ from concurrent.futures import ThreadPoolExecutor
 LOOK = 1.0
 #: how OpenMP and the libraries of linear algebra are told how many threads to take; torch takes the first one
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "BLIS_NUM_THREADS")
+#: how a process knows that others work beside it
+BESIDE = "SCORELAB_JOBS_AT_ONCE"
+_JOB = contextvars.ContextVar("the number of the job of a sweep that this process does", default=0)
 
 
 def end_with_parent():
@@ -50,15 +54,36 @@ def cpus() -> int:
 @contextlib.contextmanager
 def sharing(workers: int):
     """Share the CPUs out among several processes that are started meanwhile: each takes max(1, cpus() // workers)
-    threads, by its environment. A variable of the environment that the user has set stays as it is."""
+    threads, by its environment. A variable of the environment that the user has set stays as it is. They share the
+    GPUs as well; see `place`."""
     missing = [name for name in THREADS if name not in os.environ] if workers > 1 else []
     given = {name: str(max(cpus() // workers, 1)) for name in missing}
+    given |= {BESIDE: str(workers)} if workers > 1 else {}
     os.environ.update(given)
     try:
         yield
     finally:
         for name in given:
             os.environ.pop(name, None)
+
+
+@contextlib.contextmanager
+def doing_job(number: int):
+    """Do the job of a sweep that has this number."""
+    before = _JOB.set(number)
+    try:
+        yield
+    finally:
+        _JOB.reset(before)
+
+
+def place() -> int:
+    """The place of this process among those that share the GPUs of this machine: that of its task where Slurm runs
+    several on a node, the number of its job where a launcher works at several at once, and else 0."""
+    of_slurm = os.environ.get("SLURM_LOCALID", "")
+    if of_slurm.isdecimal() and int(of_slurm):
+        return int(of_slurm)
+    return _JOB.get() if BESIDE in os.environ else 0
 
 
 @contextlib.contextmanager

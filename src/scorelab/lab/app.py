@@ -40,7 +40,7 @@ from scorelab.progress import labelled
 from scorelab.schedules.grids import NAMES
 from scorelab.stopping import heeded, require_going
 from scorelab.studies.base import lookup
-from scorelab.workers import end_with_parent
+from scorelab.workers import doing_job, end_with_parent
 
 log = logging.getLogger("scorelab")
 #: the files of a sweep, or of a folder that was gathered, end so
@@ -137,7 +137,7 @@ def _job_of_sweep(run: runs.Run, config: DictConfig):
     except ScorelabError as error:
         log.error("%s", error)
         return None
-    with heeded(), lock, labelled(f"job {run.path.name}: "):
+    with heeded(), lock, labelled(f"job {run.path.name}: "), doing_job(HydraConfig.get().job.num):
         try:
             # A job of our own sweeper was checked and frozen when the sweep began.
             frozen = (run / "config.yaml").is_file()

@@ -23,6 +23,7 @@ from scorelab.randomness import default_stream, stream, stream_seed
 from scorelab.samplers.ends import on_target
 from scorelab.samplers.risk import computable, grid_of
 from scorelab.studies.base import draw
+from scorelab.workers import place
 
 log = logging.getLogger("scorelab")
 
@@ -52,7 +53,7 @@ class Context:
         CPU where the device has no float64. Targets, schedules and grids are on the CPU."""
         if self.config.study.only_cpu(self.config):
             return devices.CPU
-        device = devices.resolve(self.config.general.device)
+        device = devices.resolve(self.config.general.device, place())
         exact = self.config.uses("denoiser") and self.config["denoiser"].cls.exact
         return devices.CPU if exact and devices.widest(device) != torch.float64 else device
 

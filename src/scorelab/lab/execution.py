@@ -36,6 +36,7 @@ def execute(run: Run, config: Config):
     """
     import torch
 
+    from scorelab.devices import current
     from scorelab.lab.context import Context
 
     study = config.study
@@ -55,7 +56,7 @@ def execute(run: Run, config: Config):
         raise
     context.tracked = Tracked(run, config)
     try:
-        with reported(run / PROGRESS):
+        with reported(run / PROGRESS), current(context.device):
             for stage in stages:
                 if run.needs(stage):
                     tell(stage=stage)

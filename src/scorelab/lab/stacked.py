@@ -204,6 +204,7 @@ def _together(group, ahead: bool) -> set[Path]:
     marked as failed. Those that cannot be stacked are left to their own turns. ahead: whether the later stages ask the
     trained networks ahead, which are whole denoisers and not parts."""
     from scorelab.denoisers.stacked import Unstackable
+    from scorelab.devices import current
     from scorelab.training.device_stack import DeviceStack
     from scorelab.training.stack import Stack
 
@@ -219,7 +220,7 @@ def _together(group, ahead: bool) -> set[Path]:
     options, epoch = trainers[0].options, trainers[0].epoch
     files = [run / PROGRESS for run in runs]
     report = reported(*files, stage="train")
-    with report, Progress("training", options.epochs, "epochs", start=epoch) as progress:
+    with report, current(trainers[0].device), Progress("training", options.epochs, "epochs", start=epoch) as progress:
 
         def show(stack):
             progress.update(max(each.epoch for each in stack.trainers), f"{len(stack.active)} jobs")
@@ -232,7 +233,8 @@ def _together(group, ahead: bool) -> set[Path]:
             run.mark("failed", error=one_line(error))
             failed.add(run.path)
     if ahead:
-        _ahead([each for each, error in zip(group, errors, strict=True) if error is None])
+        with current(trainers[0].device):
+            _ahead([each for each, error in zip(group, errors, strict=True) if error is None])
     return failed
 
 
