@@ -7,7 +7,9 @@ import pytest
 import yaml
 from conftest import SMALL
 from helpers import over
+from PIL import Image
 
+import scorelab
 from scorelab.figures import files, projection
 from scorelab.lab import overviews as module
 from scorelab.lab.gather import gather
@@ -19,7 +21,7 @@ def drawn(monkeypatch):
     """What was drawn: path -> the figure, of which an empty file is written; and the titles of the last overview."""
     figures, titles, grid = {}, [], projection.grid
 
-    def save(figure, path, dpi=200):
+    def save(figure, path, dpi, style):
         figures[path.stem] = figure
         path.parent.mkdir(exist_ok=True)
         path.touch()
@@ -128,3 +130,19 @@ def test_what_there_is_nothing_to_draw_of_any_more_is_removed(make, tmp_path, dr
     gather(tmp_path / "folder")
     assert {path.name for path in figures.iterdir()} == {"mine.png"}
     assert "![" not in (tmp_path / "folder" / "sweep.md").read_text()
+
+
+def test_the_figures_of_many_runs_are_written_as_all_of_them_write_theirs(make, tmp_path):
+    folder, look = tmp_path / "folder", {"formats": ["svg"], "dpi": 50, "style": "axes.linewidth: 3\n"}
+    saved = [make(place, f"seed={place}") / "config.yaml" for place in ("1", "2")]
+    for path in saved:
+        path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | {"figures": look}))
+    gather(folder)
+    assert {path.name for path in (folder / "figures").iterdir()} == {"projection.png", "projection.svg"}
+    with Image.open(folder / "figures" / "projection.png") as image:
+        assert image.info["dpi"] == pytest.approx((50, 50), abs=0.1)
+    assert scorelab.load(folder).figures["projection"].axes[0].spines["left"].get_linewidth() == 3
+    for other in ({"formats": ["svg"], "dpi": 60}, {"style": "backend: module://evil\n"}, "none"):
+        saved[0].write_text(yaml.safe_dump(yaml.safe_load(saved[0].read_text()) | {"figures": other}))
+        gather(folder)
+        assert {path.name for path in (folder / "figures").iterdir()} == {"projection.png"}

@@ -34,8 +34,9 @@ def tabulate(directory: Path | str, extensions=()) -> pandas.DataFrame:
 
     Columns: job (its place below the directory), state, error, the swept parameters (the overrides whose values vary),
     and every number of metrics.json by its dotted name. `attrs["labels"]` has for each job the swept parameters that it
-    asked for itself, without the seed, as text. extensions: packages whose studies may be imported; `attrs["left_out"]`
-    names the others that the runs need. A job whose files are damaged is a row with the state `unreadable` and the
+    asked for itself, without the seed, as text, and `attrs["figures"]` the node `figures` of the configurations, None
+    if they differ. extensions: packages whose studies may be imported; `attrs["left_out"]` names the others that the
+    runs need. A job whose files are damaged is a row with the state `unreadable` and the
     reason. Raises ScorelabError if there is no run below the directory, or if a link leads out of it.
     """
     directory = Path(directory)
@@ -50,6 +51,7 @@ def tabulate(directory: Path | str, extensions=()) -> pandas.DataFrame:
     table = pandas.DataFrame(rows)
     table.attrs["studies"] = list(filter(None, dict.fromkeys(study_of(saved, extensions) for saved in configurations)))
     table.attrs["left_out"] = sorted({name for saved in configurations for name in _not_imported(saved, extensions)})
+    table.attrs["figures"] = _alike([saved.get("figures") for saved in configurations if saved])
     swept = [name for name in table if name.startswith("=")]
     asked_for = table[table["state"] != UNREADABLE]  # what the others asked for is not known
     constant = [name for name in swept if asked_for[name].nunique(dropna=False) == 1]
@@ -66,6 +68,11 @@ def tabulate(directory: Path | str, extensions=()) -> pandas.DataFrame:
     table = table[[*leading, *(name for name in table if name not in leading and name != "error"), "error"]]
     table.attrs["parameters"] = parameters
     return table
+
+
+def _alike(values: list):
+    """What all values are; None if they differ, or if there is none."""
+    return values[0] if values and all(value == values[0] for value in values) else None
 
 
 def _row(directory: Path, run: Run, extensions, told) -> tuple[dict, dict]:

@@ -4,12 +4,14 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import get_args
 
 import numpy
 import pandas
 
 from scorelab.errors import ScorelabError, one_line
 from scorelab.files import made_from, remove
+from scorelab.lab.config import Figures, Format
 from scorelab.lab.curves import curves
 from scorelab.lab.jobs import declared, grouping, groups_of, shown_value, title_of
 from scorelab.lab.trials import Trials
@@ -25,18 +27,19 @@ _PANELS, _COMPARED = 24, 48
 @dataclass(frozen=True)
 class Overview:
     """A figure of many runs. make: returns it. left_out: what it is of, where it leaves something out. arrays: what it
-    is drawn from, where no run has them."""
+    is drawn from, where no run has them. style: the text of a style on top of the house's."""
 
     make: Callable
     left_out: str = ""
     arrays: dict | None = None
+    style: str | None = None
 
     def draw(self, path: Path):
         """The matplotlib Figure, in the house's style. path: its file, for the message of a ScorelabError."""
         from scorelab.figures.style import house_style
 
         what = f"cannot be drawn from */figures/{path.stem}.npz" if self.arrays is None else "cannot be drawn"
-        with house_style(), made_from(path, what):
+        with house_style(self.style), made_from(path, what):
             return self.make()
 
 
@@ -77,7 +80,17 @@ def overviews(directory: Path, table: pandas.DataFrame) -> dict[str, Overview]:
         found["curves"] = replace(found["curves"], left_out=left_out)
     if untold and "losses" in found:
         found["losses"] = replace(found["losses"], left_out=untold)
-    return found
+    style = wanted(table).style
+    return {name: replace(overview, style=style) for name, overview in found.items()}
+
+
+def wanted(table: pandas.DataFrame) -> Figures:
+    """How the figures of many runs are written: as all of them write their own, and as png for the page in any case."""
+    try:
+        figures = Figures(**table.attrs["figures"])
+    except (TypeError, ValueError):  # they do it in different ways, or somebody wrote into the only configuration
+        return Figures(formats=["png"], dpi=200)
+    return figures.model_copy(update={"formats": sorted({*figures.formats, "png"})})
 
 
 def _of_panels(study: type[Study], name: str, panels: list) -> Callable:
@@ -85,16 +98,18 @@ def _of_panels(study: type[Study], name: str, panels: list) -> Callable:
 
 
 def write_overviews(directory: Path, table: pandas.DataFrame) -> dict[str, str]:
-    """Draw the figures of many runs into the folder `figures`; remove those that an earlier call drew and this one does
-    not. Return the names of the figures, with what a figure is of where it leaves something out."""
+    """Draw the figures of many runs into the folder `figures`, see `wanted`; remove those that an earlier call drew and
+    this one does not. Return the names of the figures, with what a figure is of where it leaves something out."""
     from scorelab.figures.files import save_arrays, save_figure
 
-    found = overviews(directory, table)
+    found, how = overviews(directory, table), wanted(table)
     for name, overview in found.items():
         path = directory / "figures" / f"{name}.png"
         if overview.arrays is not None:
             save_arrays(path.with_suffix(".npz"), overview.arrays)
-        save_figure(overview.draw(path), path)
+        figure = overview.draw(path)
+        for extension in how.formats:
+            save_figure(figure, path.with_suffix(f".{extension}"), how.dpi, how.style)
     every = {
         "comparison",
         "losses",
@@ -102,8 +117,8 @@ def write_overviews(directory: Path, table: pandas.DataFrame) -> dict[str, str]:
         "trials",
         *(name for study in table.attrs["studies"] for name in study.overviews),
     }
-    for name in every - found.keys():
-        for extension in ("png", "npz"):
+    for name in every:
+        for extension in (*get_args(Format), "npz") if name not in found else {*get_args(Format)} - {*how.formats}:
             remove(directory / "figures" / f"{name}.{extension}")
     return {name: overview.left_out for name, overview in found.items()}
 
