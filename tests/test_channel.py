@@ -202,3 +202,12 @@ def test_angles_stand_for_the_first_dimensions_of_the_state():
             angle = float(angle_of.expand(3, 4)[place] if rows == 2 else angle_of[place[0]])
             expected = math.sin(angle) * x[place] + math.cos(angle) * velocity[place]
             assert_close(result[place], expected, rtol=1e-14, atol=1e-15, case=place)
+
+
+def test_an_angle_that_was_asked_for_without_derivatives_has_derivatives_later():
+    angle = 0.123456789  # which no other test asks for
+    with torch.inference_mode():
+        mix(torch.ones(2), torch.ones(2), angle)
+    clean = torch.ones(2, requires_grad=True)
+    mix(clean, torch.ones(2), angle).sum().backward()
+    torch.testing.assert_close(clean.grad, torch.full((2,), math.sin(angle)))

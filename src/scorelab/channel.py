@@ -21,6 +21,7 @@ itself and says nothing about the score. A conversion that is determined at an e
 not determined there raises `ValueError` instead of returning 0/0.
 """
 
+import functools
 import math
 
 import torch
@@ -44,20 +45,33 @@ def sin_cos(angle, x):
     """Return sin(angle) and cos(angle), shaped by `aligned` to multiply `x`.
 
     Both are computed in float64, where the device has it, and are exact at both ends of the interval. angle: number or
-    tensor, in radians; of a number nothing is computed on the device. Raises ValueError outside [0, pi/2].
+    tensor, in radians; of a number nothing is computed on the device, and what was computed is kept. Raises ValueError
+    outside [0, pi/2].
     """
-    rounding = _ROUNDING.get(angle.dtype, 1e-7) if isinstance(angle, torch.Tensor) else 1e-15
-    if isinstance(angle, torch.Tensor) and angle.dim():
-        angle = angle.to(x.device).to(widest(x.device))
-    else:
-        angle = torch.as_tensor(angle, dtype=torch.float64, device=CPU)
+    if not isinstance(angle, torch.Tensor):
+        sin, cos = _of_number(float(angle))
+        return sin.to(x.dtype), cos.to(x.dtype)
+    rounding = _ROUNDING.get(angle.dtype, 1e-7)
+    if angle.dim():
+        sin, cos = _sin_cos(angle.to(x.device).to(widest(x.device)), rounding)
+        return aligned(sin, x).to(x.dtype), aligned(cos, x).to(x.dtype)
+    sin, cos = _sin_cos(angle.to(CPU, torch.float64), rounding)
+    return sin.to(x.dtype), cos.to(x.dtype)
+
+
+@functools.lru_cache(4096)  # a rule of sampling asks for one angle some ten times, and each takes twenty microseconds
+def _of_number(angle: float):
+    with torch.inference_mode(False):  # what is kept may be asked for in a graph of derivatives later
+        return _sin_cos(torch.as_tensor(angle, dtype=torch.float64, device=CPU), 1e-15)
+
+
+def _sin_cos(angle, rounding):
     inside = (angle >= 0) & (angle <= HALF_PI + rounding)
     if not bool(inside.all()):
         worst = angle[~inside].flatten()[0].item()
         raise ValueError(f"angle = {worst:g}: allowed are angles in [0, pi/2] = [0, {HALF_PI:.6f}]")
     sin = torch.sin(angle)
-    cos = torch.where(angle >= HALF_PI - rounding, 0.0, torch.cos(angle))
-    return aligned(sin, x).to(x.dtype), aligned(cos, x).to(x.dtype)
+    return sin, torch.where(angle >= HALF_PI - rounding, 0.0, torch.cos(angle))
 
 
 def mix(clean, noise, angle):

@@ -170,7 +170,8 @@ class Mixture:
 
     def _log_joint(self, x, angle):
         """log w_k + log N(x; sin mu_k, V_k), shape (count, K), float64."""
-        residual, variances = self._standardised(x.double(), *sin_cos(angle, x.double()))
+        x = x.double()
+        residual, variances = self._standardised(x, *sin_cos(angle, x))
         terms = residual.square() / variances + torch.log(2 * math.pi * variances)
         return self._log_weights - 0.5 * terms.sum(-1)
 
@@ -180,7 +181,8 @@ class Mixture:
 
     def squared_lengths(self, x, angle):
         """(x - sin mu_k)^T V_k^{-1} (x - sin mu_k) / n, shape (count, K), float64: its mean over mode k is 1."""
-        residual, variances = self._standardised(x.double(), *sin_cos(angle, x.double()))
+        x = x.double()
+        residual, variances = self._standardised(x, *sin_cos(angle, x))
         return (residual.square() / variances).mean(-1)
 
     def posterior_weights(self, x, angle):
@@ -270,9 +272,10 @@ class IsotropicMixture(Mixture):
         return self.std / squared.sqrt()
 
     def _log_joint(self, x, angle):
-        sin, cos = sin_cos(angle, x.double())
+        x = x.double()
+        sin, cos = sin_cos(angle, x)
         variance = self.std**2 * sin**2 + cos**2
-        squared = squared_distances(x.double(), sin, self.means) if self._far else self._expanded(x.double(), sin)
+        squared = squared_distances(x, sin, self.means) if self._far else self._expanded(x, sin)
         return self._log_weights - 0.5 * (squared / variance + self.n * torch.log(2 * math.pi * variance))
 
     def _expanded(self, x, sin):
