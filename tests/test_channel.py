@@ -208,6 +208,6 @@ def test_an_angle_that_was_asked_for_without_derivatives_has_derivatives_later()
     angle = 0.123456789  # which no other test asks for
     with torch.inference_mode():
         mix(torch.ones(2), torch.ones(2), angle)
-    clean = torch.ones(2, requires_grad=True)
-    mix(clean, torch.ones(2), angle).sum().backward()
-    torch.testing.assert_close(clean.grad, torch.full((2,), math.sin(angle)))
+    clean = torch.ones(2, dtype=torch.float64, requires_grad=True)
+    mix(clean, clean.detach(), angle).sum().backward()
+    torch.testing.assert_close(clean.grad, torch.full_like(clean, math.sin(angle)))
