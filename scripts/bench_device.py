@@ -20,12 +20,21 @@ the faster one of our columns.
 
 The second table has the samples a second of R such networks, by 32 steps of `dpm_solver_2m`, 2000 of each network:
 drawn of one network after the other, and of all together as after the training of a stack.
+
+The third table has the seconds of `python run.py` on the device, the default job: of the whole command, and of it what
+training and sampling take, what the run does beside (data, metrics, figures), and the rest, which is the start and the
+end of the process. On a GPU the command is run twice, as the first one compiles kernels.
 """
 
 import argparse
 import importlib.util
+import json
 import os
+import subprocess
+import sys
+import tempfile
 import time
+from pathlib import Path
 
 import torch
 from bench_training import network, options
@@ -41,6 +50,7 @@ from scorelab.targets import GaussianMixture
 from scorelab.training import Trainer
 from scorelab.training.device_stack import DeviceStack
 
+ROOT = Path(__file__).resolve().parent.parent
 BATCH, DIMENSION = 50, 128
 NETWORKS = ((3, 256), (6, 512))
 JOB = Sampling(rule=DPMSolver2M(), count=2000, steps=32, batch_size=8192, output="scaled")
@@ -188,14 +198,8 @@ def at_once(count: int, L: int, m: int, device, seconds: float) -> float:
     return steps_a_second(draw, count * JOB.count, seconds, lambda: wait(device))
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--replicas", type=int, nargs="+")
-    parser.add_argument("--seconds", type=float, default=1.0, help="least duration of a measurement")
-    arguments = parser.parse_args()
-    device, seconds = resolve(arguments.device), arguments.seconds
-    replicas = arguments.replicas or ([1, 8] if device.type == "cpu" else [1, 8, 32, 128])
+def training_table(device, replicas, seconds: float):
+    """Print replica-steps a second of stacks, beside a plain loop and jax."""
     has_jax = importlib.util.find_spec("jax") is not None and importlib.util.find_spec("optax") is not None
     if has_jax:  # else it takes most of the memory for itself
         os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
@@ -223,11 +227,46 @@ def main():
             cells = [f"{rates[name]:.0f}" if name in rates else "" for name in names]
             cells += [f"{best / rates['jax']:.2f}" if has_jax else "", f"{best * TRAFFIC * size / copied:.0%}"]
             print("| " + " | ".join(map(str, (L, m, count, *cells))) + " |", flush=True)
+
+
+def sampling_table(device, replicas, seconds: float):
+    """Print samples a second of networks one by one and together."""
     print("\nsamples a second\n\n| L | m | R | one by one | together | ratio |\n" + "| --- " * 6 + "|")
     for L, m in NETWORKS:
         for count in replicas:
             alone, together = (each(count, L, m, device, seconds) for each in (one_by_one, at_once))
             print(f"| {L} | {m} | {count} | {alone:.0f} | {together:.0f} | {together / alone:.2f} |", flush=True)
+
+
+def job_table(device):
+    """Print the seconds of the default job as a command, and what takes them."""
+    heads = ("command", "training", "sampling", "data, metrics, figures", "start and end")
+    print("\nthe default job, seconds\n\n| " + " | ".join(heads) + " |\n" + "| --- " * len(heads) + "|")
+    with tempfile.TemporaryDirectory(prefix="job-") as scratch:
+        for number in range(2 if device.type == "cuda" else 1):
+            place = Path(scratch, str(number))
+            words = [sys.executable, str(ROOT / "run.py"), f"device={device}", f"hydra.run.dir={place}"]
+            started = time.perf_counter()
+            subprocess.run(words, check=True, stdout=subprocess.DEVNULL)
+            whole, metrics = time.perf_counter() - started, json.loads((place / "metrics.json").read_text())
+            parts = [metrics[section]["seconds"] for section in ("training", "sampling")]
+            inside = metrics["run"]["wall_seconds"]
+            cells = (whole, *parts, inside - sum(parts), whole - inside)
+            print("| " + " | ".join(f"{cell:.1f}" for cell in cells) + " |", flush=True)
+
+
+def main():
+    """Print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--replicas", type=int, nargs="+")
+    parser.add_argument("--seconds", type=float, default=1.0, help="least duration of a measurement")
+    arguments = parser.parse_args()
+    device, seconds = resolve(arguments.device), arguments.seconds
+    replicas = arguments.replicas or ([1, 8] if device.type == "cpu" else [1, 8, 32, 128])
+    training_table(device, replicas, seconds)
+    sampling_table(device, replicas, seconds)
+    job_table(device)
 
 
 if __name__ == "__main__":
