@@ -35,6 +35,7 @@ QUICK = (
     "study.separations.count=256",
     "study.separations.budget=64",
     "study.separations.n=2",
+    "figures.dpi=50",
     "threads=1",
 )
 TINY = ("denoiser.m=8", "training.N=400", "training.epochs=4", "training.batch_size=100")
