@@ -303,6 +303,7 @@ QUICK = (
     "study.trade.N=500",
     "study.trade.repeats=2",
     "study.trade.draws=200",
+    "figures.dpi=50",
     "threads=1",
 )
 

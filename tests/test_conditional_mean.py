@@ -340,7 +340,7 @@ def test_another_formula_gets_another_verdict(name, monkeypatch):
 
 # The study. ---------------------------------------------------------------------------------------------------------
 
-QUICK = ("study=conditional_mean", "study.points=60", "threads=1")
+QUICK = ("study=conditional_mean", "study.points=60", "figures.dpi=50", "threads=1")
 
 
 @pytest.fixture(scope="module")

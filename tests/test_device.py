@@ -56,12 +56,18 @@ TRAININGS = (
 )
 
 
-@pytest.fixture
-def elsewhere(monkeypatch):
+@contextlib.contextmanager
+def being_elsewhere():
     """The device in software, which `device=auto` finds; torch has its optimisers in one piece there too."""
-    monkeypatch.setattr(devices, "resolve", lambda name, place: DEVICE if name == "auto" else torch.device(name))
-    monkeypatch.setattr("scorelab.training.trainer._FUSED", ("cpu", "meta"))
-    with pretend() as device:
+    with pytest.MonkeyPatch.context() as patch, pretend() as device:
+        patch.setattr(devices, "resolve", lambda name, place: DEVICE if name == "auto" else torch.device(name))
+        patch.setattr("scorelab.training.trainer._FUSED", ("cpu", "meta"))
+        yield device
+
+
+@pytest.fixture
+def elsewhere():
+    with being_elsewhere() as device:
         yield device
 
 
@@ -72,13 +78,14 @@ def trainer(device, **changes):
 
 
 @over("denoiser", ["velocity", "phase_aware", "mixture_aware"])
-def test_a_run_elsewhere_has_the_numbers_of_the_cpu(elsewhere, tmp_path, monkeypatch, denoiser):
+def test_a_run_elsewhere_has_the_numbers_of_the_cpu(tmp_path, monkeypatch, denoiser):
     for name, value in {"_EXACT_PATHS": 20, "_BLOCK": 10, "_TIMES": 8}.items():
         monkeypatch.setattr(f"scorelab.studies.generate.trajectories.{name}", value)
     monkeypatch.setattr("scorelab.studies.training.pays_alone", lambda trainer: False)  # on the CPU alone
     small = [*SMALL, f"denoiser={denoiser}"] + ([] if denoiser == "velocity" else ["denoiser.network.m=8"])
     here = scorelab.run([*small, "device=cpu"], tmp_path / f"{denoiser}-here")
-    there = scorelab.run(small, tmp_path / f"{denoiser}-there")
+    with being_elsewhere():
+        there = scorelab.run(small, tmp_path / f"{denoiser}-there")
     assert (here.metrics["run"]["device"][:4], there.metrics["run"]["device"][:5]) == ("cpu:", "meta:")
     old, new = (without_times(result.metrics) for result in (here, there))
     old.pop("run"), new.pop("run")

@@ -341,7 +341,7 @@ TARGETS = (
     "far: {label: far, n: 6, p: 0.4, distance: 3.0, mean: 0}}"
 )
 QUICK = ("study=discretization", "threads=1", "~study.targets", TARGETS, "study.horizon=3", "study.error_share=0.25")
-QUICK += ("study.shares=[0.25,0.125,0.0625,0.03125]", "study.localization.steps=[20,40]")
+QUICK += ("study.shares=[0.25,0.125,0.0625,0.03125]", "study.localization.steps=[20,40]", "figures.dpi=50")
 
 
 @pytest.fixture(scope="module")

@@ -35,6 +35,7 @@ QUICK = (
     "study.separations.count=256",
     "study.separations.budget=64",
     "study.separations.n=2",
+    "figures.dpi=50",
     "threads=1",
 )
 TINY = ("denoiser.m=8", "training.N=400", "training.epochs=4", "training.batch_size=100")
@@ -129,7 +130,7 @@ def test_annealing_and_diffusion_need_fewer_evaluations_than_chains(finished):
 def test_of_one_gaussian_the_rates_are_those_of_ornstein_uhlenbeck(variance):
     relaxation = Relaxation([1.0], [0.7], variance)
     assert relaxation.rate == pytest.approx(1 / variance, rel=1e-4)
-    assert relaxation.values[:6] == pytest.approx(numpy.arange(6) / variance, rel=1e-3, abs=1e-9)
+    assert relaxation.spectrum[0][:6] == pytest.approx(numpy.arange(6) / variance, rel=1e-3, abs=1e-9)
 
 
 @over("distance", [2.0, 4.0])

@@ -43,6 +43,7 @@ QUICK = (
     "study.modes.steps=20",
     "study.modes.sizes=[60,240]",
     "study.modes.separations=[4,8]",
+    "figures.dpi=50",
     "threads=1",
 )
 FIGURES = ("learning", "learning_regimes", "learning_modes")

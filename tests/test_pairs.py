@@ -14,6 +14,7 @@ from helpers import ROOT, refused
 import scorelab
 from scorelab.errors import ScorelabError
 from scorelab.lab.context import Context
+from scorelab.samplers import ends, trial
 from scorelab.samplers.job import Sampling
 from scorelab.schedules import grids
 from scorelab.studies.generate import plane
@@ -43,7 +44,7 @@ WITH = {
     "training.angles=log_t": ("training.angle_min=0.02",),
     "training.angles=ladder": ("training.angle_min=0.02",),
     "target=images": ("target.limit=20",),
-    "target=many_modes": ("target.means.count=12",),
+    "target=many_modes": ("target.means.count=4",),
     "target=samples": (f"target.path={ROOT}/tests/data/samples.csv",),
 }
 #: targets that have a dimension of their own
@@ -56,6 +57,7 @@ DRAWN = 30
 
 #: options that are another one with other numbers
 ALIKE = {
+    "relu",
     "mean_field",
     "ising_small",
     "z2_synchronization",
@@ -98,9 +100,12 @@ def test_the_rows_have_every_pair_of_options():
 def test_every_pair_of_options_runs_from_training_to_plots_or_is_refused_in_one_line(part, tmp_path, monkeypatch):
     """A refusal comes before anything is trained, but for samples that diverge; every number of a run that is done is
     finite."""
-    # Adaptive grids of few points, and few samples for a risk that is measured: they would take most of the time.
+    # Adaptive grids of few points, few samples for a risk that is measured, and small trials of a grid, for little
+    # advice: they would take most of the time.
     monkeypatch.setattr(grids, "equidistribute", functools.partial(grids.equidistribute, points=60))
     monkeypatch.setattr(signal, "_DRAWS", 100)
+    monkeypatch.setattr(trial, "_MOST", trial._LEAST)
+    monkeypatch.setattr(ends, "_MOST_STEPS", 64)
     for target in (Target, GaussianPosterior):
         monkeypatch.setattr(target, "risk_draws", 64)
     drawn, plane_of = Context.draw_figures, plane.plane_of

@@ -128,7 +128,7 @@ def test_the_steps_of_a_number_of_evaluations_are_the_most_that_it_allows():
 # The study. -----------------------------------------------------------------------------------------------------------
 
 QUICK = ["study=peers", "study.steps=[4,8,16,32]", "study.evaluations=[1,8]", "study.paths=64", "study.batches=8"]
-QUICK += ["study.repeats=3", "study.check=false", "study.jobs=1"]
+QUICK += ["study.repeats=3", "study.check=false", "study.jobs=1", "figures.dpi=50"]
 
 
 def test_the_study_measures_what_is_there_and_says_what_is_not(tmp_path, monkeypatch):

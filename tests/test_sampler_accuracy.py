@@ -25,6 +25,7 @@ STUDY = (
     "~study.samplers.dpm_solver_3m_sde",
     "+study.samplers.reverse={_target_:scorelab.samplers.ReverseSDE}",  # which localization refuses
     "study.floor_repeats=10",
+    "figures.dpi=50",
     "threads=1",
 )
 

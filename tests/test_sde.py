@@ -119,7 +119,7 @@ def test_the_moments_of_the_ou_process_solve_their_odes_and_those_of_the_scheme_
 # The study. -----------------------------------------------------------------------------------------------------------
 
 QUICK = ("study=sde", "threads=1", "study.schemes.counts=[16,32,64,128]", "study.schemes.paths=8000")
-QUICK += ("study.ou.replicas=400", "study.ou.dt=0.02")
+QUICK += ("study.ou.replicas=400", "study.ou.dt=0.02", "figures.dpi=50")
 
 
 @pytest.fixture(scope="module")

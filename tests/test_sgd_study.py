@@ -153,6 +153,7 @@ def test_the_distance_of_normal_laws_is_the_closed_form():
 
 QUICK = ("study=sgd", "threads=1", "study.steps=60", "study.replicas=400", "study.measured_at=[1,10,30]")
 QUICK += ("study.stationary.steps.middle=0.05", "~study.stationary.steps.smaller", "+study.stationary.steps.beyond=0.3")
+QUICK += ("figures.dpi=50",)
 
 
 @pytest.fixture(scope="module")

@@ -38,6 +38,7 @@ QUICK = (
     "study.chains.count=6",
     "study.chains.levels=3",
     "study.chains.steps=[2,4]",
+    "figures.dpi=50",
     "threads=1",
 )
 

@@ -11,7 +11,9 @@ from repetitions import repetitions
 from scorelab.lab.pages import sections
 
 REPETITIONS = 200
-LONG = ("conformance", "several modes", "risk of many modes", "lost", "accuracy", "chains")
+LONG = ("conformance", "several modes", "risk of many modes", "lost", "accuracy", "chains", "descents", "bound")
+LONG += ("path, two widths", "two modes", "concentration, two widths far apart", "concentration, many dimensions")
+LONG += ("floors of concentration, two widths far apart",)
 
 RATIOS = (
     *("descents", "schemes", "images"),

@@ -34,6 +34,7 @@ QUICK = (
     "study.large.n=20",
     "study.large.matrices=2",
     "study.large.samples=4",
+    "figures.dpi=50",
     "threads=1",
 )
 

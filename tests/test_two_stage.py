@@ -27,6 +27,7 @@ QUICK = (
     "study.stage1.steps=200",
     "study.stage2.lr=5.4",
     "study.stage2.steps=300",
+    "figures.dpi=50",
     "threads=1",
 )
 

@@ -22,7 +22,7 @@ class Page(html.parser.HTMLParser):
 
 
 def test_the_first_run_ends_with_a_page_that_opens_and_has_its_figures(user):
-    user.types("python run.py 'figures.formats=[png]'", quick=True)
+    user.types("python run.py 'figures.formats=[png]' figures.dpi=50", quick=True)
     page = Page((user.folder / user.last_line).read_text())
     pictures = [source for source in page.sources if source.startswith("data:image/png")]
     assert len(pictures) == len(user.finds("outputs/*/*/figures/*.png"))
@@ -43,7 +43,7 @@ def test_the_run_is_found_again_by_what_was_asked_for_and_by_its_numbers(user):
 def test_what_is_printed_can_be_pasted_back(user):
     user.types("python run.py seed=3 denoiser=relu", quick=True)
     directory = user.last_line.rpartition("/")[0]
-    user.types(f"python run.py stage=plot run={directory} 'figures.formats=[png]'")
+    user.types(f"python run.py stage=plot run={directory} 'figures.formats=[png]' figures.dpi=50")
     assert user.finds(f"{directory}/figures/projection.png")
     user.types("python run.py stage=analyse run=last study.path_kl_draws=60")
     assert json.loads((user.folder / directory / "metrics.json").read_text())["path_kl"]["total"] > 0

@@ -111,7 +111,7 @@ def sliced_w1(one, other, directions, repeats: int, generator) -> Estimate:
     def distance(first, second):
         """int |F - F'| along each direction for the weights (k,) and (m,) of the images."""
         height = torch.cat([first, -second])[order].cumsum(0)[:-1]
-        return float((height.abs() * gaps).sum(0).mean())
+        return float(height.abs_().mul_(gaps).sum(0).mean())
 
     def again(count):
         draw = torch.randint(count, (count,), generator=generator)
@@ -151,7 +151,10 @@ def _kernel_sums(one, other, widths):
     rows, columns = [], 0.0
     for block in one.split(max(_TABLE // len(other), 1)):
         squared = _squared_distances(block, other)
-        kernel = sum(torch.exp(-squared / (2 * width**2)) for width in widths) / len(widths)
+        kernel = torch.zeros_like(squared)
+        for width in widths:
+            kernel += torch.div(squared, -2 * width**2).exp_()
+        kernel /= len(widths)
         rows.append(kernel.sum(1))
         columns = columns + kernel.sum(0)
     return torch.cat(rows), columns
@@ -160,8 +163,8 @@ def _kernel_sums(one, other, widths):
 def _squared_distances(one, other):
     centre = other.mean(0)
     one, other = one - centre, other - centre
-    squared = one.square().sum(1, keepdim=True) + other.square().sum(1) - 2 * one @ other.T
-    return squared.clamp_min(0)
+    squared = one.square().sum(1, keepdim=True) + other.square().sum(1)
+    return squared.sub_(2 * one @ other.T).clamp_min_(0)
 
 
 def median_distance(images) -> float:

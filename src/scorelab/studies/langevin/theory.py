@@ -14,6 +14,7 @@ has eigenvalues 0 = -lambda_0 > -lambda_1 > ..., and an expectation relaxes as
 """
 
 import math
+from functools import cached_property
 
 import numpy
 
@@ -43,8 +44,7 @@ class Relaxation:
         self.links = numpy.exp(between - shift) / total / self.width**2
         #: posterior weight of the first mode given y
         self.first = numpy.exp(log_joint[:, 0] - log_pi)
-        self.rate, slowest = self._slowest()
-        self._spectrum(slowest)
+        self.rate, self._slow = self._slowest()
 
     def _log_joint(self, y):
         return numpy.log(self.weights) - 0.5 * (y[:, None] - self.means) ** 2 / self.variance
@@ -66,7 +66,8 @@ class Relaxation:
             g = f / math.sqrt(self.pi @ f**2)
         return float(rate), g
 
-    def _spectrum(self, slowest):
+    @cached_property
+    def spectrum(self):
         """Eigenvalues (modes,) and eigenvectors (cells, modes) of -sqrt(pi) L / sqrt(pi); the first two are known."""
         from scipy.linalg import eigh_tridiagonal
 
@@ -76,8 +77,8 @@ class Relaxation:
         modes = min(_MODES, len(self.pi))
         values, vectors = eigh_tridiagonal(diagonal, beside, select="i", select_range=(0, modes - 1))
         values[:2] = 0.0, self.rate
-        vectors[:, 0], vectors[:, 1] = numpy.sqrt(self.pi), numpy.sqrt(self.pi) * slowest
-        self.values, self.vectors = values, vectors
+        vectors[:, 0], vectors[:, 1] = numpy.sqrt(self.pi), numpy.sqrt(self.pi) * self._slow
+        return values, vectors
 
     @property
     def time(self) -> float:
@@ -95,8 +96,9 @@ class Relaxation:
         times = numpy.asarray(times, float)
         if 1e-16 * numpy.linalg.norm(scaled) > 1e-4:
             return numpy.full(times.shape, numpy.nan)
-        coefficients = (scaled @ self.vectors) * ((numpy.sqrt(self.pi) * self.first) @ self.vectors)
-        return numpy.exp(-numpy.multiply.outer(times, self.values)) @ coefficients
+        values, vectors = self.spectrum
+        coefficients = (scaled @ vectors) * ((numpy.sqrt(self.pi) * self.first) @ vectors)
+        return numpy.exp(-numpy.multiply.outer(times, values)) @ coefficients
 
     def passage(self, mean: float, variance: float, tolerance: float) -> float:
         """The time from which on `weight` is within `tolerance` of the exact weight; 0 if it always is."""
