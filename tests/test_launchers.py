@@ -13,6 +13,7 @@ from pathlib import Path
 import joblib
 import pandas
 import pytest
+import threadpoolctl
 import torch
 from conftest import SMALL
 from helpers import ROOT, answer_here, without_times
@@ -24,6 +25,7 @@ from scorelab.lab import execution, launching
 from scorelab.lab.locks import Lock
 from scorelab.lab.runs import Run
 from scorelab.lab.stacked import StackedLauncher
+from scorelab.studies import Study
 
 #: launcher -> its options, and the package that it needs
 LAUNCHERS = {
@@ -273,7 +275,7 @@ def test_a_process_takes_no_more_cpus_than_it_may_use():
 
 
 def test_a_run_takes_no_more_threads_than_it_may_use(tmp_path, monkeypatch):
-    monkeypatch.setattr(execution, "cpus", lambda: 1)
+    monkeypatch.setattr(workers, "cpus", lambda: 1)
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(2)
@@ -282,6 +284,20 @@ def test_a_run_takes_no_more_threads_than_it_may_use(tmp_path, monkeypatch):
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
+
+
+def test_the_threads_of_a_run_are_also_those_of_linear_algebra(tmp_path, monkeypatch):
+    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
+    seen, stage = [], Study.run_stage
+
+    def libraries():
+        found = threadpoolctl.ThreadpoolController().select(user_api="blas").lib_controllers
+        return {each.num_threads for each in found} | {int(os.environ.get("OPENBLAS_NUM_THREADS", 2))}
+
+    monkeypatch.setattr(Study, "run_stage", lambda *given: seen.append(libraries()) or stage(*given))
+    with threadpoolctl.threadpool_limits(2, user_api="blas"):
+        scorelab.run([*SMALL, "stage=train"], tmp_path / "run")  # threads=1
+        assert (seen, libraries()) == ([{1}], {2})
 
 
 def test_what_a_launcher_cannot_do_is_refused_before_anything_starts(tmp_path):

@@ -68,6 +68,28 @@ def sharing(workers: int):
 
 
 @contextlib.contextmanager
+def computing(threads: int | None):
+    """Let torch and the libraries of linear algebra compute with so many threads, of which sums depend in their last
+    digits; None: as many as torch takes by itself, at most `cpus`. A library that is loaded meanwhile keeps the number.
+    """
+    import torch
+    from threadpoolctl import threadpool_limits
+
+    before = torch.get_num_threads()
+    threads = threads or min(before, cpus())
+    given = {name: str(threads) for name in THREADS[1:] if name not in os.environ}
+    torch.set_num_threads(threads)
+    os.environ.update(given)
+    try:
+        with threadpool_limits(threads, user_api="blas"):
+            yield
+    finally:
+        for name in given:
+            os.environ.pop(name, None)
+        torch.set_num_threads(before)  # the next job of a sweep, or a notebook, finds the number that was there
+
+
+@contextlib.contextmanager
 def doing_job(number: int):
     """Do the job of a sweep that has this number."""
     before = _JOB.set(number)

@@ -66,8 +66,8 @@ class General(Options):
     seed: the one integer that every random number follows from. replicas: runs of this configuration, with the seeds
     seed ... seed + replicas - 1, that are one run together; see `scorelab.lab.replicas`. stage: `all`, or one stage of
     the study on the run directory `run`. run: an existing run directory, for a stage. in_place: whether `stage=sample`
-    works in this directory, and not in one of its own. device: `auto`, `cpu`, `cuda`,
-    `cuda:K` or `mps`; see `scorelab.devices`. threads: threads of torch on the CPU; null keeps the default of torch.
+    works in this directory, and not in one of its own. device: `auto`, `cpu`, `cuda`, `cuda:K` or `mps`; see
+    `scorelab.devices`. threads: of torch and of linear algebra on the CPU; null keeps the default of torch.
     extensions: packages whose classes a configuration may name. setting: the variant of a preset, if the preset has
     variants. tracking: trackers, see `scorelab.tracking`.
     """

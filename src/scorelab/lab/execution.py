@@ -15,7 +15,7 @@ from scorelab.lab.runs import PROGRESS, Run
 from scorelab.lab.tracked import Tracked
 from scorelab.progress import reported, tell
 from scorelab.versions import versions
-from scorelab.workers import cpus
+from scorelab.workers import computing
 
 log = logging.getLogger("scorelab")
 
@@ -34,23 +34,23 @@ def execute(run: Run, config: Config):
 
     An error of a stage is written to status.json and to the log file of the run, and then raised again.
     """
-    import torch
+    with computing(config.general.threads):
+        _execute(run, config)
 
+
+def _execute(run: Run, config: Config):
     from scorelab.devices import current
     from scorelab.lab.context import Context
 
     study = config.study
     stages = stages_of(config)
-    context = Context(run, config)
-    started, threads = time.perf_counter(), torch.get_num_threads()
-    torch.set_num_threads(config.general.threads or min(threads, cpus()))
+    context, started = Context(run, config), time.perf_counter()
     try:
         require_parts(context)
         if stages[0] == next(iter(study.stages)):
             context.plan()
         begin(context, stages)  # what is refused before has begun nothing, and leaves no directory
     except BaseException as error:
-        torch.set_num_threads(threads)
         if (shown := out_of_memory(error)) is not None:
             raise shown from None
         raise
@@ -82,7 +82,6 @@ def execute(run: Run, config: Config):
         _to_log_file(traceback.format_exc())
         raise
     finally:
-        torch.set_num_threads(threads)  # the next job of a sweep, or a notebook, finds the number that was there
         ahead.drop(run, config)
         context.tracked.end()
 

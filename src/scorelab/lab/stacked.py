@@ -26,6 +26,7 @@ from scorelab.lab.locks import Lock
 from scorelab.lab.room import free_on
 from scorelab.lab.runs import PROGRESS, Run
 from scorelab.progress import Progress, reported
+from scorelab.workers import computing
 
 log = logging.getLogger("scorelab")
 
@@ -139,12 +140,7 @@ def train(jobs: list[tuple[Run, Config]], here: bool = True) -> set[Path]:
 
 def _train(jobs, here) -> set[Path]:
     """Train jobs of one key, and return the directories of those that diverged."""
-    import torch
-
-    threads = torch.get_num_threads()
-    with contextlib.ExitStack() as held:
-        held.callback(torch.set_num_threads, threads)
-        torch.set_num_threads(jobs[0][1].general.threads or threads)
+    with contextlib.ExitStack() as held, computing(jobs[0][1].general.threads):
         begun, groups, failed = [], {}, set()
         try:
             for run, config in jobs:

@@ -6,7 +6,6 @@ import time
 import traceback
 from collections import Counter
 
-import torch
 from joblib import Parallel, delayed, parallel_config
 
 from scorelab.claims import Budget, judge
@@ -15,7 +14,7 @@ from scorelab.claims.registry import every_claim
 from scorelab.errors import ConfigError, one_line
 from scorelab.files import write_json
 from scorelab.progress import Progress
-from scorelab.workers import end_with_parent
+from scorelab.workers import computing, end_with_parent
 
 log = logging.getLogger("scorelab")
 
@@ -58,10 +57,10 @@ def unexpected(results: list[dict]) -> list[str]:
     return [each["id"] for each in results if each["verdict"] != each["recorded"]]
 
 
+@computing(1)  # the numbers are the same in any number of processes, and no process waits for another
 def measured(name: str, quick: bool, seed: int, extensions=()) -> tuple[dict, dict]:
     """Measure one claim, in a process that may be new: its entry of claims.json, and the arrays of its figures."""
     end_with_parent()
-    torch.set_num_threads(1)  # the numbers are the same in any number of processes, and no process waits for another
     claim = every_claim(extensions)[name]
     started = time.perf_counter()
     try:

@@ -17,7 +17,7 @@ from scorelab.files import write_json
 from scorelab.laws.estimate import Estimate
 from scorelab.progress import Progress
 from scorelab.studies.peers import LIBRARIES, measurements, reproduce
-from scorelab.workers import end_with_parent
+from scorelab.workers import computing, end_with_parent
 
 log = logging.getLogger("scorelab")
 
@@ -50,10 +50,10 @@ def run(study, context):
     write_json(context.run / "reproductions.json", reproduce.everything({peer.library for peer in peers}, jobs))
 
 
+@computing(1)
 def _measured(study, peer, seed):
     """In a process that may be new: the numbers of a sampler, and its curve for the figure, or the reason and None."""
     end_with_parent()
-    torch.set_num_threads(1)
     if version(peer.library) is None:
         extra = f"{_PACKAGES.get(peer.library, peer.library)} is not installed (pip install 'scorelab[peers]')"
         return {"order": Estimate.missing(extra)}, None
@@ -96,5 +96,4 @@ def version(library: str) -> str | None:
 
 
 def _machine() -> str:
-    threads = torch.get_num_threads()
-    return f"{platform.machine()}, {threads} thread{'s' * (threads > 1)}, torch {torch.__version__}"
+    return f"{platform.machine()}, 1 thread, torch {torch.__version__}"
