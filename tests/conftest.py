@@ -43,6 +43,7 @@ SMALL = (
     "study.floor_repeats=10",
     "study.trajectories=0",
     "figures.formats=[]",  # to draw takes longer than all the rest
+    "figures.dpi=50",  # of what a sweep draws all the same
     "threads=1",
 )
 
