@@ -17,8 +17,9 @@ from scorelab.figures import comparison, losses
 from scorelab.lab import sweep as lab_sweep
 from scorelab.lab.gather import gather
 from scorelab.lab.job_words import read_jobs
-from scorelab.lab.jobs import summarise
+from scorelab.lab.jobs import mean_of, networks_of, summarise
 from scorelab.lab.runs import Run
+from scorelab.laws.estimate import mean_over_causes
 
 DIVERGING = ("training.lr=1e-3,1e14", "seed=0,1", "training.clip=null", "training.warmup=0", "denoiser=relu")
 
@@ -227,6 +228,33 @@ def test_a_dry_run_lists_and_checks_every_job_and_starts_none(tmp_path):
     assert unknown["status"] == 2
     assert "sweep.dry_runn: unknown key; did you mean dry_run?" in unknown["err"]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_is_not_counted_twice(tmp_path):
+    def told(*words):
+        return answer_here("-m", *SMALL, "sweep.dry_run=true", *words, cwd=tmp_path)["err"].splitlines()
+
+    assert told("seed=0,4,8", "replicas=4", "training.lr=1e-3,2e-3") == []
+    (line,) = told("seed=0,1,2", "replicas=2")
+    assert line.startswith("error: job #1 ")
+    apart = "with replicas = 2 it has seed 1 in common with job #0; seeds that are 2 apart are needed"
+    assert line.endswith(f"seed = 1: {apart}")
+    assert [line[-40:] for line in told("seed=3,4,3")] == [" seed=3: seed = 3: job #0 is the same run"[-40:]]
+
+
+def test_networks_and_the_noise_of_their_samples_both_count():
+    """Runs of one network are no more networks, and runs with the same noise no more noise."""
+    rows = [(seed, noise, w1) for seed, w1 in ((0, 1.0), (1, 3.0), (2, 2.0)) for noise in (0, 1, 2, 3)]
+    table = pandas.DataFrame(rows, columns=["seed", "sampler.seed", "w1"])
+    assert mean_of(table, "w1").keys("w1") == {"w1": 2.0, "w1_standard_error": pytest.approx(1 / 3**0.5)}
+    assert mean_of(table[table["seed"] == 1], "w1").standard_error == 0
+    assert list(networks_of(table)["seed"]) == [0, 1, 2]
+    draws = numpy.random.default_rng(0)
+    effects = draws.normal(0, 1, (3000, 3, 1)), draws.normal(0, 0.7, (3000, 1, 4)), draws.normal(0, 0.5, (3000, 3, 4))
+    found = [mean_over_causes(values, table["seed"], table["sampler.seed"]) for values in sum(effects).reshape(-1, 12)]
+    variance, squared = numpy.var([mean for mean, _ in found]), numpy.mean([error**2 for _, error in found])
+    assert variance == pytest.approx(1 / 3 + 0.49 / 4 + 0.25 / 12, rel=0.1)
+    assert squared == pytest.approx(1 / 3 + 0.49 / 4 + 2 * 0.25 / 12, rel=0.05)
 
 
 def test_listed_jobs_are_paired_and_multiplied_with_what_is_swept(tmp_path):

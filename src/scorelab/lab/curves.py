@@ -4,7 +4,7 @@ import numpy
 import pandas
 
 from scorelab.figures.curves import MOST
-from scorelab.laws.estimate import mean_and_error
+from scorelab.lab.jobs import mean_of
 
 #: so many values of the number make a curve
 _LEAST = 3
@@ -60,6 +60,7 @@ def _cell(rows: pandas.DataFrame, number):
     held = rows[number.reference_key].dropna() if number.reference_key in rows else values[:0]
     reference = float(held.mean()) if len(held) else numpy.nan
     if len(values) > 1:
-        return *mean_and_error(values), reference
+        found = mean_of(rows, number.key)
+        return found.value, found.standard_error, reference
     error = rows[number.error_key].dropna().to_numpy(float) if number.error_key in rows else values[:0]
     return (values[0] if len(values) else numpy.nan), (error[0] if len(error) else numpy.nan), reference

@@ -12,7 +12,7 @@ from scorelab.files import read_yaml, require_closed
 from scorelab.lab import slurm_queue
 from scorelab.lab.rows import UNREADABLE
 from scorelab.lab.runs import Run, asked, beneath, flat
-from scorelab.laws.estimate import Estimate
+from scorelab.laws.estimate import Estimate, mean_over_causes
 from scorelab.nodes import GROUPS, resolve
 from scorelab.options import show
 from scorelab.studies.base import Study, lookup
@@ -131,7 +131,8 @@ def columns_of(table: pandas.DataFrame) -> dict[str, str]:
 
 
 def summarise(table: pandas.DataFrame) -> pandas.DataFrame:
-    """The done jobs grouped over seeds: parameters, count, and mean and standard error of each main metric."""
+    """The done jobs grouped over seeds: parameters, count, and mean and standard error of each main metric, see
+    `mean_of`."""
     parameters = grouping(table)
     done = table[table["state"] == "done"]
     metrics = [name for name in columns_of(table) if name in done and done[name].notna().any()]
@@ -139,10 +140,35 @@ def summarise(table: pandas.DataFrame) -> pandas.DataFrame:
     for key, group in groups_of(table):
         row = dict(zip(parameters, key, strict=True)) | {"count": len(group)}
         for name in metrics:
-            row |= Estimate.mean(group[name].dropna().to_numpy(float)).keys(name)
+            row |= mean_of(group, name).keys(name)
         rows.append(row)
     columns = [column for name in metrics for column in (name, f"{name}_standard_error")]
     return pandas.DataFrame(rows, columns=[*parameters, "count", *columns])
+
+
+def mean_of(rows: pandas.DataFrame, key: str) -> Estimate:
+    """The mean of a number over rows of a table that are one configuration, and its standard error.
+
+    The jobs of one seed have one network, and those of one `sampler.seed` the same noise of the sampler: where both
+    vary, the errors over the networks and over the noise are added in squares.
+    """
+    rows = rows[rows[key].notna()]
+    if not len(rows):
+        return Estimate.missing("there are no values")
+    causes = [range(len(rows))]
+    if all(name in rows and rows[name].nunique() > 1 for name in _BOOKKEEPING):
+        own = rows["sampler.seed"].isna()  # such a job takes its noise from its seed
+        noise = rows["sampler.seed"].astype(object).where(~own, "of " + rows["seed"].astype(str))
+        causes = [rows["seed"], noise]
+    return Estimate(*mean_over_causes(rows[key], *causes))
+
+
+def networks_of(rows: pandas.DataFrame) -> pandas.DataFrame:
+    """One row for each training among rows of a table that are one configuration: jobs that differ in `sampler.seed`
+    alone have the same network."""
+    if "sampler.seed" not in rows:
+        return rows
+    return rows.drop_duplicates("seed") if "seed" in rows else rows.head(1)
 
 
 def grouping(table: pandas.DataFrame) -> list[str]:

@@ -13,7 +13,7 @@ from scorelab.errors import ScorelabError, one_line
 from scorelab.files import made_from, remove
 from scorelab.lab.config import Figures, Format
 from scorelab.lab.curves import curves
-from scorelab.lab.jobs import declared, grouping, groups_of, shown_value, title_of
+from scorelab.lab.jobs import declared, grouping, groups_of, networks_of, shown_value, title_of
 from scorelab.lab.trials import Trials
 from scorelab.options import show
 from scorelab.studies.base import Study, function_of
@@ -158,7 +158,7 @@ def _losses(directory: Path, table: pandas.DataFrame) -> tuple[dict, str]:
     from scorelab.figures.files import load_table
 
     arrays, titles, trained = {}, [], []
-    for _, group in groups_of(table):
+    for group in (networks_of(group) for _, group in groups_of(table)):
         paths = [directory / job / "training.csv" for job in group["job"]]
         if len(paths) > 1 and all(path.is_file() for path in paths):
             trained.append((group, paths))

@@ -6,6 +6,7 @@ meanwhile changes no job. Any launcher can run the jobs. The results are gathere
 """
 
 import contextlib
+import json
 import logging
 import sys
 from collections.abc import Mapping
@@ -224,7 +225,7 @@ class Sweeper(sweeper.Sweeper):
         swept = products(parsed)
         listed = read_jobs(Path(options.jobs)) if options.jobs is not None else [[]]
         overrides = [joined(number, one, product) for number, one in enumerate(listed) for product in swept]
-        return [self._compose(number, one) for number, one in enumerate(overrides)]
+        return apart([self._compose(number, one) for number, one in enumerate(overrides)])
 
     def _compose(self, number: int, overrides: list[str]) -> Job:
         try:
@@ -298,6 +299,31 @@ class Sweeper(sweeper.Sweeper):
         returns, stopped = each_once(launch, [Run(path) for path in by_path], ends_together(self.launcher))
         self.stopped = stopped or self.stopped
         return returns
+
+
+def apart(jobs: list[Job]) -> list[Job]:
+    """The jobs, with an error for each that has a seed of an earlier job and is the same otherwise: a mean over both
+    would count one run twice. With replicas=R a job has the seeds seed, ..., seed + R - 1."""
+    seeds, checked = {}, []
+    for job in jobs:
+        if job.error is None:
+            others = {key: value for key, value in job.given.items() if key != "seed"}
+            known = seeds.setdefault(json.dumps(others, sort_keys=True, default=str), {})
+            seed, replicas = job.config.general.seed, job.config.general.replicas
+            own = range(seed, seed + replicas)
+            if (shared := next((each for each in own if each in known), None)) is not None:
+                job = replace(job, config=None, error=ConfigError(_shared(seed, replicas, shared, known[shared])))
+            else:
+                known |= dict.fromkeys(own, job.number)
+        checked.append(job)
+    return checked
+
+
+def _shared(seed: int, replicas: int, shared: int, other: int) -> str:
+    if replicas == 1:
+        return f"seed = {seed}: job #{other} is the same run"
+    why = f"with replicas = {replicas} it has seed {shared} in common with job #{other}"
+    return f"seed = {seed}: {why}; seeds that are {replicas} apart are needed"
 
 
 def _give_back(directory: Path):

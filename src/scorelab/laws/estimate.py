@@ -163,6 +163,32 @@ def mean_and_error(values, axis: int = 0):
     """
     import numpy
 
+    if values.ndim == 1 and bool((values == values[0]).all()):  # of whose mean rounding would make another number
+        return float(values[0]), 0.0
     corrected = {"ddof": 1} if isinstance(values, numpy.ndarray) else {}
     mean, error = values.mean(axis), values.std(axis, **corrected) / math.sqrt(values.shape[axis])
     return (mean, error) if values.ndim > 1 else (float(mean), float(error))
+
+
+def mean_over_causes(values, *causes):
+    """The mean of values that share causes, as runs with the same seed do, and its standard error.
+
+    values: numpy array (count,). causes: for each kind of cause a sequence of labels (count,). With G different labels
+    the squared error of one kind is G/(G - 1) sum_g (sum over i with label g of value_i - mean)^2 / count^2, which for
+    labels that differ in every value is var/count; those of several kinds are added. Where each label of one kind
+    meets each of another, this counts what belongs to no single cause once too often, and is no smaller than the
+    error. A kind with one label has no error. Returns two floats; the error is None if no kind has two labels.
+    """
+    import numpy
+
+    values, squares = numpy.asarray(values, float), []
+    same = bool((values == values[0]).all())
+    mean = float(values[0] if same else values.mean())
+    for labels in causes:
+        _, place = numpy.unique(numpy.asarray(labels, dtype=str), return_inverse=True)
+        sums = numpy.bincount(place, values - mean)
+        if len(sums) > 1:
+            squares.append(len(sums) / (len(sums) - 1) * float((sums**2).sum()) / len(values) ** 2)
+    if not squares:
+        return mean, None
+    return mean, 0.0 if same else math.sqrt(sum(squares))

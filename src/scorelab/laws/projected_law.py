@@ -96,8 +96,10 @@ class ProjectedLaw(Movable):
 
     @property
     def mean(self):
-        """E X."""
-        return float((self.weights * self.means).sum())
+        """E X; 0 where it is no more than the rounding of its terms."""
+        terms = self.weights * self.means
+        mean, rounding = float(terms.sum()), 1e-15 * float(terms.abs().sum())
+        return mean if abs(mean) > rounding else 0.0
 
     @property
     def variance(self):

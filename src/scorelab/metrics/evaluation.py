@@ -222,10 +222,11 @@ def _worst_mode(samples, target) -> Estimate:
     gamma = weights_given(samples, target)
     exact = torch.as_tensor(target.weights).double().cpu()
     mean, error = gamma.mean(0), gamma.std(0) / math.sqrt(len(gamma))
-    # a mode without a sample has no spread: what a share of this size has by chance
-    error = torch.maximum(error, (exact * (1 - exact) / len(gamma)).sqrt() * 0.5)
-    worst = int(((mean - exact) / error.clamp_min(1e-300)).abs().argmax())
-    return Estimate(float(mean[worst]), float(error[worst]), exact=float(exact[worst]))
+    # A mode with few samples or none has too little spread: not less than what a share of this size is off by chance.
+    floor = (2 / math.pi * exact * (1 - exact) / len(gamma)).sqrt()
+    worst = int(((mean - exact) / torch.maximum(error, floor).clamp_min(1e-300)).abs().argmax())
+    numbers = (float(values[worst]) for values in (mean, error, floor, exact))
+    return Estimate(**dict(zip(("value", "standard_error", "floor", "exact"), numbers, strict=True)))
 
 
 def _moments(samples, target, generator) -> dict:
