@@ -161,7 +161,8 @@ class Generate(Study):
         keys = ("relative_error", "t", "relative_error_standard_error", "relative_error_floor")
         columns = [posterior[key] for key in keys if key in posterior]
         error, t, spread, *floor = max(zip(*columns, strict=True))
-        last = row(f"largest relative error, at t = {t:.3g}", error, spread, "floor", *floor)
+        where = f", at t = {t:.3g}" if error else ""  # an exact denoiser has its largest error nowhere
+        last = row(f"largest relative error{where}", error, spread, "floor", *floor)
         return Table(table.headings, [*table.rows, last], table.lines)
 
 
