@@ -101,10 +101,11 @@ def test_configurations_are_compared_each_with_its_own_exact_value(exact, line, 
     assert all(one.get_ydata().tolist() == axes.get_yticks().tolist() for one in drawn)
 
 
-def test_epochs_are_whole_numbers():
-    arrays = {"titles": ["p=0.6"], "0.epoch": numpy.array([1, 2]), "0.loss": numpy.array([[1.1, 1.0], [1.2, 1.0]])}
+@pytest.mark.parametrize("epochs", [[1], [1, 2]])
+def test_epochs_are_whole_numbers(epochs):
+    arrays = {"titles": ["p=0.6"], "0.epoch": numpy.array(epochs), "0.loss": numpy.array([epochs, epochs]) + 0.1}
     (axes,) = losses.figure(arrays).axes
-    assert {1, 2} <= {*axes.get_xticks()} <= {0, 1, 2, 3}
+    assert {*epochs} <= {*axes.get_xticks()} <= {0, 1, 2, 3}
 
 
 def test_text_stays_text_in_vector_files(arrays, tmp_path):
