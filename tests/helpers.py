@@ -210,6 +210,15 @@ def assert_close(actual, expected, rtol, atol=0.0, case=None):
     torch.testing.assert_close(actual, expected, rtol=rtol, atol=atol, msg=message)
 
 
+def legends_lie_beside(figure) -> bool:
+    """Whether no legend of a figure lies on axes that show anything."""
+    figure.draw_without_rendering()
+    of_axes = [axes.get_legend() for axes in figure.axes]
+    every = [legend.get_window_extent() for legend in (*figure.legends, *of_axes) if legend is not None]
+    shown = [axes.get_window_extent() for axes in figure.axes if axes.axison]
+    return bool(every) and not any(legend.overlaps(axes) for legend in every for axes in shown)
+
+
 def refused(kind, function, *arguments) -> str:
     """The text of the error of a kind that a call raises; "not refused" if it raises none, which no error says."""
     try:

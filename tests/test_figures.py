@@ -4,8 +4,10 @@ import matplotlib
 import numpy
 import pytest
 from conftest import SMALL
+from helpers import legends_lie_beside
 from matplotlib.figure import Figure
 
+from scorelab.figures import comparison, losses
 from scorelab.figures.files import save_figure
 from scorelab.figures.projection import grid
 from scorelab.figures.style import new_figure, plain_ticks
@@ -34,7 +36,29 @@ def test_each_figure_labels_its_axes_and_can_be_written(arrays, tmp_path, caplog
 
 def test_a_figure_of_an_exact_denoiser_can_be_drawn(arrays):
     zeros = {name: values if "angle" in name else 0 * values for name, values in arrays["errors"].items()}
-    assert draw(Generate, "errors", zeros).axes[0].get_yscale() == "linear"
+    top, middle, bottom = draw(Generate, "errors", zeros).axes
+    assert top.get_yscale() == bottom.get_yscale() == "linear"
+    said = [text.get_text() for axes in (top, middle, bottom) for text in axes.texts]
+    assert said == ["none: the denoiser is exact"] * 2
+
+
+def test_errors_that_vanish_at_one_angle_alone_are_drawn(arrays):
+    density = arrays["errors"]["path_kl_density"].copy()
+    density[0], density[1] = 0.0, 7.0
+    bottom = draw(Generate, "errors", arrays["errors"] | {"path_kl_density": density}).axes[-1]
+    assert not bottom.texts
+    assert bottom.get_ylim()[1] > 7
+
+
+def test_the_differences_of_posterior_means_are_drawn_where_there_are_any(arrays):
+    two = arrays["posterior_mean"]
+    same = two | {"learned": two["exact"], "relative_error": 0 * two["relative_error"]}
+    for values, panels, says in ((two, 24, "lower panels"), (same, 12, "the denoiser is the exact posterior mean")):
+        figure = draw(Generate, "posterior_mean", values)
+        title = figure.legends[0].get_title().get_text()
+        assert len(figure.axes) == panels
+        assert says in title
+        assert r"|\hat m-m|/\max(|m|,\sqrt{0.1})" in title  # the number of test_relative_error_is_the_published_one
 
 
 def test_samples_outside_of_the_window_are_marked_and_counted_and_lower_the_histogram(arrays):
@@ -45,6 +69,43 @@ def test_samples_outside_of_the_window_are_marked_and_counted_and_lower_the_hist
     assert (stairs.values * numpy.diff(stairs.edges)).sum() == pytest.approx(1 - 2 / len(values))
     assert [text.get_text() for text in axes.texts] == ["2 outside"]
     assert logarithmic.get_yscale() == "log"
+
+
+def test_the_legend_of_the_projection_has_every_mark_and_lies_beside_it(arrays):
+    figure = draw(Generate, "projection", arrays["projection"])
+    labels = [text.get_text() for text in figure.legends[0].texts]
+    assert labels[:3] == [f"samples ({len(arrays['projection']['values'])})", "bins, 68% intervals", "exact law"]
+    assert legends_lie_beside(figure)
+
+
+@pytest.mark.parametrize(
+    ("exact", "line", "ticks"),
+    [
+        ([0.6, 0.7, numpy.nan], [], [0.6, 0.7, numpy.nan]),
+        ([0.7, 0.7 + 1e-9, 0.7], [0.7], []),
+        ([0.7, 0.7, numpy.nan], [], [0.7, 0.7, numpy.nan]),
+        (0.7, [0.7], []),  # as files of earlier versions have it
+        ([numpy.nan] * 3, [], []),
+    ],
+)
+def test_configurations_are_compared_each_with_its_own_exact_value(exact, line, ticks):
+    shown = {"labels": ["a", "b", "c"], "names": ["w"], "titles": ["weight"], "scales": ["linear"]}
+    values = numpy.array([[0.61, 0.63], [0.69, 0.7], [0.5, 0.6]])
+    (axes,) = comparison.figure(shown | {"w": values, "exact.w": numpy.array(exact)}).axes
+    held = [one for one in axes.lines if one.get_label().startswith("floor")]
+    lines = [one for one in held if one.get_linestyle() == "--"]
+    drawn = [one for one in held if one.get_marker() == "|"]
+    assert len(held) == len(lines) + len(drawn)
+    assert [one.get_xdata()[0] for one in lines] == pytest.approx(line)
+    assert [x for one in drawn for x in one.get_xdata()] == pytest.approx(ticks, nan_ok=True)
+    assert all(one.get_ydata().tolist() == axes.get_yticks().tolist() for one in drawn)
+
+
+@pytest.mark.parametrize("epochs", [[1], [1, 2]])
+def test_epochs_are_whole_numbers(epochs):
+    arrays = {"titles": ["p=0.6"], "0.epoch": numpy.array(epochs), "0.loss": numpy.array([epochs, epochs]) + 0.1}
+    (axes,) = losses.figure(arrays).axes
+    assert {*epochs} <= {*axes.get_xticks()} <= {0, 1, 2, 3}
 
 
 def test_text_stays_text_in_vector_files(arrays, tmp_path):

@@ -113,6 +113,18 @@ def test_a_picture_has_a_page_of_panels_and_the_page_says_what_is_left_out(
     assert [title.partition(",")[0] for title in titles][-1] == f"lr={table['training.lr'].iloc[-1]:g}"
 
 
+def test_each_configuration_is_compared_with_its_own_exact_value(make, tmp_path, drawn):
+    for number, weight in enumerate((0.6, 0.6, 0.7, 0.7)):
+        path = make(f"{number}", f"target.p={weight}", f"seed={number % 2}") / "metrics.json"
+        metrics = json.loads(path.read_text())
+        metrics["projection"] |= {"mode_weight_exact": weight, "w1_floor": 0.01 * (number + 1)}
+        path.write_text(json.dumps(metrics))
+    gather(tmp_path / "folder")
+    arrays = files.load_arrays(tmp_path / "folder" / "figures" / "comparison.npz")
+    assert arrays["exact.projection.mode_weight"].tolist() == [0.6, 0.7]
+    assert arrays["exact.projection.w1"] == pytest.approx([0.015, 0.035])  # the means over seeds
+
+
 def test_what_there_is_nothing_to_draw_of_any_more_is_removed(make, tmp_path, drawn):
     runs = [make(f"{number}", f"training.lr={number // 2}", f"seed={number % 2}") for number in range(4)]
     figures = tmp_path / "folder" / "figures"

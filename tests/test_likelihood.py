@@ -7,7 +7,7 @@ import math
 import pandas
 import pytest
 import torch
-from helpers import assert_close, composed, normal, over, refused, seeded
+from helpers import assert_close, composed, legends_lie_beside, normal, over, refused, seeded
 from scipy import stats
 from torch.distributions import MultivariateNormal, kl_divergence
 
@@ -349,6 +349,9 @@ def test_the_study_measures_a_learned_denoiser_beside_the_exact_one(run):
     assert abs(found["flow_gap_exact"]) < 1e-3
     assert found["bound_bits_per_dimension"] == pytest.approx(found["bound"] / (3 * math.log(2)))
     assert {path.name for path in run.directory.glob("figures/*.png")} == {"likelihood.png", "training.png"}
+    figure = run.figures["likelihood"]
+    figure.axes[0].get_legend().remove()  # it has a corner where there are no curves
+    assert legends_lie_beside(figure)
 
 
 def test_what_a_target_does_not_know_is_said_and_the_rest_is_measured(run_once):

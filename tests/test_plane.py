@@ -115,6 +115,16 @@ def test_the_pictures_are_drawn_from_their_arrays_alone(flat, tmp_path):
     assert (flat.directory / "figures" / "plane.gif").read_bytes()[:6] == b"GIF89a"
 
 
+def test_what_is_said_of_the_residuals_lies_beside_them(flat):
+    figure = draw(Generate, "plane", flat.arrays["plane"])
+    figure.draw_without_rendering()
+    (axes,) = (axes for axes in figure.axes if axes.get_title().startswith("(count"))
+    (said,) = axes.texts
+    assert said.get_text().startswith("mean square")
+    assert axes.get_window_extent().y1 <= said.get_window_extent().y0
+    assert said.get_window_extent().y1 <= axes.title.get_window_extent().y0
+
+
 def test_three_modes_of_many_dimensions_have_samples_and_paths_in_the_plane_and_no_field(run_once):
     arrays = run_once(*EXACT, "target=mixture", "target.n=8").arrays
     assert {"plane", "flow"} <= arrays.keys()

@@ -9,7 +9,7 @@ from helpers import refused
 
 import scorelab
 from scorelab.errors import ConfigError, ScorelabError
-from scorelab.figures.replicas import collect
+from scorelab.figures.replicas import collect, figure
 from scorelab.lab.replicas import average
 from scorelab.lab.runs import Run, read_metrics
 
@@ -58,6 +58,8 @@ def test_the_figure_of_replicas_has_what_each_replica_has(together):
     assert arrays["excess_risk"].shape[0] == arrays["relative_error"].shape[0] == arrays["density"].shape[0] == 3
     assert (arrays["density"] @ numpy.diff(arrays["edges"])).max() <= 1 + 1e-12
     assert not list(paths[0].glob("figures/*.png"))
+    labels = figure(arrays | {"relative_error_floor": arrays["relative_error"][0]}).legends[0].texts
+    assert "parametric floor" in {text.get_text() for text in labels}  # its name in the figure `errors`
 
 
 def test_a_number_that_all_replicas_have_alike_keeps_its_own_error():

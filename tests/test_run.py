@@ -40,9 +40,14 @@ def test_a_run_leaves_what_it_promises(finished):
 @over(
     ("total", "floor", "steps", "says"),
     [
-        (2.2, 0.006, 800, "2.2 nats, 367 times its floor, hardly bound the error of the samples; more training.epochs"),
+        (
+            2.2,
+            0.006,
+            800,
+            "a path KL of 2.2 nats, 367 times its floor, hardly bounds the error of the samples; more training.epochs",
+        ),
         (2.2, None, 800, "2.2 nats, with a floor that is not known"),
-        (2.2, 0.006, 0, "hardly bound the error of the samples"),
+        (2.2, 0.006, 0, "hardly bounds the error of the samples"),
         (2.2, 0.3, 800, None),  # few training samples: no estimator would be much better
         (1.02, 0.006, 800, None),  # four standard errors do not decide
         (0.09, 0.006, 800, None),  # the default

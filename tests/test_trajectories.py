@@ -6,7 +6,7 @@ import numpy
 import pytest
 import torch
 from conftest import SMALL
-from helpers import assert_close, copied, noisy_states, over, random_mixture, refused, seeded
+from helpers import assert_close, copied, legends_lie_beside, noisy_states, over, random_mixture, refused, seeded
 from matplotlib.figure import Figure
 
 import scorelab
@@ -301,4 +301,5 @@ def test_the_stacked_histogram_has_unit_area_also_with_paths_outside_of_the_wind
     figure = draw(Generate, "trajectories", arrays)
     (side,) = (axes for axes in figure.axes if axes.get_xlabel() == "density")
     assert sum(bar.get_width() * bar.get_height() for bar in side.patches) == pytest.approx(1.0)
+    assert legends_lie_beside(figure)
     assert numpy.trapezoid(arrays["density"], arrays["grid"], axis=1) == pytest.approx(1.0, abs=1e-3)

@@ -12,8 +12,8 @@ def figure(arrays):
     """Draw one panel for each metric.
 
     arrays: `labels` (groups,); `names`, `titles` and `scales` (panels,), a metric, its title and the scale of its axis;
-    for each metric NAME the values (groups, seeds), nan where a group has fewer seeds; `exact.NAME`, the exact value
-    or the floor of the metric, if it is the same for all groups.
+    for each metric NAME the values (groups, seeds), nan where a group has fewer seeds; `exact.NAME` (groups,), the
+    exact value or the floor of the metric, nan where a group has none, or one number for all groups.
     """
     shown = [
         tuple(map(str, panel)) for panel in zip(*(arrays[key] for key in ("names", "titles", "scales")), strict=True)
@@ -26,9 +26,7 @@ def figure(arrays):
     for axes, (name, title, scale) in zip(every, shown, strict=True):
         _dots(axes, places, numpy.asarray(arrays[name], float), scale)
         if f"exact.{name}" in arrays:
-            axes.axvline(
-                arrays[f"exact.{name}"], color=EXACT, linewidth=0.8, linestyle="--", label="floor or exact value"
-            )
+            _held(axes, places, arrays[f"exact.{name}"])
         axes.set_xscale(scale)
         if scale == "log":
             plain_ticks(axes.xaxis)
@@ -37,9 +35,23 @@ def figure(arrays):
         axes.tick_params(axis="y", length=0)
     every[0].set_yticks(places, labels, fontsize=6)
     every[0].set_ylim(-heights.sum(), 0)
-    entries = {text: handle for axes in every for handle, text in zip(*axes.get_legend_handles_labels(), strict=True)}
+    pairs = [pair for axes in every for pair in zip(*axes.get_legend_handles_labels(), strict=True)]
+    pairs.sort(key=lambda pair: pair[1].startswith("floor"))  # what was measured first
+    entries = {text: handle for handle, text in pairs}
     drawing.legend(entries.values(), entries, loc="outside upper center", ncols=len(entries))
     return drawing
+
+
+def _held(axes, places, exact):
+    """Draw the exact values or floors of the rows: one line where they are equal to rounding, else a tick each."""
+    exact = numpy.broadcast_to(numpy.asarray(exact, float), len(places))
+    if not numpy.isfinite(exact).any():
+        return
+    if numpy.allclose(exact, exact[0], rtol=1e-6, atol=0):
+        axes.axvline(exact[0], color=EXACT, linewidth=0.8, linestyle="--", label="floor or exact value")
+        return
+    style = {"color": EXACT, "markersize": 10, "markeredgewidth": 1.2, "zorder": 1.5}
+    axes.plot(exact, places, "|", label="floor or exact value of the row", **style)
 
 
 def _dots(axes, places, values, scale):

@@ -49,6 +49,7 @@ def _panel(axes, arrays, prefix):
         axes.plot(epoch, runs.T, color=colour, linewidth=0.4, alpha=0.35)
         axes.plot(epoch, mean, color=colour, label=f"{label}: mean ± standard deviation, {len(runs)} runs")
         axes.fill_between(epoch, low, mean + deviation, color=colour, alpha=0.25, linewidth=0)
+    axes.locator_params(axis="x", integer=True, min_n_ticks=1)
     least = arrays.get(f"{prefix}bayes_risk")
     if least is not None:
         axes.axhline(float(least), color=EXACT, linestyle="--", linewidth=1.0, label="least value")

@@ -22,20 +22,21 @@ def figure(arrays):
     that has samples, with its Poisson interval of 68 per cent.
     """
     logarithmic = "exact_cdf" not in arrays
-    drawing = new_figure(COLUMN, 3.9 if logarithmic else 2.4)
+    drawing = new_figure(COLUMN, 4.0 if logarithmic else 2.5)
     axes, *below = drawing.subplots(
         1 + logarithmic, 1, sharex=True, squeeze=False, height_ratios=(3, 2)[: 1 + logarithmic]
     )[:, 0]
     panel(axes, arrays)
     mark_outside(axes, arrays["values"])
     axes.set_ylabel("density" if logarithmic else "share below")
-    low, high = axes.get_ylim()
-    axes.set_ylim(low, high * 1.28)
-    axes.legend(loc="upper left", ncols=1)
+    handles, labels = axes.get_legend_handles_labels()
     for axes in below:
-        _in_log_scale(axes, arrays)
+        points = _in_log_scale(axes, arrays)
         axes.set_ylabel("density, log scale")
+        handles.insert(1, points)
+        labels.insert(1, points.get_label())
     axes.set_xlabel(_LABEL)
+    drawing.legend(handles, labels, loc="outside upper center", ncols=2)
     drawing.align_ylabels()
     return drawing
 
@@ -106,7 +107,7 @@ def _densities(axes, arrays):
 
 
 def _in_log_scale(axes, arrays):
-    """The densities, and for each bin that has samples a point with its interval."""
+    """Draw the densities, and for each bin that has samples a point with its interval; return the points."""
     bins, density = histogram(arrays)
     one = 1 / (len(arrays["values"]) * (bins[1] - bins[0]))  # the density of a bin with one sample
     counts, middle = numpy.round(density / one), (bins[1:] + bins[:-1]) / 2
@@ -117,11 +118,12 @@ def _in_log_scale(axes, arrays):
     )
     bars = one * numpy.array([counts[there] - low, high - counts[there]])
     style = {"fmt": ".", "color": THIRD, "markersize": 3, "markeredgewidth": 0, "linewidth": 0.6}
-    axes.errorbar(middle[there], density[there], bars, **style)
+    points = axes.errorbar(middle[there], density[there], bars, label="bins, 68% intervals", **style)
     _densities(axes, arrays)
     axes.set_yscale("log")
     highest = max(density.max(), *(arrays[name].max() for name in ("exact", "exact_at_T") if name in arrays), one)
     axes.set_ylim(0.15 * one, 3 * highest)
+    return points
 
 
 def _bins(values, low, high):

@@ -94,7 +94,7 @@ def _training(axes, arrays):
 def _errors(axes, arrays):
     _band(axes, arrays["t"], arrays["relative_error"])
     if "relative_error_floor" in arrays:
-        axes.plot(arrays["t"], arrays["relative_error_floor"], color=FAINT, linestyle=":", label="noise floor")
+        axes.plot(arrays["t"], arrays["relative_error_floor"], color=FAINT, linestyle=":", label="parametric floor")
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xlabel(r"posterior mean at time $t$")

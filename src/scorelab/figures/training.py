@@ -40,6 +40,7 @@ def figure(arrays):
     last = below[0] if below else top
     last.set_xlabel("optimiser steps")
     last.set_xlim(0, None)
+    last.locator_params(axis="x", integer=True)
     drawing.align_ylabels()
     return drawing
 

@@ -145,10 +145,8 @@ def _comparison(table: pandas.DataFrame, numbers) -> dict:
     for number in numbers:
         seeds = max(map(len, groups))
         arrays[number.key] = [[*group[number.key], *[numpy.nan] * (seeds - len(group))] for group in groups]
-        held = number.reference_key
-        # One reference line is drawn for all configurations if their reference values are about the same.
-        if held in table and table[held].max() - table[held].min() <= 0.3 * table[held].max():
-            arrays[f"exact.{number.key}"] = table[held].mean()
+        if number.reference_key in table:
+            arrays[f"exact.{number.key}"] = [group[number.reference_key].mean() for group in groups]
     return arrays
 
 

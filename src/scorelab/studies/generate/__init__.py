@@ -202,7 +202,7 @@ def _far(metrics):
         yield f"path KL: to the process that copies the {what}, which a network that generalises is far from"
         return
     held = f"{total / floor:.3g} times its floor" if floor else "with a floor that is not known"
-    text = f"path KL: {total:.4g} nats, {held}, hardly bound the error of the samples"
+    text = f"a path KL of {total:.4g} nats, {held}, hardly bounds the error of the samples"
     if metrics.get("training", {}).get("steps"):
         text += "; more training.epochs or training.weight=likelihood may help"
         if "mode_weights" in metrics.get("projection", {}):

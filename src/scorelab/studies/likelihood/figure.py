@@ -66,4 +66,4 @@ def _gaps(axes, arrays):
     axes.set_yscale("log" if str(arrays["quantity"]) == "gap" else "linear")
     axes.set_xlabel("length $T$ of the chain")
     axes.set_ylabel("bound $-$ NLL (nats)" if str(arrays["quantity"]) == "gap" else "bound (nats)")
-    axes.legend(loc="center left", bbox_to_anchor=(0.0, 0.6))
+    axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))  # the curves may lie anywhere

@@ -53,8 +53,10 @@ def figure(arrays):
 
 
 def _log_or_zero(axes, values):
-    """Make the axis logarithmic, unless the values are zero, as they are for an exact denoiser."""
+    """Make the axis logarithmic, unless there are zeros; where all are, as of an exact denoiser, say so."""
     if (values > _ZERO).all():
         axes.set_yscale("log")
-    else:
+    elif not (values > _ZERO).any():
         axes.set_ylim(-0.05, 1.0)
+        axes.set_yticks([0])
+        axes.text(0.5, 0.5, "none: the denoiser is exact", transform=axes.transAxes, ha="center", color=FAINT)

@@ -24,7 +24,7 @@ def figure(arrays):
     samples are expected. Of exact samples they are about standard normal. All other samples are counted together.
     """
     known = "log_density" in arrays
-    drawing = new_figure(PAGE, 2.7 if known else 3.8)
+    drawing = new_figure(PAGE, 2.9 if known else 3.8)
     panels = drawing.subplots(1, 2 + known, sharex=True, sharey=True)
     some = len(arrays["samples"])
     shown = f"the first {some:,} of {int(arrays['count']):,} samples" if some < arrays["count"] else f"{some:,} samples"
@@ -63,7 +63,7 @@ def _residuals(drawing, axes, arrays):
         *(arrays["edges_x"], arrays["edges_y"], residual), cmap="PuOr_r", vmin=-_END, vmax=_END, rasterized=True
     )
     axes.set_facecolor("#EEEEEE")
-    axes.set_title("(count − expected)/√expected", pad=4)
+    axes.set_title("(count − expected)/√expected", pad=22 if compared.any() else 4)
     if compared.any():
         found = residual[compared]
         error = numpy.sqrt((2 + 1 / expected[compared]).sum()) / len(found)
@@ -71,8 +71,7 @@ def _residuals(drawing, axes, arrays):
         rest = float(arrays["count"]) - arrays["counts"][compared].sum()
         there = max(float(arrays["count"]) - expected[compared].sum(), 0.0)
         said += f"\nelsewhere {rest:,.0f} (exact: {there:,.0f} ± {numpy.sqrt(there):.0f})"
-        behind = {"facecolor": "#EEEEEE", "alpha": 0.8, "linewidth": 0, "pad": 1}
-        axes.text(0.03, 0.97, said, transform=axes.transAxes, va="top", fontsize=6, bbox=behind)
+        axes.text(0.5, 1.02, said, transform=axes.transAxes, ha="center", va="bottom", fontsize=6)
     beyond = bool((numpy.abs(residual[compared]) > _END).any())
     place = axes.inset_axes([1.04, 0, 0.045, 1])
     bar = drawing.colorbar(shown, cax=place, extend="both" if beyond else "neither")

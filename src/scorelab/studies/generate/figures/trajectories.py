@@ -23,7 +23,7 @@ def figure(arrays):
     the density is not known; for more than one mode commitment_t (count,), commitment_t_exact (exact paths,), the same
     with commitment_90_t, and speciation, an angle."""
     commits = "commitment_t" in arrays
-    drawing = new_figure(PAGE, 4.2 if commits else 2.8)
+    drawing = new_figure(PAGE, 4.4 if commits else 2.8)
     places = drawing.add_gridspec(1 + commits, 2, width_ratios=(5.2, 1), height_ratios=(2.1, 1)[: 1 + commits])
     axes = drawing.add_subplot(places[0, 0])
     side = drawing.add_subplot(places[0, 1], sharey=axes)
@@ -45,7 +45,8 @@ def figure(arrays):
         below = drawing.add_subplot(places[1, 0], sharex=axes)
         axes.tick_params(labelbottom=False)
         _committed(below, arrays)
-        below.legend(loc="best", ncols=3, columnspacing=1.5)
+        entries = below.get_legend_handles_labels()
+        drawing.legend(*entries, loc="outside lower center", ncols=len(entries[0]), columnspacing=1.2, handlelength=1.8)
         key = drawing.add_subplot(places[1, 1])
         key.set_axis_off()
         key.legend(*side.get_legend_handles_labels(), loc="upper left", borderaxespad=0)
