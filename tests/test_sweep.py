@@ -94,6 +94,7 @@ def test_of_several_seeds_a_figure_compares_the_configurations(finished):
     arrays = numpy.load(finished / "figures" / "comparison.npz")
     assert list(arrays["labels"]) == ["tanh", "relu, m=8", "L=1, lr=0.1, N=3"]
     numpy.testing.assert_array_equal(arrays["path_kl.total"], [[1, 7], [3, 9], [5, numpy.nan]])
+    numpy.testing.assert_allclose(arrays["error.path_kl.total"], [3, 3, numpy.nan])
     assert arrays["exact.projection.mode_weight"].tolist() == [0.7] * 3
     left, middle, _ = comparison.figure(dict(arrays)).axes
     assert [text.get_text() for text in left.get_yticklabels()] == list(arrays["labels"])

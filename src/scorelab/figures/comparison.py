@@ -12,8 +12,9 @@ def figure(arrays):
     """Draw one panel for each metric.
 
     arrays: `labels` (groups,); `names`, `titles` and `scales` (panels,), a metric, its title and the scale of its axis;
-    for each metric NAME the values (groups, seeds), nan where a group has fewer seeds; `exact.NAME` (groups,), the
-    exact value or the floor of the metric, nan where a group has none, or one number for all groups.
+    for each metric NAME the values (groups, seeds), nan where a group has fewer seeds; `error.NAME` (groups,), the
+    standard error of their mean, nan where it is not known, by default that of independent values; `exact.NAME`
+    (groups,), the exact value or the floor of the metric, nan where a group has none, or one number for all groups.
     """
     shown = [
         tuple(map(str, panel)) for panel in zip(*(arrays[key] for key in ("names", "titles", "scales")), strict=True)
@@ -24,7 +25,8 @@ def figure(arrays):
     places = 0.5 * heights - heights.cumsum()
     every = drawing.subplots(1, len(shown), sharey=True, squeeze=False)[0]
     for axes, (name, title, scale) in zip(every, shown, strict=True):
-        _dots(axes, places, numpy.asarray(arrays[name], float), scale)
+        values = numpy.asarray(arrays[name], float)
+        _dots(axes, places, values, arrays.get(f"error.{name}", [_error(row) for row in values]), scale)
         if f"exact.{name}" in arrays:
             _held(axes, places, arrays[f"exact.{name}"])
         axes.set_xscale(scale)
@@ -54,15 +56,20 @@ def _held(axes, places, exact):
     axes.plot(exact, places, "|", label="floor or exact value of the row", **style)
 
 
-def _dots(axes, places, values, scale):
+def _error(row) -> float:
+    row = row[numpy.isfinite(row)]
+    return mean_and_error(row)[1] if len(row) > 1 else numpy.nan
+
+
+def _dots(axes, places, values, errors, scale):
     """Draw a small dot for each seed, and a large dot with its standard error for the mean."""
-    for place, row in zip(places, values, strict=True):
+    for place, row, error in zip(places, values, numpy.nan_to_num(numpy.asarray(errors, float)), strict=True):
         row = row[numpy.isfinite(row)]
         if not len(row):
             continue
         first = bool(place == places[0])
         axes.plot(row, [place] * len(row), ".", color=FAINT, markersize=4, markeredgewidth=0, label="a seed" * first)
-        mean, error = mean_and_error(row) if len(row) > 1 else (row.mean(), 0.0)
+        mean = row.mean()
         low = min(error, 0.9 * mean) if scale == "log" else error
         bar = {"xerr": [[low], [error]], "fmt": "o", "markersize": 3, "linewidth": 1.0}
         axes.errorbar([mean], [place], color=LEARNED, label="mean ± standard error" * first, **bar)

@@ -13,7 +13,7 @@ from scorelab.errors import ScorelabError, one_line
 from scorelab.files import made_from, remove
 from scorelab.lab.config import Figures, Format
 from scorelab.lab.curves import curves
-from scorelab.lab.jobs import declared, grouping, groups_of, networks_of, shown_value, title_of
+from scorelab.lab.jobs import declared, grouping, groups_of, mean_of, networks_of, shown_value, title_of
 from scorelab.lab.trials import Trials
 from scorelab.options import show
 from scorelab.studies.base import Study, function_of
@@ -145,6 +145,8 @@ def _comparison(table: pandas.DataFrame, numbers) -> dict:
     for number in numbers:
         seeds = max(map(len, groups))
         arrays[number.key] = [[*group[number.key], *[numpy.nan] * (seeds - len(group))] for group in groups]
+        errors = [mean_of(group, number.key).standard_error for group in groups]
+        arrays[f"error.{number.key}"] = [numpy.nan if error is None else error for error in errors]
         if number.reference_key in table:
             arrays[f"exact.{number.key}"] = [group[number.reference_key].mean() for group in groups]
     return arrays
