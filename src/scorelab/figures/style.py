@@ -76,7 +76,8 @@ def plain_ticks(axis):
     if decades > 4:
         return
     within = ticker.MaxNLocator(5, steps=(1, 2, 2.5, 5, 10)) if decades < 0.8 else None
-    axis.set_major_locator(within or ticker.LogLocator(subs=(1, 2, 5) if decades < 2.5 else (1,)))
+    few = decades < (1.7 if axis.axis_name == "x" else 2.5)  # side by side the numbers need more room
+    axis.set_major_locator(within or ticker.LogLocator(subs=(1, 2, 5) if few else (1,)))
     axis.set_major_formatter(
         ticker.FuncFormatter(lambda value, _: f"{value:.10g}" if value >= 1e-4 else f"{value:.0e}")
     )
