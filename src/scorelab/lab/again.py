@@ -16,6 +16,7 @@ from scorelab.lab.config import Config, check, differences
 from scorelab.lab.execution import require_device
 from scorelab.lab.runs import OF_START, SECTION, Run, read_metrics, without_sections
 from scorelab.nodes import GROUPS
+from scorelab.tensorfile import require_whole
 
 #: the end of the names of files with weights
 _WEIGHTS = ".safetensors"
@@ -91,7 +92,7 @@ def _is_replica(run: Run, whole: Path) -> bool:
 
 def require_trained(origin: Run, config: Config):
     """Raise ScorelabError unless a run can be sampled from: no process works at it, and what the stages before `sample`
-    wrote is there, of each replica as well."""
+    wrote is there, its weights whole, of each replica as well."""
     for each in _with_replicas(origin, config):
         owner = locks.owner(each.path)
         if owner is not None:
@@ -102,6 +103,8 @@ def require_trained(origin: Run, config: Config):
         for name in _files(each, config):
             if not inside(each.path, name).is_file():
                 raise ScorelabError(f"{each / name}: no such file")
+            if name.endswith(_WEIGHTS):
+                require_whole(each / name)
 
 
 def take(origin: Run, run: Run, config: Config, overrides: list[str]):
