@@ -16,7 +16,6 @@ from scorelab.lab.config import Config, check, differences
 from scorelab.lab.execution import require_device
 from scorelab.lab.runs import OF_START, SECTION, Run, read_metrics, without_sections
 from scorelab.nodes import GROUPS
-from scorelab.tensorfile import require_whole
 
 #: the end of the names of files with weights
 _WEIGHTS = ".safetensors"
@@ -104,6 +103,8 @@ def require_trained(origin: Run, config: Config):
             if not inside(each.path, name).is_file():
                 raise ScorelabError(f"{each / name}: no such file")
             if name.endswith(_WEIGHTS):
+                from scorelab.tensorfile import require_whole
+
                 require_whole(each / name)
 
 
