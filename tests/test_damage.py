@@ -203,6 +203,16 @@ def test_a_denoiser_is_the_one_of_the_run(done, run):
     assert "not a denoiser saved by scorelab" in refused(ScorelabError, load_denoiser, path)
 
 
+def test_cut_weights_are_named_where_they_are_before_a_directory_is_made(run, tmp_path):
+    path = run / "denoiser.safetensors"
+    path.write_bytes(path.read_bytes()[:-100])
+    for words in (["seed=0"], ["in_place=true"]):
+        answer = answer_here(*words, f"run={run}", "stage=sample", cwd=tmp_path)
+        assert f"error: {path}: not a whole safetensors file" in answer["err"]
+        assert "sampling: " not in answer["out"]
+        assert {*tmp_path.iterdir()} == {run}
+
+
 def test_a_table_has_the_columns_that_are_asked_for(done, run):
     context = Context(Run(run), done.config)
     for says, written in {

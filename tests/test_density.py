@@ -1,5 +1,6 @@
 """Densities in the plane: curves, boxes and functions of the user's own, against independent computations."""
 
+import logging
 import math
 
 import numpy
@@ -9,6 +10,7 @@ from helpers import assert_close, composed, noisy_states, over, refused, seeded
 from own_densities import THREE, in_numpy, three
 from scipy import special, stats
 
+from scorelab import progress
 from scorelab.errors import ConfigError
 from scorelab.lab.config import check
 from scorelab.laws.mixture import IsotropicMixture
@@ -294,3 +296,14 @@ def test_a_function_of_a_package_that_is_not_given_is_not_imported(tmp_path, mon
     monkeypatch.syspath_prepend(tmp_path)
     data = composed("target=density", *OWN, "target.function=trap_density.f")
     assert "allowed are functions" in refused(ConfigError, check, data)
+
+
+def test_a_bayes_risk_that_takes_long_is_foretold_in_one_line(caplog, monkeypatch):
+    target, angles = Boxes(*checkerboard(2, 1.0)), torch.linspace(0.5, 1.5, 4, dtype=torch.float64)
+    monkeypatch.setattr(progress, "_LOOK", 0.0)
+    for long, lines in ((1e9, 0), (0.0, 1)):
+        monkeypatch.setattr(progress, "_LONG", long)
+        caplog.clear()
+        with caplog.at_level(logging.INFO, "scorelab"):
+            target.bayes_risk(angles)
+        assert [record.getMessage()[:27] for record in caplog.records] == ["Bayes risk: 4 angles, about"] * lines

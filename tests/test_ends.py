@@ -13,10 +13,10 @@ from scorelab.denoisers import ExactDenoiser
 from scorelab.errors import ConfigError
 from scorelab.lab.config import check
 from scorelab.metrics.projection import orthogonal_metrics
-from scorelab.samplers import DPMSolverSDE3M, EulerMaruyama, FlowHeun, draw_samples
+from scorelab.samplers import DPMSolverSDE3M, EulerMaruyama, FlowHeun, draw_samples, ends
 from scorelab.samplers.ends import on_target, warn
 from scorelab.samplers.risk import grid_of
-from scorelab.samplers.trial import fault
+from scorelab.samplers.trial import _in_span, fault, judged
 from scorelab.schedules import Localization
 from scorelab.targets import AnisotropicMixture, GaussianMixture, Target
 from scorelab.targets.scale import measured, scale
@@ -209,6 +209,67 @@ def test_a_trial_finds_the_variance_that_the_rule_makes():
     found = fault(job(rule, steps=12), schedule, angles, target)
     assert found.found == pytest.approx(exact, rel=4 * math.sqrt(2 / 8192))
     assert not 1 / 1.2 < exact < 1.2
+
+
+def noisy(target, count, angle, generator):
+    """Exact samples of the noisy law of a mixture."""
+    noise = torch.randn(count, target.n, generator=generator, dtype=torch.float64)
+    return math.sin(angle) * target.sample(count, generator, torch.float64) + math.cos(angle) * noise
+
+
+def built(name):
+    return _in_span(check(composed(f"target={name}"))["target"].build(generator=seeded(0)))
+
+
+@over(
+    ("name", "sets", "count"),
+    [
+        *((name, 20, 8192) for name in ("two_modes", "v1/rare", "v1/grid", "v1/clusters", "v1/widths", "v1/gaussian")),
+        ("v1/many_modes", 4, 2048),
+    ],
+)
+def test_exact_samples_are_never_at_fault(name, sets, count):
+    """Also those of modes that hardly any sample is in, whose variances are heavy-tailed."""
+    target, generator = built(name), seeded(1)
+    assert [judged(target, noisy(target, count, 1.47, generator), 1.47) for _ in range(sets)] == [None] * sets
+
+
+@over(
+    ("name", "changed", "says"),
+    [
+        ("two_modes", {"weights": [0.8, 1.0]}, "mode 0 has the weight 0.6"),
+        ("v1/rare", {"weights": [1.0, 1.0, 3.0, 1.0, 1.0]}, "mode 2 has the weight 0.2"),
+        ("v1/grid", {"weights": [1.0] * 24 + [2.0]}, "mode 24 has the weight 0.07"),
+        ("v1/grid", {"std": [1.0] * 24 + [2.0]}, "within mode 24 is"),
+        ("v1/grid", {"std": [1.14] * 25}, "within the modes is 1."),
+        ("two_modes", {"std": [1.0, 0.8]}, "within mode 1 is 0.6"),
+    ],
+)
+def test_planted_faults_are_found_and_named_as_the_tables_name_modes(name, changed, says):
+    target, angle = built(name), 1.565
+    weights, std = (torch.tensor(changed.get(key, [1.0]), dtype=torch.float64) for key in ("weights", "std"))
+    bad = GaussianMixture(target.weights * weights, target.means, target.std * std)
+    assert says in judged(target, noisy(bad, 8192, angle, seeded(2)), angle).words
+
+
+def test_the_search_for_what_mends_a_grid_is_said_and_bounded(caplog, monkeypatch):
+    target, (name, *given), _ = WRONG["karras far"]
+    monkeypatch.setattr(ends, "_SECONDS", 0.0)
+    schedule, given = on_target(configured(name, *given), target), job(DPMSolverSDE3M())
+    with caplog.at_level(logging.INFO, "scorelab"):
+        warn(given, schedule, given.angles(schedule), target)
+    said, line = (record.getMessage() for record in caplog.records)
+    assert "looking for steps that mend it" in said
+    assert line.endswith("what mends it takes too long to find: more sampler.steps, another schedule or sampler")
+
+
+def test_an_end_is_advised_only_where_it_mends(caplog):
+    """A single step goes to the end of the clock, wherever it is to begin."""
+    target = GaussianMixture.two_modes()
+    (line,) = reported(caplog, on_target(configured("localization"), target), target, steps=1)
+    assert line.endswith("where the target is no longer noise; take more sampler.steps than 1")
+    (line,) = reported(caplog, configured("localization", "schedule.grid=karras"), target, steps=1)
+    assert "schedule." not in line
 
 
 @over("steps", [199, 200, 333])

@@ -29,6 +29,8 @@ DRY = ("-m", "sweep.dry_run=true", "target.n=8")
         (["seed=1,2"], "seed=1,2: -m, or scorelab.sweep, sweeps over these values"),
         (["+seed=1"], "An item is already at 'seed'"),
         (["hydra/launcher=nope"], "hydra/launcher = nope: no such option"),
+        (["hydra/launcher=stacked"], "hydra/launcher=stacked: needs a sweep, as in python run.py -m"),
+        (["hydra/sweeper=optimise"], "hydra/sweeper=optimise: needs a sweep"),
         (["training.resume=/nonexistent"], "training.resume = /nonexistent: not a run directory"),
         (["run=/nonexistent", "stage=plot"], "run = /nonexistent: not a run directory"),
         ("seed=3", "overrides = seed=3: a list of words is needed"),

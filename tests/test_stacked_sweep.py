@@ -35,6 +35,10 @@ def test_jobs_of_a_stack_are_what_they_are_alone(tmp_path):
     assert "stacked: jobs 0, 1, 2, 3 are trained together" in finished["out"]
     jobs = [Run(tmp_path / "sweep" / str(k)) for k in range(4)]
     assert [job.state for job in jobs] == ["done", "failed", "done", "failed"]
+    log = (jobs[0] / "run.log").read_text()
+    assert "least loss" in log
+    assert "training: " not in log
+    assert "training goes on" not in log
     assert "the loss is" in jobs[1].status["error"]
     assert not list((tmp_path / "sweep").glob("*/checkpoint*"))
     alone = scorelab.run([*SMALL, "seed=1", "training.lr=1e-3"], tmp_path / "alone")

@@ -19,6 +19,8 @@ from rich.progress import Progress as Bar
 log = logging.getLogger("scorelab")
 #: seconds between two changes of the line of a notebook, and of the file of a run
 _PAUSE, _REPORT_PAUSE = 0.3, 2.0
+#: seconds after which it is looked how long a computation will take, and from which on it is said
+_LOOK, _LONG = 1.0, 5.0
 #: the report of the run that this thread works at; None where there is none
 _report: ContextVar["_Report | None"] = ContextVar("report", default=None)
 
@@ -114,6 +116,18 @@ def labelled(text: str):
         yield
     finally:
         _Line.of = ""
+
+
+def foretold(what: str, items: list, unit: str):
+    """Yield the items; one line of the log, after the first second, says how long they will take if that is long."""
+    started, said = time.monotonic(), False
+    for done, item in enumerate(items):
+        seconds = time.monotonic() - started
+        if not said and done and seconds >= _LOOK:
+            said, left = True, seconds / done * (len(items) - done)
+            if left >= _LONG:
+                log.info("%s: %d %s, about %.0f s", what, len(items), unit, seconds + left)
+        yield item
 
 
 class Progress:

@@ -1,5 +1,6 @@
 """Files of tensors: safetensors, written whole or not at all. Reading one never executes what it contains."""
 
+import contextlib
 from pathlib import Path
 
 import torch
@@ -17,15 +18,27 @@ def write_tensors(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[s
 
 def read_tensors(path: Path):
     """Read (tensors, metadata). Raises ScorelabError for a missing or truncated file, or a file of another kind."""
+    with _opened(path) as file:
+        metadata = file.metadata() or {}
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dictionary)
+    return tensors, metadata
+
+
+def require_whole(path: Path):
+    """Raise ScorelabError for what `read_tensors` refuses, by the head and the size of the file."""
+    with _opened(path):
+        pass
+
+
+@contextlib.contextmanager
+def _opened(path):
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dictionary)
+            yield file
     except FileNotFoundError:
         raise ScorelabError(f"{path}: no such file") from None
     except (SafetensorError, OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
         raise ScorelabError(f"{path}: not a whole safetensors file ({error})") from None
-    return tensors, metadata
 
 
 def load_state(path: Path, tensors: dict[str, torch.Tensor], module: torch.nn.Module):

@@ -91,7 +91,7 @@ def _is_replica(run: Run, whole: Path) -> bool:
 
 def require_trained(origin: Run, config: Config):
     """Raise ScorelabError unless a run can be sampled from: no process works at it, and what the stages before `sample`
-    wrote is there, of each replica as well."""
+    wrote is there, its weights whole, of each replica as well."""
     for each in _with_replicas(origin, config):
         owner = locks.owner(each.path)
         if owner is not None:
@@ -102,6 +102,10 @@ def require_trained(origin: Run, config: Config):
         for name in _files(each, config):
             if not inside(each.path, name).is_file():
                 raise ScorelabError(f"{each / name}: no such file")
+            if name.endswith(_WEIGHTS):
+                from scorelab.tensorfile import require_whole
+
+                require_whole(each / name)
 
 
 def take(origin: Run, run: Run, config: Config, overrides: list[str]):

@@ -45,6 +45,8 @@ from scorelab.workers import doing_job, end_with_parent
 log = logging.getLogger("scorelab")
 #: the files of a sweep, or of a folder that was gathered, end so
 ENDS = ("json", "csv")
+#: how overrides of Hydra's begin that only a sweep heeds
+_OF_SWEEPS = tuple(f"hydra{mark}{name}" for name in ("launcher", "sweeper") for mark in "/.")
 #: whether the user asked for a traceback with every error; read before `main` sets the variable for its own ends
 TRACEBACKS = os.environ.get("HYDRA_FULL_ERROR") == "1"
 
@@ -70,6 +72,7 @@ class ReserveDirectory(Callback):
         with one_line_errors():
             opened = existing_run(config)
             checked = asked_for(opened, config)
+            _require_single(config.hydra.overrides.hydra)
             chosen = any(str(override).startswith("hydra.run.dir=") for override in config.hydra.overrides.hydra)
             listing = checked.study.listing(checked) if opened is None else None
             if listing is not None:
@@ -335,6 +338,13 @@ def require_new(config: Config, in_sweep: bool, elsewhere: bool = False):
         require_device(config)
 
 
+def _require_single(words):
+    """Raise ConfigError if a single run is asked for with a launcher or a sweeper, or with keys of one."""
+    for word in map(str, words):
+        if word.lstrip("+~").startswith(_OF_SWEEPS):
+            raise ConfigError(f"{word}: needs a sweep, as in python run.py -m ...")
+
+
 def _option_groups(of_hydra) -> set[str]:
     return {group for group in GROUPS if group in of_hydra.runtime.choices}
 
@@ -363,6 +373,7 @@ def run(overrides=(), directory: Path | str | None = None, config_dir: Path | st
     with composing(words_of(overrides, config_dir)) as composed:
         opened = existing_run(composed)
         config, tasks = asked_for(opened, composed), as_given(composed.hydra.overrides.task)
+        _require_single(composed.hydra.overrides.hydra)
         # compose() leaves hydra.job unset; the pattern of directory names does not need it.
         wanted = Path(OmegaConf.to_container(composed.hydra.run, resolve=True)["dir"])
     in_place = opened is not None and not config.samples_anew

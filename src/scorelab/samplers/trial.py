@@ -3,7 +3,9 @@
 import math
 from typing import NamedTuple
 
+import numpy
 import torch
+from scipy.special import betainc, betaincc, gammainc, gammaincc
 
 from scorelab.denoisers.exact import ExactDenoiser
 from scorelab.errors import ScorelabError
@@ -14,10 +16,11 @@ from scorelab.targets.gaussian_mixture import GaussianMixture
 
 #: a trial has about so many numbers in its state, or in a sample's path, and at least and at most so many samples
 _NUMBERS, _LEAST, _MOST = 2**18, 1024, 8192
-#: a weight is wrong beyond so many standard errors, if it misses by this share of itself or of the other weights
-_ERRORS, _SHARE = 4.0, 0.1
-#: a variance is wrong beyond this factor, after so many standard errors in its favour
-_FACTOR, _FAVOUR = 1.2, 2.0
+#: chance that exact samples show any fault, over all that is compared; a mode in which fewer samples are expected is
+#: not compared by itself
+_ALARM, _FEW = 1e-4, 10.0
+#: a weight is wrong if it misses by this share of itself or of the other weights, a variance beyond this factor
+_SHARE, _FACTOR = 0.1, 1.2
 
 
 class Fault(NamedTuple):
@@ -30,13 +33,8 @@ class Fault(NamedTuple):
 
 
 def fault(job, schedule, angles, target) -> Fault | None:
-    """The worst mode of a trial on the grid `angles` (steps + 1,), or None if all are right within the errors.
-
-    With gamma_k = P(mode k | x) and D_k the squared length of x in mode k, over its mean, exact samples have
-    E gamma_k = w_k and E gamma_k D_k = w_k at every angle. Wrong is a weight that misses by 4 standard errors and by a
-    tenth of w_k or 1 - w_k, and else a variance that is 1.2 times too large or too small, after 2 standard errors in
-    its favour. A job that diverges has an infinite variance.
-    """
+    """The worst mode of a trial on the grid `angles` (steps + 1,), or None if all are right within the errors; see
+    `judged`. A job that diverges has an infinite variance."""
     small = _in_span(target)
     count = max(_LEAST, min(_MOST, _NUMBERS // max(small.n, job.steps)))
     tried = job.model_copy(update={"count": count, "batch_size": count + BLOCK, "output": "scaled"})
@@ -47,35 +45,59 @@ def fault(job, schedule, angles, target) -> Fault | None:
     except ScorelabError:
         return Fault("the samples diverge", math.inf, 1.0)
     x *= math.sin(angle)
-    gamma = small.posterior_weights(x, angle)
-    return _weight(small, gamma) or _variance(small, gamma * small.squared_lengths(x, angle), gamma)
+    return judged(small, x, angle)
 
 
-def _weight(target, gamma):
-    """The fault of the weight that is furthest off, in standard errors; gamma (count, K)."""
-    weights, found = target.weights, gamma.mean(0)
-    missed = (found - weights).abs()
-    errors = missed / (weights * (1 - weights) / len(gamma)).sqrt()
-    wrong = (errors > _ERRORS) & (missed > _SHARE * torch.minimum(weights, 1 - weights))
-    if len(weights) == 1 or not bool(wrong.any()):
-        return None
-    worst = int(torch.where(wrong, errors, 0.0).argmax())
-    share, exact = float(found[worst]), float(weights[worst])
-    return Fault(f"mode {worst + 1} has the weight {share:.3g} instead of {exact:.3g}", share, exact)
+def judged(target, x, angle: float) -> Fault | None:
+    """The worst mode of states x (count, n) that are to have the noisy law of a mixture at an angle, or None.
 
-
-def _variance(target, lengths, gamma):
-    """The fault of the variance that is furthest off, as a factor; lengths = gamma_k D_k and gamma (count, K)."""
-    found = lengths.sum(0) / gamma.sum(0).clamp_min(1e-12)
-    favour = _FAVOUR * (2 / (len(gamma) * target.weights * target.n)).sqrt()
-    nearer = 1 + (found - 1).sign() * ((found - 1).abs() - favour).clamp_min(0)
-    factors = nearer.clamp_min(1e-12).log().abs()
-    worst = int(factors.argmax())
-    if factors[worst] <= math.log(_FACTOR):
-        return None
-    return Fault(
-        f"the variance within mode {worst + 1} is {found[worst]:.3g} times the exact one", float(found[worst]), 1.0
+    With gamma_k = P(mode k | x) and D_k the squared length of x in mode k, over its mean, exact samples have
+    E gamma_k = w_k and E gamma_k D_k = w_k at every angle. Let G and S be the sums of gamma_k and gamma_k D_k. For
+    modes that lie apart G is binomial, and n S is chi-squared with n G degrees of freedom; modes that overlap spread
+    less. Wrong is a weight that misses by a tenth of w_k or 1 - w_k and by more than the quantile of the binomial law,
+    and else a variance S/G that is 1.2 times too large or too small, and beyond the quantile of a mode for which this
+    is exact; that of all modes together is compared as well. The quantiles allow for the number of modes, so that exact
+    samples show a fault with a probability of 1e-4.
+    """
+    gamma = target.posterior_weights(x, angle)
+    lengths = (gamma * target.squared_lengths(x, angle)).sum(0).numpy()
+    modes = (len(x) * target.weights >= _FEW).nonzero().flatten().numpy()
+    level = _ALARM / (4 * len(modes) + 2)  # of each number, which may be too large or too small
+    shares, found = target.weights.numpy()[modes], gamma.sum(0).numpy()[modes]
+    return _weight(modes, len(x), shares, found, level) or _variance(
+        [*(f"mode {mode}" for mode in modes), "the modes"],
+        0.5 * target.n * numpy.append(found, len(x)),
+        0.5 * target.n * numpy.append(lengths[modes], lengths.sum()),
+        level,
     )
+
+
+def _weight(modes, count, shares, found, level):
+    """The fault of the weight that is furthest off, in standard errors; found: the sums of gamma_k."""
+    expected = count * shares
+    missed = numpy.abs(found - expected)
+    inside = found.clip(1e-9, count - 1e-9)
+    above, below = betainc(inside, count - inside + 1, shares), betaincc(inside + 1, count - inside, shares)
+    wrong = (missed > _SHARE * numpy.minimum(expected, count - expected)) & (numpy.minimum(above, below) < level)
+    if not wrong.any():
+        return None
+    worst = numpy.where(wrong, missed**2 / (expected * (1 - shares)).clip(1e-9), -1.0).argmax()
+    share, exact = float(found[worst] / count), float(shares[worst])
+    return Fault(f"mode {modes[worst]} has the weight {share:.3g} instead of {exact:.3g}", share, exact)
+
+
+def _variance(names, halves, lengths, level):
+    """The fault of the variance that is furthest off, as a factor; halves: half of the degrees of freedom of each name,
+    the last of which is that of all modes together, and lengths: half of the sums of squares."""
+    halves = halves.clip(1e-9)
+    above, below = gammaincc(halves, lengths / _FACTOR), gammainc(halves, lengths * _FACTOR)
+    (wrong,) = (numpy.minimum(above, below) < level).nonzero()
+    if not len(wrong):
+        return None
+    factors = lengths / halves
+    worst = max(wrong[:-1] if len(wrong) > 1 else wrong, key=lambda place: abs(math.log(max(factors[place], 1e-12))))
+    factor = float(factors[worst])
+    return Fault(f"the variance within {names[worst]} is {factor:.3g} times the exact one", factor, 1.0)
 
 
 def _in_span(target):

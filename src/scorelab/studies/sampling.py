@@ -29,6 +29,7 @@ def run(study, context):
 def _along_schedule(context):
     """Draw the samples by the sampling rule, and return the numbers of the sampling."""
     job, schedule = context.sampling, context.schedule
+    context.denoiser  # noqa: B018 (a damaged file is found before anything is computed)
     log.info("sampling: %s, %s", type(job.rule).__name__, schedule.describe(job.steps))
     warn(job, schedule, context.angles, context.target)
     drawn = context.ahead("samples") or _drawn(context)

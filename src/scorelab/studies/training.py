@@ -171,9 +171,8 @@ def _fit(trainer, checkpoint, show):
         raise error
 
 
-def _train(context, part, before, last):
-    """Train a part. before: the rows of training.csv of the parts before it; the table grows in the meantime."""
-    trainer, checkpoint = _trainer(context, part), _checkpoint(context, part)
+def _announce(trainer, part):
+    """Log what is about to be trained."""
     options = trainer.options
     if trainer.epoch:
         log.info("training goes on after epoch %d of %d", trainer.epoch, options.epochs)
@@ -189,6 +188,14 @@ def _train(context, part, before, last):
         trainer.law.low,
         trainer.law.high,
     )
+
+
+def _train(context, part, before, last):
+    """Train a part. before: the rows of training.csv of the parts before it; the table grows in the meantime."""
+    trainer, checkpoint = _trainer(context, part), _checkpoint(context, part)
+    options = trainer.options
+    if trainer.epoch < options.epochs:  # the jobs of a stack have only to finish
+        _announce(trainer, part)
     least, error = trainer.bayes_risk, trainer.bayes_risk_error  # this may take a while
     log.info("least loss: %s", "not known" if least is None else f"{least:.5f}" + (f" ± {error:.1g}" if error else ""))
     with Progress("training", options.epochs, "epochs", start=trainer.epoch) as progress:

@@ -10,6 +10,7 @@ import torch
 from scorelab.channel import mix
 from scorelab.errors import ScorelabError
 from scorelab.movable import Movable
+from scorelab.progress import foretold
 from scorelab.randomness import stream
 from scorelab.targets import listed
 
@@ -243,7 +244,7 @@ class Target(Movable, abc.ABC):
         clean = self.sample(self.risk_draws, generator, torch.float64)
         noise = torch.randn(clean.shape, generator=generator, dtype=torch.float64)
         found = []
-        for value in angle.flatten().tolist():
+        for value in foretold("Bayes risk", angle.flatten().tolist(), "angles"):
             squared = self.posterior_risk(clean, mix(clean, noise, value), value)
             found.append(torch.stack([squared.mean(), squared.std() / math.sqrt(len(squared))]))
         risk, error = torch.stack(found).double().T.reshape(2, *angle.shape)

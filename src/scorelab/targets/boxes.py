@@ -18,6 +18,7 @@ import torch
 from scorelab.channel import HALF_PI, sin_cos
 from scorelab.laws.projected_law import ProjectedLaw
 from scorelab.laws.tabulated import Tabulated
+from scorelab.progress import foretold
 from scorelab.quadrature import REACH, gauss_legendre
 from scorelab.targets.base import CAPABILITIES, Target
 from scorelab.targets.blurred import Blurred
@@ -26,8 +27,8 @@ from scorelab.targets.signal import orthogonal_variance
 NO_SCORE = "the density of the target jumps, and has no score where there is no noise"
 #: points on each side of the nearest point; where exp(-v^2/2) and exp(-v) end, to rounding
 _POINTS, _NORMAL, _EXPONENTIAL = 24, 8.6, 38.0
-#: a noise that stands for none, and points of a piece of the rule of the Bayes risk
-_LEAST, _PIECE = 1e-12, 6
+#: a noise that stands for none; points of a piece of the rule of the Bayes risk, and rows of its points at a time
+_LEAST, _PIECE, _ROWS = 1e-12, 6, 16
 
 
 class _Parts(NamedTuple):
@@ -168,7 +169,7 @@ class Boxes(Target):
         """`bayes_risk`: by Gauss's rule in the plane of the noisy states, on pieces that are narrow at every edge of a
         box; 1e-6 of the risk, or better."""
         angle = torch.as_tensor(angle, dtype=torch.float64)
-        found = [self._risk(each) for each in angle.flatten().tolist()]
+        found = [self._risk(each) for each in foretold("Bayes risk", angle.flatten().tolist(), "angles")]
         return torch.tensor(found, dtype=torch.float64).reshape(angle.shape)
 
     def _risk(self, angle, points: int = _PIECE) -> float:
@@ -183,11 +184,11 @@ class Boxes(Target):
             weights.append(weight)
         first, second = (_Parts(*(each[:, self._which[k]] for each in parts[k])) for k in range(2))
         total = 0.0
-        for row, weight in enumerate(weights[0].tolist()):
-            one = _Parts(*(each[row] for each in first))
-            joint, gamma = self._posterior(one, second)
-            density = torch.logsumexp(joint, 1).exp() / (2 * math.pi * cos**2)
-            total += weight * float((weights[1] * density) @ self._variance(one, second, gamma))
+        for rows in torch.arange(len(weights[0])).split(_ROWS):
+            some = _Parts(*(each[rows].unsqueeze(1) for each in first))
+            joint, gamma = self._posterior(some, second)
+            density = torch.logsumexp(joint, 2).exp() / (2 * math.pi * cos**2)
+            total += float(weights[0][rows] @ (density * self._variance(some, second, gamma)) @ weights[1])
         return total
 
     def output_law(self, angle, output):

@@ -9,6 +9,7 @@ from scorelab.channel import sin_cos
 from scorelab.laws.mixture import IsotropicMixture
 from scorelab.laws.mode_pairs import bayes_risk
 from scorelab.laws.tabulated import in_a_table
+from scorelab.progress import foretold
 from scorelab.quadrature import REACH, converged, gauss_legendre
 from scorelab.targets.base import Target
 from scorelab.targets.signal import orthogonal_variance
@@ -104,7 +105,7 @@ class Curves(IsotropicMixture, Target):
         angle = torch.as_tensor(angle, dtype=torch.float64)
         found = [
             converged(lambda step, at=each: self._risk(at, step), 1.0, lambda risk: 1e-6 * risk)[0]
-            for each in angle.flatten().tolist()
+            for each in foretold("Bayes risk", angle.flatten().tolist(), "angles")
         ]
         return torch.tensor(found, dtype=torch.float64).reshape(angle.shape)
 

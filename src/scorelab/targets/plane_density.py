@@ -22,6 +22,7 @@ from scorelab.channel import sin_cos
 from scorelab.errors import ScorelabError
 from scorelab.laws import tabulated
 from scorelab.laws.tabulated import Tabulated
+from scorelab.progress import foretold
 from scorelab.quadrature import NotResolved, gauss_hermite
 from scorelab.randomness import stream
 from scorelab.targets.base import CAPABILITIES, Target
@@ -235,7 +236,7 @@ class PlaneDensity(Target):
     def bayes_risk(self, angle):
         """`bayes_risk`: see the module."""
         angle = torch.as_tensor(angle, dtype=torch.float64)
-        found = [self._risk(each) for each in angle.flatten().tolist()]
+        found = [self._risk(each) for each in foretold("Bayes risk", angle.flatten().tolist(), "angles")]
         return torch.tensor(found, dtype=torch.float64).reshape(angle.shape)
 
     def _risk(self, angle) -> float:
