@@ -42,7 +42,7 @@ def test_the_page_of_a_run_has_its_numbers_figures_and_command(done):
 
 def test_the_page_is_written_again_with_a_stage(done):
     (done / "report.html").unlink()
-    scorelab.run(["stage=plot", f"run='{done}'"])
+    scorelab.run(["stage=plot", f"run='{done}'", "figures.formats=[]"])
     assert "How to repeat it" in text_of(done)[0]
 
 

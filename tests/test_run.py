@@ -135,8 +135,9 @@ def copy(finished, tmp_path):
 
 
 def test_stage_plot_redraws_and_changes_no_number(copy, finished):
-    for path in (copy / "figures").glob("*.png"):
-        path.unlink()
+    for path in (copy / "figures").iterdir():
+        if path.stem not in ("projection", "training") or path.suffix == ".png":
+            path.unlink()  # to draw them all takes long
     result = scorelab.run(["stage=plot", f"run={copy}", "figures.formats=[png,svg]"])
     assert {path.suffix for path in (copy / "figures").iterdir()} == {".png", ".svg", ".npz"}
     assert without_times(result.metrics) == without_times(finished.metrics)

@@ -45,7 +45,7 @@ def test_what_is_printed_can_be_pasted_back(user):
     directory = user.last_line.rpartition("/")[0]
     user.types(f"python run.py stage=plot run={directory} 'figures.formats=[png]' figures.dpi=50")
     assert user.finds(f"{directory}/figures/projection.png")
-    user.types("python run.py stage=analyse run=last study.path_kl_draws=60")
+    user.types("python run.py stage=analyse run=last study.path_kl_draws=60 'figures.formats=[]'")
     assert json.loads((user.folder / directory / "metrics.json").read_text())["path_kl"]["total"] > 0
 
 
