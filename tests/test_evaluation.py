@@ -52,6 +52,15 @@ def test_a_fault_is_found_by_the_number_that_it_changes(fault):
     assert not evaluation.passed
 
 
+def test_the_error_of_a_weight_is_that_of_its_mean_also_where_chance_would_make_more():
+    samples = exact()
+    (found,) = (each.estimate for each in evaluated(samples).findings if each.name == "modes.weight")
+    gamma = TARGET.posterior_weights(samples.double(), torch.pi / 2)
+    k = int((gamma.mean(0) - found.value).abs().argmin())
+    assert found.standard_error == pytest.approx(float(gamma[:, k].std()) / len(gamma) ** 0.5, rel=1e-5)
+    assert found.floor > 0
+
+
 def _without_a_mode(x):
     gamma = TARGET.posterior_weights(x, torch.pi / 2)
     return torch.where((gamma[:, 2] > 0.5)[:, None], x.roll(1, 0), x)

@@ -18,7 +18,7 @@ from scorelab.lab.gather import gather
 from scorelab.lab.numbers import RUN
 from scorelab.lab.pages import metrics_page, sections, studies
 from scorelab.lab.runs import Run
-from scorelab.laws.estimate import Estimate, flatten, shown, spelled_out
+from scorelab.laws.estimate import Estimate, flatten, mean_over_causes, shown, spelled_out
 from scorelab.laws.section import Section, leaves, undeclared
 from scorelab.markdown import table, text
 from scorelab.studies import Number, Study
@@ -35,6 +35,13 @@ def test_a_mean_has_the_standard_error_of_its_values():
     assert mean.standard_error == pytest.approx(resampled.std(), rel=0.05)
     assert Estimate.mean(values[:1]).keys("x") == {"x": values[0]}
     assert Estimate.mean(values[:0], none="nobody came").not_measured == "nobody came"
+
+
+def test_the_mean_of_equal_values_is_their_value_and_has_no_error():
+    floor, values = 0.1, numpy.full(7, 0.1)
+    assert values.std(ddof=1) > 0  # by rounding
+    assert (Estimate.mean(values).value, Estimate.mean(values).standard_error) == (floor, 0.0)
+    assert mean_over_causes(values, range(7)) == (floor, 0.0)
 
 
 def test_several_estimates_together_are_lists_of_the_parts_that_any_has():

@@ -218,3 +218,9 @@ def test_quantiles_far_in_the_tail_are_exact():
 
 def test_the_variance_does_not_cancel_far_from_zero():
     assert ProjectedLaw([0.5, 0.5], [1e6, 1e6], [1e-3, 1e-3]).variance == pytest.approx(1e-6, rel=1e-12)
+
+
+def test_a_mean_that_is_rounding_alone_is_zero():
+    law = ProjectedLaw([0.25, 0.25, 0.5], [0.2, 0.4, -0.3], [1, 1, 1])
+    assert float((law.weights * law.means).sum()) != 0 == law.mean
+    assert ProjectedLaw([0.5, 0.5], [1.0, -1.0 + 1e-12], [1, 1]).mean == pytest.approx(5e-13, rel=1e-3)

@@ -98,7 +98,7 @@ class ProjectedLaw(Movable):
     def mean(self):
         """E X; 0 where it is no more than the rounding of its terms."""
         terms = self.weights * self.means
-        mean, rounding = float(terms.sum()), 1e-15 * float(terms.abs().sum())
+        mean, rounding = float(terms.sum()), 1e-14 * float(terms.abs().sum())
         return mean if abs(mean) > rounding else 0.0
 
     @property
