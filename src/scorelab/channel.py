@@ -48,15 +48,12 @@ def sin_cos(angle, x):
     tensor, in radians; of a number nothing is computed on the device, and what was computed is kept. Raises ValueError
     outside [0, pi/2].
     """
-    if not isinstance(angle, torch.Tensor):
+    if isinstance(angle, torch.Tensor):
+        rounding, device = _ROUNDING.get(angle.dtype, 1e-7), x.device if angle.dim() else CPU
+        sin, cos = _sin_cos(angle.to(device).to(widest(device)), rounding)
+    else:
         sin, cos = _of_number(float(angle))
-        return sin.to(x.dtype), cos.to(x.dtype)
-    rounding = _ROUNDING.get(angle.dtype, 1e-7)
-    if angle.dim():
-        sin, cos = _sin_cos(angle.to(x.device).to(widest(x.device)), rounding)
-        return aligned(sin, x).to(x.dtype), aligned(cos, x).to(x.dtype)
-    sin, cos = _sin_cos(angle.to(CPU, torch.float64), rounding)
-    return sin.to(x.dtype), cos.to(x.dtype)
+    return aligned(sin, x).to(x.dtype), aligned(cos, x).to(x.dtype)
 
 
 @functools.lru_cache(4096)  # a rule of sampling asks for one angle some ten times, and each takes twenty microseconds
