@@ -12,16 +12,13 @@ the law of Sherrington and Kirkpatrick in place of theta (El Alaoui, Montanari a
 float64.
 """
 
-import functools
-
 import torch
 
+from scorelab.once import once
 from scorelab.targets.priors import Rademacher
 
 #: the interval of a fixed point is halved so many times: to rounding
 _HALVINGS = 60
-#: solutions that are kept, and precisions of one of them: a sampler asks for those of its steps again and again
-_KEPT, _FEW = 1024, 16
 
 
 def overlaps(beta: float, t: float, iterations: int, prior=None) -> torch.Tensor:
@@ -40,17 +37,10 @@ def fixed_point(beta: float, t) -> torch.Tensor:
     t: a number or a tensor >= 0; the result has its shape. It is 0 for t = 0 and beta <= 1. The right side is concave
     in q, so that there is one positive fixed point, or none; it is found by halving an interval.
     """
-    t = torch.as_tensor(t, dtype=torch.float64)
-    if t.numel() > _FEW:
-        return _fixed_point(beta, t)
-    return _kept_fixed_point(float(beta), tuple(t.flatten().tolist()), t.shape).clone()
+    return _fixed_point(float(beta), torch.as_tensor(t, dtype=torch.float64)).clone()
 
 
-@functools.lru_cache(_KEPT)
-def _kept_fixed_point(beta, precisions, shape):
-    return _fixed_point(beta, torch.tensor(precisions, dtype=torch.float64).reshape(shape))
-
-
+@once  # a sampler asks for the precisions of its steps again and again
 def _fixed_point(beta, t):
     prior = Rademacher()
     low, high = torch.zeros_like(t), torch.ones_like(t)
