@@ -140,6 +140,8 @@ def train(jobs: list[tuple[Run, Config]], here: bool = True) -> set[Path]:
 
 def _train(jobs, here) -> set[Path]:
     """Train jobs of one key, and return the directories of those that diverged."""
+    from scorelab.devices import current
+
     with contextlib.ExitStack() as held, computing(jobs[0][1].general.threads):
         begun, groups, failed = [], {}, set()
         try:
@@ -148,7 +150,8 @@ def _train(jobs, here) -> set[Path]:
                     groups.setdefault(kind, []).append(part)
             for (name, *_), group in groups.items():
                 for some in _fitting([each for each in group if each[0].run.path not in failed]):
-                    failed |= _together(some, ahead=here and not name) if len(some) > 1 else set()
+                    with current(some[0][1].device):
+                        failed |= _together(some, ahead=here and not name) if len(some) > 1 else set()
         except KeyboardInterrupt:
             for run in begun:
                 run.mark("interrupted")
@@ -200,7 +203,6 @@ def _together(group, ahead: bool) -> set[Path]:
     marked as failed. Those that cannot be stacked are left to their own turns. ahead: whether the later stages ask the
     trained networks ahead, which are whole denoisers and not parts."""
     from scorelab.denoisers.stacked import Unstackable
-    from scorelab.devices import current
     from scorelab.training.device_stack import DeviceStack
     from scorelab.training.stack import Stack
 
@@ -216,7 +218,7 @@ def _together(group, ahead: bool) -> set[Path]:
     options, epoch = trainers[0].options, trainers[0].epoch
     files = [run / PROGRESS for run in runs]
     report = reported(*files, stage="train")
-    with report, current(trainers[0].device), Progress("training", options.epochs, "epochs", start=epoch) as progress:
+    with report, Progress("training", options.epochs, "epochs", start=epoch) as progress:
 
         def show(stack):
             progress.update(max(each.epoch for each in stack.trainers), f"{len(stack.active)} jobs")
@@ -229,8 +231,7 @@ def _together(group, ahead: bool) -> set[Path]:
             run.mark("failed", error=one_line(error))
             failed.add(run.path)
     if ahead:
-        with current(trainers[0].device):
-            _ahead([each for each, error in zip(group, errors, strict=True) if error is None])
+        _ahead([each for each, error in zip(group, errors, strict=True) if error is None])
     return failed
 
 
