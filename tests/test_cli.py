@@ -29,7 +29,7 @@ ASKED = (["--help"], ["--cfg", "job"], ["-m", "sweep.dry_run=true", "seed=0,1"])
 def test_the_main_job_ends_with_a_table_and_the_paths_of_the_figures(small, tmp_path):
     """It never imports pyplot, which would pick a backend and keep figures alive in a notebook or a sweep, nor the
     compiler of torch, which takes a second."""
-    ((_, answer),) = answers_of([*small, "figures.formats=[png]", "figures.dpi=50", "hydra.run.dir=here"], cwd=tmp_path)
+    ((_, answer),) = answers_of([*small, "figures.formats=[png]", "hydra.run.dir=here"], cwd=tmp_path)
     assert answer["status"] == 0, answer["err"]
     for expected in ("W1 of the projection", "floor", "mode weight", "path KL", "figures/projection.png"):
         assert expected in answer["out"]

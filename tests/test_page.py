@@ -18,7 +18,7 @@ from scorelab.studies.base import Number
 def done(tmp_path_factory):
     """A run with pictures, in a directory with an odd name."""
     directory = tmp_path_factory.mktemp("a <b> & c") / "run"
-    small = [*SMALL, "study.trajectories=0", "training.epochs=2", "figures.formats=[png]", "figures.dpi=50"]
+    small = [*SMALL, "study.trajectories=0", "training.epochs=2", "figures.formats=[png]"]
     return scorelab.run(small, directory).directory
 
 

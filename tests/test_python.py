@@ -19,7 +19,7 @@ WILD = ("training.clip=null", "training.warmup=0", "denoiser=relu", "training.lr
 
 @pytest.fixture(scope="module")
 def finished(run_once):
-    return run_once(*SMALL, "figures.formats=[png]", "figures.dpi=50")
+    return run_once(*SMALL, "figures.formats=[png]")
 
 
 @pytest.fixture(scope="module")

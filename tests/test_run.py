@@ -19,7 +19,7 @@ from scorelab.lab.runs import Run, claim, reserve
 
 @pytest.fixture(scope="module")
 def finished(run_once):
-    return run_once(*SMALL, "figures.formats=[png]", "figures.dpi=50")
+    return run_once(*SMALL, "figures.formats=[png]")
 
 
 def test_a_run_leaves_what_it_promises(finished):

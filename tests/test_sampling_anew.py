@@ -21,7 +21,7 @@ SWEEP = ("-m", "stage=sample", "run=d", "sampler=ddim,heun", "sampler.steps=4,6"
 
 @pytest.fixture(scope="module")
 def finished(run_once):
-    return run_once(*SMALL, "figures.formats=[png]", "figures.dpi=50")
+    return run_once(*SMALL, "figures.formats=[png]")
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ DIVERGING = ("training.lr=1e-3,1e14", "seed=0,1", "training.clip=null", "trainin
 def sweep(tmp_path_factory):
     """A sweep in which half of the jobs diverge: its answer and its directory, to be changed only in a copy."""
     where = tmp_path_factory.mktemp("sweep")
-    return answer_here("-m", *SMALL, *DIVERGING, "figures.dpi=50", "hydra.sweep.dir=here", cwd=where), where / "here"
+    return answer_here("-m", *SMALL, *DIVERGING, "hydra.sweep.dir=here", cwd=where), where / "here"
 
 
 def test_a_failing_job_is_a_row_and_takes_no_other_with_it(sweep):
@@ -183,7 +183,7 @@ def test_resuming_skips_what_is_done_and_does_the_rest(sweep, tmp_path, undrawn)
     assert (listed["status"], listed["out"].count("job #")) == (0, 4)
 
     swept = [one.replace("seed=0,1", "seed=0,2") for one in DIVERGING]
-    other = answer_here("-m", *SMALL, *swept, "figures.dpi=50", "sweep.resume=here", cwd=tmp_path)
+    other = answer_here("-m", *SMALL, *swept, "sweep.resume=here", cwd=tmp_path)
     assert other["status"] == 2
     assert "of another configuration: job 1: seed: 1 -> 2" in other["err"]
 

@@ -39,7 +39,7 @@ def exact_record(target, count, angles=GRID, seed=0):
 
 
 #: a main job with paths and small pictures
-OBSERVED = (*SMALL, "study.trajectories=40", "figures.dpi=50")
+OBSERVED = (*SMALL, "study.trajectories=40")
 #: the same without what is of a network
 EXACT = (*(one for one in OBSERVED if not one.startswith("denoiser.")), "denoiser=exact")
 
@@ -279,7 +279,7 @@ def test_one_mode_and_three_modes_have_paths_and_figures(tmp_path, short):
     one = ["target.weights=[1]", "target.means=[0.5]"]
     three = ["target.means=[2.0,0.0,-2.0]", "target.std=0.5", "study.animation=true"]
     for modes, target in ((1, one), (3, three)):
-        drawn = [*EXACT, "figures.formats=[png]", "figures.dpi=50", "target=mixture", *target]
+        drawn = [*EXACT, "figures.formats=[png]", "target=mixture", *target]
         result = scorelab.run(drawn, directory=tmp_path / str(modes))
         found = result.metrics["trajectories"]
         assert len(result.metrics["projection"]["mode_weights"]) == modes
